@@ -1,0 +1,149 @@
+"""Everything Cinelog refuses or cannot do.
+
+    CinelogError
+    ├── RefusedError                 the request was understood and is refused
+    │   ├── MalformedError           a body that cannot be read
+    │   ├── MediaTypeError           a body of a kind that is not taken
+    │   ├── InvalidError             fields that break a rule, every one of them at once
+    │   │   ├── NotAnObjectError     a body that is JSON but no object
+    │   │   └── TakenError           a username or e-mail another account holds
+    │   ├── NotAuthenticatedError    no credentials
+    │   ├── TokenNotValidError       credentials that prove nothing
+    │   ├── NoActiveAccountError     wrong username or password
+    │   ├── NotCreatorError          the movie belongs to another account
+    │   ├── NotFoundError            no such movie, page or position
+    │   ├── VersionConflictError     the movie has moved on
+    │   ├── KeyReusedError           an idempotency key with another body
+    │   └── KeyInFlightError         an idempotency key whose first request still runs
+    ├── UnavailableError             a part is away; try again later
+    │   ├── EventStoreUnavailableError
+    │   ├── ReadModelUnavailableError
+    │   └── BusyError                a bounded queue is full
+    └── ConfigurationError           a setting that cannot work
+
+Each carries its facts as attributes. The domain raises, routes do not catch,
+``service/problems.py`` turns them into answers.
+"""
+
+from collections.abc import Mapping, Sequence
+
+
+class CinelogError(Exception):
+    """The root: catch it to catch everything of ours."""
+
+
+class RefusedError(CinelogError):
+    """The request was understood and is refused."""
+
+
+class MalformedError(RefusedError):
+    """The body cannot be read as what it says it is."""
+
+
+class MediaTypeError(RefusedError):
+    """The body is of a kind that is not taken here; ``accepted`` are those that are."""
+
+    def __init__(self, *accepted: str) -> None:
+        super().__init__("Unsupported media type in request.")
+        self.accepted = accepted
+
+
+class InvalidError(RefusedError):
+    """Fields that break a rule. ``errors`` maps a field to its messages, never to its value."""
+
+    def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
+        super().__init__("; ".join(f"{field}: {' '.join(said)}" for field, said in errors.items()))
+        self.errors = errors
+
+
+class NotAnObjectError(InvalidError):
+    """The body is JSON, but a ``got`` where an object was expected."""
+
+    def __init__(self, got: str) -> None:
+        super().__init__({})
+        self.got = got
+
+    def __str__(self) -> str:
+        return f"Invalid data. Expected a dictionary, but got {self.got}."
+
+
+class TakenError(InvalidError):
+    """A unique value that another account holds."""
+
+
+class NotAuthenticatedError(RefusedError):
+    """The call came without credentials."""
+
+
+class TokenNotValidError(RefusedError):
+    """A token that is bad, expired, revoked or not ours."""
+
+
+class NoActiveAccountError(RefusedError):
+    """No account has this username and password; which of the two is wrong is not told."""
+
+
+class NotCreatorError(RefusedError):
+    """Only the account that created a movie changes or deletes it."""
+
+
+class NotFoundError(RefusedError):
+    """Nothing is there. ``message`` is what the caller is told."""
+
+    def __init__(self, message: str = "No Movie matches the given query.") -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class VersionConflictError(RefusedError):
+    """The caller expected version ``expected`` of a movie that is at ``actual``."""
+
+    def __init__(self, expected: str, actual: int) -> None:
+        super().__init__(f"Expected version {expected}, but the movie is at version {actual}.")
+        self.expected = expected
+        self.actual = actual
+
+
+class KeyReusedError(RefusedError):
+    """An idempotency key came again with another body."""
+
+
+class KeyInFlightError(RefusedError):
+    """The first request with this idempotency key is still running."""
+
+
+class UnavailableError(CinelogError):
+    """A part is away. ``part`` names it, ``retry_after_s`` says when to ask again."""
+
+    part = "service"
+
+    def __init__(self, reason: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(f"The {self.part} is unavailable{': ' + reason if reason else '.'}")
+        self.retry_after_s = retry_after_s
+
+
+class EventStoreUnavailableError(UnavailableError):
+    """The event store does not answer: nothing can be written."""
+
+    part = "event store"
+
+
+class ReadModelUnavailableError(UnavailableError):
+    """The read model does not answer, or shows less than was asked for."""
+
+    part = "read model"
+
+
+class BusyError(UnavailableError):
+    """A bounded queue is full; taking more would only make everyone wait longer."""
+
+    part = "queue"
+
+
+class ConfigurationError(CinelogError):
+    """A setting that cannot work. ``variable`` is its name in the environment."""
+
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable}: {problem}")
+        self.variable = variable
+        self.problem = problem

@@ -1,0 +1,109 @@
+"""One short function a command: load, check, decide, return what is to be saved."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+from eventsourcing.domain import Aggregate
+
+from commands.errors import RefusedError, TakenError
+from commands.messages import Command, CreateMovie, DeleteMovie, RegisterUser, UpdateMovie
+from commands.movie import Movie
+from commands.user import Claim, User, email_claim, username_claim
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Streams(Protocol):
+    """What handlers read. ``repeated`` tells that a first try of this command conflicted."""
+
+    repeated: bool
+
+    def find(self, kind: type[A], stream_id: UUID) -> A | None:
+        """Return the aggregate, or None where the stream is empty or of another kind."""
+
+    def movie(self, movie_id: UUID) -> Movie:
+        """Return a movie that is there. Raises NotFoundError."""
+
+
+class Decision(NamedTuple):
+    """What a handler answers with, and what else is to be saved in the same transaction."""
+
+    about: Movie | User
+    beside: tuple[Aggregate, ...] = ()
+
+
+def create_movie(command: CreateMovie, streams: Streams) -> Decision:
+    """Create a movie; a claimed row is created once and answered with ever after."""
+    if command.claim and (claim := streams.find(Claim, command.claim)):
+        first = streams.find(Movie, UUID(claim.owner))
+        assert first is not None  # noqa: S101 - a claim and its movie are one transaction
+        return Decision(first)
+    # A lost connection can hide a commit that happened: the second try finds it by its id.
+    if streams.repeated and (there := streams.find(Movie, command.movie_id)):
+        return Decision(there)
+    movie = Movie.create(command.movie_id, command.fields.facts(), command.stamp())
+    if command.claim is None:
+        return Decision(movie)
+    return Decision(movie, (Claim.make(command.claim, command.movie_id, command.stamp()),))
+
+
+def update_movie(command: UpdateMovie, streams: Streams) -> Decision:
+    """Change a movie of one's own."""
+    movie = streams.movie(command.movie_id)
+    movie.check_creator(str(command.by))
+    if isinstance(command.fields, RefusedError):
+        raise command.fields
+    movie.check_version(command.expected)
+    movie.update(command.fields.changes(), command.stamp())
+    return Decision(movie)
+
+
+def delete_movie(command: DeleteMovie, streams: Streams) -> Decision:
+    """Delete a movie of one's own."""
+    movie = streams.movie(command.movie_id)
+    movie.check_creator(str(command.by))
+    movie.check_version(command.expected)
+    movie.delete(command.stamp())
+    return Decision(movie)
+
+
+def register_user(command: RegisterUser, streams: Streams) -> Decision:
+    """Open an account whose username and e-mail are still free."""
+    claims = {
+        "username": (username_claim(command.username), "A user with that username already exists."),
+        "email": (email_claim(command.email), "This field must be unique."),
+    }
+    if streams.repeated and (there := streams.find(User, command.by)):
+        return Decision(there)
+    taken = {
+        field: [message]
+        for field, (claim_id, message) in claims.items()
+        if streams.find(Claim, claim_id)
+    }
+    if taken:
+        raise TakenError(taken)
+    stamp = command.stamp()
+    user = User._create(  # noqa: SLF001 - the library's way to give an aggregate its id
+        User.Created,
+        id=command.by,
+        username=command.username,
+        email=command.email,
+        first_name=command.first_name,
+        last_name=command.last_name,
+        password_hash=command.password_hash.get_secret_value(),
+        request_id=command.request_id,
+        timestamp=command.at,
+    )
+    return Decision(
+        user, tuple(Claim.make(claim_id, command.by, stamp) for claim_id, _ in claims.values())
+    )
+
+
+Handler = Callable[[Any, Streams], Decision]
+HANDLERS: dict[type[Command], Handler] = {
+    CreateMovie: create_movie,
+    UpdateMovie: update_movie,
+    DeleteMovie: delete_movie,
+    RegisterUser: register_user,
+}

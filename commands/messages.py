@@ -1,0 +1,129 @@
+"""What the write side is asked to do: frozen commands, and the request bodies inside them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from commands.errors import InvalidError, RefusedError
+from commands.fields import Email, Name, Password, SomeText, SomeYear, Text, Username, Year
+from commands.movie import Facts, Stamp
+
+
+class Body(BaseModel):
+    """A request body. Unknown and read-only fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Return the validated body. Raises InvalidError with every error of every field."""
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            raise InvalidError(messages_of(error)) from None
+
+
+def messages_of(error: ValidationError) -> dict[str, list[str]]:
+    """Return field → messages, in the words of the contract and without any input."""
+    said: dict[str, list[str]] = {}
+    for one in error.errors(include_input=False, include_url=False):
+        field = str(one["loc"][0]) if one["loc"] else "detail"
+        if one["type"] == "missing":
+            messages: tuple[str, ...] = ("This field is required.",)
+        else:
+            messages = one.get("ctx", {}).get("all", (one["msg"],))
+        said.setdefault(field, []).extend(messages)
+    return said
+
+
+class MovieFields(Body):
+    """A whole movie, as POST and PUT take it."""
+
+    title: Text
+    genre: Text
+    year: Year
+
+    def facts(self) -> Facts:
+        """Return what the movie says of itself."""
+        return Facts(self.title, self.genre, self.year)
+
+    def changes(self) -> dict[str, str | int]:
+        """Return every field: PUT replaces them all."""
+        return self.facts()._asdict()
+
+
+class MovieChanges(Body):
+    """Some fields of a movie, as PATCH takes them."""
+
+    title: SomeText = None
+    genre: SomeText = None
+    year: SomeYear = None
+
+    def changes(self) -> dict[str, str | int]:
+        """Return the fields that were given."""
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
+
+
+class Registration(Body):
+    """What opens an account. ``password1`` is another name of ``password``."""
+
+    username: Username
+    email: Email
+    password: Password = Field(validation_alias=AliasChoices("password", "password1"), repr=False)
+    password2: Password = Field(repr=False)
+    first_name: Name = ""
+    last_name: Name = ""
+
+
+class Command(BaseModel):
+    """Who asks, for which request, and when."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    by: UUID
+    request_id: str
+    at: datetime
+
+    def stamp(self) -> Stamp:
+        """Return what every event of this command carries."""
+        return Stamp(str(self.by), self.request_id, self.at)
+
+
+class CreateMovie(Command):
+    """Create ``movie_id``; with ``claim`` (of an imported row) only where that is still free."""
+
+    movie_id: UUID
+    fields: MovieFields
+    claim: UUID | None = None
+
+
+class UpdateMovie(Command):
+    """Change a movie.
+
+    ``fields`` may be the refusal that reading the body ended in: it is raised only after the
+    movie was found to exist and to be the caller's. ``expected`` are the versions of If-Match.
+    """
+
+    movie_id: UUID
+    fields: MovieFields | MovieChanges | RefusedError
+    expected: tuple[int, ...] | None = None
+
+
+class DeleteMovie(Command):
+    """Delete a movie."""
+
+    movie_id: UUID
+    expected: tuple[int, ...] | None = None
+
+
+class RegisterUser(Command):
+    """Open the account ``by`` (its own id); the password has been hashed by then."""
+
+    username: str
+    email: str
+    first_name: str
+    last_name: str
+    password_hash: SecretStr

@@ -1,0 +1,116 @@
+"""The Movie aggregate.
+
+1. A movie belongs to the account that created it; no other account changes, deletes or restores it.
+2. A change names only what changes; one that changes nothing leaves no event.
+3. A deleted movie is gone for everyone but its history, and its creator can bring it back.
+4. Decisions are pure: who, when and for which request come in with the stamp.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from eventsourcing.domain import Aggregate
+
+from commands.errors import NotCreatorError, NotFoundError, VersionConflictError
+
+
+class Stamp(NamedTuple):
+    """Who acts, for which request, and when (UTC)."""
+
+    by: str
+    request_id: str
+    timestamp: datetime
+
+
+class Facts(NamedTuple):
+    """What a movie says of itself."""
+
+    title: str
+    genre: str
+    year: int
+
+
+class Movie(Aggregate):
+    """One movie: ``Facts``, its creator, and whether it is deleted."""
+
+    TOPIC = "Movie"
+
+    # Stored for ever: names and fields of these events stand in every log. Change one only by
+    # a new class_version with an upcast.
+    class Event(Aggregate.Event):
+        by: str
+        request_id: str
+
+    class Created(Event, Aggregate.Created):
+        TOPIC = "MovieCreated"
+        title: str
+        genre: str
+        year: int
+
+    class Updated(Event):
+        TOPIC = "MovieUpdated"
+        title: str | None = None
+        genre: str | None = None
+        year: int | None = None
+
+        def apply(self, aggregate: "Movie") -> None:
+            now = aggregate.facts
+            aggregate.facts = Facts(
+                now.title if self.title is None else self.title,
+                now.genre if self.genre is None else self.genre,
+                now.year if self.year is None else self.year,
+            )
+
+    class Deleted(Event):
+        TOPIC = "MovieDeleted"
+
+        def apply(self, aggregate: "Movie") -> None:
+            aggregate.deleted = True
+
+    class Restored(Event):
+        TOPIC = "MovieRestored"
+        title: str
+        genre: str
+        year: int
+
+        def apply(self, aggregate: "Movie") -> None:
+            aggregate.facts = Facts(self.title, self.genre, self.year)
+            aggregate.deleted = False
+
+    def __init__(self, title: str, genre: str, year: int, by: str) -> None:
+        self.facts = Facts(title, genre, year)
+        self.creator = by
+        self.deleted = False
+
+    @classmethod
+    def create(cls, movie_id: UUID, facts: Facts, stamp: Stamp) -> "Movie":
+        """Return a new movie that belongs to ``stamp.by``."""
+        return cls._create(cls.Created, id=movie_id, **facts._asdict(), **stamp._asdict())
+
+    def check_there(self) -> None:
+        """Raise NotFoundError for a deleted movie."""
+        if self.deleted:
+            raise NotFoundError
+
+    def check_creator(self, account: str) -> None:
+        """Raise NotCreatorError unless ``account`` created this movie."""
+        if account != self.creator:
+            raise NotCreatorError
+
+    def check_version(self, expected: tuple[int, ...] | None) -> None:
+        """Raise VersionConflictError unless the movie is at one of the ``expected`` versions."""
+        if expected is not None and self.version not in expected:
+            raise VersionConflictError(" or ".join(map(str, expected)) or "none", self.version)
+
+    def update(self, changes: dict[str, str | int], stamp: Stamp) -> None:
+        """Change what differs."""
+        now = self.facts._asdict()
+        differing = {name: value for name, value in changes.items() if now[name] != value}
+        if differing:
+            self.trigger_event(self.Updated, **differing, **stamp._asdict())
+
+    def delete(self, stamp: Stamp) -> None:
+        """Delete the movie."""
+        if not self.deleted:
+            self.trigger_event(self.Deleted, **stamp._asdict())

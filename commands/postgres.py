@@ -1,0 +1,102 @@
+"""The event store for more than one machine: PostgreSQL."""
+
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
+from eventsourcing.utils import Environment, EnvType
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import tuple_row
+from psycopg.sql import SQL, Composed, Identifier
+
+# One number for every Cinelog: whoever creates the tables holds this advisory lock.
+_CREATING = 0x43494E454C4F47
+_COLUMNS: LiteralString = "notification_id, originator_id, originator_version, topic, state"
+
+
+class PlainRecorder(PostgresApplicationRecorder):
+    """A recorder that fails at once where the library would try ten times.
+
+    Its callers decide what a failure means: the executor must know that an append may have
+    happened, the projection has its own pauses, and a request has a client who waits.
+    """
+
+    def _from_log(self, select: LiteralString) -> Composed:
+        return SQL(select).format(log=Identifier(self.events_table_name))
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Append in one transaction, the table locked for writers, and return the positions."""
+        return PostgresApplicationRecorder.insert_events.__wrapped__(  # type: ignore[no-any-return]
+            self, stored_events, **kwargs
+        )
+
+    def select_events(self, *args: Any, **kwargs: Any) -> Sequence[StoredEvent]:
+        """Return one stream's events."""
+        return PostgresApplicationRecorder.select_events.__wrapped__(  # type: ignore[no-any-return]
+            self, *args, **kwargs
+        )
+
+    def max_notification_id(self) -> int | None:
+        """Return the last position."""
+        return PostgresApplicationRecorder.max_notification_id.__wrapped__(self)  # type: ignore[no-any-return]
+
+    def create_table(self) -> None:
+        """Create what is missing, one process at a time: two at once can crash."""
+        with self.datastore.get_connection() as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", (_CREATING,))
+            try:
+                super().create_table()
+            finally:
+                connection.execute("SELECT pg_advisory_unlock(%s)", (_CREATING,))
+
+    def select_rows(self, after: int, limit: int, until: int | None) -> list[tuple[Any, ...]]:
+        """Return the rows after a position in log order."""
+        bound = "AND notification_id<=%s " if until is not None else ""
+        params = (after, *([until] if until is not None else []), limit)
+        return self._rows(
+            f"WHERE notification_id>%s {bound}ORDER BY notification_id LIMIT %s", params
+        )
+
+    def select_stream(
+        self, stream_id: str, after_version: int, limit: int | None
+    ) -> list[tuple[Any, ...]]:
+        """Return one stream's rows after a version, oldest first."""
+        return self._rows(
+            "WHERE originator_id=%s AND originator_version>%s ORDER BY originator_version LIMIT %s",
+            (stream_id, after_version, limit),
+        )
+
+    def _rows(self, where: LiteralString, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
+        ):
+            select = self._from_log(f"SELECT {_COLUMNS} FROM {{log}} {where}")
+            cursor.execute(select, params, prepare=True)
+            return cursor.fetchall()
+
+    def count_rows(self) -> int:
+        """Return how many events are stored; positions have gaps, so they are counted."""
+        with self.datastore.get_connection() as connection:
+            row = connection.execute(self._from_log("SELECT count(*) AS n FROM {log}")).fetchone()
+        return int(row["n"]) if row else 0
+
+
+class Factory(PostgresFactory):
+    """Builds the recorder above; ``POSTGRES_URL`` may say all that libpq understands."""
+
+    application_recorder_class = PlainRecorder
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        super().__init__(env)
+        url = self.env.get("POSTGRES_URL") or ""
+        # Five seconds bound every statement: nobody waits longer for an answer.
+        options = {"options": "-c statement_timeout=5000 -c lock_timeout=5000"}
+        self.datastore.pool.kwargs = {
+            **self.datastore.pool.kwargs,  # type: ignore[dict-item]
+            **options,
+            **conninfo_to_dict(url, connect_timeout=3),
+        }

@@ -1,0 +1,216 @@
+"""The event store: one log for movies, accounts and claims, opened from a URL.
+
+The position (the library's notification id) orders everything. Nothing is ever deleted.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import orjson
+import psycopg
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import (
+    ConnectionPoolClosedError,
+    IntegrityError,
+    PersistenceError,
+)
+from eventsourcing.utils import Environment, EnvType
+
+from commands.errors import ConfigurationError, EventStoreUnavailableError, NotFoundError
+from commands.movie import Movie
+from commands.user import Claim, User, username_claim
+
+A = TypeVar("A", bound=Aggregate)
+VARIABLE = "CINELOG_EVENT_STORE_URL"
+# How many aggregates a process keeps: what was appended since is read on top at each use.
+_KEPT = 2_000
+
+
+class Recorded(NamedTuple):
+    """One stored event, decoded."""
+
+    position: int
+    """Its place in the whole log, from 1; PostgreSQL leaves gaps."""
+    stream_id: str
+    """The aggregate's id, with dashes."""
+    version: int
+    """Its number within the aggregate, from 1."""
+    type: str
+    """Its stored name, such as ``MovieCreated``."""
+    data: dict[str, Any]
+    """Its fields; ``timestamp`` is RFC 3339 text."""
+
+
+class EventLog(Application[UUID]):
+    """The eventsourcing application that all aggregates share."""
+
+    name = "cinelog"
+
+    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
+        """Configure from what is given and nothing else: the environment belongs to the service."""
+        return Environment(name, dict(env or {}))
+
+
+class Store:
+    """Appends events and reads them. Synchronous and safe to share between threads."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._recorder = cast("Any", log.recorder)
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True) -> "Store":
+        """Open ``sqlite:///path`` or ``postgresql://…``; ``create`` makes what is missing.
+
+        Raises ConfigurationError where the URL cannot work or its server does not answer.
+        """
+        scheme = urlsplit(url).scheme
+        env = {
+            "TRANSCODER_TOPIC": "commands.transcoder:OrjsonTranscoder",
+            "AGGREGATE_CACHE_MAXSIZE": str(_KEPT),
+            "CREATE_TABLE": "n",
+        }
+        if scheme == "sqlite":
+            env |= _sqlite(url)
+        elif scheme in ("postgresql", "postgres"):
+            env |= _postgresql(url)
+        else:
+            raise ConfigurationError(VARIABLE, "begin it with sqlite:/// or postgresql://")
+        try:
+            store = cls(EventLog(env))
+            if create:
+                store._recorder.create_table()
+            store.head()
+        except (PersistenceError, EventStoreUnavailableError, OSError) as error:
+            raise ConfigurationError(
+                VARIABLE, f"the event store cannot be opened ({_first_line(error)})"
+            ) from None
+        return store
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._log.close()
+
+    def append(self, aggregates: Sequence[Aggregate]) -> dict[UUID, int]:
+        """Save all pending events in one transaction; return each aggregate's last position.
+
+        Raises IntegrityError when one of them has moved on, and EventStoreUnavailableError; after
+        the latter the events may or may not be in the log.
+        """
+        with _reached(but=IntegrityError):
+            recordings = self._log.save(*aggregates)
+        return {one.domain_event.originator_id: one.notification.id for one in recordings}
+
+    def find(self, kind: type[A], stream_id: UUID) -> A | None:
+        """Return the aggregate as it is now, or None where there is none of this kind."""
+        with _reached():
+            try:
+                found: Aggregate = self._log.repository.get(stream_id)
+            except AggregateNotFoundError:
+                return None
+        return found if isinstance(found, kind) else None
+
+    def movie(self, movie_id: UUID) -> Movie:
+        """Return a movie that is there. Raises NotFoundError."""
+        movie = self.find(Movie, movie_id)
+        if movie is None:
+            raise NotFoundError
+        movie.check_there()
+        return movie
+
+    def user(self, account_id: UUID) -> User:
+        """Return an account. Raises NotFoundError."""
+        user = self.find(User, account_id)
+        if user is None:
+            raise NotFoundError("No such account.")
+        return user
+
+    def account_id_of(self, username: str) -> UUID | None:
+        """Return who holds a username, without regard to case."""
+        claim = self.find(Claim, username_claim(username))
+        return UUID(claim.owner) if claim else None
+
+    def read(self, after: int, limit: int = 1000, until: int | None = None) -> list[Recorded]:
+        """Return up to ``limit`` events after a position (and up to ``until``), in log order."""
+        with _reached():
+            return _decoded(self._recorder.select_rows(after, limit, until))
+
+    def read_stream(
+        self, stream_id: UUID, after_version: int = 0, limit: int | None = None
+    ) -> list[Recorded]:
+        """Return one aggregate's events after a version, oldest first."""
+        with _reached():
+            return _decoded(self._recorder.select_stream(str(stream_id), after_version, limit))
+
+    def head(self) -> int:
+        """Return the last position, 0 for an empty log."""
+        with _reached():
+            return self._recorder.max_notification_id() or 0
+
+    def count(self) -> int:
+        """Return how many events are stored."""
+        with _reached():
+            return int(self._recorder.count_rows())
+
+
+def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
+    loads = orjson.loads
+    recorded = []
+    for position, stream, version, topic, state in rows:
+        # SQLite stores 32 hexadecimal digits, PostgreSQL gives a UUID.
+        stream_id = (
+            f"{stream[:8]}-{stream[8:12]}-{stream[12:16]}-{stream[16:20]}-{stream[20:]}"
+            if type(stream) is str
+            else str(stream)
+        )
+        recorded.append(Recorded(position, stream_id, version, topic, loads(state)))
+    return recorded
+
+
+@contextmanager
+def _reached(but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn what a database raises when it is away into our word for it."""
+    try:
+        yield
+    except but:
+        raise
+    except (PersistenceError, ConnectionPoolClosedError) as error:
+        raise EventStoreUnavailableError(type(error).__name__) from error
+
+
+def _sqlite(url: str) -> dict[str, str]:
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not path.name:
+        raise ConfigurationError(VARIABLE, "write it as sqlite:///path/to/events.db")
+    return {"PERSISTENCE_MODULE": "commands.sqlite:Factory", "SQLITE_DBNAME": str(path)}
+
+
+def _postgresql(url: str) -> dict[str, str]:
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.Error as error:
+        raise ConfigurationError(
+            VARIABLE,
+            f"PostgreSQL does not answer there; start it or correct the URL ({_first_line(error)})",
+        ) from None
+    return {
+        "PERSISTENCE_MODULE": "commands.postgres:Factory",
+        "POSTGRES_URL": url,
+        # The library insists on these; what libpq makes of the URL takes their place.
+        "POSTGRES_DBNAME": "-",
+        "POSTGRES_HOST": "-",
+        "POSTGRES_USER": "-",
+        "POSTGRES_PASSWORD": "-",
+        "POSTGRES_CONNECT_TIMEOUT": "3",
+        "POSTGRES_POOL_SIZE": "1",
+        "POSTGRES_MAX_OVERFLOW": "9",
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,85 @@
+"""The User aggregate, and the claims that make a value unique.
+
+1. A username and an e-mail belong to one account at a time, without regard to case.
+2. Uniqueness is decided by the event store: a claim is an aggregate whose id is made from the
+   value, saved in the same transaction as what it guards. Two at once: one of them conflicts.
+3. What is personal stands in the account's own stream; a claim holds nothing that can be read.
+"""
+
+from uuid import UUID, uuid5
+
+from eventsourcing.domain import Aggregate
+
+from commands.movie import Stamp
+from commands.text import fold, fold_name
+
+# Stored for ever: the ids of all claims hang on it.
+CLAIMS = UUID("0d1f8a52-6f0b-5b7e-9d0a-5c1f5a1c7e11")
+
+
+class Claim(Aggregate):
+    """A value that has an owner. ``id`` is made from the kind and the value."""
+
+    TOPIC = "Claim"
+
+    # Stored for ever.
+    class Event(Aggregate.Event):
+        pass
+
+    class Created(Event, Aggregate.Created):
+        TOPIC = "ClaimMade"
+        owner: str
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+
+    @classmethod
+    def make(cls, claim_id: UUID, owner: UUID, stamp: Stamp) -> "Claim":
+        """Claim ``claim_id`` for ``owner``."""
+        return cls._create(cls.Created, id=claim_id, owner=str(owner), timestamp=stamp.timestamp)
+
+
+def username_claim(username: str) -> UUID:
+    """Return the id of the claim on a username."""
+    return uuid5(CLAIMS, f"username:{fold_name(username)}")
+
+
+def email_claim(email: str) -> UUID:
+    """Return the id of the claim on an e-mail address."""
+    return uuid5(CLAIMS, f"email:{fold(email)}")
+
+
+def row_claim(account: str, title: str, genre: str, year: int, nth: int) -> UUID:
+    """Return the id of the claim on the ``nth`` such row that ``account`` imports."""
+    return uuid5(CLAIMS, f"row:{account}\0{title}\0{genre}\0{year}\0{nth}")
+
+
+class User(Aggregate):
+    """An account."""
+
+    TOPIC = "User"
+
+    # Stored for ever.
+    class Event(Aggregate.Event):
+        request_id: str
+
+    class Created(Event, Aggregate.Created):
+        TOPIC = "UserRegistered"
+        username: str
+        email: str
+        first_name: str
+        last_name: str
+        password_hash: str
+
+    def __init__(
+        self, username: str, email: str, first_name: str, last_name: str, password_hash: str
+    ) -> None:
+        self.username = username
+        self.email = email
+        self.first_name = first_name
+        self.last_name = last_name
+        self.password_hash = password_hash
+        self.active = True
+
+    def __repr__(self) -> str:
+        return f"User(id={self.id}, username={self.username!r})"

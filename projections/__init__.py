@@ -1,0 +1,1 @@
+"""The read-model writers: events in, Redis rows and a position out."""

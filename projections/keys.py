@@ -1,0 +1,95 @@
+"""Every key of the read model.
+
+Keys of one generation share the hash tag ``{movies:g}``, so they lie in one slot of a cluster and
+one script may touch them all. The others stand alone and are never touched together.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+LIVE = "movies:live"
+"""The generation that readers are shown."""
+BUILDING = "movies:building"
+"""The generation that is being built because none is live."""
+GENERATIONS = "movies:generations"
+"""Every generation that may have keys."""
+LEASE = "movies:lease"
+"""Who is the active projection."""
+APPENDED = "movies:appended"
+"""Channel: a writer appended up to this position."""
+POSITION = "movies:position"
+"""Channel: the live generation shows this position, as ``generation:position``."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one generation."""
+
+    generation: int
+
+    def _key(self, name: str) -> str:
+        return f"{{movies:{self.generation}}}:{name}"
+
+    @cached_property
+    def head(self) -> str:
+        """Hash: ``position``, ``events`` applied, ``at`` (time of the last one), ``state``."""
+        return self._key("head")
+
+    @cached_property
+    def rows(self) -> str:
+        """Hash: movie id to line (see ``listing``)."""
+        return self._key("rows")
+
+    @cached_property
+    def gone(self) -> str:
+        """Hash: id of a deleted movie to the JSON of its last state."""
+        return self._key("gone")
+
+    @cached_property
+    def created(self) -> str:
+        """Sorted set: ids by microseconds since the epoch."""
+        return self._key("created")
+
+    @cached_property
+    def years(self) -> str:
+        """Sorted set: ids by year."""
+        return self._key("years")
+
+    @cached_property
+    def titles(self) -> str:
+        """Sorted set, all scores 0: folded title, NUL, id."""
+        return self._key("titles")
+
+    @cached_property
+    def users(self) -> str:
+        """Hash: account id to username."""
+        return self._key("users")
+
+    @cached_property
+    def parked(self) -> str:
+        """Hash: id whose events are skipped to JSON of ``position``, ``type`` and ``error``."""
+        return self._key("parked")
+
+    @cached_property
+    def found(self) -> str:
+        """Prefix of the kept results of filters; each expires by itself."""
+        return self._key("found:")
+
+    @cached_property
+    def kept(self) -> str:
+        """List: names of the kept results, newest first."""
+        return self._key("kept")
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """All keys that stay until the generation is dropped, in the order scripts take them."""
+        return (
+            self.head,
+            self.rows,
+            self.gone,
+            self.created,
+            self.years,
+            self.titles,
+            self.users,
+            self.parked,
+        )

@@ -1,0 +1,84 @@
+"""The loop that keeps the read model up to date, for as long as its process lives."""
+
+import threading
+from typing import Any
+
+import structlog
+
+from commands.store import Store
+from projections.bell import Bell
+from projections.lease import Lease
+from projections.tail import BATCH, Tail
+
+POLL_S = 0.25
+STANDBY_S = 0.5
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+log = structlog.get_logger(__name__)
+
+
+class Projection:
+    """Brings the read model up to date and keeps it there."""
+
+    def __init__(
+        self, store: Store, redis: Any, *, limit: int = BATCH, poll_s: float = POLL_S
+    ) -> None:
+        self._tail = Tail(store, redis, limit=limit)
+        self._lease = Lease(redis)
+        self._bell = Bell(redis)
+        self._poll_s = poll_s
+
+    @property
+    def position(self) -> int:
+        """The position that was applied last."""
+        return self._tail.position
+
+    def catch_up(self) -> int:
+        """Apply all there is, whoever else does; return the position that is shown then."""
+        while not self._tail.step():
+            pass
+        return self._tail.position
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the log until ``stop`` is set, as the one that holds the lease.
+
+        A store or Redis that is away is tried again, with a growing pause between.
+        """
+        pause_s = 0.0
+        while not stop.is_set():
+            try:
+                self._turn(stop)
+                pause_s = 0.0
+            except Exception as error:  # noqa: BLE001 - whatever it was, the loop must live on
+                self._bell.close()
+                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2 or _FIRST_PAUSE_S)
+                log.warning(
+                    "projection waits",
+                    position=self.position,
+                    pause_s=pause_s,
+                    error=f"{type(error).__name__}: {error}",
+                )
+                stop.wait(pause_s)
+        self._end()
+
+    def _turn(self, stop: threading.Event) -> None:
+        """Apply what there is and wait for more, or stand by."""
+        if not self._lease.hold():
+            stop.wait(STANDBY_S)
+            return
+        self._bell.open()
+        while not self._tail.step():
+            if stop.is_set() or not self._lease.hold():
+                return
+        self._bell.wait(self.position, self._poll_s)
+
+    def _end(self) -> None:
+        self._bell.close()
+        try:
+            self._lease.release()
+        except Exception as error:  # noqa: BLE001 - it runs out by itself
+            log.info("lease not released", error=str(error))
+
+
+def run_projection(store: Store, redis: Any, stop: threading.Event) -> None:
+    """Keep the read model in ``redis`` up to date with ``store`` until ``stop`` is set."""
+    Projection(store, redis).run(stop)

@@ -1,0 +1,1 @@
+"""The read side: plain async functions that answer questions."""

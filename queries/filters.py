@@ -1,0 +1,139 @@
+"""What a list request asks for, read from its query parameters."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+from commands.errors import InvalidError, NotFoundError
+from commands.text import fold
+
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 10, 100
+# No movie lies outside: bounds are cut to these before they become integers, so that 1e999999999
+# costs no more than 2018.
+_BEFORE_ALL, _AFTER_ALL = 0, 10_000
+_MAX_PAGE_DIGITS = 15
+
+Ordering = Literal["created_at", "title", "year"]
+_ORDERINGS: dict[str, Ordering] = {"created_at": "created_at", "title": "title", "year": "year"}
+_TEXTS = {"title": "title", "genre": "genre", "creator__username": "creator", "search": "search"}
+_NUMBERS = ("year", "year__gt", "year__lt", "year__gte", "year__lte")
+
+
+@dataclass(frozen=True)
+class MovieQuery:
+    """Filters, order and page of a list of movies.
+
+    Texts are folded and "" where there is no such filter. Years are from ``year_from`` to
+    ``year_to``, both included. ``page`` None is the last one.
+    """
+
+    title: str = ""
+    genre: str = ""
+    creator: str = ""
+    search: str = ""
+    year_from: int = _BEFORE_ALL
+    year_to: int = _AFTER_ALL
+    ordering: Ordering = "created_at"
+    descending: bool = True
+    page: int | None = 1
+    page_size: int = DEFAULT_PAGE_SIZE
+
+    @property
+    def filtered(self) -> bool:
+        """Whether any movie may be left out."""
+        return bool(
+            self.title
+            or self.genre
+            or self.creator
+            or self.search
+            or self.year_from > _BEFORE_ALL
+            or self.year_to < _AFTER_ALL
+        )
+
+
+def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
+    """Return what ``params`` ask for.
+
+    Of repeated parameters the last counts; values are trimmed, blank and unknown ones ignored.
+    Raises InvalidError with every filter that is wrong, NotFoundError for a page that is none.
+    """
+    given = {name: values[-1].strip() for name, values in params.items() if values}
+    given = {name: value for name, value in given.items() if value}
+    _check_filters(given)
+    year_from, year_to = _years(given)
+    ordering, descending = _ordering(given.get("ordering", ""))
+    return MovieQuery(
+        **{field: fold(given.get(name, "")) for name, field in _TEXTS.items()},
+        year_from=year_from,
+        year_to=year_to,
+        ordering=ordering,
+        descending=descending,
+        page=_page(given.get("page", "1")),
+        page_size=_page_size(given.get("page_size", "")),
+    )
+
+
+def _check_filters(given: Mapping[str, str]) -> None:
+    errors: dict[str, list[str]] = {}
+    for name in (*_TEXTS, *_NUMBERS):
+        if "\0" in given.get(name, ""):
+            errors[name] = ["Null characters are not allowed."]
+        elif name in _NUMBERS and name in given and _number(given[name]) is None:
+            errors[name] = ["Enter a number."]
+    if errors:
+        raise InvalidError(errors)
+
+
+def _number(text: str) -> Decimal | None:
+    """Return a finite number; Python alone reads ``1_0``, so that is none."""
+    try:
+        number = Decimal(text) if "_" not in text else Decimal("nan")
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _years(given: Mapping[str, str]) -> tuple[int, int]:
+    """Return the first and last year that pass; fractions are compared exactly."""
+    low, high = _BEFORE_ALL, _AFTER_ALL
+    for name in _NUMBERS:
+        number = _number(given[name]) if name in given else None
+        if number is None:
+            continue
+        # Half a year outside of the bounds, so that gt and gte tell nothing apart there.
+        year = min(max(number, Decimal(_BEFORE_ALL) - 1), Decimal(_AFTER_ALL) + 1)
+        if name in ("year", "year__gte"):
+            low = max(low, math.ceil(year))
+        if name in ("year", "year__lte"):
+            high = min(high, math.floor(year))
+        if name == "year__gt":
+            low = max(low, math.floor(year) + 1)
+        if name == "year__lt":
+            high = min(high, math.ceil(year) - 1)
+    return low, high
+
+
+def _ordering(text: str) -> tuple[Ordering, bool]:
+    """Return the first ordering that is known, newest first where none is."""
+    for name in text.split(","):
+        known = _ORDERINGS.get(name.strip().removeprefix("-"))
+        if known:
+            return known, name.strip().startswith("-")
+    return "created_at", True
+
+
+def _page(text: str) -> int | None:
+    if text == "last":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_PAGE_DIGITS and int(text)):
+        raise NotFoundError("Invalid page.")
+    return int(text)
+
+
+def _page_size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and text.strip("0")):
+        return DEFAULT_PAGE_SIZE
+    # Longer numbers only say "more than the most": Python refuses to read very long ones.
+    return min(MAX_PAGE_SIZE, int(text)) if len(text) <= _MAX_PAGE_DIGITS else MAX_PAGE_SIZE

@@ -1,0 +1,1 @@
+"""HTTP, accounts' tokens, command line, settings: the only place that wires things together."""

@@ -1,0 +1,223 @@
+"""The command line: ``cinelog``. Exit 0 done, 1 the answer is no, 2 wrong use or configuration."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+from uuid import UUID
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from commands.errors import CinelogError, ConfigurationError, NotFoundError
+from commands.movie import Movie
+from commands.store import Store
+from service.settings import Settings
+
+app = typer.Typer(
+    name="cinelog",
+    help="Cinelog: an event-sourced movies API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+def main() -> NoReturn:
+    """Run ``cinelog``; whatever goes wrong is said in one line."""
+    try:
+        app(standalone_mode=True)
+    except CinelogError as error:
+        err.print(f"cinelog: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    sys.exit(0)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int | None, typer.Option(help="API processes.")] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Fill an empty store with real movies.")
+    ] = False,
+) -> None:
+    """Serve the API, the projection and, where none is configured, a Redis."""
+    from service.sample import add_sample  # noqa: PLC0415 - commands start fast one by one
+    from service.supervisor import serve as supervise  # noqa: PLC0415
+
+    settings = _prepared(host=host, port=port, workers=workers)
+    before = (lambda: add_sample(settings, out)) if sample else None
+    raise typer.Exit(supervise(settings, before))
+
+
+@app.command()
+def project() -> None:
+    """Run a projection worker alone; one is active, others stand by."""
+    from service.projection import run  # noqa: PLC0415
+
+    settings = _prepared()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _redis(settings):
+        run(settings, stop)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV with a header, or JSON Lines.")],
+    as_: Annotated[str, typer.Option("--as", help="Username of the movies' creator.")],
+    json: Json = False,
+) -> None:
+    """Import movies from a file. A second import of the same rows adds nothing."""
+    from service.importing import Report, count_lines, import_movies, read_rows  # noqa: PLC0415
+    from service.progress import Progress  # noqa: PLC0415
+    from service.wake import waker  # noqa: PLC0415
+
+    settings = _prepared()
+    try:
+        total = count_lines(file)
+        rows = read_rows(file)
+    except OSError as error:
+        _wrong_use(f"{file}: {error.strerror}")
+    with _store(settings) as store, waker(settings) as wake:
+        account = store.account_id_of(as_)
+        if account is None:
+            _wrong_use(f"no account is called {as_!r}; register it first")
+        with Progress(err, "import", total) as progress:
+
+            def advance(now: Report) -> None:
+                progress.reach(now.line)
+                wake(now.position)
+
+            report = import_movies(store, rows, account, advance)
+    if json:
+        refused = [one._asdict() for one in report.refused]
+        print(orjson.dumps(report._asdict() | {"refused": refused}).decode())  # noqa: T201
+    else:
+        for one in report.refused:
+            err.print(f"line {one.line}: {one.reason}", markup=False, soft_wrap=True)
+        out.print(
+            f"{report.added:,} added, {report.already:,} already there, "
+            f"{len(report.refused):,} refused"
+        )
+    raise typer.Exit(1 if report.refused else 0)
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Tell how far the log is and how far the read model shows it."""
+    from service.state import state_of  # noqa: PLC0415
+
+    settings = _prepared()
+    with _store(settings) as store, _redis(settings):
+        state = state_of(settings, store)
+    if json:
+        print(orjson.dumps(state).decode())  # noqa: T201
+        return
+    table = Table(box=None, show_header=False)
+    for part, facts in state.items():
+        for name, value in facts.items():
+            table.add_row(part.replace("_", " "), name.replace("_", " "), _shown(value))
+            part = ""  # noqa: PLW2901 - named once a block
+    out.print(table)
+
+
+@app.command()
+def history(
+    movie_id: Annotated[str, typer.Argument(help="Id of a movie, deleted ones included.")],
+    json: Json = False,
+) -> None:
+    """Show what happened to a movie."""
+    from queries.history import entries  # noqa: PLC0415
+
+    settings = _prepared()
+    with _store(settings) as store:
+        try:
+            wanted = UUID(movie_id)
+        except ValueError:
+            _wrong_use("a movie id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
+        if store.find(Movie, wanted) is None:
+            raise NotFoundError
+        rows = list(entries(store.read_stream(wanted)))
+        names = {by: _name(store, by) for by in {row.by for row in rows}}
+    if json:
+        for row in rows:
+            actor = {"id": row.by, "username": names[row.by]}
+            changes = {name: {"from": a, "to": b} for name, (a, b) in row.changes.items()}
+            entry = row._asdict() | {"actor": actor, "changes": changes}
+            entry.pop("by")
+            print(orjson.dumps(entry).decode())  # noqa: T201
+        return
+    table = Table("version", "at", "by", "what", "changes", "request")
+    for row in rows:
+        changes = "\n".join(f"{name}: {a!r} → {b!r}" for name, (a, b) in row.changes.items())
+        table.add_row(
+            str(row.version), row.at, names[row.by], row.type, _plain(changes), row.request_id
+        )
+    out.print(table)
+
+
+def _prepared(**over: object) -> Settings:
+    from service.data_dir import prepare_data_dir  # noqa: PLC0415
+    from service.logs import configure_logs  # noqa: PLC0415
+
+    configure_logs()
+    settings = Settings.load(**over)
+    prepare_data_dir(settings.data_dir)
+    return settings
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Store]:
+    store = Store.open(settings.event_store_url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _redis(settings: Settings) -> Iterator[None]:
+    """Hold on to the embedded Redis where none is configured."""
+    from service.embedded import EmbeddedRedis  # noqa: PLC0415
+
+    if settings.redis_url:
+        yield
+        return
+    with EmbeddedRedis.join(settings.data_dir):
+        yield
+
+
+def _name(store: Store, account_id: str) -> str:
+    try:
+        return store.user(UUID(account_id)).username
+    except NotFoundError:
+        return account_id
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _wrong_use(message: str) -> NoReturn:
+    raise ConfigurationError("cinelog", message)

@@ -1,0 +1,47 @@
+"""How far the read model must be: after a write, and for a read that asks for it."""
+
+from sanic import Request
+
+from commands.errors import InvalidError, ReadModelUnavailableError
+from service.parts import parts_of
+
+_MAX_POSITION = 2**53
+
+
+def _wait_s(request: Request) -> float:  # type: ignore[type-arg]
+    return parts_of(request).settings.write_wait_ms / 1000
+
+
+async def after_write(request: Request, position: int) -> dict[str, str]:  # type: ignore[type-arg]
+    """Wait until the read model shows ``position``; return the headers that say what came of it."""
+    headers = {"Event-Position": str(position)}
+    feed = parts_of(request).feed
+    if "respond-async" in request.headers.get("prefer", "").lower():
+        headers["Preference-Applied"] = "respond-async"
+        shown = feed.current[1] >= position
+    else:
+        shown = await feed.wait_for(position, _wait_s(request))
+    if not shown:
+        headers["Read-Model"] = "behind"
+    return headers
+
+
+def asked_position(request: Request) -> int:  # type: ignore[type-arg]
+    """Return ``Min-Event-Position``, 0 where it is not sent. Raises InvalidError for nonsense."""
+    given = request.headers.get("min-event-position")
+    if given is None:
+        return 0
+    if not (given.isascii() and given.isdigit() and int(given[:20]) <= _MAX_POSITION):
+        raise InvalidError({"Min-Event-Position": ["A valid integer is required."]})
+    return int(given)
+
+
+async def before_read(request: Request) -> int:  # type: ignore[type-arg]
+    """Wait until the read model shows what ``Min-Event-Position`` asks for, and return that.
+
+    Raises ReadModelUnavailableError rather than show less.
+    """
+    position = asked_position(request)
+    if position and not await parts_of(request).feed.wait_for(position, _wait_s(request)):
+        raise ReadModelUnavailableError("it has not reached that position yet")
+    return position

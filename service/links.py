@@ -1,0 +1,44 @@
+"""Links: absolute where the address is known to be ours, else paths."""
+
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import urlencode, urlsplit
+
+from sanic import Request
+
+from service.parts import parts_of
+
+API = "/api/v1"
+
+
+def link(request: Request, path: str, query: dict[str, str] | None = None) -> str:  # type: ignore[type-arg]
+    """Return a link to ``path`` (and ``query``) that works where the client is."""
+    settings = parts_of(request).settings
+    base = (
+        settings.public_url.rstrip("/")
+        if settings.public_url
+        else _of_host(request.headers.get("host", ""), settings.host)
+    )
+    return f"{base}{path}?{urlencode(query)}" if query else base + path
+
+
+@lru_cache(maxsize=64)
+def _of_host(host: str, served: str) -> str:
+    try:
+        split = urlsplit(f"//{host}")
+        name, port = split.hostname or "", split.port
+    except ValueError:
+        return ""
+    if split.path or split.query or split.fragment or split.username is not None:
+        return ""
+    if name != "localhost" and name != served.lower() and not _is_loopback(name):
+        return ""
+    literal = f"[{name}]" if ":" in name else name
+    return f"http://{literal}" + (f":{port}" if port is not None else "")
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

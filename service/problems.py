@@ -1,0 +1,129 @@
+"""One place that turns refusals into HTTP: RFC 9457 problem documents, always."""
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+from sanic import HTTPResponse, Request
+from sanic.exceptions import MethodNotAllowed, SanicException
+from sanic.handlers import ErrorHandler
+
+from commands import errors
+
+log = structlog.get_logger(__name__)
+_REALM = 'Bearer realm="api"'
+
+
+class Problem(NamedTuple):
+    """What a client is told."""
+
+    status: int
+    code: str
+    detail: str
+    headers: dict[str, str] = {}  # noqa: RUF012 - never changed
+    errors: dict[str, Any] | None = None
+
+
+def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a case a line
+    """Return the problem that tells a client of ``error``, never of its own input."""
+    match error:
+        case errors.NotAuthenticatedError():
+            detail = "Authentication credentials were not provided."
+            return Problem(401, "not_authenticated", detail, {"WWW-Authenticate": _REALM})
+        case errors.TokenNotValidError():
+            challenge = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
+            detail = "Given token not valid for any token type"
+            return Problem(401, "token_not_valid", detail, challenge)
+        case errors.NoActiveAccountError():
+            detail = "No active account found with the given credentials"
+            return Problem(401, "no_active_account", detail)
+        case errors.NotCreatorError():
+            detail = "You do not have permission to perform this action."
+            return Problem(403, "permission_denied", detail)
+        case errors.NotFoundError():
+            return Problem(404, "not_found", error.message)
+        case errors.VersionConflictError():
+            return Problem(412, "version_conflict", str(error), {"ETag": f'"{error.actual}"'})
+        case errors.NotAnObjectError():
+            return Problem(400, "invalid", str(error))
+        case errors.InvalidError():
+            said = {field: list(messages) for field, messages in error.errors.items()}
+            return Problem(400, "invalid", "Invalid input.", errors=said)
+        case errors.MalformedError():
+            return Problem(400, "parse_error", str(error))
+        case errors.MediaTypeError():
+            accept = {"Accept-Post": ", ".join(error.accepted)}
+            return Problem(415, "unsupported_media_type", str(error), accept)
+        case errors.KeyReusedError():
+            detail = "This idempotency key was used with another request."
+            return Problem(422, "idempotency_key_reused", detail)
+        case errors.KeyInFlightError():
+            detail = "The first request with this idempotency key is still running."
+            return Problem(409, "idempotency_key_in_flight", detail, {"Retry-After": "1"})
+        case errors.UnavailableError():
+            wait = {"Retry-After": str(error.retry_after_s)}
+            return Problem(503, "unavailable", f"The {error.part} is unavailable.", wait)
+        case SanicException():
+            return _of_sanic(error)
+        case _:
+            return Problem(500, "error", "A server error occurred.")
+
+
+_SANIC = {
+    400: ("bad_request", "Bad request."),
+    404: ("not_found", "Not found."),
+    408: ("request_timeout", "The request did not arrive in time."),
+    413: ("payload_too_large", "The request body is over 1 MiB."),
+    417: ("expectation_failed", "Expectation failed."),
+    431: ("headers_too_large", "The request headers are too large."),
+    503: ("unavailable", "The service is unavailable."),
+}
+
+
+def _of_sanic(error: SanicException) -> Problem:
+    status = error.status_code
+    headers = {name: str(value) for name, value in (error.headers or {}).items()}
+    if isinstance(error, MethodNotAllowed):
+        # Our words around the method, which is no more than a token of the request line.
+        return Problem(status, "method_not_allowed", str(error), headers)
+    code, detail = _SANIC.get(status, ("error", HTTPStatus(status).phrase + "."))
+    return Problem(status, code, detail, headers)
+
+
+def respond(request: Request | None, problem: Problem) -> HTTPResponse:  # type: ignore[type-arg]
+    """Return the problem document."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.path if request else "",
+        "code": problem.code,
+        "request_id": getattr(request, "request_id", ""),
+    }
+    if problem.errors is not None:
+        body["errors"] = problem.errors
+    return HTTPResponse(
+        orjson.dumps(body),
+        status=problem.status,
+        headers=problem.headers,
+        content_type="application/problem+json",
+    )
+
+
+class ProblemHandler(ErrorHandler):
+    """Answers every error with a problem document; only what nobody foresaw is logged."""
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:  # type: ignore[type-arg]
+        """Answer ``exception``."""
+        problem = problem_of(exception)
+        if isinstance(exception, MethodNotAllowed):
+            problem = problem._replace(detail=f'Method "{request.method}" not allowed.')
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("unexpected error", request_id=request.request_id, exc_info=exception)
+        return respond(request, problem)
+
+    @staticmethod
+    def log(request: Request, exception: Exception) -> None:  # type: ignore[type-arg]
+        """Stay silent: Sanic would log the URL, and ``default`` has said what matters."""

@@ -1,0 +1,63 @@
+"""Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+
+EVERY_S = 2.0
+
+
+class Progress:
+    """Shows how much of ``total`` steps is done."""
+
+    def __init__(self, console: Console, what: str, total: int) -> None:
+        self._console = console
+        self._what = what
+        self._total = total
+        self._started = self._said = time.monotonic()
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(show_speed=True),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(what, total=total)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def reach(self, done: int) -> None:
+        """Show that ``done`` steps are done."""
+        self._bar.update(self._task, completed=done)
+        now = time.monotonic()
+        if self._console.is_terminal or now - self._said < EVERY_S:
+            return
+        self._said = now
+        rate = done / (now - self._started)
+        left = f", {(self._total - done) / rate:,.0f} s left" if rate else ""
+        self._console.print(
+            f"{self._what}: {done:,} of {self._total:,} ({rate:,.0f}/s{left})", soft_wrap=True
+        )

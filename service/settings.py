@@ -1,0 +1,72 @@
+"""Settings: what the environment may say, under the prefix ``CINELOG_``. Nothing needs to be set."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from commands.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """One machine by default; ``Settings.load()`` reads the environment and names what is wrong."""
+
+    model_config = SettingsConfigDict(env_prefix="CINELOG_", frozen=True, extra="ignore")
+
+    data_dir: Path = Path("var")
+    event_store_url: str = ""
+    redis_url: str | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    workers: Annotated[int, Field(ge=1, le=256)] = os.cpu_count() or 1
+    signing_keys: Path = Path()
+    issuer: str = "http://127.0.0.1:8000"
+    audience: str = "cinelog"
+    access_ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+    refresh_ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] = 86_400
+    write_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
+    public_url: str | None = None
+    login_rate: str = "10/minute;60/minute"
+    api_rate: str = "6000/minute"
+    proxies: Annotated[int, Field(ge=0, le=16)] = 0
+
+    @field_validator("redis_url", "public_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_in_the_data_dir(cls, values: dict[str, object]) -> dict[str, object]:
+        data_dir = Path(str(values.get("data_dir") or "var")).absolute()
+        values["data_dir"] = data_dir
+        values["event_store_url"] = (
+            values.get("event_store_url") or f"sqlite:///{data_dir}/events.db"
+        )
+        values["signing_keys"] = values.get("signing_keys") or data_dir / "signing-keys.json"
+        return values
+
+    @classmethod
+    def load(cls, **over: object) -> Self:
+        """Settings from the environment, ``over`` before it.
+
+        Raises ConfigurationError that names the first variable that cannot work.
+        """
+        try:
+            return cls(**{k: v for k, v in over.items() if v is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            field = str(first["loc"][0]) if first["loc"] else "settings"
+            raise ConfigurationError(f"CINELOG_{field.upper()}", first["msg"]) from None
+
+    @property
+    def embedded_socket(self) -> Path:
+        """Where the embedded Redis listens."""
+        return self.data_dir / "redis.sock"
+
+    @property
+    def redis_url_or_embedded(self) -> str:
+        """The Redis to talk to: the one configured, else the embedded one's socket."""
+        return self.redis_url or f"unix://{self.embedded_socket}"

@@ -1,0 +1,216 @@
+"""Group commit: what waits together is durable together, and no command suffers for another."""
+
+import asyncio
+import threading
+
+import pytest
+from controls import ANN, BOB, MOVIE, create, delete, new_id, register, update
+
+from commands.errors import (
+    BusyError,
+    EventStoreUnavailableError,
+    InvalidError,
+    NotCreatorError,
+    NotFoundError,
+    TakenError,
+    VersionConflictError,
+)
+from commands.executor import Executor, Receipt, commit
+from commands.movie import Movie
+from commands.store import Store
+from commands.user import row_claim
+
+
+def versions(answers):
+    return [answer.about.version for answer in answers]
+
+
+def test_receipts_come_in_order_with_positions(store):
+    """Each command is answered with its own aggregate and the position that shows it."""
+    answers = commit(store, [create(year=1979), create(year=1986), register()])
+    assert [answer.position for answer in answers] == [1, 2, 5]
+    assert [answer.about.facts.year for answer in answers[:2]] == [1979, 1986]
+
+
+def test_commands_on_one_movie_wait_for_each_other(store):
+    """Ten changes of one movie in one batch are ten versions, none lost."""
+    answers = commit(store, [create(MOVIE), *(update(title=f"Alien {n}") for n in range(10))])
+    assert versions(answers) == list(range(1, 12))
+    assert store.movie(MOVIE).facts.title == "Alien 9"
+
+
+def test_a_refused_command_refuses_only_itself(store):
+    commit(store, [create(MOVIE)])
+    answers = commit(
+        store,
+        [
+            update(by=BOB, title="Mine"),
+            update(new_id(), title="?"),
+            update(title="Aliens"),
+            update(title="x", expected=(9,)),
+        ],
+    )
+    assert [type(answer) for answer in answers] == [
+        NotCreatorError,
+        NotFoundError,
+        Receipt,
+        VersionConflictError,
+    ]
+    assert (answers[3].expected, answers[3].actual) == ("9", 2)
+
+
+def test_ownership_before_the_body(store):
+    """A body that cannot be read is told only to the creator of a movie that exists."""
+    commit(store, [create(MOVIE)])
+    bad = InvalidError({"title": ["This field is required."]})
+    mine, foreign, missing = (
+        update(by=by, movie_id=movie_id).model_copy(update={"fields": bad})
+        for by, movie_id in ((ANN, MOVIE), (BOB, MOVIE), (ANN, new_id()))
+    )
+    kinds = [type(answer) for answer in commit(store, [mine, foreign, missing])]
+    assert kinds == [InvalidError, NotCreatorError, NotFoundError]
+
+
+def test_nothing_changed_nothing_appended(store):
+    commit(store, [create(MOVIE)])
+    (answer,) = commit(store, [update(title="Alien")])
+    assert (answer.appended, answer.position, answer.about.version) == (False, 1, 1)
+    assert store.head() == 1
+
+
+def test_a_deleted_movie_is_gone(store):
+    commit(store, [create(MOVIE), delete()])
+    answers = commit(store, [update(title="x"), delete()])
+    assert [type(answer) for answer in answers] == [NotFoundError, NotFoundError]
+
+
+@pytest.mark.parametrize("again", [{"username": "ANN"}, {"username": "ﬁn", "email": "x@x.org"}])
+def test_usernames_and_addresses_are_unique_without_regard_to_case(store, again):
+    commit(store, [register(username="ann"), register(username="fin")])
+    (answer,) = commit(store, [register(**again)])
+    assert isinstance(answer, TakenError)
+    assert answer.errors["username"] == ["A user with that username already exists."]
+
+
+def test_both_names_taken_are_both_told(store):
+    commit(store, [register(username="ann", email="ann@example.org")])
+    (answer,) = commit(store, [register(username="Ann", email="ANN@example.org")])
+    assert set(answer.errors) == {"username", "email"}
+
+
+def test_one_name_twice_in_one_batch(store):
+    """Of two registrations at once one wins, whichever batch they come in."""
+    answers = commit(store, [register(username="ann"), register(username="ann", email="b@x.org")])
+    assert [type(answer) for answer in answers] == [Receipt, TakenError]
+
+
+def test_a_claimed_row_is_created_once(store):
+    claim = row_claim(str(ANN), "Alien", "Horror", 1979, 1)
+    first, second = commit(store, [create(claim=claim), create(claim=claim)])
+    assert (first.appended, second.appended) == (True, False)
+    assert second.about.id == first.about.id
+
+
+class Racing(Store):
+    """A store in which another process writes between a decision and its append."""
+
+    def __init__(self, log, race):
+        super().__init__(log)
+        self.race = race
+
+    def append(self, aggregates):
+        if self.race:
+            self.race.pop()()
+        return super().append(aggregates)
+
+
+def test_lost_races_are_run_again(store):
+    """Without If-Match both writers succeed, one after the other."""
+    commit(store, [create(MOVIE)])
+    other = Store(store._log)
+    races = [lambda n=n: commit(other, [update(title=f"Theirs {n}")]) for n in range(3)]
+    answers = commit(
+        Racing(store._log, races), [update(title="Ours"), create(), update(genre="Opera")]
+    )
+    assert all(isinstance(answer, Receipt) for answer in answers)
+    movie = store.movie(MOVIE)
+    assert (movie.facts.title, movie.facts.genre, movie.version) == ("Ours", "Opera", 6)
+
+
+def test_a_lost_race_for_an_expected_version_is_refused(store):
+    commit(store, [create(MOVIE)])
+    other = Store(store._log)
+    races = [lambda: commit(other, [update(title="Theirs")])]
+    (answer,) = commit(Racing(store._log, races), [update(title="Ours", expected=(1,))])
+    assert isinstance(answer, VersionConflictError)
+
+
+def test_a_commit_whose_answer_was_lost_is_found_again(store):
+    """A creation that was committed before the connection broke is not made twice."""
+    command = create(MOVIE)
+    commit(store, [command])
+    (answer,) = commit(store, [command], repeated=True)
+    assert (answer.appended, answer.about.version) == (False, 1)
+
+
+def test_many_processes_many_writers(store, store_url):
+    """Writers in parallel on one movie: every write is there, every version once."""
+    commit(store, [create(MOVIE)])
+    failed = []
+
+    def write(number):
+        mine = Store.open(store_url, create=False)
+        for n in range(10):
+            (answer,) = commit(mine, [update(title=f"{number}-{n}")])
+            if not isinstance(answer, Receipt):
+                failed.append(answer)
+        mine.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert store.movie(MOVIE).version == 41
+    assert [event.version for event in store.read_stream(MOVIE)] == list(range(1, 42))
+
+
+async def test_answers_reach_their_coroutines(sqlite_store):
+    seen = []
+    executor = Executor(sqlite_store, on_append=seen.append)
+    executor.start()
+    answers = await asyncio.gather(*(executor.run(create(year=year)) for year in range(1, 501)))
+    executor.stop()
+    assert [answer.about.facts.year for answer in answers] == list(range(1, 501))
+    assert max(seen) == sqlite_store.head() == 500
+    assert len(seen) < 500  # many shared a transaction
+
+
+async def test_stopping_carries_out_what_waits(sqlite_store):
+    executor = Executor(sqlite_store)
+    waiting = [asyncio.ensure_future(executor.run(create())) for _ in range(20)]
+    await asyncio.sleep(0)
+    executor.start()
+    await asyncio.to_thread(executor.stop)
+    assert len(await asyncio.gather(*waiting)) == 20
+    with pytest.raises(BusyError):
+        await executor.run(create())
+
+
+async def test_a_client_that_left_does_not_undo_its_write(sqlite_store):
+    executor = Executor(sqlite_store)
+    gone = asyncio.ensure_future(executor.run(create(MOVIE)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    executor.start()
+    await executor.run(create())
+    await asyncio.to_thread(executor.stop)
+    assert sqlite_store.find(Movie, MOVIE)
+
+
+def test_a_store_that_is_away_answers_each_command(sqlite_store, tmp_path):
+    commit(sqlite_store, [create()])
+    sqlite_store._recorder.datastore.pool.close()
+    (answer,) = commit(sqlite_store, [create()])
+    assert isinstance(answer, EventStoreUnavailableError)

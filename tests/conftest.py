@@ -1,0 +1,59 @@
+"""What every test may use: a real store on SQLite, and the same on PostgreSQL."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from commands.store import Store
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A PostgreSQL server of our own; yields a function that makes an empty database."""
+    pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL wheel for this Python")
+    folder = tmp_path_factory.mktemp("pg")
+    server = pgserver.get_server(folder, cleanup_mode="stop")
+    numbers = itertools.count(1)
+
+    def new_database():
+        name = f"cinelog_{next(numbers)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return server.get_uri(database=name)
+
+    yield new_database
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request, tmp_path):
+    """An empty event store's URL, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/events.db"
+    return request.getfixturevalue("postgres")()
+
+
+@pytest.fixture
+def store(store_url):
+    store = Store.open(store_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path):
+    """For rules in which the database plays no part."""
+    store = Store.open(f"sqlite:///{tmp_path}/events.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend():
+    """Coroutines run on asyncio, as they do in the service."""
+    return "asyncio"

@@ -1,0 +1,64 @@
+"""Example values: what a test does not care about, it takes from here."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import uuid_utils.compat
+from pydantic import SecretStr
+
+from commands.messages import (
+    CreateMovie,
+    DeleteMovie,
+    MovieChanges,
+    MovieFields,
+    RegisterUser,
+    UpdateMovie,
+)
+from commands.movie import Stamp
+
+ANN = UUID("01890000-0000-7000-8000-000000000001")
+BOB = UUID("01890000-0000-7000-8000-000000000002")
+MOVIE = UUID("01890000-0000-7000-8000-00000000000a")
+NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
+ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
+
+
+def new_id():
+    return uuid_utils.compat.uuid7()
+
+
+def stamp(by=ANN, *, minutes=0, request_id="request-1"):
+    return Stamp(str(by), request_id, NOON + timedelta(minutes=minutes))
+
+
+def _who(by, request_id):
+    return {"by": by, "request_id": request_id, "at": datetime.now(UTC)}
+
+
+def create(movie_id=None, *, by=ANN, request_id="request-1", claim=None, **fields):
+    return CreateMovie(
+        **_who(by, request_id),
+        movie_id=movie_id or new_id(),
+        fields=MovieFields.of(ALIEN | fields),
+        claim=claim,
+    )
+
+
+def update(movie_id=MOVIE, *, by=ANN, request_id="request-1", expected=None, **changes):
+    fields = MovieChanges.of(changes)
+    return UpdateMovie(**_who(by, request_id), movie_id=movie_id, fields=fields, expected=expected)
+
+
+def delete(movie_id=MOVIE, *, by=ANN, request_id="request-1", expected=None):
+    return DeleteMovie(**_who(by, request_id), movie_id=movie_id, expected=expected)
+
+
+def register(account=None, *, username="ann", email=None, password_hash="$argon2id$x"):
+    return RegisterUser(
+        **_who(account or new_id(), "request-1"),
+        username=username,
+        email=email or f"{username}@example.org",
+        first_name="",
+        last_name="",
+        password_hash=SecretStr(password_hash),
+    )

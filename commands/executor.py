@@ -60,6 +60,10 @@ class _Batch:
         self._check(movie_id)
         return self._store.movie(movie_id)
 
+    def movie_at(self, movie_id: UUID, version: int) -> Movie:
+        self._check(movie_id)
+        return self._store.movie_at(movie_id, version)
+
     def _check(self, stream_id: UUID) -> None:
         if stream_id in self._changed:
             raise _WaitsError
@@ -102,6 +106,14 @@ def commit(
     return [answers[index] for index in range(len(commands))]
 
 
+def preview(store: Store, command: Command) -> Movie | User:
+    """Return what ``command`` would make of its aggregate; append nothing.
+
+    Raises what the handler refuses with.
+    """
+    return _Batch(store).decide(command).about
+
+
 def _save(
     store: Store,
     commands: Sequence[Command],
@@ -128,10 +140,11 @@ def _alone(store: Store, command: Command) -> Receipt | Exception:
     """Carry out one command against writers elsewhere, on fresh state each time."""
     for _ in range(_TRIES):
         try:
-            decision = _Batch(store, repeated=True).decide(command)
-            pending = _pending(decision)
-            positions = store.append(pending)
-            position = max(positions.values()) if positions else store.head()
+            with store.turn():  # else a fast writer elsewhere could win every time
+                decision = _Batch(store, repeated=True).decide(command)
+                pending = _pending(decision)
+                positions = store.append(pending)
+                position = max(positions.values()) if positions else store.head()
         except IntegrityError:
             continue
         except Exception as error:  # noqa: BLE001 - it becomes this command's answer

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 MAX_TEXT = 100
 MAX_YEAR = 9999
+MAX_VERSION = 2**53
 _INTEGER = re.compile(r"\s*([+-]?[0-9]{1,40})(?:\.0*)?\s*")
 _USERNAME = re.compile(r"[\w.@+-]+")
 _LOCAL = "localhost"
@@ -52,24 +53,28 @@ def text(*, max_length: int, blank: bool = False, trim: bool = True) -> Callable
     return validate
 
 
-def year(value: object) -> int:
-    """Validate an integer from 1 to 9999; numeric text counts, booleans do not."""
-    if value is None:
-        raise refuse("This field may not be null.")
-    number: int | None = None
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
-    elif isinstance(value, str) and (match := _INTEGER.fullmatch(value)):
-        number = int(match[1])
-    if number is None:
-        raise refuse("A valid integer is required.")
-    if number < 1:
-        raise refuse("Ensure this value is greater than or equal to 1.")
-    if number > MAX_YEAR:
-        raise refuse(f"Ensure this value is less than or equal to {MAX_YEAR}.")
-    return number
+def integer(*, at_most: int) -> Callable[[object], int]:
+    """Return a validator for an integer from 1; numeric text counts, booleans do not."""
+
+    def validate(value: object) -> int:
+        if value is None:
+            raise refuse("This field may not be null.")
+        number: int | None = None
+        if isinstance(value, int) and not isinstance(value, bool):
+            number = value
+        elif isinstance(value, float) and value.is_integer():
+            number = int(value)
+        elif isinstance(value, str) and (match := _INTEGER.fullmatch(value)):
+            number = int(match[1])
+        if number is None:
+            raise refuse("A valid integer is required.")
+        if number < 1:
+            raise refuse("Ensure this value is greater than or equal to 1.")
+        if number > at_most:
+            raise refuse(f"Ensure this value is less than or equal to {at_most}.")
+        return number
+
+    return validate
 
 
 def username(value: object) -> str:
@@ -97,8 +102,9 @@ def email(value: object) -> str:
 
 Text = Annotated[str, BeforeValidator(text(max_length=MAX_TEXT))]
 SomeText = Annotated[str | None, BeforeValidator(text(max_length=MAX_TEXT))]
-Year = Annotated[int, BeforeValidator(year)]
-SomeYear = Annotated[int | None, BeforeValidator(year)]
+Year = Annotated[int, BeforeValidator(integer(at_most=MAX_YEAR))]
+SomeYear = Annotated[int | None, BeforeValidator(integer(at_most=MAX_YEAR))]
+Version = Annotated[int, BeforeValidator(integer(at_most=MAX_VERSION))]
 Username = Annotated[str, BeforeValidator(username)]
 Email = Annotated[str, BeforeValidator(email)]
 Name = Annotated[str, BeforeValidator(text(max_length=150, blank=True))]

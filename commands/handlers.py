@@ -6,8 +6,15 @@ from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
-from commands.errors import RefusedError, TakenError
-from commands.messages import Command, CreateMovie, DeleteMovie, RegisterUser, UpdateMovie
+from commands.errors import InvalidError, NotFoundError, RefusedError, TakenError
+from commands.messages import (
+    Command,
+    CreateMovie,
+    DeleteMovie,
+    RegisterUser,
+    RevertMovie,
+    UpdateMovie,
+)
 from commands.movie import Movie
 from commands.user import Claim, User, email_claim, username_claim
 
@@ -24,6 +31,9 @@ class Streams(Protocol):
 
     def movie(self, movie_id: UUID) -> Movie:
         """Return a movie that is there. Raises NotFoundError."""
+
+    def movie_at(self, movie_id: UUID, version: int) -> Movie:
+        """Return a movie as it was at a version it has had."""
 
 
 class Decision(NamedTuple):
@@ -56,6 +66,24 @@ def update_movie(command: UpdateMovie, streams: Streams) -> Decision:
         raise command.fields
     movie.check_version(command.expected)
     movie.update(command.fields.changes(), command.stamp())
+    return Decision(movie)
+
+
+def revert_movie(command: RevertMovie, streams: Streams) -> Decision:
+    """Take a movie of one's own back to a version at which it was there."""
+    movie = streams.find(Movie, command.movie_id)
+    if movie is None:
+        raise NotFoundError
+    movie.check_creator(str(command.by))
+    if isinstance(command.target, RefusedError):
+        raise command.target
+    if command.target.version > movie.version:
+        raise InvalidError({"version": ["The movie has no such version."]})
+    then = streams.movie_at(movie.id, command.target.version)
+    if then.deleted:
+        raise InvalidError({"version": ["The movie was deleted at this version."]})
+    movie.check_version(command.expected)
+    movie.revert(then.facts, command.stamp())
     return Decision(movie)
 
 
@@ -104,6 +132,7 @@ Handler = Callable[[Any, Streams], Decision]
 HANDLERS: dict[type[Command], Handler] = {
     CreateMovie: create_movie,
     UpdateMovie: update_movie,
+    RevertMovie: revert_movie,
     DeleteMovie: delete_movie,
     RegisterUser: register_user,
 }

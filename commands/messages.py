@@ -8,7 +8,17 @@ from uuid import UUID
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from commands.errors import InvalidError, RefusedError
-from commands.fields import Email, Name, Password, SomeText, SomeYear, Text, Username, Year
+from commands.fields import (
+    Email,
+    Name,
+    Password,
+    SomeText,
+    SomeYear,
+    Text,
+    Username,
+    Version,
+    Year,
+)
 from commands.movie import Facts, Stamp
 
 
@@ -67,6 +77,12 @@ class MovieChanges(Body):
         return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
 
 
+class RevertTarget(Body):
+    """The version to go back to."""
+
+    version: Version
+
+
 class Registration(Body):
     """What opens an account. ``password1`` is another name of ``password``."""
 
@@ -86,10 +102,11 @@ class Command(BaseModel):
     by: UUID
     request_id: str
     at: datetime
+    reason: str | None = None
 
     def stamp(self) -> Stamp:
         """Return what every event of this command carries."""
-        return Stamp(str(self.by), self.request_id, self.at)
+        return Stamp(str(self.by), self.request_id, self.at, self.reason)
 
 
 class CreateMovie(Command):
@@ -109,6 +126,14 @@ class UpdateMovie(Command):
 
     movie_id: UUID
     fields: MovieFields | MovieChanges | RefusedError
+    expected: tuple[int, ...] | None = None
+
+
+class RevertMovie(Command):
+    """Take a movie back to a version; one that is deleted comes back. See UpdateMovie."""
+
+    movie_id: UUID
+    target: RevertTarget | RefusedError
     expected: tuple[int, ...] | None = None
 
 

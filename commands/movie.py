@@ -6,8 +6,9 @@
 4. Decisions are pure: who, when and for which request come in with the stamp.
 """
 
+from dataclasses import field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
@@ -16,11 +17,12 @@ from commands.errors import NotCreatorError, NotFoundError, VersionConflictError
 
 
 class Stamp(NamedTuple):
-    """Who acts, for which request, and when (UTC)."""
+    """Who acts, for which request, when (UTC), and why, where the caller says so."""
 
     by: str
     request_id: str
     timestamp: datetime
+    reason: str | None = None
 
 
 class Facts(NamedTuple):
@@ -39,8 +41,15 @@ class Movie(Aggregate):
     # Stored for ever: names and fields of these events stand in every log. Change one only by
     # a new class_version with an upcast.
     class Event(Aggregate.Event):
+        class_version = 2
         by: str
         request_id: str
+        reason: str | None = field(default=None, kw_only=True)
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """Say that nobody gave a reason: there was no way to."""
+            state["reason"] = None
 
     class Created(Event, Aggregate.Created):
         TOPIC = "MovieCreated"
@@ -109,6 +118,13 @@ class Movie(Aggregate):
         differing = {name: value for name, value in changes.items() if now[name] != value}
         if differing:
             self.trigger_event(self.Updated, **differing, **stamp._asdict())
+
+    def revert(self, facts: Facts, stamp: Stamp) -> None:
+        """Say again what the movie said once; bring it back if it is deleted."""
+        if self.deleted:
+            self.trigger_event(self.Restored, **facts._asdict(), **stamp._asdict())
+        else:
+            self.update(facts._asdict(), stamp)
 
     def delete(self, stamp: Stamp) -> None:
         """Delete the movie."""

@@ -1,6 +1,7 @@
 """The event store for more than one machine: PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
 from eventsourcing.persistence import StoredEvent
@@ -10,9 +11,11 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed, Identifier
 
-# One number for every Cinelog: whoever creates the tables holds this advisory lock.
+# Advisory locks, the same in every Cinelog: who creates the tables, who lost a race for a stream.
 _CREATING = 0x43494E454C4F47
-_COLUMNS: LiteralString = "notification_id, originator_id, originator_version, topic, state"
+_LOSERS = _CREATING + 1
+_SELECT = SQL("SELECT notification_id, originator_id, originator_version, topic, state FROM {log} ")
+_COUNT = SQL("SELECT count(*) AS n FROM {log}")
 
 
 class PlainRecorder(PostgresApplicationRecorder):
@@ -22,8 +25,18 @@ class PlainRecorder(PostgresApplicationRecorder):
     happened, the projection has its own pauses, and a request has a client who waits.
     """
 
-    def _from_log(self, select: LiteralString) -> Composed:
-        return SQL(select).format(log=Identifier(self.events_table_name))
+    def _from_log(self, select: SQL) -> Composed:
+        return select.format(log=Identifier(self.events_table_name))
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep out every other writer that asks for a turn: those that lost a race."""
+        with self.datastore.get_connection() as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", (_LOSERS,))
+            try:
+                yield
+            finally:
+                connection.execute("SELECT pg_advisory_unlock(%s)", (_LOSERS,))
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
@@ -74,14 +87,13 @@ class PlainRecorder(PostgresApplicationRecorder):
             self.datastore.get_connection() as connection,
             connection.cursor(row_factory=tuple_row, binary=True) as cursor,
         ):
-            select = self._from_log(f"SELECT {_COLUMNS} FROM {{log}} {where}")
-            cursor.execute(select, params, prepare=True)
+            cursor.execute(self._from_log(_SELECT) + SQL(where), params, prepare=True)
             return cursor.fetchall()
 
     def count_rows(self) -> int:
         """Return how many events are stored; positions have gaps, so they are counted."""
         with self.datastore.get_connection() as connection:
-            row = connection.execute(self._from_log("SELECT count(*) AS n FROM {log}")).fetchone()
+            row = connection.execute(self._from_log(_COUNT)).fetchone()
         return int(row["n"]) if row else 0
 
 

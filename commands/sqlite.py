@@ -1,6 +1,7 @@
 """The event store on one machine: SQLite with a write-ahead log, durable at every commit."""
 
 import fcntl
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,23 +44,32 @@ class QueuedRecorder(SQLiteApplicationRecorder):
     ) -> None:
         super().__init__(datastore, events_table_name)
         self._turns = Path(f"{datastore.pool.db_name}-turn")
+        self._held = threading.local()
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
+        """Keep every other writer out, of this process and of others; may be nested."""
+        if getattr(self._held, "here", False):
+            yield
+            return
         with self._turns.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            self._held.here = True
+            try:
+                yield
+            finally:
+                self._held.here = False
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
         """Append in one transaction and return the positions."""
-        with self._turn():
+        with self.turn():
             return super().insert_events(stored_events, **kwargs)
 
     def create_table(self) -> None:
         """Create what is missing."""
-        with self._turn():
+        with self.turn():
             super().create_table()
 
     def select_rows(self, after: int, limit: int, until: int | None) -> list[tuple[Any, ...]]:

@@ -31,6 +31,15 @@ VARIABLE = "CINELOG_EVENT_STORE_URL"
 _KEPT = 2_000
 
 
+_KINDS: dict[str, Any] = {
+    vars(kind)["TOPIC"]: kind
+    for aggregate in (Movie, User, Claim)
+    for kind in vars(aggregate).values()
+    if isinstance(kind, type) and issubclass(kind, Aggregate.Event) and "TOPIC" in vars(kind)
+}
+_CURRENT = {topic: getattr(kind, "class_version", 1) for topic, kind in _KINDS.items()}
+
+
 class Recorded(NamedTuple):
     """One stored event, decoded."""
 
@@ -106,6 +115,12 @@ class Store:
             recordings = self._log.save(*aggregates)
         return {one.domain_event.originator_id: one.notification.id for one in recordings}
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold back other writers, so that what is read now can be built on."""
+        with _reached(but=IntegrityError), self._recorder.turn():
+            yield
+
     def find(self, kind: type[A], stream_id: UUID) -> A | None:
         """Return the aggregate as it is now, or None where there is none of this kind."""
         with _reached():
@@ -123,12 +138,22 @@ class Store:
         movie.check_there()
         return movie
 
+    def movie_at(self, movie_id: UUID, version: int) -> Movie:
+        """Return a movie as it was at a version it has had."""
+        with _reached():
+            movie: Movie = self._log.repository.get(movie_id, version=version)
+        return movie
+
     def user(self, account_id: UUID) -> User:
         """Return an account. Raises NotFoundError."""
         user = self.find(User, account_id)
         if user is None:
             raise NotFoundError("No such account.")
         return user
+
+    def name_of(self, account_id: str) -> str:
+        """Return an account's username. Raises NotFoundError."""
+        return self.user(UUID(account_id)).username
 
     def account_id_of(self, username: str) -> UUID | None:
         """Return who holds a username, without regard to case."""
@@ -146,6 +171,15 @@ class Store:
         """Return one aggregate's events after a version, oldest first."""
         with _reached():
             return _decoded(self._recorder.select_stream(str(stream_id), after_version, limit))
+
+    def last_version(self, kind: type[Aggregate], stream_id: UUID) -> int:
+        """Return how many events a stream has; 0 where it is empty or of another kind."""
+        first = self.read_stream(stream_id, limit=1)
+        if not first or _KINDS.get(first[0].type) not in vars(kind).values():
+            return 0
+        with _reached():
+            (last,) = self._recorder.select_events(stream_id, desc=True, limit=1)
+        return int(last.originator_version)
 
     def head(self) -> int:
         """Return the last position, 0 for an empty log."""
@@ -168,8 +202,18 @@ def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
             if type(stream) is str
             else str(stream)
         )
-        recorded.append(Recorded(position, stream_id, version, topic, loads(state)))
+        data = loads(state)
+        stored_as = data.pop("class_version", 1)  # the library writes no number for the first
+        if stored_as != _CURRENT.get(topic, stored_as):
+            _upcast(topic, data, stored_as)
+        recorded.append(Recorded(position, stream_id, version, topic, data))
     return recorded
+
+
+def _upcast(topic: str, data: dict[str, Any], stored_as: int) -> None:
+    kind = _KINDS[topic]
+    for version in range(stored_as, _CURRENT[topic]):
+        getattr(kind, f"upcast_v{version}_v{version + 1}")(data)
 
 
 @contextmanager

@@ -22,7 +22,9 @@ from commands.errors import ConfigurationError, ReadModelUnavailableError
 VARIABLE = "CINELOG_REDIS_URL"
 TIMEOUT_S = 1.0
 RETRIES = 2
-_PLAIN = ("redis", "rediss", "unix")
+_SCHEMES = frozenset(
+    ["unix", *(f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster"))]
+)
 _MAX_NUMBER = 65_535  # of a port; no server has as many databases
 _CONNECTIONS = 32  # of one process at a time; who comes later waits
 
@@ -110,7 +112,7 @@ def _address(url: str) -> _Address:
     """Take a URL apart. No message repeats it: it may hold a password."""
     scheme, found, rest = url.partition("://")
     transport, _, kind = scheme.partition("+")
-    if not found or not rest or transport not in _PLAIN or kind not in ("", "sentinel", "cluster"):
+    if not found or not rest or scheme not in _SCHEMES:
         raise ConfigurationError(
             VARIABLE,
             "begin it with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",

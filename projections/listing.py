@@ -1,9 +1,9 @@
 """How events become rows and indexes. Pure: no Redis, no clock.
 
-A row is kept as one *line*: ``year NUL folded title NUL folded genre NUL folded creator NUL created
-NUL JSON``. Scripts test and sort by what stands in front; readers are given the JSON, which is the
-public representation as it is. NUL cannot occur in any of the texts. ``created`` is in microseconds
-since the epoch.
+A row is kept as one *line*: ``year NUL created NUL folded title NUL folded genre NUL folded creator
+NUL JSON``. The year has 4 digits, ``created`` (microseconds since the epoch) 16: scripts take them,
+and test the texts, by their places. Readers are given the JSON, which is the public representation
+as it is and begins with the id. NUL cannot occur in any of the texts.
 
 A deleted movie leaves its rows and indexes, and its last JSON stays in ``gone``: the event that
 brings it back names neither its creator nor its time of creation.
@@ -21,6 +21,7 @@ from commands.text import fold
 
 SEPARATOR = b"\0"
 _JSON = 5  # how many separators stand before the JSON of a line
+_MAX_YEAR = 9999
 _RFC_3339 = len("2026-11-23T11:45:26.123456Z")
 
 Movie = dict[str, Any]
@@ -149,10 +150,11 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
 def row_of(movie: Movie) -> Row:
     """Return how a movie is kept. Raises for fields that are not what they must be."""
     year, created_us = movie["year"], microseconds(movie["created_at"])
-    if type(year) is not int:
-        raise CannotApplyError("the year is not an integer")
+    if type(year) is not int or not 0 <= year <= _MAX_YEAR:
+        raise CannotApplyError("the year is not an integer of four digits")
     title = fold(movie["title"])
-    front = f"{year}\0{title}\0{fold(movie['genre'])}\0{fold(movie['creator'])}\0{created_us}\0"
+    texts = f"{title}\0{fold(movie['genre'])}\0{fold(movie['creator'])}\0"
+    front = f"{year:04}\0{created_us:016}\0{texts}"
     if front.count("\0") != _JSON:
         raise CannotApplyError("a text contains NUL")
     return Row(
@@ -199,16 +201,16 @@ def _commands(
     """Return index changes first and rows last: a row tells which index entries are there."""
     fresh = [(key, row) for key, row in rows.items() if key not in before.rows]
     lines = {key: before.rows[key] for key in (*rows, *gone) if key in before.rows}
-    old = {key: line.split(SEPARATOR, 2) for key, line in lines.items()}
+    old = {key: line.split(SEPARATOR, 3) for key, line in lines.items()}
     unlisted = [key for key in gone if key in lines]
     moved = [
         (f"{title.decode()}\0{key}", row)
-        for key, (_, title, _) in old.items()
+        for key, (_, _, title, _) in old.items()
         if (row := rows.get(key)) and row.title != f"{title.decode()}\0{key}"
     ]
     aged = [
         (key, row)
-        for key, (year, _, _) in old.items()
+        for key, (year, *_) in old.items()
         if (row := rows.get(key)) and row.year != int(year)
     ]
     commands: list[Command] = [
@@ -217,7 +219,7 @@ def _commands(
         (
             "ZREM",
             "titles",
-            [f"{old[key][1].decode()}\0{key}" for key in unlisted] + [was for was, _ in moved],
+            [f"{old[key][2].decode()}\0{key}" for key in unlisted] + [was for was, _ in moved],
         ),
         ("ZADD", "created", [arg for key, row in fresh for arg in (row.created_us, key)]),
         ("ZADD", "years", [arg for key, row in (*fresh, *aged) for arg in (row.year, key)]),

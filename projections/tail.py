@@ -78,6 +78,8 @@ class Tail:
                 return view.apply(batch, self.position)
             except RefusedEventsError as error:
                 refused = error.refused
-        for key, why in refused.items():
-            log.error("parked", stream=key, **why)
-        return view.apply(batch, self.position, park=True)
+        position = view.apply(batch, self.position, park=True)
+        if position == batch[-1].position:
+            for key, why in refused.items():
+                log.error("parked", stream=key, **why)
+        return position

@@ -112,9 +112,13 @@ class View:
         before = self._read_before(batch, parked)
         changes = fold_batch(batch, before, parked)
         if changes.refused and not park:
+            # Overtaken, the rows read are later than the batch: that is no fault of its events.
+            if (position := self.position()) != after:
+                return position
             raise RefusedEventsError(changes.refused)
         last = batch[-1]
-        position = int(_APPLY.run(self._redis, self.keys.lasting, self._args(changes, after, last)))
+        args = self._args(changes, after, last)
+        position = int(_APPLY.run(self._redis, self.keys.lasting, args))
         if position == last.position:
             self._users |= changes.users
             parked.update(changes.refused)

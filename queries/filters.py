@@ -75,6 +75,12 @@ def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
     )
 
 
+def parse_page(params: Mapping[str, Sequence[str]]) -> tuple[int | None, int]:
+    """Return the page asked for (None is the last) and its size. Raises NotFoundError."""
+    given = {name: values[-1].strip() for name, values in params.items() if values}
+    return _page(given.get("page") or "1"), _page_size(given.get("page_size", ""))
+
+
 def _check_filters(given: Mapping[str, str]) -> None:
     errors: dict[str, list[str]] = {}
     for name in (*_TEXTS, *_NUMBERS):
@@ -102,7 +108,7 @@ def _years(given: Mapping[str, str]) -> tuple[int, int]:
         number = _number(given[name]) if name in given else None
         if number is None:
             continue
-        # Half a year outside of the bounds, so that gt and gte tell nothing apart there.
+        # One year beyond the bounds is enough: no movie is there that could tell the numbers apart.
         year = min(max(number, Decimal(_BEFORE_ALL) - 1), Decimal(_AFTER_ALL) + 1)
         if name in ("year", "year__gte"):
             low = max(low, math.ceil(year))

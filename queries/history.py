@@ -1,16 +1,28 @@
-"""What happened to a movie, from the log itself: the log does not lag."""
+"""What happened to a movie, from the log itself: the log does not lag.
 
-from collections.abc import Iterable, Iterator
+Synchronous, like the store: a server calls these on a thread.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
-from commands.store import Recorded
+from commands.errors import NotFoundError
+from commands.movie import Movie
+from commands.store import Recorded, Store
 
 FIELDS = ("title", "genre", "year")
+MOVIE_EVENTS = frozenset({"MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored"})
+# How much of the log a page of changes looks at for one it is short of: claims lie between.
+_CHUNK = 1_000
 
 
 class Entry(NamedTuple):
     """One change: ``changes`` maps a field to what it was and what it became."""
 
+    movie_id: str
     version: int
     position: int
     type: str
@@ -18,6 +30,22 @@ class Entry(NamedTuple):
     by: str
     changes: dict[str, tuple[Any, Any]]
     request_id: str
+    reason: str | None
+
+    def shown(self, name_of: Callable[[str], str]) -> dict[str, Any]:
+        """Return the entry as clients see it; ``name_of`` gives an account's username."""
+        return {
+            "version": self.version,
+            "position": self.position,
+            "type": self.type,
+            "at": self.at,
+            "actor": {"id": self.by, "username": name_of(self.by)},
+            "changes": {
+                name: {"from": was, "to": now} for name, (was, now) in self.changes.items()
+            },
+            "request_id": self.request_id,
+            "reason": self.reason,
+        }
 
 
 def entries(events: Iterable[Recorded]) -> Iterator[Entry]:
@@ -28,17 +56,107 @@ def entries(events: Iterable[Recorded]) -> Iterator[Entry]:
     """
     state: dict[str, Any] = dict.fromkeys(FIELDS)
     for event in events:
-        new = {name: event.data[name] for name in FIELDS if event.data.get(name) is not None}
+        data = event.data
+        new = {name: data[name] for name in FIELDS if data.get(name) is not None}
         changes = {
             name: (state[name], value) for name, value in new.items() if state[name] != value
         }
         state |= new
         yield Entry(
+            event.stream_id,
             event.version,
             event.position,
             event.type,
-            event.data["timestamp"],
-            event.data["by"],
+            data["timestamp"],
+            data["by"],
             changes,
-            event.data["request_id"],
+            data["request_id"],
+            data.get("reason"),
         )
+
+
+@dataclass(frozen=True)
+class HistoryPage:
+    """A page of a movie's history, oldest first; ``count`` entries in all."""
+
+    count: int
+    entries: list[Entry]
+    page: int
+    last_page: int
+
+
+def history(store: Store, movie_id: UUID, page: int | None, page_size: int) -> HistoryPage:
+    """Return a page of what happened to a movie, deleted ones included; None is the last page.
+
+    Raises NotFoundError where there never was such a movie, or no such page.
+    """
+    count = store.last_version(Movie, movie_id)
+    if count == 0:
+        raise NotFoundError
+    last_page = -(-count // page_size)
+    number = last_page if page is None else page
+    if number > last_page:
+        raise NotFoundError("Invalid page.")
+    # The first event of a page needs the state that all before it led to.
+    events = store.read_stream(movie_id, limit=number * page_size)
+    shown = list(entries(events))[(number - 1) * page_size :]
+    return HistoryPage(count, shown, number, last_page)
+
+
+def movie_at_version(store: Store, movie_id: UUID, version: int) -> Movie:
+    """Return a movie as it was at a version. Raises NotFoundError where it was not there then."""
+    if not 1 <= version <= store.last_version(Movie, movie_id):
+        raise NotFoundError
+    movie = store.movie_at(movie_id, version)
+    movie.check_there()
+    return movie
+
+
+def movie_at_time(store: Store, movie_id: UUID, at: datetime) -> Movie:
+    """Return a movie as it was at a time. Raises NotFoundError where it was not there then."""
+    version = 0
+    for event in store.read_stream(movie_id):
+        if datetime.fromisoformat(event.data["timestamp"]) > at:
+            break
+        version = event.version
+    return movie_at_version(store, movie_id, version)
+
+
+class Changes(NamedTuple):
+    """Entries of all movies in log order, up to the position ``reached``; whether more follow."""
+
+    entries: list[Entry]
+    reached: int
+    more: bool
+
+
+def changes_after(store: Store, after: int, limit: int) -> Changes:
+    """Return up to ``limit`` changes of any movie after a position, in log order."""
+    events: list[Recorded] = []
+    reached = after
+    while len(events) <= limit:
+        read = store.read(reached, _CHUNK)
+        events += [event for event in read if event.type in MOVIE_EVENTS]
+        if read:
+            reached = read[-1].position
+        if len(read) < _CHUNK:
+            break
+    more = len(events) > limit
+    events = events[:limit]
+    if more:
+        reached = events[-1].position
+    return Changes(_in_their_streams(store, events), reached, more)
+
+
+def _in_their_streams(store: Store, events: list[Recorded]) -> list[Entry]:
+    """Return the entries of ``events``, whose changes begin at what came before them."""
+    last = {event.stream_id: event.version for event in events}
+    wanted = {event.position for event in events}
+    firsts = {event.stream_id: [event] for event in events if event.version == 1}
+    found: dict[int, Entry] = {}
+    for stream_id, version in last.items():
+        stream = (
+            firsts[stream_id] if version == 1 else store.read_stream(UUID(stream_id), limit=version)
+        )
+        found |= {one.position: one for one in entries(stream) if one.position in wanted}
+    return [found[event.position] for event in events]

@@ -1,32 +1,40 @@
 """The composition root of an API process: every part is made here, and can be replaced here."""
 
+import asyncio
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
-import redis
-import redis.asyncio
-from projections.connection import open_async_redis, open_redis
-from queries.movies import ReadModel
-from queries.position import PositionFeed
-from queries.round_trips import RoundTrips
-from sanic import HTTPResponse, Request, Sanic
+from sanic import Sanic
+from sanic.response import BaseHTTPResponse
 from sanic_ext import Extend
 
 from commands.executor import Executor
 from commands.store import Store
-from projections import keys as redis_keys
-from service import accounts, movies
+from projections.connection import open_async_redis, open_redis
+from projections.keys import APPENDED
+from queries.history import changes_after
+from queries.movies import ReadModel
+from queries.position import PositionFeed
+from queries.round_trips import RoundTrips
+from service import accounts, history, movies, stream
+from service.authorization import Authorization
+from service.background import Background
 from service.keys import load_keys
 from service.links import API
 from service.parts import Parts
 from service.passwords import Hasher
+from service.pools import Pool
 from service.problems import ProblemHandler
 from service.requests import CinelogRequest
 from service.sessions import Sessions
 from service.settings import Settings
+from service.stream import Live
 from service.tokens import Tokens
 
+App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
+_NAMES_KEPT = 10_000
 
 
 def _open_store(url: str) -> Store:
@@ -37,68 +45,98 @@ def create_app(
     settings: Settings,
     *,
     open_store: Callable[[str], Store] = _open_store,
-    open_shared_redis: Callable[[str], redis.asyncio.Redis] = open_async_redis,
-    open_thread_redis: Callable[[str], "redis.Redis"] = open_redis,
+    open_shared_redis: Callable[[str], Any] = open_async_redis,
+    open_thread_redis: Callable[[str], Any] = open_redis,
     name: str = "cinelog",
-) -> Sanic:  # type: ignore[type-arg]
+) -> App:
     """Return the API, ready to be served; nothing connects before the server starts."""
-    app: Sanic = Sanic(  # type: ignore[type-arg]
+    app = Sanic(
         name,
         request_class=CinelogRequest,
         error_handler=ProblemHandler(),
         configure_logging=False,
     )
-    app.config.REQUEST_MAX_SIZE = MAX_BODY_BYTES
-    app.config.REQUEST_TIMEOUT = 30
-    app.config.RESPONSE_TIMEOUT = 30
-    app.config.KEEP_ALIVE_TIMEOUT = 75
-    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = 3.0
-    app.config.ACCESS_LOG = False
-    app.config.FALLBACK_ERROR_FORMAT = "json"
+    app.config.update(
+        REQUEST_MAX_SIZE=MAX_BODY_BYTES,
+        REQUEST_TIMEOUT=30,
+        RESPONSE_TIMEOUT=30,
+        KEEP_ALIVE_TIMEOUT=75,
+        GRACEFUL_SHUTDOWN_TIMEOUT=3.0,
+        ACCESS_LOG=False,
+        MOTD=False,
+    )
     Extend(app, config={"OAS": False, "HEALTH": False, "LOGGING": False, "CORS": False})
-
     app.blueprint(movies.blueprint, url_prefix=API)
+    app.blueprint(history.blueprint, url_prefix=API)
+    app.blueprint(stream.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)
-    app.on_response(_name_request)
+    app.register_middleware(_name_request, "response")
 
     @app.before_server_start
-    async def open_parts(app: Sanic) -> None:  # type: ignore[type-arg]
+    async def open_parts(app: App) -> None:
         store = open_store(settings.event_store_url)
         shared = open_shared_redis(settings.redis_url_or_embedded)
         trips = RoundTrips(shared)
         feed = PositionFeed(shared)
-        keys = load_keys(settings.signing_keys)
-        executor = Executor(store, on_append=partial(_wake_projection, trips))
+        background = Background()
+        executor = Executor(store, on_append=partial(_wake_projection, background, trips))
+        tokens = Tokens(load_keys(settings.signing_keys), settings)
+        sessions = Sessions(open_thread_redis(settings.redis_url_or_embedded), settings)
+        hasher = Hasher()
+        reads = Pool("reading the log", threads=4, waiting=256)
+        name_of = lru_cache(_NAMES_KEPT)(store.name_of)
         executor.start()
         await feed.start()
+        app.ctx.redis, app.ctx.trips, app.ctx.background = shared, trips, background
         app.ctx.parts = Parts(
             settings=settings,
             store=store,
+            name_of=name_of,
             executor=executor,
+            reads=reads,
             reader=ReadModel(trips),
             feed=feed,
-            tokens=Tokens(keys, settings),
-            sessions=Sessions(open_thread_redis(settings.redis_url_or_embedded), settings),
-            hasher=Hasher(),
+            live=_live(store, name_of, reads, feed),
+            tokens=tokens,
+            sessions=sessions,
+            authorization=Authorization(store, tokens, sessions, hasher),
+            hasher=hasher,
+            threads=Pool("sessions", threads=4, waiting=256),
         )
-        app.ctx.redis = shared
+
+    @app.before_server_stop
+    async def end_streams(app: App) -> None:
+        await app.ctx.parts.live.close()
 
     @app.after_server_stop
-    async def close_parts(app: Sanic) -> None:  # type: ignore[type-arg]
+    async def close_parts(app: App) -> None:
         parts: Parts = app.ctx.parts
-        await app.loop.run_in_executor(None, parts.executor.stop)
+        await asyncio.to_thread(parts.executor.stop)
         await parts.feed.stop()
-        parts.hasher.close()
+        await app.ctx.background.close()
+        await app.ctx.trips.close()
+        for pool in (parts.hasher, parts.reads, parts.threads):
+            pool.close()
         await app.ctx.redis.aclose()
         parts.store.close()
 
     return app
 
 
-def _wake_projection(trips: RoundTrips, position: int) -> None:
-    """Tell the projection that there is something to do; it looks by itself soon enough if not."""
-    trips.send("PUBLISH", redis_keys.APPENDED, position)
+def _wake_projection(background: Background, trips: RoundTrips, position: int) -> None:
+    """Tell the projection that there is something to do; where that fails it looks by itself."""
+    background.start(trips.call("PUBLISH", APPENDED, position))
 
 
-async def _name_request(request: Request, response: HTTPResponse) -> None:  # type: ignore[type-arg]
+def _live(store: Store, name_of: Callable[[str], str], reads: Pool, feed: PositionFeed) -> Live:
+    def read(after: int, limit: int) -> stream.Stretch:
+        return stream.rendered(changes_after(store, after, limit), name_of)
+
+    async def read_aside(after: int, limit: int) -> stream.Stretch:
+        return await reads.run(read, after, limit)
+
+    return Live(read_aside, feed.wait_for, partial(reads.run, store.head))
+
+
+async def _name_request(request: CinelogRequest, response: BaseHTTPResponse) -> None:
     response.headers["X-Request-ID"] = request.request_id

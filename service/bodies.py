@@ -13,7 +13,7 @@ FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 100
 
 
-def read_body(request: Request, *, form: bool = False) -> dict[str, Any]:  # type: ignore[type-arg]
+def read_body(request: Request, *, form: bool = False) -> dict[str, Any]:
     """Return the body as a dictionary; an absent one is empty.
 
     Raises MediaTypeError, MalformedError (broken JSON, not UTF-8, lone surrogates, too deep) and

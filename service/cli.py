@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, NoReturn
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from commands.errors import CinelogError, ConfigurationError, NotFoundError
@@ -154,22 +156,18 @@ def history(
             _wrong_use("a movie id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
         if store.find(Movie, wanted) is None:
             raise NotFoundError
-        rows = list(entries(store.read_stream(wanted)))
-        names = {by: _name(store, by) for by in {row.by for row in rows}}
+        name_of = lru_cache(store.name_of)
+        rows = [row.shown(name_of) for row in entries(store.read_stream(wanted))]
     if json:
         for row in rows:
-            actor = {"id": row.by, "username": names[row.by]}
-            changes = {name: {"from": a, "to": b} for name, (a, b) in row.changes.items()}
-            entry = row._asdict() | {"actor": actor, "changes": changes}
-            entry.pop("by")
-            print(orjson.dumps(entry).decode())  # noqa: T201
+            print(orjson.dumps(row).decode())  # noqa: T201
         return
-    table = Table("version", "at", "by", "what", "changes", "request")
+    table = Table("version", "at", "by", "what", "changes", "reason", "request")
     for row in rows:
-        changes = "\n".join(f"{name}: {a!r} → {b!r}" for name, (a, b) in row.changes.items())
-        table.add_row(
-            str(row.version), row.at, names[row.by], row.type, _plain(changes), row.request_id
-        )
+        changes = (f"{name}: {c['from']!r} → {c['to']!r}" for name, c in row["changes"].items())
+        cells = (row["at"], row["actor"]["username"], row["type"], "\n".join(changes))
+        more = (row["reason"] or "", row["request_id"])
+        table.add_row(str(row["version"]), *map(escape, (*cells, *more)))
     out.print(table)
 
 
@@ -204,19 +202,8 @@ def _redis(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _name(store: Store, account_id: str) -> str:
-    try:
-        return store.user(UUID(account_id)).username
-    except NotFoundError:
-        return account_id
-
-
 def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 def _wrong_use(message: str) -> NoReturn:

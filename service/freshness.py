@@ -8,11 +8,11 @@ from service.parts import parts_of
 _MAX_POSITION = 2**53
 
 
-def _wait_s(request: Request) -> float:  # type: ignore[type-arg]
+def _wait_s(request: Request) -> float:
     return parts_of(request).settings.write_wait_ms / 1000
 
 
-async def after_write(request: Request, position: int) -> dict[str, str]:  # type: ignore[type-arg]
+async def after_write(request: Request, position: int) -> dict[str, str]:
     """Wait until the read model shows ``position``; return the headers that say what came of it."""
     headers = {"Event-Position": str(position)}
     feed = parts_of(request).feed
@@ -26,7 +26,7 @@ async def after_write(request: Request, position: int) -> dict[str, str]:  # typ
     return headers
 
 
-def asked_position(request: Request) -> int:  # type: ignore[type-arg]
+def asked_position(request: Request) -> int:
     """Return ``Min-Event-Position``, 0 where it is not sent. Raises InvalidError for nonsense."""
     given = request.headers.get("min-event-position")
     if given is None:
@@ -36,7 +36,7 @@ def asked_position(request: Request) -> int:  # type: ignore[type-arg]
     return int(given)
 
 
-async def before_read(request: Request) -> int:  # type: ignore[type-arg]
+async def before_read(request: Request) -> int:
     """Wait until the read model shows what ``Min-Event-Position`` asks for, and return that.
 
     Raises ReadModelUnavailableError rather than show less.

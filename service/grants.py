@@ -7,7 +7,7 @@ through Authlib as they are.
 import secrets
 from collections.abc import Mapping
 from typing import Any, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Request  # type: ignore[import-untyped]
@@ -109,8 +109,9 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
 
     def authenticate_user(self, username: str, password: str) -> Holder:
         """Return who this is. Raises NoActiveAccountError, after the same work for all."""
-        account_id = self.server.store.account_id_of(username)
-        user = self.server.store.user(account_id) if account_id else None
+        store = self.server.store
+        # A name nobody has is looked up as far as any other.
+        user = store.find(User, store.account_id_of(username) or uuid4())
         right = self.server.hasher.verify(user.password_hash if user else None, password)
         if user is None or not right or not user.active:
             raise NoActiveAccountError

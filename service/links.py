@@ -11,7 +11,7 @@ from service.parts import parts_of
 API = "/api/v1"
 
 
-def link(request: Request, path: str, query: dict[str, str] | None = None) -> str:  # type: ignore[type-arg]
+def link(request: Request, path: str, query: dict[str, str] | None = None) -> str:
     """Return a link to ``path`` (and ``query``) that works where the client is."""
     settings = parts_of(request).settings
     base = (
@@ -20,6 +20,24 @@ def link(request: Request, path: str, query: dict[str, str] | None = None) -> st
         else _of_host(request.headers.get("host", ""), settings.host)
     )
     return f"{base}{path}?{urlencode(query)}" if query else base + path
+
+
+def page_links(
+    request: Request,
+    path: str,
+    page: int,
+    last_page: int,
+) -> tuple[str | None, str | None]:
+    """Return the links to the next and the previous page, with all else the client asked for."""
+
+    def page_link(number: int) -> str:
+        query = {name: values[-1] for name, values in request.args.items()}
+        return link(request, path, query | {"page": str(number)})
+
+    return (
+        page_link(page + 1) if page < last_page else None,
+        page_link(page - 1) if page > 1 else None,
+    )
 
 
 @lru_cache(maxsize=64)

@@ -1,50 +1,70 @@
 """The routes of ``/movies/``."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 import uuid_utils.compat
-from queries.filters import parse_query
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import Blueprint, HTTPResponse
 from sanic.response import empty
 
-from commands.errors import NotFoundError, ReadModelUnavailableError, RefusedError
-from commands.executor import Receipt
-from commands.messages import CreateMovie, DeleteMovie, MovieChanges, MovieFields, UpdateMovie
+from commands.errors import (
+    InvalidError,
+    NotFoundError,
+    ReadModelUnavailableError,
+    RefusedError,
+)
+from commands.executor import Receipt, preview
+from commands.messages import (
+    CreateMovie,
+    DeleteMovie,
+    MovieChanges,
+    MovieFields,
+    RevertMovie,
+    RevertTarget,
+    UpdateMovie,
+)
 from commands.movie import Movie
 from commands.transcoder import rfc3339
-from queries import movies
+from queries import history, movies
+from queries.filters import parse_query
 from service.bodies import read_body
 from service.freshness import after_write, asked_position, before_read
-from service.links import API, link
+from service.links import API, link, page_links
 from service.parts import parts_of
+from service.requests import CinelogRequest
 from service.tokens import Principal, principal_of
 
 blueprint = Blueprint("movies")
 PATH = f"{API}/movies/"
 _JSON = "application/json"
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_MAX_DIGITS = 16
+_SPACED_OFFSET = re.compile(r":[\d.]+ \d\d:?\d\d$")
+MAX_REASON = 200
 
 
 @blueprint.get("/movies/", name="list")
-async def list_movies(request: Request) -> HTTPResponse:  # type: ignore[type-arg]
+async def list_movies(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of movies from the read model."""
     principal_of(request)
     query = parse_query(request.args)
     position = await before_read(request)
     page = await movies.list_movies(parts_of(request).reader, query, min_position=position)
+    following, previous = page_links(request, PATH, page.page, page.last_page)
     body = b'{"count":%d,"next":%b,"previous":%b,"results":[%b]}' % (
         page.count,
-        _page_link(request, page.page + 1 if page.page < page.last_page else None),
-        _page_link(request, page.page - 1 if page.page > 1 else None),
+        orjson.dumps(following),
+        orjson.dumps(previous),
         b",".join(page.rows),
     )
     return HTTPResponse(body, headers={"Event-Position": str(page.position)}, content_type=_JSON)
 
 
 @blueprint.post("/movies/", name="create")
-async def create_movie(request: Request) -> HTTPResponse:  # type: ignore[type-arg]
+async def create_movie(request: CinelogRequest) -> HTTPResponse:
     """Create a movie that belongs to the caller."""
     principal = principal_of(request)
     command = CreateMovie(
@@ -59,11 +79,13 @@ async def create_movie(request: Request) -> HTTPResponse:  # type: ignore[type-a
 
 
 @blueprint.get("/movies/<movie_id>/", name="read")
-async def read_movie(request: Request, movie_id: str) -> HTTPResponse:  # type: ignore[type-arg]
+async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer one movie: from the read model, or from the log while that is away."""
     principal_of(request)
-    wanted = _id(movie_id)
+    wanted = movie_id_of(movie_id)
     parts = parts_of(request)
+    if request.args.keys() & {"version", "at"}:
+        return await _read_past(request, wanted)
     try:
         await before_read(request)
         row, position = await movies.get_movie(parts.reader, wanted)
@@ -78,36 +100,76 @@ async def read_movie(request: Request, movie_id: str) -> HTTPResponse:  # type: 
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 
+async def _read_past(request: CinelogRequest, movie_id: UUID) -> HTTPResponse:
+    """Answer a movie as it was at a version or at a time, from the log."""
+    parts = parts_of(request)
+    version, at = _version(request), _time(request)
+
+    def read() -> tuple[bytes, int]:
+        if version is not None:
+            movie = history.movie_at_version(parts.store, movie_id, version)
+        else:
+            assert at is not None  # noqa: S101 - one of them was given
+            movie = history.movie_at_time(parts.store, movie_id, at)
+        return representation(movie, parts.name_of(movie.creator)), movie.version
+
+    row, shown = await parts.reads.run(read)
+    return HTTPResponse(row, headers={"ETag": f'"{shown}"'}, content_type=_JSON)
+
+
+@blueprint.post("/movies/<movie_id>/revert/", name="revert")
+async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
+    """Take a movie of one's own back to a version; with ``dry_run`` only say what would change."""
+    principal = principal_of(request)
+    wanted = movie_id_of(movie_id)
+    target: RevertTarget | RefusedError
+    try:
+        target = RevertTarget.of(read_body(request))
+    except RefusedError as error:  # raised by the handler, after its checks of movie and owner
+        target = error
+    command = RevertMovie(
+        **_by(request, principal), movie_id=wanted, target=target, expected=_expected(request)
+    )
+    parts = parts_of(request)
+    if request.args.get("dry_run", "").strip().lower() in _TRUE:
+        movie = await parts.reads.run(preview, parts.store, command)
+        assert isinstance(movie, Movie)  # noqa: S101 - what the command is about
+        body = representation(movie, principal.username)
+        return HTTPResponse(body, content_type=_JSON)
+    receipt = await parts.executor.run(command)
+    return await _answer(request, receipt, principal.username, status=200)
+
+
 @blueprint.put("/movies/<movie_id>/", name="replace")
-async def replace_movie(request: Request, movie_id: str) -> HTTPResponse:  # type: ignore[type-arg]
+async def replace_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Replace every field of a movie of one's own."""
     return await _update(request, movie_id, MovieFields)
 
 
 @blueprint.patch("/movies/<movie_id>/", name="change")
-async def change_movie(request: Request, movie_id: str) -> HTTPResponse:  # type: ignore[type-arg]
+async def change_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Change some fields of a movie of one's own."""
     return await _update(request, movie_id, MovieChanges)
 
 
 @blueprint.delete("/movies/<movie_id>/", name="delete")
-async def delete_movie(request: Request, movie_id: str) -> HTTPResponse:  # type: ignore[type-arg]
+async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Delete a movie of one's own."""
     principal = principal_of(request)
     command = DeleteMovie(
-        **_by(request, principal), movie_id=_id(movie_id), expected=_expected(request)
+        **_by(request, principal), movie_id=movie_id_of(movie_id), expected=_expected(request)
     )
     receipt = await parts_of(request).executor.run(command)
     return empty(headers=await after_write(request, receipt.position))
 
 
 async def _update(
-    request: Request,  # type: ignore[type-arg]
+    request: CinelogRequest,
     movie_id: str,
     body: type[MovieFields | MovieChanges],
 ) -> HTTPResponse:
     principal = principal_of(request)
-    wanted = _id(movie_id)
+    wanted = movie_id_of(movie_id)
     fields: MovieFields | MovieChanges | RefusedError
     try:
         fields = body.of(read_body(request))
@@ -121,7 +183,7 @@ async def _update(
 
 
 async def _answer(
-    request: Request,  # type: ignore[type-arg]
+    request: CinelogRequest,
     receipt: Receipt,
     username: str,
     *,
@@ -152,7 +214,7 @@ def representation(movie: Movie, username: str) -> bytes:
     )
 
 
-async def _from_log(request: Request, movie_id: UUID) -> tuple[bytes | None, int]:  # type: ignore[type-arg]
+async def _from_log(request: CinelogRequest, movie_id: UUID) -> tuple[bytes | None, int]:
     store = parts_of(request).store
 
     def read() -> tuple[bytes | None, int]:
@@ -160,20 +222,55 @@ async def _from_log(request: Request, movie_id: UUID) -> tuple[bytes | None, int
         movie = store.find(Movie, movie_id)
         if movie is None or movie.deleted:
             return None, position
-        return representation(movie, store.user(UUID(movie.creator)).username), position
+        return representation(movie, store.name_of(movie.creator)), position
 
-    return await request.app.loop.run_in_executor(None, read)
+    return await parts_of(request).reads.run(read)
 
 
-def _by(request: Request, principal: Principal) -> dict[str, Any]:  # type: ignore[type-arg]
+def _by(request: CinelogRequest, principal: Principal) -> dict[str, Any]:
     return {
         "by": principal.account_id,
         "request_id": request.request_id,
         "at": datetime.now(UTC),
+        "reason": _reason(request),
     }
 
 
-def _id(text: str) -> UUID:
+def _reason(request: CinelogRequest) -> str | None:
+    """Return ``Change-Reason``. Raises InvalidError for one that is too long or not UTF-8."""
+    reason: str = request.headers.get("change-reason", "").strip()
+    if len(reason) > MAX_REASON:
+        said = f"Ensure this field has no more than {MAX_REASON} characters."
+        raise InvalidError({"Change-Reason": [said]})
+    if not reason.isprintable():
+        raise InvalidError({"Change-Reason": ["Not a valid string."]})
+    return reason or None
+
+
+def _version(request: CinelogRequest) -> int | None:
+    if "version" not in request.args:
+        return None
+    given = request.args["version"][-1].strip()
+    if not (given.isascii() and given.isdigit() and len(given) < _MAX_DIGITS):
+        raise InvalidError({"version": ["Enter a number."]})
+    return int(given)
+
+
+def _time(request: CinelogRequest) -> datetime | None:
+    """Return ``at``; without an offset it is UTC, and a ``+`` may have become a space."""
+    if "at" not in request.args:
+        return None
+    given = request.args["at"][-1].strip()
+    if _SPACED_OFFSET.search(given):
+        given = "+".join(given.rsplit(" ", 1))
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        raise InvalidError({"at": ["Enter a valid date/time."]}) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def movie_id_of(text: str) -> UUID:
     """Return a movie id. Raises NotFoundError for what cannot be one."""
     try:
         found = UUID(text)
@@ -184,7 +281,7 @@ def _id(text: str) -> UUID:
     return found
 
 
-def _expected(request: Request) -> tuple[int, ...] | None:  # type: ignore[type-arg]
+def _expected(request: CinelogRequest) -> tuple[int, ...] | None:
     """Return the versions of ``If-Match`` (RFC 9110 §13.1.1: strong comparison), None for any."""
     given = request.headers.getall("if-match", [])
     tags = [tag.strip() for tag in ",".join(given).split(",") if tag.strip()]
@@ -192,10 +289,3 @@ def _expected(request: Request) -> tuple[int, ...] | None:  # type: ignore[type-
         return None
     quoted = (tag[1:-1] for tag in tags if tag[:1] == tag[-1:] == '"')
     return tuple(int(tag) for tag in quoted if tag.isascii() and tag.isdigit())
-
-
-def _page_link(request: Request, page: int | None) -> bytes:  # type: ignore[type-arg]
-    if page is None:
-        return b"null"
-    query = {name: values[-1] for name, values in request.args.items()} | {"page": str(page)}
-    return orjson.dumps(link(request, PATH, query))

@@ -1,17 +1,24 @@
 """What a request may use: one frozen bundle, wired in ``service/app.py``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from queries.movies import ReadModel
-from queries.position import PositionFeed
 from sanic import Request
 
 from commands.executor import Executor
 from commands.store import Store
+from queries.movies import ReadModel
+from queries.position import PositionFeed
+from service.authorization import Authorization
 from service.passwords import Hasher
+from service.pools import Pool
 from service.sessions import Sessions
 from service.settings import Settings
 from service.tokens import Tokens
+
+if TYPE_CHECKING:
+    from service.stream import Live
 
 
 @dataclass(frozen=True)
@@ -20,15 +27,23 @@ class Parts:
 
     settings: Settings
     store: Store
+    name_of: Callable[[str], str]
+    """An account's username by its id."""
     executor: Executor
+    reads: Pool
+    """Threads for reading the log."""
     reader: ReadModel
     feed: PositionFeed
+    live: "Live"
     tokens: Tokens
     sessions: Sessions
+    authorization: Authorization
     hasher: Hasher
+    threads: Pool
+    """Threads for asking Redis about sessions."""
 
 
-def parts_of(request: Request) -> Parts:  # type: ignore[type-arg]
+def parts_of(request: Request) -> Parts:
     """Return the parts that serve ``request``."""
     parts: Parts = request.app.ctx.parts
     return parts

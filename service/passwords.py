@@ -48,7 +48,7 @@ def password_problems(password: str, username: str = "", email: str = "") -> lis
 @cache
 def _common_passwords() -> frozenset[str]:
     packed = files("service").joinpath("assets", "common-passwords.txt.gz").read_bytes()
-    return frozenset(gzip.decompress(packed).decode().split())
+    return frozenset(gzip.decompress(packed).decode().splitlines())
 
 
 def _too_similar(password: str, value: str) -> bool:

@@ -10,6 +10,7 @@ from sanic.exceptions import MethodNotAllowed, SanicException
 from sanic.handlers import ErrorHandler
 
 from commands import errors
+from service.requests import CinelogRequest
 
 log = structlog.get_logger(__name__)
 _REALM = 'Bearer realm="api"'
@@ -91,16 +92,16 @@ def _of_sanic(error: SanicException) -> Problem:
     return Problem(status, code, detail, headers)
 
 
-def respond(request: Request | None, problem: Problem) -> HTTPResponse:  # type: ignore[type-arg]
+def respond(request: CinelogRequest, problem: Problem) -> HTTPResponse:
     """Return the problem document."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": request.path if request else "",
+        "instance": request.path,
         "code": problem.code,
-        "request_id": getattr(request, "request_id", ""),
+        "request_id": request.request_id,
     }
     if problem.errors is not None:
         body["errors"] = problem.errors
@@ -115,8 +116,9 @@ def respond(request: Request | None, problem: Problem) -> HTTPResponse:  # type:
 class ProblemHandler(ErrorHandler):
     """Answers every error with a problem document; only what nobody foresaw is logged."""
 
-    def default(self, request: Request, exception: Exception) -> HTTPResponse:  # type: ignore[type-arg]
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Answer ``exception``."""
+        assert isinstance(request, CinelogRequest)  # noqa: S101 - the application makes no other
         problem = problem_of(exception)
         if isinstance(exception, MethodNotAllowed):
             problem = problem._replace(detail=f'Method "{request.method}" not allowed.')
@@ -125,5 +127,5 @@ class ProblemHandler(ErrorHandler):
         return respond(request, problem)
 
     @staticmethod
-    def log(request: Request, exception: Exception) -> None:  # type: ignore[type-arg]
+    def log(request: Request, exception: Exception) -> None:
         """Stay silent: Sanic would log the URL, and ``default`` has said what matters."""

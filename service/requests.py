@@ -9,7 +9,7 @@ from sanic import Request
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class CinelogRequest(Request):  # type: ignore[type-arg]
+class CinelogRequest(Request):
     """A request whose ``request_id`` is the client's where that is harmless, else made here."""
 
     __slots__ = ("_request_id",)

@@ -21,6 +21,7 @@ from uuid import UUID
 
 import redis
 import structlog
+from redis.exceptions import RedisClusterException
 
 from commands.errors import ReadModelUnavailableError, TokenNotValidError
 from service.settings import Settings
@@ -135,5 +136,5 @@ def _listing(account_id: UUID) -> str:
 def _reachable() -> Iterator[None]:
     try:
         yield
-    except redis.RedisError:
+    except (redis.RedisError, RedisClusterException):
         raise ReadModelUnavailableError("sessions cannot be checked") from None

@@ -1,4 +1,4 @@
-"""Settings: what the environment may say, under the prefix ``CINELOG_``. Nothing needs to be set."""
+"""Settings: what the environment may say, prefixed ``CINELOG_``. Nothing needs to be set."""
 
 import os
 from pathlib import Path

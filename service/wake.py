@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import redis
-from projections.connection import open_redis
 
 from projections import keys
+from projections.connection import open_redis
 from service.settings import Settings
 
 

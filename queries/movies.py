@@ -1,0 +1,141 @@
+"""Questions about movies, answered from the read model."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
+from projections.keys import LIVE, Keys
+from projections.scripts import Script
+from queries.filters import MovieQuery
+from queries.pages import FIND, LIST, ONE
+from queries.round_trips import RoundTrips
+
+# Rows that one call of a filter looks at: Redis does nothing else in the meantime.
+SCAN_ROWS = 4_000
+# Scans that one process lets Redis do in one round trip: others of its questions wait for them.
+_SCANS = 2
+_RESTARTS = 3
+_INDEXES: dict[str, Callable[[Keys], str]] = {
+    "created_at": lambda keys: keys.created,
+    "title": lambda keys: keys.titles,
+    "year": lambda keys: keys.years,
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a list; ``rows`` are JSON objects, ``position`` is what the page shows at least."""
+
+    count: int
+    rows: list[bytes]
+    page: int
+    last_page: int
+    position: int
+
+
+class ReadModel:
+    """Asks the live generation, and finds it again when another takes its place."""
+
+    def __init__(self, trips: RoundTrips) -> None:
+        self.trips = trips
+        self.scans = asyncio.Semaphore(_SCANS)
+        self._generation: int | None = None
+
+    async def ask(
+        self,
+        script: Script,
+        keys: Callable[[Keys], Sequence[str]],
+        args: Sequence[str | bytes | int] = (),
+        *,
+        min_position: int = 0,
+    ) -> list[Any]:
+        """Return a script's answer, whose second item is the position it shows.
+
+        Raises ReadModelUnavailableError where no generation is live or less is shown than
+        ``min_position``.
+        """
+        for known in (self._generation, None):
+            generation = known if known is not None else await self._live()
+            answer: list[Any] = await self.trips.script(script, keys(Keys(generation)), args)
+            if answer[0] == b"gone":
+                reason = "it is being built"
+            elif answer[1] < min_position:
+                reason = "it has not reached that position yet"
+            else:
+                return answer
+        raise ReadModelUnavailableError(reason)
+
+    async def _live(self) -> int:
+        self._generation = None
+        generation = await self.trips.call("GET", LIVE)
+        if generation is None:
+            raise ReadModelUnavailableError("it is being built")
+        self._generation = int(generation)
+        return self._generation
+
+
+async def list_movies(reader: ReadModel, query: MovieQuery, *, min_position: int = 0) -> Page:
+    """Return a page of movies.
+
+    Raises NotFoundError for a page out of range, ReadModelUnavailableError, BusyError.
+    """
+    ask = _find if query.filtered else _list
+    _, position, count, number, last, *rows = await ask(reader, query, min_position)
+    if number > last:
+        raise NotFoundError("Invalid page.")
+    return Page(count, rows, number, last, position)
+
+
+async def get_movie(
+    reader: ReadModel, movie_id: UUID, *, min_position: int = 0
+) -> tuple[bytes | None, int]:
+    """Return a movie's JSON, None where there is none, and the position that shows it."""
+    _, position, row = await reader.ask(
+        ONE, lambda keys: (keys.head, keys.rows), [str(movie_id)], min_position=min_position
+    )
+    return row, position
+
+
+def _paging(query: MovieQuery) -> list[str | bytes | int]:
+    return [query.ordering, int(query.descending), query.page or 0, query.page_size]
+
+
+async def _list(reader: ReadModel, query: MovieQuery, min_position: int) -> list[Any]:
+    index = _INDEXES[query.ordering]
+    return await reader.ask(
+        LIST,
+        lambda keys: (keys.head, keys.rows, index(keys)),
+        _paging(query),
+        min_position=min_position,
+    )
+
+
+async def _find(reader: ReadModel, query: MovieQuery, min_position: int) -> list[Any]:
+    # A text that is no valid Unicode is in no title; it must only not stop the others.
+    texts = [
+        text.encode("utf-8", "surrogatepass")
+        for text in (query.title, query.genre, query.creator, query.search)
+    ]
+    filters: list[str | bytes | int] = [*texts, query.year_from, query.year_to]
+    digest = hashlib.blake2b(repr((filters, query.ordering)).encode(), digest_size=16).hexdigest()
+    start: str | int = ""
+    restarts = 0
+    while restarts <= _RESTARTS:
+        args = [*_paging(query), start, digest, SCAN_ROWS, *filters]
+        async with reader.scans:
+            answer = await reader.ask(
+                FIND,
+                lambda keys: (keys.head, keys.rows, keys.kept, keys.found, keys.years),
+                args,
+                min_position=min_position,
+            )
+        if answer[0] == b"page":
+            return answer
+        # A scan that others pushed out begins again, at a later position.
+        restarts += start not in ("", answer[1])
+        start = answer[1]
+    raise BusyError("too many filters at once")

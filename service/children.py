@@ -1,0 +1,117 @@
+"""Processes of Cinelog's own, as the process that starts them sees them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from service.pauses import Pauses
+
+NEVER = float("inf")
+ROOT = str(Path(__file__).parents[1])
+
+
+def command(module: str, *words: str) -> list[str]:
+    """Return what runs a module of ours, whatever lies in the current directory."""
+    return [sys.executable, "-P", "-m", module, *words]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which a child finds the modules that this process found."""
+    known = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{known}" if known else ROOT}
+
+
+class Child:
+    """One process that is to run: started, told what to do, asked whether it is ready.
+
+    What it is told goes over its standard input, which stays open for as long as we live; what it
+    says comes over a pipe (``service/tether.py`` is the other end). It is a process group of its
+    own: Ctrl-C reaches the parent alone, which ends its children in order.
+    """
+
+    def __init__(self, name: str, argv: Sequence[str], fds: Sequence[int] = ()) -> None:
+        self.name = name
+        self.pauses = Pauses()
+        self.ready = False
+        self.started_at = 0.0
+        self.start_at = self.ready_by = NEVER
+        self.said: int | None = None
+        self._argv = argv
+        self._fds = tuple(fds)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process; it gets ready as far as it can without being told anything."""
+        self.ready, self.started_at = False, time.monotonic()
+        self.start_at = self.ready_by = NEVER
+        self.said, theirs = os.pipe()
+        os.set_blocking(self.said, False)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                [*self._argv, str(theirs), *map(str, self._fds)],
+                stdin=subprocess.PIPE,
+                env=environment(),
+                pass_fds=(theirs, *self._fds),
+                process_group=0,
+            )
+        finally:
+            os.close(theirs)
+
+    def tell(self, order: dict[str, Any]) -> None:
+        """Tell it what to do: one line of JSON."""
+        if self._process and self._process.stdin:
+            with suppress(BrokenPipeError):  # it died, which its parent is about to see
+                self._process.stdin.write(json.dumps(order).encode() + b"\n")
+                self._process.stdin.flush()
+
+    def hear(self) -> dict[str, Any] | None:
+        """Return what it says: nothing, that it is ready, or why it cannot work.
+
+        A sentence is far shorter than what a pipe takes in one piece.
+        """
+        if self.said is None:
+            return None
+        try:
+            line = os.read(self.said, 65536)
+        except BlockingIOError:
+            return None
+        os.close(self.said)
+        self.said = None
+        said: dict[str, Any] = json.loads(line) if line else {}
+        self.ready = said.get("ready", False)
+        return said
+
+    @property
+    def due_at(self) -> float:
+        """When it is to be started, or to have said that it is ready."""
+        return self.start_at if self.ready else min(self.start_at, self.ready_by)
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None
+
+    def ended(self) -> str | None:
+        """Return how the process ended, where it has since the last call."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return None
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._process, self.ready, self.ready_by = None, False, NEVER
+        if self.said is not None:
+            os.close(self.said)
+            self.said = None
+        return f"killed by {Signals(-code).name}" if code < 0 else f"exit {code}"
+
+    def signal(self, number: Signals) -> None:
+        """Send a signal to the process, if it is there."""
+        if self._process is not None:
+            self._process.send_signal(number)

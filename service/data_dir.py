@@ -1,0 +1,93 @@
+"""The data directory: what lies in it, and which Cinelog may use it.
+
+===================  ==============================================================
+``format``           number of the directory's layout, and who made it
+``redis.sock``       the embedded Redis, there while it answers
+``redis.aof/``       its data
+``redis.log``        what it and its keeper have to say
+``redis.end``        how its last run ended
+``keeper.sock``      where users of the embedded Redis hold their lines
+``keeper.lock``      held by the keeper and the embedded Redis
+``keeper.start``     held by whoever starts the keeper
+===================  ==============================================================
+
+The event store and the signing keys lie here too where no setting puts them elsewhere.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from commands.errors import ConfigurationError
+
+VARIABLE = "CINELOG_DATA_DIR"
+FORMAT = 1
+REDIS_SOCKET = "redis.sock"
+REDIS_LOG = "redis.log"
+REDIS_DATA = "redis.aof"
+REDIS_END = "redis.end"
+KEEPER_SOCKET = "keeper.sock"
+KEEPER_LOCK = "keeper.lock"
+KEEPER_START = "keeper.start"
+
+
+def prepare_data_dir(path: Path) -> None:
+    """Create the directory for its owner alone where it is missing, and check that it can be used.
+
+    Several commands may do so at once. Raises ConfigurationError that says what to do.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise _refused(f"{path} is not a directory; name one") from None
+    except OSError as error:
+        raise _refused(
+            f"cannot create {path} ({error.strerror}); choose another directory"
+        ) from None
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise _refused(
+            f"cannot write in {path}; give this user the right or choose another directory"
+        )
+    try:
+        _check_format(path)
+    except OSError as error:
+        raise _refused(
+            f"cannot write in {path} ({error.strerror}); choose another directory"
+        ) from None
+
+
+def _check_format(path: Path) -> None:
+    file = path / "format"
+    if not file.exists():
+        # Whole or not there: whoever reads it meanwhile never finds half of it.
+        new = path / f"format.{os.getpid()}"
+        new.write_text(
+            json.dumps({"format": FORMAT, "cinelog": _version()}) + "\n", encoding="utf-8"
+        )
+        new.replace(file)
+    try:
+        found = json.loads(file.read_bytes())["format"]
+    except (ValueError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, int):
+        raise _refused(f"{file} cannot be read as JSON with a number; restore it from a backup")
+    if found > FORMAT:
+        raise _refused(
+            f"{path} was made by a newer version of Cinelog (format {found}, this one knows"
+            f" {FORMAT}); use that version or another directory"
+        )
+
+
+def _version() -> str:
+    # Slow to import, needed once in a directory's life.
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+    try:
+        return version("cinelog")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _refused(problem: str) -> ConfigurationError:
+    return ConfigurationError(VARIABLE, problem)

@@ -1,0 +1,73 @@
+"""The routes that ask the log: a movie's history, the feed of all changes, and its stream."""
+
+from typing import Any
+
+import orjson
+from sanic import Blueprint, HTTPResponse, Request
+
+from commands.errors import InvalidError
+from queries import history
+from queries.filters import parse_page
+from service.links import API, link, page_links
+from service.movies import movie_id_of
+from service.parts import parts_of
+from service.tokens import principal_of
+
+blueprint = Blueprint("history")
+_JSON = "application/json"
+MAX_LIMIT, DEFAULT_LIMIT = 1_000, 100
+_MAX_POSITION = 2**53
+
+
+@blueprint.get("/movies/<movie_id>/history/", name="movie")
+async def movie_history(request: Request, movie_id: str) -> HTTPResponse:
+    """Answer what happened to a movie, oldest first, deleted ones included."""
+    principal_of(request)
+    parts = parts_of(request)
+    wanted = movie_id_of(movie_id)
+    number, size = parse_page(request.args)
+
+    def read() -> tuple[history.HistoryPage, list[dict[str, Any]]]:
+        page = history.history(parts.store, wanted, number, size)
+        return page, [entry.shown(parts.name_of) for entry in page.entries]
+
+    page, results = await parts.reads.run(read)
+    path = f"{API}/movies/{wanted}/history/"
+    following, previous = page_links(request, path, page.page, page.last_page)
+    body = {"count": page.count, "next": following, "previous": previous, "results": results}
+    return HTTPResponse(orjson.dumps(body), content_type=_JSON)
+
+
+@blueprint.get("/events/", name="events")
+async def events(request: Request) -> HTTPResponse:
+    """Answer the changes of all movies after a position, in log order."""
+    principal_of(request)
+    parts = parts_of(request)
+    after = position_of(request, "after")
+    limit = max(1, min(MAX_LIMIT, position_of(request, "limit", DEFAULT_LIMIT)))
+
+    def read() -> tuple[history.Changes, list[dict[str, Any]]]:
+        changes = history.changes_after(parts.store, after, limit)
+        shown = [
+            {"movie_id": entry.movie_id, **entry.shown(parts.name_of)} for entry in changes.entries
+        ]
+        return changes, shown
+
+    changes, results = await parts.reads.run(read)
+    query = {"after": str(changes.reached), "limit": str(limit)}
+    following = link(request, f"{API}/events/", query) if changes.more else None
+    return HTTPResponse(
+        orjson.dumps({"results": results, "next": following}),
+        headers={"Event-Position": str(changes.reached)},
+        content_type=_JSON,
+    )
+
+
+def position_of(request: Request, name: str, default: int = 0) -> int:
+    """Return a position among the query parameters. Raises InvalidError for what is none."""
+    given = request.args.get(name, "").strip()
+    if not given:
+        return default
+    if not (given.isascii() and given.isdigit() and int(given[:20]) <= _MAX_POSITION):
+        raise InvalidError({name: ["Enter a number."]})
+    return int(given)

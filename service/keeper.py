@@ -1,0 +1,257 @@
+"""The keeper: a small process that owns the embedded Redis of one data directory.
+
+``python -m service.keeper DIRECTORY BINARY``, with the first user's line as standard input. Rules:
+
+1. It is the parent of the server, and the server cannot outlive it.
+2. Whoever uses the server holds a line: a connection to ``keeper.sock``. The kernel closes the line
+   of a user that is killed.
+3. When the last line closes, it ends the server cleanly and then itself.
+4. ``keeper.lock`` is held by the keeper and, inherited, by the server: whoever gets it knows that
+   nobody else writes the data.
+5. ``redis.sock`` appears when the server answers and after sessions that may not live were ended.
+6. A server that dies is started again with a growing pause; one that cannot run ends the keeper.
+
+On a line it says ``loading`` while the server reads its data, ``ready``, or ``failed`` and why. It
+hangs up when it ends: a user that waits for that knows that the server has ended too.
+"""
+
+import fcntl
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from service import last_end
+from service.data_dir import KEEPER_LOCK, KEEPER_SOCKET, REDIS_DATA, REDIS_LOG, REDIS_SOCKET
+from service.pauses import Pauses
+from service.valkey import HIDDEN_SOCKET, Server
+
+LOG_BYTES = 1024 * 1024
+LOCK_WAIT_S, PROBE_S, SAY_S, FORGET_S = 4.0, 0.01, 0.5, 60.0
+# A system that goes down asks every process to end at once; the users need the server to finish.
+TERM_S = 5.0
+NEVER = float("inf")
+FORGET_SESSIONS = (
+    "local at='0' repeat local page=redis.call('SCAN',at,'MATCH','auth:*','COUNT',1000) at=page[1] "
+    "if #page[2]>0 then redis.call('UNLINK',unpack(page[2])) end until at=='0' "
+    "return redis.status_reply('OK')"
+)
+
+
+class GiveUpError(Exception):
+    """The server cannot run, for the reason given."""
+
+
+class Keeper:
+    """The loop over lines, the server's life, and signals."""
+
+    def __init__(self, binary: str, first: socket.socket) -> None:
+        lock = _take_lock(first)
+        Path(KEEPER_SOCKET).unlink(missing_ok=True)
+        self.door = socket.socket(socket.AF_UNIX)
+        self.door.bind(KEEPER_SOCKET)
+        self.door.listen(128)
+        self.door.setblocking(False)
+        self.awake = _wake_on_signals(self._asked_to_end)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.door, selectors.EVENT_READ)
+        self.selector.register(self.awake, selectors.EVENT_READ)
+        self.lines: set[socket.socket] = set()
+        self.last: socket.socket | None = None
+        self._add(first)
+        self.server = Server(binary, lock)
+        self.ready = self.was_ready = False
+        self.forget = last_end.power_was_cut()
+        self.pauses = Pauses()
+        self.start_at, self.end_at, self.say_at = 0.0, NEVER, 0.0
+
+    def run(self) -> None:
+        """Keep the server running until the last line closes or it cannot run."""
+        last_end.mark_end(clean=False)
+        try:
+            while self.lines and time.monotonic() < self.end_at:
+                self._mind_the_server()
+                for key, _ in self.selector.select(self._until_due()):
+                    self._hear(key.fileobj)
+        except GiveUpError as error:
+            _say(f"gave up: {error}")
+            self._tell(f"failed {error}")
+        finally:
+            Path(KEEPER_SOCKET).unlink(missing_ok=True)
+            if self.server.stop():
+                last_end.mark_end(clean=True)
+            Path(REDIS_SOCKET).unlink(missing_ok=True)
+
+    def _asked_to_end(self, *_: object) -> None:
+        self.end_at = min(self.end_at, time.monotonic() + TERM_S)
+
+    def _until_due(self) -> float | None:
+        now = time.monotonic()
+        probe_at = now + PROBE_S if self.server.pid and not self.ready else NEVER
+        due = min(self.start_at, self.end_at, probe_at)
+        return None if due == NEVER else max(0.0, due - now)
+
+    def _hear(self, what: object) -> None:
+        if what is self.door:
+            self._accept()
+        elif what is self.awake:
+            with suppress(BlockingIOError):
+                self.awake.recv(4096)
+        elif isinstance(what, socket.socket) and _hung_up(what):
+            # Who came in at this very moment is a reason to go on.
+            self._accept()
+            self.selector.unregister(what)
+            self.lines.discard(what)
+            if self.lines:
+                what.close()
+            else:
+                self.last = what  # hung up by our end and not before
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError, ConnectionError):
+            while True:
+                line, _ = self.door.accept()
+                self._add(line)
+                _tell(line, "ready" if self.ready else "loading")
+
+    def _add(self, line: socket.socket) -> None:
+        line.setblocking(False)
+        self.lines.add(line)
+        self.selector.register(line, selectors.EVENT_READ)
+
+    def _tell(self, word: str) -> None:
+        for line in self.lines:
+            _tell(line, word)
+
+    def _mind_the_server(self) -> None:
+        now = time.monotonic()
+        if (code := self.server.ended()) is not None:
+            self.ready = False
+            self._after_death(code, now)
+        if now >= self.start_at:
+            self.start_at = NEVER
+            self.server.start()
+        if self.server.pid and not self.ready:
+            if self.server.ask("PING").startswith(b"+PONG"):
+                self._announce()
+            elif now >= self.say_at:
+                self.say_at = now + SAY_S
+                self._tell("loading")
+
+    def _announce(self) -> None:
+        if self.forget:
+            answer = self.server.ask("EVAL", FORGET_SESSIONS, "0", wait_s=FORGET_S)
+            if not answer.startswith(b"+OK"):
+                return
+            _say("the last end may have been a power cut: all sessions were ended")
+            self.forget = False
+        Path(HIDDEN_SOCKET).rename(REDIS_SOCKET)
+        self.ready = self.was_ready = True
+        self._tell("ready")
+
+    def _after_death(self, code: int, now: float) -> None:
+        said = self.server.last_words()
+        reason = _reason(code, said)
+        if not self.was_ready:
+            if not (code == 1 and _about_its_data(said) and Path(REDIS_DATA).exists()):
+                raise GiveUpError(reason)
+            last_end.set_data_aside()
+            _say(f"{reason}; kept as {last_end.DAMAGED}, begun anew")
+            self.start_at = now
+            return
+        pause_s = self.pauses.after(now - self.server.started_at)
+        if pause_s is None:
+            raise GiveUpError(f"it ended {self.pauses.deaths} times in a row, at last by {reason}")
+        _say(f"the server ended by {reason}; started again in {pause_s:.1f} s")
+        self.start_at = now + pause_s
+
+
+def _take_lock(first: socket.socket) -> int:
+    lock = os.open(KEEPER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    until = time.monotonic() + LOCK_WAIT_S
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        if time.monotonic() > until or _hung_up(first):
+            raise GiveUpError("an earlier server on this directory does not end")
+        time.sleep(0.01)
+
+
+def _wake_on_signals(asked_to_end: Callable[..., object]) -> socket.socket:
+    awake, waker = socket.socketpair()
+    awake.setblocking(False)
+    waker.setblocking(False)
+    signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for wish in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(wish, asked_to_end)
+    return awake
+
+
+def _about_its_data(said: str) -> bool:
+    return any(sign in said for sign in ("append only file", "AOF", "RDB"))
+
+
+def _reason(code: int, said: str) -> str:
+    if code < 0:
+        return signal.Signals(-code).name
+    lines = [line for line in said.splitlines() if line.strip() and "overcommit" not in line]
+    return f"exit {code}" + (f", saying: {lines[-1].split(' # ')[-1]}" if lines else "")
+
+
+def _hung_up(line: socket.socket) -> bool:
+    try:
+        return line.recv(4096, socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _tell(line: socket.socket, word: str) -> None:
+    # One that takes no word has hung up, which is heard soon, or does not listen.
+    with suppress(OSError):
+        line.send(f"{word}\n".encode(), socket.MSG_DONTWAIT)
+
+
+def _say(what: str) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    os.write(2, f"{now} keeper: {what}\n".encode())
+
+
+def _detach() -> None:
+    """Leave the terminal, or what else the starter reads from and writes to, for the log."""
+    log = Path(REDIS_LOG)
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(f"{REDIS_LOG}.1")
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    out = os.open(REDIS_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for standard in (1, 2):
+        os.dup2(out, standard)
+
+
+def main(directory: str, binary: str) -> int:
+    """Keep the server of ``directory`` running for as long as it is used."""
+    first = socket.socket(fileno=os.dup(0))
+    try:
+        os.umask(0o077)
+        os.chdir(directory)
+        _detach()
+        Keeper(binary, first).run()
+    except (GiveUpError, OSError) as error:
+        _say(f"gave up: {error}")
+        _tell(first, f"failed {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,113 @@
+"""The projection process: ``python -m service.projection SAID``, or ``cinelog project`` alone."""
+
+import signal
+import sys
+from collections.abc import Callable
+from threading import Event, Thread
+
+import structlog
+from redis.exceptions import RedisError
+
+from commands.errors import CinelogError, ConfigurationError
+from commands.store import Store
+from projections.connection import open_redis
+from projections.worker import run_projection
+from service.embedded import EmbeddedRedis
+from service.logs import configure_logs
+from service.settings import Settings
+from service.tether import Tether
+
+LOOK_S = 0.5
+log = structlog.get_logger(__name__)
+STOPS = {signal.SIGTERM, signal.SIGINT}
+
+
+def main(said: str) -> int:
+    """Run under the supervisor."""
+    tether = Tether(int(said))
+    order = tether.order()
+    configure_logs()
+    try:
+        run(order.settings, _stop_on_signal(), check=order.first, ready=tether.ready)
+    except CinelogError as error:
+        return tether.refuse(error)
+    return 0
+
+
+def run_alone(settings: Settings) -> None:
+    """Run as a command of its own, until SIGTERM or Ctrl-C. Raises what ``run`` does."""
+    stop = _stop_on_signal()
+    if settings.redis_url is not None:
+        run(settings, stop)
+        return
+    with EmbeddedRedis.join(settings.data_dir, give_up=stop.is_set) as embedded:
+        Thread(target=_look_after, args=[embedded, stop], name="embedded", daemon=True).start()
+        run(settings, stop)
+
+
+def run(
+    settings: Settings,
+    stop: Event,
+    *,
+    check: bool = True,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Follow the log until ``stop``; ``ready`` is called when that begins.
+
+    Raises ConfigurationError where the event store cannot be opened and, asked to ``check``, where
+    Redis does not answer; later on neither stops it.
+    """
+    store = Store.open(settings.event_store_url)
+    try:
+        redis = open_redis(settings.redis_url_or_embedded)
+        if check:
+            _ping(redis.ping)
+        ready()
+        run_projection(store, redis, stop)
+        redis.close()
+    finally:
+        store.close()
+
+
+def _ping(ping: Callable[[], object]) -> None:
+    try:
+        ping()
+    except RedisError as error:
+        # Not the URL: it may hold a password.
+        raise ConfigurationError(
+            "CINELOG_REDIS_URL",
+            f"the Redis it names does not answer ({type(error).__name__}); start it, correct the"
+            " URL, or unset it for the embedded one",
+        ) from None
+
+
+def _stop_on_signal() -> Event:
+    """Return what is set on SIGTERM or Ctrl-C, which then no longer interrupt this thread.
+
+    A thread waits for them: a handler could come in the middle of the event's own lock.
+    """
+    stop = Event()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+    def wait() -> None:
+        signal.sigwait(STOPS)
+        stop.set()
+
+    Thread(target=wait, name="signals", daemon=True).start()
+    return stop
+
+
+def _look_after(embedded: EmbeddedRedis, stop: Event) -> None:
+    pause_s = LOOK_S
+    while not stop.wait(pause_s):
+        pause_s = LOOK_S
+        if embedded.lost:
+            try:
+                embedded.rejoin(give_up=stop.is_set)
+            except ConfigurationError as error:
+                log.warning("embedded redis", error=error.problem)
+                pause_s = 5 * LOOK_S
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,185 @@
+"""The feed of changes, live: server-sent events (WHATWG HTML, 9.2).
+
+One loop a process reads each new event once and keeps the last few thousand, rendered. A client is
+a coroutine with a place in the log: it takes what follows that place from what is kept, or, while
+it is too far behind, from the log. So nothing queues up for anyone, however slow, and a client
+that comes back with ``Last-Event-ID`` neither misses nor repeats an event.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import NamedTuple
+
+import orjson
+import structlog
+from sanic import Blueprint, Request
+
+from commands.errors import BusyError, CinelogError, InvalidError
+from queries.history import Changes
+from service.history import position_of
+from service.parts import parts_of
+from service.tokens import principal_of
+
+KEPT = 4_096
+MAX_CLIENTS = 5_000
+PING_S = 15.0
+_LOOK_S = 1.0
+_CATCH_UP = 500
+_MAX_DIGITS = 15
+log = structlog.get_logger(__name__)
+blueprint = Blueprint("stream")
+
+
+class Sent(NamedTuple):
+    """One event as it goes over the wire, and its place in the log."""
+
+    position: int
+    text: bytes
+
+
+class Stretch(NamedTuple):
+    """Events in log order, and the position up to which there are no others."""
+
+    events: list[Sent]
+    reached: int
+
+
+class Live:
+    """Follows the log for all stream clients of a process.
+
+    ``read(after, limit)`` reads a stretch, ``grown(position, timeout_s)`` waits until the log may
+    reach beyond a position.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], Awaitable[Stretch]],
+        grown: Callable[[int, float], Awaitable[bool]],
+        head: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._read = read
+        self._grown = grown
+        self._head = head
+        self._kept: deque[Sent] = deque(maxlen=KEPT)
+        self._kept_after = self._reached = 0
+        self._news = asyncio.Event()
+        self._clients = 0
+        self._starting = asyncio.Lock()
+        self._follower: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def events(self, after: int | None, until: float) -> AsyncGenerator[bytes]:
+        """Yield what follows ``after`` (None: from now on), then what comes, until a Unix time.
+
+        A comment stands where nothing came for 15 s. Raises BusyError when too many listen.
+        """
+        if self._clients >= MAX_CLIENTS:
+            raise BusyError("too many streams")
+        self._clients += 1
+        try:
+            async with self._starting:
+                if self._follower is None:
+                    self._reached = self._kept_after = await self._head()
+                    self._kept.clear()
+                    self._follower = asyncio.create_task(self._follow())
+            place = self._reached if after is None else after
+            while not self._closing and (left := until - time.time()) > 0:
+                news = self._news
+                if place < self._kept_after:
+                    stretch = await self._read(place, _CATCH_UP)
+                else:
+                    stretch = self._after(place)
+                if stretch.events:
+                    yield b"".join(sent.text for sent in stretch.events)
+                if stretch.reached > place:
+                    place = stretch.reached
+                    continue
+                try:
+                    await asyncio.wait_for(news.wait(), min(PING_S, left))
+                except TimeoutError:
+                    yield b": ping\n\n"
+        finally:
+            self._clients -= 1
+            if not self._clients and self._follower:
+                self._follower.cancel()
+                self._follower = None
+
+    def _after(self, place: int) -> Stretch:
+        """Return what is kept after a place, found from the new end: most want only that."""
+        found: list[Sent] = []
+        for sent in reversed(self._kept):
+            if sent.position <= place:
+                break
+            found.append(sent)
+        return Stretch(found[::-1], max(place, self._reached))
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if not await self._grown(self._reached + 1, _LOOK_S):
+                    await asyncio.sleep(_LOOK_S / 4)
+                stretch = await self._read(self._reached, _CATCH_UP)
+            except CinelogError as error:
+                log.warning("stream waits", error=str(error))
+                await asyncio.sleep(_LOOK_S)
+                continue
+            overflow = len(self._kept) + len(stretch.events) - KEPT
+            if overflow > 0:
+                dropped = (*self._kept, *stretch.events)[overflow - 1]
+                self._kept_after = dropped.position
+            self._kept.extend(stretch.events)
+            if stretch.reached > self._reached:
+                self._reached = stretch.reached
+                self._tell()
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def close(self) -> None:
+        """End every stream."""
+        self._closing = True
+        self._tell()
+        if self._follower:
+            self._follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._follower
+
+
+def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
+    """Return changes as they go over the wire."""
+    events = []
+    for entry in changes.entries:
+        data = orjson.dumps({"movie_id": entry.movie_id, **entry.shown(name_of)})
+        text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), data)
+        events.append(Sent(entry.position, text))
+    return Stretch(events, changes.reached)
+
+
+@blueprint.get("/events/stream", name="stream")
+async def stream(request: Request) -> None:
+    """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin."""
+    principal = principal_of(request)
+    live = parts_of(request).live
+    after = _begin(request)
+    response = await request.respond(
+        content_type="text/event-stream; charset=utf-8",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+    async with contextlib.aclosing(live.events(after, principal.expires_at)) as events:
+        await response.send(b": Cinelog\nretry: 1000\n\n")
+        async for text in events:
+            await response.send(text)
+    await response.eof()
+
+
+def _begin(request: Request) -> int | None:
+    given = request.headers.get("last-event-id")
+    if given is None:
+        return position_of(request, "after") if "after" in request.args else None
+    if not (given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS):
+        raise InvalidError({"Last-Event-ID": ["Enter a number."]})
+    return int(given)

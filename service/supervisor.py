@@ -1,0 +1,239 @@
+"""What ``cinelog serve`` runs: the one place that owns every process.
+
+It opens the socket, runs the projection and the API workers (``service/children.py``), and uses the
+embedded Redis. It starts again what dies, with growing pauses, and ends all with one line when that
+does not help. It imports none of what its children need, so as to stay small.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from commands.errors import ConfigurationError
+from service.children import Child, command
+from service.embedded import EmbeddedRedis
+from service.listening import listen, url_of
+from service.pauses import Pauses
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+READY_S = 20.0
+# From the wish to end: when the workers, the projection and the embedded Redis have ended.
+WORKERS_S, PROJECTION_S, ALL_S = 3.6, 4.3, 4.8
+NEVER = float("inf")
+
+
+class GiveUpError(Exception):
+    """The service cannot go on, for the reason given."""
+
+
+def serve(
+    settings: "Settings",
+    before: Callable[[], None] | None = None,
+    *,
+    app: str = "service.app:create_app",
+    projection: str = "service.projection",
+) -> int:
+    """Serve until SIGTERM or Ctrl-C, then return the exit code. Only for the main thread.
+
+    ``before`` is called once the port is ours and before anything is served. Raises
+    ConfigurationError where the service cannot start because of a setting.
+    """
+    with listen(settings.host, settings.port) as listening:
+        supervisor = Supervisor(settings, listening, app, projection)
+        try:
+            supervisor.start()
+            if before is not None:
+                before()
+            with _signals(supervisor.stop_signals) as awake:
+                supervisor.run(awake)
+        except GiveUpError as error:
+            _say(str(error))
+            return 1
+        finally:
+            listening.close()  # new clients are refused rather than left waiting
+            supervisor.end()
+    return 0
+
+
+class Supervisor:
+    """The children, the embedded Redis, and the loop that minds them."""
+
+    def __init__(
+        self, settings: "Settings", listening: socket.socket, app: str, projection: str
+    ) -> None:
+        self.settings = settings
+        self.url = url_of(listening)
+        self.projection = Child("the projection", command(projection))
+        self.workers = [
+            Child(f"API worker {number}", command("service.worker", app), [listening.fileno()])
+            for number in range(1, settings.workers + 1)
+        ]
+        self.children = [self.projection, *self.workers]
+        self.stop_signals: list[int] = []
+        self.redis: EmbeddedRedis | None = None
+        self.redis_pauses = Pauses()
+        self.redis_at, self.redis_since = NEVER, 0.0
+        self.open = self.announced = False
+        self.ready_by = NEVER
+
+    def start(self) -> None:
+        """Start every process, so that they load while the rest gets ready."""
+        for child in self.children:
+            child.start()
+
+    def run(self, awake: int) -> None:
+        """Mind them all until a signal asks to end. ``awake`` is readable after a signal."""
+        if self.settings.redis_url is None:
+            self.redis = EmbeddedRedis.join(self.settings.data_dir, give_up=self._ends)
+            self.redis_since = time.monotonic()
+        self.ready_by = time.monotonic() + READY_S
+        # It makes what is missing in the event store, and refuses what cannot work: one line, not
+        # one a process.
+        self._tell(self.projection)
+        while not self._ends():
+            self._sleep(awake)
+            now = time.monotonic()
+            for child in self.children:
+                self._hear(child)
+                self._mind(child, now)
+            self._mind_redis(now)
+            if not self.announced and now > self.ready_by:
+                raise GiveUpError(f"nothing answers after {READY_S:.0f} s; giving up")
+
+    def end(self) -> None:
+        """End the workers, which finish what is in flight, then the projection, then the Redis."""
+        asked_at = time.monotonic()
+        self._end(self.workers, asked_at + WORKERS_S)
+        self._end([self.projection], asked_at + PROJECTION_S)
+        if self.redis is not None:
+            self.redis.close(max(0.5, asked_at + ALL_S - time.monotonic()))
+
+    def _ends(self) -> bool:
+        return bool(self.stop_signals)
+
+    def _sleep(self, awake: int) -> None:
+        """Return when a child or the Redis has something to say, a signal came, or work is due."""
+        poll = select.poll()
+        poll.register(awake, select.POLLIN)
+        for child in self.children:
+            if child.said is not None:
+                poll.register(child.said, select.POLLIN)
+        if self.redis is not None and self.redis.fileno() >= 0:
+            poll.register(self.redis.fileno(), select.POLLIN)
+        due = min([self.redis_at, *(child.due_at for child in self.children)])
+        if not self.announced:
+            due = min(due, self.ready_by)
+        wait_s = max(0.0, due - time.monotonic())
+        poll.poll(None if due == NEVER else wait_s * 1000 + 1)
+        with suppress(BlockingIOError):
+            os.read(awake, 4096)
+
+    def _tell(self, child: Child) -> None:
+        settings = json.loads(self.settings.model_dump_json())
+        child.tell({"parent": os.getpid(), "first": not self.announced, "settings": settings})
+        child.ready_by = time.monotonic() + READY_S
+
+    def _hear(self, child: Child) -> None:
+        said = child.hear()
+        if not said:
+            return
+        if not child.ready:
+            if not self.announced:
+                raise ConfigurationError(said["variable"], said["problem"])
+            _say(f"{child.name}: {said['variable']}: {said['problem']}")
+        elif child is self.projection and not self.open:
+            self.open = True
+            for worker in self.workers:
+                if worker.runs:
+                    self._tell(worker)
+        elif child is not self.projection and not self.announced:
+            self.announced = True
+            number = len(self.workers)
+            _announce(f"Cinelog serves on {self.url} ({number} worker{'s' * (number > 1)})")
+
+    def _mind(self, child: Child, now: float) -> None:
+        if (how := child.ended()) is not None:
+            pause_s = child.pauses.after(now - child.started_at)
+            if pause_s is None:
+                raise GiveUpError(
+                    f"{child.name} ended {child.pauses.deaths} times in a row ({how}); giving up"
+                )
+            _say(f"{child.name} ended ({how}); started again in {pause_s:.1f} s")
+            child.start_at = now + pause_s
+        elif child.runs and not child.ready and now > child.ready_by:
+            _say(f"{child.name} is not ready after {READY_S:.0f} s")
+            child.signal(signal.SIGKILL)
+            child.ready_by = NEVER
+        elif now >= child.start_at:
+            child.start()
+            if self.open or child is self.projection:
+                self._tell(child)
+
+    def _mind_redis(self, now: float) -> None:
+        if self.redis is None or not self.redis.lost:
+            return
+        if self.redis_at == NEVER:
+            self._redis_again(now - self.redis_since, "the embedded Redis ended")
+        elif now >= self.redis_at:
+            try:
+                self.redis.rejoin(give_up=self._ends)
+            except ConfigurationError as error:
+                self._redis_again(0.0, error.problem)
+            else:
+                self.redis_at, self.redis_since = NEVER, time.monotonic()
+
+    def _redis_again(self, lived_s: float, why: str) -> None:
+        pause_s = self.redis_pauses.after(lived_s)
+        if pause_s is None:
+            raise GiveUpError(f"{why}, {self.redis_pauses.deaths} times in a row; giving up")
+        _say(f"{why}; tried again in {pause_s:.1f} s")
+        self.redis_at = time.monotonic() + pause_s
+
+    def _end(self, children: Sequence[Child], until: float) -> None:
+        for child in children:
+            child.start_at = NEVER
+            child.signal(signal.SIGTERM)
+        killed = False
+        while any(child.runs and child.ended() is None for child in children):
+            # A second Ctrl-C does not wait for what is in flight.
+            hurry = self.stop_signals.count(signal.SIGINT) > 1
+            if not killed and (hurry or time.monotonic() > until):
+                killed = True
+                for child in children:
+                    child.signal(signal.SIGKILL)
+            time.sleep(0.005)
+
+
+@contextmanager
+def _signals(seen: list[int]) -> Iterator[int]:
+    """Collect what asks to end; yields a descriptor that is readable after any signal."""
+    awake, waker = os.pipe()
+    os.set_blocking(awake, False)
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda number, _: seen.append(number))
+    yield awake
+
+
+def _announce(line: str) -> None:
+    with suppress(OSError):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(f"cinelog: {line}\n")
+        sys.stderr.flush()

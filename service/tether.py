@@ -1,0 +1,81 @@
+"""A child's tie to the supervisor: it dies with it, hears what to do, says when it is ready.
+
+The other end is ``service/children.py``.
+"""
+
+import ctypes
+import json
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from signal import SIGKILL
+from threading import Thread
+from typing import Any
+
+from commands.errors import CinelogError, ConfigurationError, UnavailableError
+from service.settings import Settings
+
+PR_SET_PDEATHSIG = 1
+# At the start a part that is away is a setting that does not work.
+VARIABLES = {"event store": "CINELOG_EVENT_STORE_URL", "read model": "CINELOG_REDIS_URL"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a child is told."""
+
+    settings: Settings
+    first: bool
+    """Whether the service is just starting: then a part that is away is a reason to refuse."""
+
+
+class Tether:
+    """Made by a child before anything else; ``said`` is the descriptor it answers on."""
+
+    def __init__(self, said: int, *, platform: str = sys.platform) -> None:
+        self._said = said
+        self._by_kernel = platform == "linux"
+        if self._by_kernel:
+            # At once and whatever it does: what is in flight has no one to be answered for, as the
+            # socket it came by is going away.
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+
+    def order(self) -> Order:
+        """Wait for what the parent wants. Ends the process where the parent is gone."""
+        line = b""
+        while not line.endswith(b"\n"):
+            if not (more := os.read(0, 65536)):
+                raise SystemExit(0)
+            line += more
+        told: dict[str, Any] = json.loads(line)
+        # Had the parent died before the tie was made, another process would be the parent now.
+        if told["parent"] != os.getppid():
+            raise SystemExit(0)
+        if not self._by_kernel:
+            Thread(target=_die_with_stdin, name="tether", daemon=True).start()
+        return Order(Settings.model_validate(told["settings"]), told["first"])
+
+    def ready(self) -> None:
+        """Say that the work has begun."""
+        self._say({"ready": True})
+
+    def refuse(self, error: CinelogError) -> int:
+        """Say why the work cannot begin, and return the exit code for it."""
+        if isinstance(error, UnavailableError):
+            error = ConfigurationError(VARIABLES.get(error.part, "CINELOG_*"), str(error))
+        variable = getattr(error, "variable", "")
+        self._say({"variable": variable, "problem": getattr(error, "problem", str(error))})
+        return 2
+
+    def _say(self, what: dict[str, Any]) -> None:
+        with suppress(OSError):
+            os.write(self._said, json.dumps(what).encode())
+            os.close(self._said)
+
+
+def _die_with_stdin() -> None:
+    """The tie for systems whose kernel has none: the parent's end of the pipe closes with it."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), SIGKILL)

@@ -1,0 +1,49 @@
+"""Which generation is live, and how one comes and goes."""
+
+from read_side import Story, shown
+
+from projections import generations
+from projections.view import View
+
+
+def test_a_half_built_generation_is_gone_on_with(redis):
+    """A projection that starts again does not begin from nothing."""
+    story = Story()
+    story.account()
+    view = generations.begin(redis)
+    view.apply(story.events, 0)
+    again = generations.begin(redis)
+    assert (again.generation, again.position()) == (view.generation, 1)
+
+
+def test_two_that_begin_at_once_build_the_same(redis):
+    assert generations.begin(redis).generation == generations.begin(redis).generation
+
+
+def test_a_lost_generation_is_begun_anew_with_a_higher_number(redis):
+    """Its number is above every one known to Redis or to the caller."""
+    first = generations.begin(redis)
+    redis.delete(first.keys.head)
+    second = generations.begin(redis)
+    assert second.generation > first.generation
+    redis.flushall()
+    assert generations.begin(redis, above=second.generation).generation == second.generation + 1
+
+
+def test_going_live_shows_a_generation_and_drops_older_ones(redis):
+    old = shown(redis, Story())
+    new = View(redis, old.generation + 1)
+    new.create()
+    redis.sadd("movies:generations", new.generation)
+    assert generations.go_live(redis, new)
+    assert generations.live(redis) == new.generation
+    assert redis.smembers("movies:generations") == {b"%d" % new.generation}
+    assert not redis.exists(old.keys.head)
+
+
+def test_a_generation_that_is_gone_does_not_go_live(redis):
+    """A wipe just before the switch must not leave a pointer to nothing."""
+    view = generations.begin(redis)
+    redis.flushall()
+    assert not generations.go_live(redis, view)
+    assert redis.keys("*") == []

@@ -1,0 +1,214 @@
+"""The loop that keeps the read model up to date, whatever comes and goes."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import structlog
+from controls import create, new_id, register, update
+
+from commands.errors import EventStoreUnavailableError
+from commands.executor import commit
+from commands.store import Store
+from projections import generations
+from projections.connection import open_redis
+from projections.lease import Lease
+from projections.worker import Projection, run_projection
+
+
+@pytest.fixture
+def account(sqlite_store):
+    ann = new_id()
+    commit(sqlite_store, [register(ann)])
+    return ann
+
+
+@contextmanager
+def running(store, redis, **settings):
+    """A projection in a thread of its own."""
+    stop = threading.Event()
+    projection = Projection(store, redis, **settings)
+    thread = threading.Thread(target=projection.run, args=(stop,))
+    thread.start()
+    try:
+        yield projection
+    finally:
+        stop.set()
+        redis.publish("movies:appended", 2**40)
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+
+
+def until(condition, timeout_s=5):
+    """Wait for what another thread does; return how long it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < timeout_s, "it did not happen in time"
+        time.sleep(0.001)
+    return time.monotonic() - start
+
+
+def position_of(redis):
+    generation = generations.live(redis)
+    shown = redis.hget(f"{{movies:{generation}}}:head", "position")
+    return int(shown) if shown else None
+
+
+def shows(redis, store):
+    return lambda: position_of(redis) == store.head()
+
+
+def test_catching_up_once(sqlite_store, redis, account):
+    """For a command that only wants the list to be right now."""
+    commit(sqlite_store, [create(by=account) for _ in range(5)])
+    projection = Projection(sqlite_store, redis, limit=2)
+    assert projection.catch_up() == sqlite_store.head() == position_of(redis)
+
+
+def test_what_is_appended_is_shown(sqlite_store, redis, account):
+    """A publish wakes the loop long before it would look by itself."""
+    with running(sqlite_store, redis, poll_s=60):
+        until(shows(redis, sqlite_store))
+        until(lambda: redis.pubsub_numsub("movies:appended")[0][1] == 1)
+        for _ in range(5):
+            (receipt,) = commit(sqlite_store, [create(by=account)])
+            redis.publish("movies:appended", receipt.position)
+            assert until(shows(redis, sqlite_store)) < 1
+
+
+def test_a_lost_publish_is_made_up_for(sqlite_store, redis, account):
+    """The loop looks for itself after a while."""
+    with running(sqlite_store, redis, poll_s=0.05):
+        until(shows(redis, sqlite_store))
+        commit(sqlite_store, [create(by=account)])
+        until(shows(redis, sqlite_store))
+
+
+def test_nonsense_on_the_channel_is_passed_over(sqlite_store, redis, account):
+    with running(sqlite_store, redis, poll_s=0.05):
+        until(shows(redis, sqlite_store))
+        redis.publish("movies:appended", "nonsense")
+        commit(sqlite_store, [create(by=account)])
+        until(shows(redis, sqlite_store))
+
+
+def test_a_wiped_redis_is_filled_again_by_itself(sqlite_store, redis, account):
+    """Nothing need be written for that."""
+    commit(sqlite_store, [create(by=account) for _ in range(5)])
+    with running(sqlite_store, redis, poll_s=0.05):
+        until(shows(redis, sqlite_store))
+        redis.flushall()
+        until(shows(redis, sqlite_store))
+        assert redis.hlen(f"{{movies:{generations.live(redis)}}}:rows") == 5
+
+
+def test_a_redis_that_comes_back_empty_is_filled_again(sqlite_store, own_valkey, account):
+    """The loop outlives its Redis, and says that it waits."""
+    commit(sqlite_store, [create(by=account)])
+    redis = open_redis(own_valkey.url)
+    with structlog.testing.capture_logs() as logs, running(sqlite_store, redis, poll_s=0.05):
+        until(shows(redis, sqlite_store))
+        own_valkey.stop()
+        until(lambda: any(line["event"] == "projection waits" for line in logs))
+        own_valkey.start()
+        until(shows(redis, sqlite_store))
+    redis.close()
+
+
+class Away(Store):
+    """A store that is away for the first reads."""
+
+    reads_lost = 2
+
+    def read(self, after, limit=1000, until=None):
+        if self.reads_lost:
+            self.reads_lost -= 1
+            raise EventStoreUnavailableError
+        return super().read(after, limit, until)
+
+
+def test_a_store_that_comes_back_is_followed_again(sqlite_store, redis, account):
+    commit(sqlite_store, [create(by=account)])
+    with running(Away(sqlite_store._log), redis):
+        until(shows(redis, sqlite_store))
+
+
+def test_two_projections_at_once_count_each_event_once(sqlite_store, redis, account, valkey):
+    """The lease saves work; the position is what keeps them right."""
+    other = open_redis(valkey.url)
+    with running(sqlite_store, redis, poll_s=0.01) as active:
+        until(shows(redis, sqlite_store))
+        with running(sqlite_store, other, poll_s=0.01) as standby:
+            for number in range(50):
+                commit(sqlite_store, [create(by=account, title=f"Alien {number}")])
+                standby.catch_up() if number % 5 == 0 else None
+            until(shows(redis, sqlite_store))
+            assert active.position == sqlite_store.head()
+    head = redis.hgetall("{movies:1}:head")
+    assert int(head[b"events"]) == sqlite_store.count()
+    assert redis.hlen("{movies:1}:rows") == 50
+    other.close()
+
+
+def test_a_projection_that_ends_hands_over(sqlite_store, redis, account, valkey):
+    """The next one need not wait for the lease to run out."""
+    other = open_redis(valkey.url)
+    with running(sqlite_store, redis):
+        until(lambda: redis.exists("movies:lease"))
+        first = redis.get("movies:lease")
+        stop = threading.Event()
+        second = threading.Thread(target=run_projection, args=(sqlite_store, other, stop))
+        second.start()
+    assert until(lambda: redis.get("movies:lease") not in (None, first)) < 2
+    commit(sqlite_store, [update(new_id()), create(by=account)])
+    until(shows(redis, sqlite_store))
+    stop.set()
+    second.join()
+    assert redis.get("movies:lease") is None
+    other.close()
+
+
+def test_one_lease_at_a_time(redis):
+    """It is kept while it is renewed, and free when it was given back or ran out."""
+    mine, yours = Lease(redis, lease_ms=200), Lease(redis, lease_ms=200)
+    assert mine.hold()
+    assert not yours.hold()
+    time.sleep(0.15)
+    assert mine.hold()
+    time.sleep(0.1)
+    assert not yours.hold()
+    mine.release()
+    assert yours.hold()
+    yours.release()
+    assert mine.hold()
+    time.sleep(0.25)
+    assert yours.hold()
+    assert not mine.hold()
+
+
+def test_a_release_leaves_the_lease_of_another_alone(redis):
+    mine, yours = Lease(redis), Lease(redis)
+    assert mine.hold()
+    yours.release()
+    assert not yours.hold()
+
+
+def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
+    """After a crash the projection that is started again goes on without a pause."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    redis.set("movies:lease", f"{socket.gethostname()}:{dead.pid}:x", px=60_000)
+    assert Lease(redis).hold()
+
+
+@pytest.mark.parametrize(
+    "holder", ["elsewhere:1:x", f"{socket.gethostname()}:{os.getpid()}:x", "?"]
+)
+def test_the_lease_of_others_is_respected(redis, holder):
+    redis.set("movies:lease", holder, px=60_000)
+    assert not Lease(redis).hold()

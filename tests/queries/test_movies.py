@@ -1,0 +1,439 @@
+"""Lists and single movies, as the read model shows them."""
+
+import asyncio
+import random
+import unicodedata
+from uuid import UUID
+
+import orjson
+import pytest
+from read_side import Story, apply, shown
+
+from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
+from projections import generations
+from projections.view import View
+from queries import movies, pages
+from queries.filters import MovieQuery, parse_query
+from queries.movies import ReadModel, get_movie, list_movies
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def library(redis, story):
+    """Two accounts and a few movies, shown."""
+    ann, bob = story.account("Ann"), story.account("Zoë")
+    story.created(ann, "Alien", "Horror", 1979)
+    story.created(bob, "ALIENS", "Action", 1986)
+    story.created(ann, "Élan vital", "Drama", 1986)
+    story.created(bob, "Straße", "Drama", 2018)
+    story.created(ann, "alien", "Science Fiction", 2018)
+    story.view = shown(redis, story)
+    return story
+
+
+async def titles(reader, **params):
+    page = await list_movies(reader, parse_query({k: [str(v)] for k, v in params.items()}))
+    assert page.count == len(page.rows) or page.last_page > 1
+    return [orjson.loads(row)["title"] for row in page.rows]
+
+
+async def test_an_empty_list_has_page_one(redis, reader, story):
+    shown(redis, story)
+    for query in (MovieQuery(), MovieQuery(page=None), MovieQuery(title="x")):
+        page = await list_movies(reader, query)
+        assert (page.count, page.rows, page.page, page.last_page) == (0, [], 1, 1)
+
+
+async def test_rows_are_the_representation(reader, library):
+    """As JSON, ready to be sent; with the position that they show."""
+    page = await list_movies(reader, MovieQuery())
+    assert page.position == 7
+    assert page.rows[0].startswith(b'{"id":"')
+    assert list(orjson.loads(page.rows[0])) == [
+        "id",
+        "title",
+        "genre",
+        "year",
+        "creator",
+        "version",
+        "created_at",
+        "updated_at",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]),
+        ({"title": "ALIEN"}, ["alien", "ALIENS", "Alien"]),
+        ({"title": "lie"}, ["alien", "ALIENS", "Alien"]),
+        ({"title": "éLAN"}, ["Élan vital"]),
+        ({"title": "E\u0301lan"}, ["Élan vital"]),
+        ({"title": "strasse"}, ["Straße"]),
+        ({"title": "elan"}, []),
+        ({"title": "drama"}, []),
+        ({"title": "%"}, []),
+        ({"genre": "drama"}, ["Straße", "Élan vital"]),
+        ({"genre": "alien"}, []),
+        ({"creator__username": "ZOË"}, ["Straße", "ALIENS"]),
+        ({"creator__username": "n"}, ["alien", "Élan vital", "Alien"]),
+        ({"creator__username": "drama"}, []),
+        ({"search": "A"}, ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]),
+        ({"search": "fiction"}, ["alien"]),
+        ({"search": "vital"}, ["Élan vital"]),
+        ({"search": "zoë"}, []),
+        ({"year": 1986}, ["Élan vital", "ALIENS"]),
+        ({"year": "1986.5"}, []),
+        ({"year__gt": 1986}, ["alien", "Straße"]),
+        ({"year__gte": 1986}, ["alien", "Straße", "Élan vital", "ALIENS"]),
+        ({"year__lt": 1986}, ["Alien"]),
+        ({"year__lte": 1986}, ["Élan vital", "ALIENS", "Alien"]),
+        ({"year__gt": 1979, "year__lt": 2018, "genre": "drama"}, ["Élan vital"]),
+        ({"title": "alien", "search": "action", "creator__username": "zo"}, ["ALIENS"]),
+        ({"ordering": "created_at"}, ["Alien", "ALIENS", "Élan vital", "Straße", "alien"]),
+        ({"ordering": "-created_at"}, ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]),
+        ({"ordering": "title"}, ["alien", "Alien", "ALIENS", "Straße", "Élan vital"]),
+        ({"ordering": "-title"}, ["Élan vital", "Straße", "ALIENS", "alien", "Alien"]),
+        ({"ordering": "year"}, ["Alien", "Élan vital", "ALIENS", "alien", "Straße"]),
+        ({"ordering": "-year"}, ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]),
+        ({"ordering": "title", "title": "alien"}, ["alien", "Alien", "ALIENS"]),
+        ({"ordering": "-title", "title": "alien"}, ["ALIENS", "alien", "Alien"]),
+        ({"ordering": "year", "search": "a", "page_size": 2}, ["Alien", "Élan vital"]),
+        ({"ordering": "year", "page_size": 2, "page": 2}, ["ALIENS", "alien"]),
+        ({"ordering": "year", "page_size": 2, "page": "last"}, ["Straße"]),
+    ],
+)
+async def test_filters_and_orderings(reader, library, params, expected):
+    """Contains, without regard to case, Unicode included; all combine; ties by newest."""
+    assert await titles(reader, **params) == expected
+
+
+async def test_pages(reader, library):
+    """``last`` is the last one; beyond it is none."""
+    for filters in ({}, {"search": "a"}):
+        page = await list_movies(reader, MovieQuery(page_size=2, page=None, **filters))
+        assert (page.count, len(page.rows), page.page, page.last_page) == (5, 1, 3, 3)
+        with pytest.raises(NotFoundError, match=r"^Invalid page\.$"):
+            await list_movies(reader, MovieQuery(page_size=2, page=4, **filters))
+        with pytest.raises(NotFoundError):
+            await list_movies(reader, MovieQuery(page=10**14, **filters))
+
+
+async def test_one_movie(reader, library):
+    key = library.events[2].stream_id
+    row, position = await get_movie(reader, UUID(key))
+    assert (orjson.loads(row)["id"], position) == (key, 7)
+    assert await get_movie(reader, UUID(int=1)) == (None, 7)
+
+
+async def test_a_deleted_movie_is_gone_and_a_restored_one_is_back(redis, reader, library):
+    """At the place of its creation: a list newest first does not jump."""
+    key = library.events[3].stream_id
+    library.deleted(key)
+    apply(library.view, library)
+    assert await get_movie(reader, UUID(key)) == (None, 8)
+    assert await titles(reader, title="alien") == ["alien", "Alien"]
+    library.restored(key, title="Aliens!", genre="Action", year=1987)
+    apply(library.view, library)
+    assert await titles(reader) == ["alien", "Straße", "Élan vital", "Aliens!", "Alien"]
+    assert await titles(reader, year=1987) == ["Aliens!"]
+    row, position = await get_movie(reader, UUID(key))
+    assert (orjson.loads(row)["creator"], position) == ("Zoë", 9)
+
+
+async def test_a_change_shows_in_the_next_question(reader, library):
+    """A result that was kept is used only while nothing has changed."""
+    for number in range(3):
+        assert len(await titles(reader, title="alien")) == 3 + number
+        library.created(library.events[0].stream_id, f"Alien {number}")
+        apply(library.view, library)
+
+
+async def test_text_that_is_no_unicode_finds_nothing(reader, library):
+    assert (await list_movies(reader, MovieQuery(title="\udc80"))).count == 0
+
+
+async def test_less_than_asked_for_is_not_shown(reader, library):
+    for query in (MovieQuery(), MovieQuery(title="a")):
+        assert (await list_movies(reader, query, min_position=7)).count
+        with pytest.raises(ReadModelUnavailableError):
+            await list_movies(reader, query, min_position=8)
+    with pytest.raises(ReadModelUnavailableError):
+        await get_movie(reader, UUID(int=1), min_position=8)
+
+
+async def test_while_a_list_is_built_there_is_none(redis, reader, library):
+    """Neither an empty nor a partial one, not even for who has seen the old one."""
+    assert await titles(reader, year=1979)
+    redis.flushall()
+    building = generations.begin(redis, above=library.view.generation)
+    building.apply(library.events[:4], 0)
+    for query in (MovieQuery(), MovieQuery(title="a")):
+        with pytest.raises(ReadModelUnavailableError):
+            await list_movies(reader, query)
+    with pytest.raises(ReadModelUnavailableError):
+        await get_movie(reader, UUID(int=1))
+    apply(building, library)
+    generations.go_live(redis, building)
+    assert await titles(reader, year=1979) == ["Alien"]
+
+
+async def test_another_generation_is_found(redis, reader, library):
+    """A reader that knows the old one asks again, and nobody notices."""
+    assert await titles(reader, year=1979)
+    new = View(redis, library.view.generation + 1)
+    new.create()
+    apply(new, library)
+    redis.sadd("movies:generations", new.generation)
+    generations.go_live(redis, new)
+    generations.drop(redis, library.view.generation)
+    assert await titles(reader, title="straße") == ["Straße"]
+    assert await titles(reader) == ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]
+
+
+async def test_scripts_are_sent_again_to_a_server_that_forgot_them(redis, reader, library):
+    for _ in range(2):
+        redis.script_flush()
+        assert await titles(reader, year=1979) == ["Alien"]
+        assert await titles(reader, page_size=1) == ["alien"]
+        assert (await get_movie(reader, UUID(int=1)))[0] is None
+
+
+def plain(story):
+    """Return movies as a plain model has them: id to fields."""
+    users, alive, gone = {}, {}, {}
+    for _, key, version, kind, data in story.events:
+        facts = {name: data[name] for name in ("title", "genre", "year") if name in data}
+        if kind == "UserRegistered":
+            users[key] = data["username"]
+        elif kind == "MovieCreated":
+            alive[key] = facts | {"creator": users[data["by"]], "created": data["timestamp"]}
+        elif kind == "MovieDeleted":
+            gone[key] = alive.pop(key)
+        elif kind == "MovieRestored":
+            alive[key] = gone.pop(key)
+        if kind.startswith("Movie") and key in alive:
+            alive[key] |= facts | {"version": version}
+    return alive
+
+
+def folded(text):
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def expected(alive, query):
+    """Return the ids that a query lists, all pages of it."""
+    holds = {
+        "title": lambda movie: query.title in folded(movie["title"]),
+        "genre": lambda movie: query.genre in folded(movie["genre"]),
+        "creator": lambda movie: query.creator in folded(movie["creator"]),
+        "search": lambda movie: (
+            query.search in folded(movie["title"]) or query.search in folded(movie["genre"])
+        ),
+        "years": lambda movie: query.year_from <= movie["year"] <= query.year_to,
+    }
+    order = {
+        "created_at": lambda key: alive[key]["created"],
+        "year": lambda key: alive[key]["year"],
+        "title": lambda key: folded(alive[key]["title"]),
+    }[query.ordering]
+    ids = [key for key, movie in alive.items() if all(test(movie) for test in holds.values())]
+    # A stable sort, newest first before it: ties stay in that order, both ways.
+    return sorted(sorted(ids, reverse=True), key=order, reverse=query.descending)
+
+
+WORDS = [
+    "Alien",
+    "ALIENS",
+    "alien",
+    "Élan",
+    "E\u0301lan",
+    "Straße",
+    "the",
+    "The End",
+    "日本",
+    "a\x01b",
+    "a",
+]
+
+
+def grown(story, chance, rounds):
+    """Let random things happen."""
+    users = [event.stream_id for event in story.events if event.type == "UserRegistered"]
+    users = users or [story.account(name) for name in ("ann", "Ännchen", "bob")]
+    alive = list(plain(story))
+    gone = [
+        e.stream_id for e in story.events if e.type == "MovieCreated" and e.stream_id not in alive
+    ]
+    for _ in range(rounds):
+        what = chance.random()
+        facts = {
+            "title": " ".join(chance.sample(WORDS, chance.randint(1, 2))),
+            "genre": chance.choice(["Drama", "drama", "Action", "Œuvre"]),
+            "year": chance.choice([1, 1979, 1986, 2018, 9999, chance.randint(1, 9999)]),
+        }
+        if what < 0.6 or not alive:
+            # Several at the same time: ties of every ordering.
+            second = f"{chance.randint(0, 9):02}"
+            time = f"2026-01-02T12:00:{second}.000000Z"
+            alive.append(story.created(chance.choice(users), **facts, timestamp=time))
+        elif what < 0.8:
+            names = chance.sample(sorted(facts), chance.randint(1, 3))
+            story.updated(chance.choice(alive), **{name: facts[name] for name in names})
+        elif what < 0.92 or not gone:
+            gone.append(alive.pop(chance.randrange(len(alive))))
+            story.deleted(gone[-1])
+        else:
+            alive.append(gone.pop(chance.randrange(len(gone))))
+            story.restored(alive[-1], **facts)
+
+
+def asked(chance):
+    """Return a random query, without a page."""
+    params = {"page_size": chance.choice(["1", "3", "7", "10", "50"])}
+    texts = ["a", "ALIEN", "e", "É", "the", "ss", "n", "d", "œ", "本", "\x01", "nothing"]
+    for name in ("title", "genre", "creator__username", "search"):
+        if chance.random() < 0.3:
+            params[name] = chance.choice(texts)
+    for name in ("year", "year__gt", "year__lt", "year__gte", "year__lte"):
+        if chance.random() < 0.15:
+            params[name] = chance.choice(["1979", "1986.0", "1985.5", "5000", "1", "9999"])
+    params["ordering"] = chance.choice(
+        [sign + name for sign in ("", "-") for name in ("created_at", "title", "year")]
+    )
+    return params
+
+
+async def every_page(reader, params):
+    """Return the ids on all pages, and check what each page says of itself."""
+    ids, number, last = [], 1, 1
+    while number <= last:
+        query = parse_query({k: [v] for k, v in params.items()} | {"page": [str(number)]})
+        page = await list_movies(reader, query)
+        ids += [orjson.loads(row)["id"] for row in page.rows]
+        last = page.last_page
+        assert page.page == number
+        assert last == max(1, -(-page.count // query.page_size))
+        number += 1
+    assert len(ids) == page.count
+    return ids
+
+
+@pytest.mark.parametrize("scan_rows", [4000, 40])
+@pytest.mark.parametrize("seed", range(4))
+async def test_random_questions_agree_with_a_plain_model(
+    redis, reader, monkeypatch, seed, scan_rows
+):
+    """All filters, orderings and pages, after random events, in one call of a filter or in many."""
+    monkeypatch.setattr(movies, "SCAN_ROWS", scan_rows)
+    chance = random.Random(seed)
+    story = Story()
+    grown(story, chance, 300)
+    view = shown(redis, story, batch=chance.choice([1, 17, 1000]))
+    for _ in range(3):
+        alive = plain(story)
+        for _ in range(25):
+            params = asked(chance)
+            query = parse_query({name: [value] for name, value in params.items()})
+            assert await every_page(reader, params) == expected(alive, query), params
+        for key in chance.sample(sorted(alive), 5):
+            row = orjson.loads((await get_movie(reader, UUID(key)))[0])
+            assert {
+                name: row[name] for name in ("title", "genre", "year", "creator", "version")
+            } == {
+                name: alive[key][name] for name in ("title", "genre", "year", "creator", "version")
+            }
+        grown(story, chance, 40)
+        apply(view, story)
+
+
+@pytest.fixture
+def many(redis, story):
+    """More movies than one call of a filter looks at."""
+    by = story.account()
+    for number in range(9_000):
+        story.created(by, f"Alien {number}", "Horror", 1900 + number % 100)
+    story.view = shown(redis, story)
+    return story
+
+
+async def test_a_long_scan_is_shared(redis, reader, many):
+    """Those who ask at the same position go on with one scan, and its result has every page."""
+    redis.config_resetstat()
+    query = MovieQuery(title="alien", ordering="title", descending=False, page=None)
+    found = await asyncio.gather(
+        *(list_movies(reader, query) for _ in range(4)),
+        *(list_movies(ReadModel(reader.trips), query) for _ in range(4)),
+    )
+    assert {(page.count, page.page) for page in found} == {(9_000, 900)}
+    scans = redis.info("commandstats")["cmdstat_hscan"]["calls"]
+    assert scans <= 5
+    await list_movies(reader, MovieQuery(title="alien", ordering="title", page=2))
+    assert redis.info("commandstats")["cmdstat_hscan"]["calls"] == scans
+
+
+async def test_a_scan_is_never_older_than_the_question(reader, many):
+    """Who asks after a change begins a scan of his own, also while an older one is under way."""
+    query = MovieQuery(title="alien")
+    first = asyncio.create_task(list_movies(reader, query))
+    while not reader.trips._waiting:  # noqa: ASYNC110 - until its first call is on its way
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.002)
+    many.created(many.events[0].stream_id, "Alien last")
+    await asyncio.to_thread(apply, many.view, many)
+    second = await list_movies(reader, query)
+    assert (second.position, second.count) == (9_002, 9_001)
+    assert b"Alien last" in second.rows[0]
+    assert (await first).count in (9_000, 9_001)
+
+
+async def test_rows_that_vanish_during_a_scan_are_left_out(redis, reader, many, monkeypatch):
+    """A page never shows a deleted movie, nor fails for it."""
+    monkeypatch.setattr(movies, "SCAN_ROWS", 500)
+    task = asyncio.create_task(list_movies(reader, MovieQuery(title="alien", page_size=100)))
+    await asyncio.sleep(0.005)
+    newest = [event.stream_id for event in many.events[-50:]]
+    for key in newest:
+        many.deleted(key)
+    await asyncio.to_thread(apply, many.view, many)
+    page = await task
+    shown_ids = {orjson.loads(row)["id"] for row in page.rows}
+    if page.position < 9_051:
+        assert not shown_ids & set(newest) or page.count == 9_000
+
+
+async def test_a_scan_that_was_pushed_out_begins_again(redis, reader, many, monkeypatch):
+    """Kept results are few and short-lived: Redis does not fill up with them."""
+    monkeypatch.setattr(movies, "SCAN_ROWS", 2_000)
+    task = asyncio.create_task(list_movies(reader, MovieQuery(title="alien 1")))
+    await asyncio.sleep(0.002)
+    for key in redis.scan_iter("*:found:*"):
+        redis.delete(key)
+    assert (await task).count == sum("alien 1" in f"alien {n}" for n in range(9_000))
+
+
+async def test_kept_results_are_bounded(redis, reader, library):
+    """The oldest go first, and all go after a while."""
+    for number in range(pages.KEPT_RESULTS + 20):
+        await titles(reader, title=f"alien{number}")
+    kept = [key for key in redis.scan_iter("*:found:*")]
+    assert len(kept) <= 2 * pages.KEPT_RESULTS
+    assert redis.llen(library.view.keys.kept) == pages.KEPT_RESULTS
+    assert all(0 < redis.ttl(key) <= pages.KEPT_S for key in kept)
+
+
+async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypatch):
+    """Where others push it out again and again, saying so is better than trying for ever."""
+    monkeypatch.setattr(movies, "SCAN_ROWS", 2_000)
+    ask, position = reader.ask, iter(range(10_000, 20_000))
+
+    async def disturbed(*args, **kwargs):
+        answer = await ask(*args, **kwargs)
+        redis.delete(*redis.keys("*:found:*"))
+        redis.hset(many.view.keys.head, "position", next(position))
+        return answer
+
+    reader.ask = disturbed
+    with pytest.raises(BusyError):
+        await list_movies(reader, MovieQuery(title="alien"))

@@ -1,0 +1,141 @@
+"""A running Cinelog: the real command, a free port, a data directory of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+COMMAND = Path(sys.executable).with_name("cinelog")
+PASSWORD = "correct-horse-7"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(data_dir, **settings):
+    """What a command sees: nothing of the tester's own settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CINELOG_")}
+    own = {
+        "CINELOG_DATA_DIR": str(data_dir),
+        "CINELOG_LOGIN_RATE": "off",
+        "CINELOG_API_RATE": "off",
+    }
+    return kept | own | {f"CINELOG_{k.upper()}": str(v) for k, v in settings.items()}
+
+
+def run(data_dir, *args, **settings):
+    """Run a command to its end."""
+    return subprocess.run(
+        [COMMAND, *map(str, args)],
+        env=environment(data_dir, **settings),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+class Cinelog:
+    """``cinelog serve`` in a process of its own."""
+
+    def __init__(self, data_dir, *args, workers=1, **settings):
+        self.data_dir = data_dir
+        self._clients = []
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log_path = Path(data_dir).with_suffix(".log")
+        self._log = self.log_path.open("a")
+        self.process = subprocess.Popen(
+            [COMMAND, "serve", "--port", str(self.port), "--workers", str(workers), *args],
+            env=environment(data_dir, **settings),
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self.wait_until_ready()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def wait_until_ready(self, timeout_s=30):
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended with {self.process.returncode}: {self.output()}")
+            try:
+                if httpx.get(f"{self.url}/.well-known/jwks.json", timeout=1).is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.02)
+        raise AssertionError(f"not ready: {self.output()}")
+
+    def output(self):
+        return self.log_path.read_text()
+
+    def stop(self, timeout_s=15):
+        """End it as an operator would; returns the exit code."""
+        for client in self._clients:
+            client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout_s)
+        self._log.close()
+        return code
+
+    def client(self, token=None, **kwargs):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        client = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=10, **kwargs)
+        self._clients.append(client)
+        return client
+
+    def account(self, username):
+        """Open an account; returns a client that acts for it."""
+        with self.client() as anyone:
+            body = {"username": username, "email": f"{username}@example.org"}
+            body |= {"password": PASSWORD, "password2": PASSWORD}
+            created = anyone.post("/auth/register/", json=body)
+            assert created.status_code == 201, created.text
+            pair = anyone.post("/auth/token/", json={"username": username, "password": PASSWORD})
+            assert pair.status_code == 200, pair.text
+        client = self.client(pair.json()["access"])
+        client.account = created.json()
+        client.pair = pair.json()
+        return client
+
+    def status(self):
+        done = run(self.data_dir, "status", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def eventually(check, timeout_s=10, pause_s=0.02):
+    """Return what ``check`` returns once it is true."""
+    until = time.monotonic() + timeout_s
+    while True:
+        found = check()
+        if found or time.monotonic() > until:
+            assert found, "it did not happen in time"
+            return found
+        time.sleep(pause_s)
+
+
+def problem(response, status, code):
+    """Return the problem document of a response, having checked its form."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert {"type", "title", "detail", "instance"} <= body.keys()
+    return body

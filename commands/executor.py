@@ -38,6 +38,8 @@ class Receipt(NamedTuple):
     about: Movie | User
     position: int
     appended: bool
+    replayed: bool = False
+    """Whether this answers a request that was carried out before."""
 
 
 class _WaitsError(Exception):
@@ -131,6 +133,7 @@ def _save(
             decision.about,
             max((positions[one.id] for one in pending), default=head),
             bool(pending),
+            decision.replayed,
         )
         for index, decision, pending in decided
     }
@@ -149,7 +152,7 @@ def _alone(store: Store, command: Command) -> Receipt | Exception:
             continue
         except Exception as error:  # noqa: BLE001 - it becomes this command's answer
             return error
-        return Receipt(decision.about, position, bool(pending))
+        return Receipt(decision.about, position, bool(pending), decision.replayed)
     return EventStoreUnavailableError("too many writers at once")
 
 

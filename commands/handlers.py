@@ -6,11 +6,18 @@ from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
-from commands.errors import InvalidError, NotFoundError, RefusedError, TakenError
+from commands.errors import (
+    InvalidError,
+    KeyReusedError,
+    NotFoundError,
+    RefusedError,
+    TakenError,
+)
 from commands.messages import (
     Command,
     CreateMovie,
     DeleteMovie,
+    OnceOnly,
     RegisterUser,
     RevertMovie,
     UpdateMovie,
@@ -41,21 +48,36 @@ class Decision(NamedTuple):
 
     about: Movie | User
     beside: tuple[Aggregate, ...] = ()
+    replayed: bool = False
+
+
+def _first_answer(once: OnceOnly | None, streams: Streams) -> Decision | None:
+    """Return the answer of the first such request. Raises KeyReusedError for another request."""
+    claim = streams.find(Claim, once.claim) if once else None
+    if once is None or claim is None:
+        return None
+    if claim.fingerprint != once.fingerprint:
+        raise KeyReusedError
+    return Decision(streams.movie_at(UUID(claim.owner), claim.version), replayed=True)
+
+
+def _claimed(movie: Movie, command: CreateMovie | RevertMovie) -> Decision:
+    """Return the decision about ``movie``, with the claim on its request where it has one."""
+    if command.once is None:
+        return Decision(movie)
+    claim = Claim.make(command.once.claim, movie, command.stamp(), command.once.fingerprint)
+    return Decision(movie, (claim,))
 
 
 def create_movie(command: CreateMovie, streams: Streams) -> Decision:
-    """Create a movie; a claimed row is created once and answered with ever after."""
-    if command.claim and (claim := streams.find(Claim, command.claim)):
-        first = streams.find(Movie, UUID(claim.owner))
-        assert first is not None  # noqa: S101 - a claim and its movie are one transaction
-        return Decision(first)
+    """Create a movie; what is to happen once is answered as it was the first time."""
+    if first := _first_answer(command.once, streams):
+        return first
     # A lost connection can hide a commit that happened: the second try finds it by its id.
     if streams.repeated and (there := streams.find(Movie, command.movie_id)):
         return Decision(there)
     movie = Movie.create(command.movie_id, command.fields.facts(), command.stamp())
-    if command.claim is None:
-        return Decision(movie)
-    return Decision(movie, (Claim.make(command.claim, command.movie_id, command.stamp()),))
+    return _claimed(movie, command)
 
 
 def update_movie(command: UpdateMovie, streams: Streams) -> Decision:
@@ -71,6 +93,8 @@ def update_movie(command: UpdateMovie, streams: Streams) -> Decision:
 
 def revert_movie(command: RevertMovie, streams: Streams) -> Decision:
     """Take a movie of one's own back to a version at which it was there."""
+    if first := _first_answer(command.once, streams):
+        return first
     movie = streams.find(Movie, command.movie_id)
     if movie is None:
         raise NotFoundError
@@ -84,7 +108,7 @@ def revert_movie(command: RevertMovie, streams: Streams) -> Decision:
         raise InvalidError({"version": ["The movie was deleted at this version."]})
     movie.check_version(command.expected)
     movie.revert(then.facts, command.stamp())
-    return Decision(movie)
+    return _claimed(movie, command)
 
 
 def delete_movie(command: DeleteMovie, streams: Streams) -> Decision:
@@ -124,7 +148,7 @@ def register_user(command: RegisterUser, streams: Streams) -> Decision:
         timestamp=command.at,
     )
     return Decision(
-        user, tuple(Claim.make(claim_id, command.by, stamp) for claim_id, _ in claims.values())
+        user, tuple(Claim.make(claim_id, user, stamp) for claim_id, _ in claims.values())
     )
 
 

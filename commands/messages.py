@@ -109,12 +109,21 @@ class Command(BaseModel):
         return Stamp(str(self.by), self.request_id, self.at, self.reason)
 
 
+class OnceOnly(BaseModel):
+    """What makes a command happen once: the claim it needs, and what tells it from others."""
+
+    model_config = ConfigDict(frozen=True)
+
+    claim: UUID
+    fingerprint: str = ""
+
+
 class CreateMovie(Command):
-    """Create ``movie_id``; with ``claim`` (of an imported row) only where that is still free."""
+    """Create ``movie_id``."""
 
     movie_id: UUID
     fields: MovieFields
-    claim: UUID | None = None
+    once: OnceOnly | None = None
 
 
 class UpdateMovie(Command):
@@ -135,6 +144,7 @@ class RevertMovie(Command):
     movie_id: UUID
     target: RevertTarget | RefusedError
     expected: tuple[int, ...] | None = None
+    once: OnceOnly | None = None
 
 
 class DeleteMovie(Command):

@@ -1,8 +1,9 @@
 """The event store for more than one machine: PostgreSQL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString
+from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
@@ -16,6 +17,10 @@ _CREATING = 0x43494E454C4F47
 _LOSERS = _CREATING + 1
 _SELECT = SQL("SELECT notification_id, originator_id, originator_version, topic, state FROM {log} ")
 _COUNT = SQL("SELECT count(*) AS n FROM {log}")
+_RESTORE = SQL(
+    "COPY {log} (notification_id, originator_id, originator_version, topic, state) "
+    "FROM STDIN (FORMAT BINARY)"
+)
 
 
 class PlainRecorder(PostgresApplicationRecorder):
@@ -81,6 +86,40 @@ class PlainRecorder(PostgresApplicationRecorder):
             "WHERE originator_id=%s AND originator_version>%s ORDER BY originator_version LIMIT %s",
             (stream_id, after_version, limit),
         )
+
+    def select_by_stream(self, after: tuple[str, int], limit: int) -> list[tuple[Any, ...]]:
+        """Return the rows after a stream's version, stream by stream."""
+        return self._rows(
+            "WHERE (originator_id, originator_version)>(%s, %s) "
+            "ORDER BY originator_id, originator_version LIMIT %s",
+            (*after, limit),
+        )
+
+    def restore_rows(self, batches: Iterable[Sequence[tuple[Any, ...]]]) -> bool:
+        """Insert rows with their positions into an empty log, all or none; False if not empty."""
+        with (
+            self.datastore.get_connection() as connection,
+            connection.transaction(),
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
+            cursor.execute(self._from_log(SQL("LOCK TABLE {log} IN EXCLUSIVE MODE")))
+            if cursor.execute(self._from_log(SQL("SELECT 1 FROM {log} LIMIT 1"))).fetchone():
+                return False
+            cursor.execute("SET LOCAL statement_timeout = 0")  # one statement takes them all
+            last = 0
+            with cursor.copy(self._from_log(_RESTORE)) as copy:
+                copy.set_types(["int8", "uuid", "int8", "text", "bytea"])
+                for batch in batches:
+                    for position, stream_id, *fields in batch:
+                        copy.write_row((position, UUID(stream_id), *fields))
+                    last = batch[-1][0]
+            if last:
+                # A sequence is not part of the transaction: at worst an empty log begins later.
+                cursor.execute(
+                    "SELECT setval(pg_get_serial_sequence(%s, 'notification_id'), %s)",
+                    (self.events_table_name, last),
+                )
+        return True
 
     def _rows(self, where: LiteralString, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with (

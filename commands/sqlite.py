@@ -2,7 +2,7 @@
 
 import fcntl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from eventsourcing.utils import Environment, EnvType
 
 # What the rows of a read are, in the order of ``commands.store.Recorded``.
 _SELECT = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
+_RESTORE = (
+    "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state) "
+    "VALUES (?, ?, ?, ?, ?)"
+)
 
 
 class DurablePool(SQLiteConnectionPool):
@@ -94,9 +98,32 @@ class QueuedRecorder(SQLiteApplicationRecorder):
             raw.execute(_SELECT + where, params)
             return raw.fetchall()
 
+    def select_by_stream(self, after: tuple[str, int], limit: int) -> list[tuple[Any, ...]]:
+        """Return the rows after a stream's version, stream by stream."""
+        stream_id, version = after
+        return self._rows(
+            "WHERE (originator_id, originator_version)>(?, ?) "
+            "ORDER BY originator_id, originator_version LIMIT ?",
+            (stream_id.replace("-", ""), version, limit),
+        )
+
+    def restore_rows(self, batches: Iterable[Sequence[tuple[Any, ...]]]) -> bool:
+        """Insert rows with their positions into an empty log, all or none; False if not empty."""
+        with self.turn(), self.datastore.transaction(commit=True) as cursor:
+            if self._max_notification_id(cursor):
+                return False
+            for batch in batches:
+                cursor.executemany(
+                    _RESTORE,
+                    [(row[0], row[1].replace("-", ""), *row[2:]) for row in batch],
+                )
+        return True
+
     def count_rows(self) -> int:
-        """Return how many events are stored: nothing is ever deleted, so the last rowid says it."""
-        return self.max_notification_id() or 0
+        """Return how many events are stored; a restored log may have gaps, so they are counted."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute("SELECT count(*) FROM stored_events")
+            return int(cursor.fetchone()[0])
 
 
 class Factory(SQLiteFactory):

@@ -3,7 +3,7 @@
 The position (the library's notification id) orders everything. Nothing is ever deleted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -53,6 +53,17 @@ class Recorded(NamedTuple):
     """Its stored name, such as ``MovieCreated``."""
     data: dict[str, Any]
     """Its fields; ``timestamp`` is RFC 3339 text."""
+
+
+class Stored(NamedTuple):
+    """One event as it is stored; its other fields are those of ``Recorded``."""
+
+    position: int
+    stream_id: str
+    version: int
+    type: str
+    state: bytes
+    """Its fields, byte for byte."""
 
 
 class EventLog(Application[UUID]):
@@ -165,6 +176,35 @@ class Store:
         with _reached():
             return _decoded(self._recorder.select_rows(after, limit, until))
 
+    def read_stored(self, after: int, limit: int, until: int) -> list[Stored]:
+        """Return up to ``limit`` events after a position, up to ``until``, as they are stored."""
+        with _reached():
+            rows = self._recorder.select_rows(after, limit, until)
+        return [
+            Stored(position, _with_dashes(stream), version, topic, state)
+            for position, stream, version, topic, state in rows
+        ]
+
+    def read_by_stream(self, after: tuple[str, int], limit: int = 1000) -> list[Recorded]:
+        """Return up to ``limit`` events after a stream's version, stream by stream.
+
+        Streams come in the order of their ids, that of movies being the order of their creation.
+        """
+        with _reached():
+            return _decoded(self._recorder.select_by_stream(after, limit))
+
+    def restore(self, batches: Iterable[Sequence[Stored]]) -> None:
+        """Write a whole log with its positions into an empty store, in one transaction.
+
+        All of it is written or, where anything is raised or the process ends, nothing. Raises
+        ConfigurationError where the store is not empty, IntegrityError where two events have the
+        same place, and what ``batches`` raises.
+        """
+        with _reached(but=IntegrityError):
+            restored = self._recorder.restore_rows(batches)
+        if not restored:
+            raise ConfigurationError(VARIABLE, "the event store is not empty; name an empty one")
+
     def read_stream(
         self, stream_id: UUID, after_version: int = 0, limit: int | None = None
     ) -> list[Recorded]:
@@ -196,18 +236,19 @@ def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
     loads = orjson.loads
     recorded = []
     for position, stream, version, topic, state in rows:
-        # SQLite stores 32 hexadecimal digits, PostgreSQL gives a UUID.
-        stream_id = (
-            f"{stream[:8]}-{stream[8:12]}-{stream[12:16]}-{stream[16:20]}-{stream[20:]}"
-            if type(stream) is str
-            else str(stream)
-        )
         data = loads(state)
         stored_as = data.pop("class_version", 1)  # the library writes no number for the first
         if stored_as != _CURRENT.get(topic, stored_as):
             _upcast(topic, data, stored_as)
-        recorded.append(Recorded(position, stream_id, version, topic, data))
+        recorded.append(Recorded(position, _with_dashes(stream), version, topic, data))
     return recorded
+
+
+def _with_dashes(stream: Any) -> str:
+    """Return a stream's id; SQLite stores 32 hexadecimal digits, PostgreSQL gives a UUID."""
+    if type(stream) is str:
+        return f"{stream[:8]}-{stream[8:12]}-{stream[12:16]}-{stream[16:20]}-{stream[20:]}"
+    return str(stream)
 
 
 def _upcast(topic: str, data: dict[str, Any], stored_as: int) -> None:

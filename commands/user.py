@@ -6,6 +6,7 @@
 3. What is personal stands in the account's own stream; a claim holds nothing that can be read.
 """
 
+from typing import Any
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import Aggregate
@@ -18,7 +19,11 @@ CLAIMS = UUID("0d1f8a52-6f0b-5b7e-9d0a-5c1f5a1c7e11")
 
 
 class Claim(Aggregate):
-    """A value that has an owner. ``id`` is made from the kind and the value."""
+    """A value that has an owner. ``id`` is made from the kind and the value.
+
+    A claim on a request answers the same request ever after: with ``owner`` as it was at
+    ``version``. ``fingerprint`` tells the request from another one.
+    """
 
     TOPIC = "Claim"
 
@@ -27,16 +32,33 @@ class Claim(Aggregate):
         pass
 
     class Created(Event, Aggregate.Created):
+        class_version = 2
         TOPIC = "ClaimMade"
         owner: str
+        version: int
+        fingerprint: str
 
-    def __init__(self, owner: str) -> None:
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """Say what was so: claims were on names and on imported rows, which are created."""
+            state |= {"version": 1, "fingerprint": ""}
+
+    def __init__(self, owner: str, version: int, fingerprint: str) -> None:
         self.owner = owner
+        self.version = version
+        self.fingerprint = fingerprint
 
     @classmethod
-    def make(cls, claim_id: UUID, owner: UUID, stamp: Stamp) -> "Claim":
-        """Claim ``claim_id`` for ``owner``."""
-        return cls._create(cls.Created, id=claim_id, owner=str(owner), timestamp=stamp.timestamp)
+    def make(cls, claim_id: UUID, owner: Aggregate, stamp: Stamp, fingerprint: str = "") -> "Claim":
+        """Claim ``claim_id`` for ``owner`` as it is now."""
+        return cls._create(
+            cls.Created,
+            id=claim_id,
+            owner=str(owner.id),
+            version=owner.version,
+            fingerprint=fingerprint,
+            timestamp=stamp.timestamp,
+        )
 
 
 def username_claim(username: str) -> UUID:
@@ -52,6 +74,11 @@ def email_claim(email: str) -> UUID:
 def row_claim(account: str, title: str, genre: str, year: int, nth: int) -> UUID:
     """Return the id of the claim on the ``nth`` such row that ``account`` imports."""
     return uuid5(CLAIMS, f"row:{account}\0{title}\0{genre}\0{year}\0{nth}")
+
+
+def request_claim(account: str, key: str) -> UUID:
+    """Return the id of the claim on an ``Idempotency-Key`` of an account."""
+    return uuid5(CLAIMS, f"request:{account}\0{key}")
 
 
 class User(Aggregate):

@@ -155,12 +155,14 @@ end
 
 -- Lines of movies that may pass, and where to go on.
 local function lines(cursor)
-  if cursor == '0' and redis.call('ZCOUNT', KEYS[5], from, to) <= budget / 4 then
-    local ids = redis.call('ZRANGEBYSCORE', KEYS[5], from, to)
-    return 'done', #ids > 0 and redis.call('HMGET', KEYS[2], unpack(ids)) or {{}}
-  end
-  if cursor == '0' and redis.call('HLEN', KEYS[2]) <= budget then
-    return 'done', redis.call('HVALS', KEYS[2])
+  if cursor == '0' then
+    local all, near = redis.call('HLEN', KEYS[2]), redis.call('ZCOUNT', KEYS[5], from, to)
+    if near == 0 then return 'done', {{}} end
+    if near <= math.min(all, budget) / 4 then
+      local ids = redis.call('ZRANGEBYSCORE', KEYS[5], from, to)
+      return 'done', redis.call('HMGET', KEYS[2], unpack(ids))
+    end
+    if all <= budget then return 'done', redis.call('HVALS', KEYS[2]) end
   end
   local scanned = redis.call('HSCAN', KEYS[2], cursor, 'COUNT', budget)
   local pairs, found = scanned[2], {{}}

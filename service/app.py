@@ -20,6 +20,7 @@ from queries.round_trips import RoundTrips
 from service import accounts, history, movies, stream
 from service.authorization import Authorization
 from service.background import Background
+from service.idempotency import InFlight
 from service.keys import load_keys
 from service.links import API
 from service.parts import Parts
@@ -93,6 +94,7 @@ def create_app(
             store=store,
             name_of=name_of,
             executor=executor,
+            in_flight=InFlight(),
             reads=reads,
             reader=ReadModel(trips),
             feed=feed,

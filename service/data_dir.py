@@ -17,6 +17,7 @@ The event store and the signing keys lie here too where no setting puts them els
 import json
 import os
 from pathlib import Path
+from threading import get_ident
 
 from commands.errors import ConfigurationError
 
@@ -61,7 +62,7 @@ def _check_format(path: Path) -> None:
     file = path / "format"
     if not file.exists():
         # Whole or not there: whoever reads it meanwhile never finds half of it.
-        new = path / f"format.{os.getpid()}"
+        new = path / f"format.{os.getpid()}.{get_ident()}"
         new.write_text(
             json.dumps({"format": FORMAT, "cinelog": _version()}) + "\n", encoding="utf-8"
         )
@@ -70,7 +71,7 @@ def _check_format(path: Path) -> None:
         found = json.loads(file.read_bytes())["format"]
     except (ValueError, KeyError, TypeError):
         found = None
-    if not isinstance(found, int):
+    if type(found) is not int:
         raise _refused(f"{file} cannot be read as JSON with a number; restore it from a backup")
     if found > FORMAT:
         raise _refused(

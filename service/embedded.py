@@ -20,7 +20,7 @@ from commands.errors import ConfigurationError
 from service import data_dir as names
 from service.children import command, environment
 
-ANSWER_S, LOADING_S, CLOSE_S, POLL_S = 5.0, 600.0, 5.0, 0.02
+ANSWER_S, LOADING_S, CLOSE_S, REAP_S, POLL_S = 5.0, 600.0, 5.0, 0.5, 0.02
 # What the kernel takes for a socket's path: 108 bytes on Linux, 104 elsewhere, one for the end.
 PATH_BYTES = 107 if sys.platform == "linux" else 103
 
@@ -98,11 +98,16 @@ class EmbeddedRedis:
             try:
                 self._line.shutdown(socket.SHUT_WR)
                 self._line.settimeout(wait_s)
-                while self._line.recv(4096):
-                    pass
+                said = b""
+                while more := self._line.recv(4096):
+                    said += more
+                until = time.monotonic() + (0.0 if b"goes on" in said else REAP_S)
             except OSError:  # it ends by itself, later
-                pass
-        self._hang_up()
+                until = 0.0
+            self._hang_up()
+            while self._keeper and time.monotonic() < until:
+                time.sleep(0.001)
+                self._hang_up()
 
     def __enter__(self) -> Self:
         return self

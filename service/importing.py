@@ -19,7 +19,7 @@ import uuid_utils.compat
 
 from commands.errors import InvalidError
 from commands.executor import BATCH, Receipt, commit
-from commands.messages import CreateMovie, MovieFields
+from commands.messages import CreateMovie, MovieFields, OnceOnly
 from commands.store import Store
 from commands.user import row_claim
 
@@ -136,7 +136,9 @@ def import_movies(
                     at=datetime.now(UTC),
                     movie_id=uuid_utils.compat.uuid7(),
                     fields=fields,
-                    claim=row_claim(str(account), *fields.facts(), seen[key]),
+                    once=OnceOnly(
+                        claim=row_claim(str(account), *fields.facts(), seen[key])
+                    ),
                 )
             )
         for answer in commit(store, commands):

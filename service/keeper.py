@@ -11,8 +11,9 @@
 5. ``redis.sock`` appears when the server answers and after sessions that may not live were ended.
 6. A server that dies is started again with a growing pause; one that cannot run ends the keeper.
 
-On a line it says ``loading`` while the server reads its data, ``ready``, or ``failed`` and why. It
-hangs up when it ends: a user that waits for that knows that the server has ended too.
+On a line it says ``loading`` while the server reads its data, ``ready``, or ``failed`` and why. To
+a user that is done it says ``goes on`` where there are others; to the last one it says nothing and
+hangs up once the server has ended.
 """
 
 import fcntl
@@ -35,6 +36,7 @@ LOG_BYTES = 1024 * 1024
 LOCK_WAIT_S, PROBE_S, SAY_S, FORGET_S = 4.0, 0.01, 0.5, 60.0
 # A system that goes down asks every process to end at once; the users need the server to finish.
 TERM_S = 5.0
+EARLY_TRIES = 2  # for one that is killed before it ever answered
 NEVER = float("inf")
 FORGET_SESSIONS = (
     "local at='0' repeat local page=redis.call('SCAN',at,'MATCH','auth:*','COUNT',1000) at=page[1] "
@@ -71,21 +73,19 @@ class Keeper:
         self.start_at, self.end_at, self.say_at = 0.0, NEVER, 0.0
 
     def run(self) -> None:
-        """Keep the server running until the last line closes or it cannot run."""
+        """Keep the server running until the last line closes. Raises GiveUpError if it cannot."""
         last_end.mark_end(clean=False)
         try:
             while self.lines and time.monotonic() < self.end_at:
                 self._mind_the_server()
                 for key, _ in self.selector.select(self._until_due()):
                     self._hear(key.fileobj)
-        except GiveUpError as error:
-            _say(f"gave up: {error}")
-            self._tell(f"failed {error}")
         finally:
             Path(KEEPER_SOCKET).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                Path(REDIS_SOCKET).rename(HIDDEN_SOCKET)
             if self.server.stop():
                 last_end.mark_end(clean=True)
-            Path(REDIS_SOCKET).unlink(missing_ok=True)
 
     def _asked_to_end(self, *_: object) -> None:
         self.end_at = min(self.end_at, time.monotonic() + TERM_S)
@@ -108,6 +108,7 @@ class Keeper:
             self.selector.unregister(what)
             self.lines.discard(what)
             if self.lines:
+                _tell(what, "goes on")
                 what.close()
             else:
                 self.last = what  # hung up by our end and not before
@@ -157,7 +158,7 @@ class Keeper:
     def _after_death(self, code: int, now: float) -> None:
         said = self.server.last_words()
         reason = _reason(code, said)
-        if not self.was_ready:
+        if not self.was_ready and (code >= 0 or self.pauses.deaths >= EARLY_TRIES):
             if not (code == 1 and _about_its_data(said) and Path(REDIS_DATA).exists()):
                 raise GiveUpError(reason)
             last_end.set_data_aside()
@@ -241,14 +242,18 @@ def _detach() -> None:
 def main(directory: str, binary: str) -> int:
     """Keep the server of ``directory`` running for as long as it is used."""
     first = socket.socket(fileno=os.dup(0))
+    lines = {first}
     try:
         os.umask(0o077)
         os.chdir(directory)
         _detach()
-        Keeper(binary, first).run()
+        keeper = Keeper(binary, first)
+        lines = keeper.lines
+        keeper.run()
     except (GiveUpError, OSError) as error:
         _say(f"gave up: {error}")
-        _tell(first, f"failed {error}")
+        for line in lines:
+            _tell(line, f"failed {error}")
         return 1
     return 0
 

@@ -32,6 +32,7 @@ from queries import history, movies
 from queries.filters import parse_query
 from service.bodies import read_body
 from service.freshness import after_write, asked_position, before_read
+from service.idempotency import once_only
 from service.links import API, link, page_links
 from service.parts import parts_of
 from service.requests import CinelogRequest
@@ -67,12 +68,14 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
 async def create_movie(request: CinelogRequest) -> HTTPResponse:
     """Create a movie that belongs to the caller."""
     principal = principal_of(request)
+    body = read_body(request)
     command = CreateMovie(
         **_by(request, principal),
         movie_id=uuid_utils.compat.uuid7(),
-        fields=MovieFields.of(read_body(request)),
+        fields=MovieFields.of(body),
+        once=once_only(request, principal, body),
     )
-    receipt = await parts_of(request).executor.run(command)
+    receipt = await _run_once(request, command)
     response = await _answer(request, receipt, principal.username, status=201)
     response.headers["Location"] = link(request, f"{PATH}{receipt.about.id}/")
     return response
@@ -123,20 +126,26 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     principal = principal_of(request)
     wanted = movie_id_of(movie_id)
     target: RevertTarget | RefusedError
+    once = None
     try:
-        target = RevertTarget.of(read_body(request))
+        body = read_body(request)
+        once = once_only(request, principal, body)
+        target = RevertTarget.of(body)
     except RefusedError as error:  # raised by the handler, after its checks of movie and owner
         target = error
     command = RevertMovie(
-        **_by(request, principal), movie_id=wanted, target=target, expected=_expected(request)
+        **_by(request, principal),
+        movie_id=wanted,
+        target=target,
+        expected=_expected(request),
+        once=once,
     )
     parts = parts_of(request)
     if request.args.get("dry_run", "").strip().lower() in _TRUE:
         movie = await parts.reads.run(preview, parts.store, command)
         assert isinstance(movie, Movie)  # noqa: S101 - what the command is about
-        body = representation(movie, principal.username)
-        return HTTPResponse(body, content_type=_JSON)
-    receipt = await parts.executor.run(command)
+        return HTTPResponse(representation(movie, principal.username), content_type=_JSON)
+    receipt = await _run_once(request, command)
     return await _answer(request, receipt, principal.username, status=200)
 
 
@@ -182,6 +191,15 @@ async def _update(
     return await _answer(request, receipt, principal.username, status=200)
 
 
+async def _run_once(request: CinelogRequest, command: CreateMovie | RevertMovie) -> Receipt:
+    """Carry out a command that may have a key; the same key at the same time is told to wait."""
+    parts = parts_of(request)
+    if command.once is None:
+        return await parts.executor.run(command)
+    with parts.in_flight.hold(command.once.claim):
+        return await parts.executor.run(command)
+
+
 async def _answer(
     request: CinelogRequest,
     receipt: Receipt,
@@ -192,6 +210,8 @@ async def _answer(
     assert isinstance(receipt.about, Movie)  # noqa: S101 - only movie commands come here
     headers = await after_write(request, receipt.position)
     headers["ETag"] = f'"{receipt.about.version}"'
+    if receipt.replayed:
+        headers["Idempotent-Replayed"] = "true"
     return HTTPResponse(
         representation(receipt.about, username),
         status=status,

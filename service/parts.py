@@ -11,6 +11,7 @@ from commands.store import Store
 from queries.movies import ReadModel
 from queries.position import PositionFeed
 from service.authorization import Authorization
+from service.idempotency import InFlight
 from service.passwords import Hasher
 from service.pools import Pool
 from service.sessions import Sessions
@@ -30,6 +31,7 @@ class Parts:
     name_of: Callable[[str], str]
     """An account's username by its id."""
     executor: Executor
+    in_flight: InFlight
     reads: Pool
     """Threads for reading the log."""
     reader: ReadModel

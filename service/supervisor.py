@@ -86,8 +86,11 @@ class Supervisor:
         self.ready_by = NEVER
 
     def start(self) -> None:
-        """Start every process, so that they load while the rest gets ready."""
-        for child in self.children:
+        """Start the processes, so that they load while the rest gets ready.
+
+        As many as there are cores: more would only make the first answer come later.
+        """
+        for child in self.children[: max(2, os.cpu_count() or 1)]:
             child.start()
 
     def run(self, awake: int) -> None:
@@ -157,6 +160,9 @@ class Supervisor:
                     self._tell(worker)
         elif child is not self.projection and not self.announced:
             self.announced = True
+            for worker in self.workers:
+                if not worker.runs:
+                    worker.start_at = min(worker.start_at, time.monotonic())
             number = len(self.workers)
             _announce(f"Cinelog serves on {self.url} ({number} worker{'s' * (number > 1)})")
 

@@ -34,7 +34,7 @@ class Tether:
     """Made by a child before anything else; ``said`` is the descriptor it answers on."""
 
     def __init__(self, said: int, *, platform: str = sys.platform) -> None:
-        self._said = said
+        self._said: int | None = said
         self._by_kernel = platform == "linux"
         if self._by_kernel:
             # At once and whatever it does: what is in flight has no one to be answered for, as the
@@ -62,16 +62,21 @@ class Tether:
 
     def refuse(self, error: CinelogError) -> int:
         """Say why the work cannot begin, and return the exit code for it."""
-        if isinstance(error, UnavailableError):
-            error = ConfigurationError(VARIABLES.get(error.part, "CINELOG_*"), str(error))
-        variable = getattr(error, "variable", "")
-        self._say({"variable": variable, "problem": getattr(error, "problem", str(error))})
+        if not isinstance(error, ConfigurationError):
+            part = error.part if isinstance(error, UnavailableError) else ""
+            error = ConfigurationError(VARIABLES.get(part, "CINELOG_*"), str(error))
+        if self._said is None:  # it was ready, and it may be again
+            sys.stderr.write(f"cinelog: {error}\n")
+            return 1
+        self._say({"variable": error.variable, "problem": error.problem})
         return 2
 
     def _say(self, what: dict[str, Any]) -> None:
-        with suppress(OSError):
-            os.write(self._said, json.dumps(what).encode())
-            os.close(self._said)
+        # Closed once and for all: its number soon belongs to another file.
+        if self._said is not None:
+            with suppress(OSError), os.fdopen(self._said, "wb") as said:
+                said.write(json.dumps(what).encode())
+            self._said = None
 
 
 def _die_with_stdin() -> None:

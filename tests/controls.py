@@ -12,6 +12,8 @@ from commands.messages import (
     MovieChanges,
     MovieFields,
     RegisterUser,
+    RevertMovie,
+    RevertTarget,
     UpdateMovie,
 )
 from commands.movie import Stamp
@@ -35,12 +37,12 @@ def _who(by, request_id):
     return {"by": by, "request_id": request_id, "at": datetime.now(UTC)}
 
 
-def create(movie_id=None, *, by=ANN, request_id="request-1", claim=None, **fields):
+def create(movie_id=None, *, by=ANN, request_id="request-1", once=None, **fields):
     return CreateMovie(
         **_who(by, request_id),
         movie_id=movie_id or new_id(),
         fields=MovieFields.of(ALIEN | fields),
-        claim=claim,
+        once=once,
     )
 
 
@@ -51,6 +53,11 @@ def update(movie_id=MOVIE, *, by=ANN, request_id="request-1", expected=None, **c
 
 def delete(movie_id=MOVIE, *, by=ANN, request_id="request-1", expected=None):
     return DeleteMovie(**_who(by, request_id), movie_id=movie_id, expected=expected)
+
+
+def revert(movie_id=MOVIE, *, version=1, by=ANN, expected=None):
+    target = RevertTarget.of({"version": version})
+    return RevertMovie(**_who(by, "request-1"), movie_id=movie_id, target=target, expected=expected)
 
 
 def register(account=None, *, username="ann", email=None, password_hash="$argon2id$x"):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import httpx
+import redis
 
 COMMAND = Path(sys.executable).with_name("cinelog")
 PASSWORD = "correct-horse-7"
@@ -113,10 +114,48 @@ class Cinelog:
         client.pair = pair.json()
         return client
 
+    def kill(self, module):
+        """``kill -9`` the first process below ours that runs ``service.<module>``."""
+        pid = self.processes(module)[0]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def processes(self, module):
+        """The ids of the processes of this service that run ``service.<module>``."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(stat.read_text().rpartition(")")[2].split()[1])
+                args = (stat.parent / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if parent == self.process.pid and f"service.{module}".encode() in args:
+                found.append(int(stat.parent.name))
+        return sorted(found)
+
+    def redis(self):
+        """A client of the embedded Redis."""
+        client = redis.Redis(unix_socket_path=str(Path(self.data_dir) / "redis.sock"))
+        self._clients.append(client)
+        return client
+
     def status(self):
         done = run(self.data_dir, "status", "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+
+def persistently(send):
+    """Return the first answer that is no failure of the service: it may be starting again."""
+
+    def attempt():
+        try:
+            answer = send()
+        except httpx.TransportError:
+            return None
+        return answer if answer.status_code < 500 else None
+
+    return eventually(attempt)
 
 
 def eventually(check, timeout_s=10, pause_s=0.02):

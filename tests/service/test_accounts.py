@@ -9,13 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from auth_controls import (  # noqa: F401 - fixtures among them
-    auth_redis_url,
-    auth_settings,
-    claims_of,
-    running_redis,
-    signed,
-)
+from auth_controls import claims_of, running_redis, signed
 from auth_server import API, PASSWORD, me, refresh, register, revoke, serving, sign_in, verify
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from joserfc import jwt
@@ -24,6 +18,7 @@ from joserfc.jwk import KeySet
 from service.passwords import Hasher
 from service.settings import Settings
 
+pytest_plugins = ("auth_fixtures",)
 REQUIRED = ["This field is required."]
 NOT_VALID = {
     "status": 401,
@@ -197,7 +192,7 @@ def test_a_wrong_name_or_password_is_refused_alike(auth_client, username, name, 
         ({"username": "ann"}, {"password": REQUIRED}),
         ({"username": "", "password": None}, {"username": ["This field may not be blank."], "password": ["This field may not be null."]}),
         ({"username": ["a"], "password": True}, {"username": ["Not a valid string."], "password": ["Not a valid string."]}),
-        ({"username": "a\0", "password": "b\0"}, dict.fromkeys(("username", "password"), ["Null characters are not allowed."])),
+        ({"username": "a\0", "password": "b\0"}, {"username": ["Null characters are not allowed."], "password": ["Null characters are not allowed."]}),
     ],
 )  # fmt: skip
 def test_what_signing_in_needs(auth_client, body, said):
@@ -239,7 +234,9 @@ def test_without_credentials(auth_client):
     response = auth_client.get(f"{API}/me/")
     problem(response, status=401, code="not_authenticated")
     assert response.headers["www-authenticate"] == 'Bearer realm="api"'
-    assert auth_client.get(f"{API}/me/", auth=("ann", PASSWORD)).json()["code"] == "not_authenticated"
+    assert (
+        auth_client.get(f"{API}/me/", auth=("ann", PASSWORD)).json()["code"] == "not_authenticated"
+    )
 
 
 def test_with_bad_credentials(auth_client, pair):
@@ -380,7 +377,10 @@ def test_an_oauth_client_gets_along(auth_client, username):
     path = f"{API}/token/"
     asked = {"grant_type": "password", "username": username, "password": PASSWORD}
     token = auth_client.post(path, data=asked).json()
-    assert token.keys() == set("access_token refresh_token token_type expires_in scope".split())
+    assert token.keys() == {
+        *("access_token", "refresh_token"),
+        *("token_type", "expires_in", "scope"),
+    }
     asked = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"]}
     renewed = auth_client.post(path, data=asked | {"client_id": "cinelog"}).json()
     assert renewed.keys() == token.keys()
@@ -428,14 +428,16 @@ def test_without_redis_who_is_in_stays_in(tmp_path):
 
 
 def test_a_wiped_redis_ends_sessions_and_revives_none(tmp_path):
-    with running_redis() as (_, url):
-        with serving(Settings(data_dir=tmp_path / "data", redis_url=url)) as client:
-            register(client, "ann")
-            pair = sign_in(client, "ann").json()
-            client.parts.redis.flushall()
-            problem(refresh(client, pair["refresh"]), **NOT_VALID)
-            assert me(client, pair["access"]).status_code == 200
-            assert refresh(client, sign_in(client, "ann").json()["refresh"]).status_code == 200
+    with (
+        running_redis() as (_, url),
+        serving(Settings(data_dir=tmp_path / "data", redis_url=url)) as client,
+    ):
+        register(client, "ann")
+        pair = sign_in(client, "ann").json()
+        client.parts.redis.flushall()
+        problem(refresh(client, pair["refresh"]), **NOT_VALID)
+        assert me(client, pair["access"]).status_code == 200
+        assert refresh(client, sign_in(client, "ann").json()["refresh"]).status_code == 200
 
 
 def test_a_rush_of_log_ins_does_not_hold_up_who_is_in(auth_redis_url, tmp_path):
@@ -444,7 +446,10 @@ def test_a_rush_of_log_ins_does_not_hold_up_who_is_in(auth_redis_url, tmp_path):
     with serving(settings, hasher=Hasher(threads=1, waiting=4)) as client:
         register(client, "ann")
         pair = sign_in(client, "ann").json()
-        with httpx.Client(base_url=client.base_url, timeout=30) as rush, ThreadPoolExecutor(24) as pool:
+        with (
+            httpx.Client(base_url=client.base_url, timeout=30) as rush,
+            ThreadPoolExecutor(24) as pool,
+        ):
             answers = [pool.submit(sign_in, rush, "ann") for _ in range(24)]
             assert refresh(client, pair["refresh"]).status_code == 200
             assert me(client, pair["access"]).status_code == 200
@@ -477,7 +482,9 @@ def test_nothing_secret_is_logged(auth_client, caplog):
     refresh(auth_client, pair["refresh"])
     me(auth_client, pair["access"])
     revoke(auth_client, renewed["refresh"])
-    said = "\n".join(record.getMessage() for record in caplog.records if "httpcore" not in record.name)
+    said = "\n".join(
+        record.getMessage() for record in caplog.records if "httpcore" not in record.name
+    )
     assert "Issue token Answer(...)" in said  # so the library did log
     for hidden in (secret, *pair.values(), *renewed.values(), "argon2"):
         if isinstance(hidden, str) and hidden != "Bearer":
@@ -495,5 +502,8 @@ def test_bodies_that_cannot_be_read(auth_client):
         assert auth_client.post(url, content=b"[]", headers=as_json).status_code == 400
         surrogate = json.dumps({"username": "\ud800", "password": "x", "token": "\ud800"}).encode()
         assert auth_client.post(url, content=surrogate, headers=as_json).status_code == 400
-        assert auth_client.post(url, content=b"x", headers={"content-type": "text/plain"}).status_code == 415
+        assert (
+            auth_client.post(url, content=b"x", headers={"content-type": "text/plain"}).status_code
+            == 415
+        )
     assert auth_client.get(f"{API}/token/").status_code == 405

@@ -6,10 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
-from auth_controls import auth_settings, keys  # noqa: F401 - fixtures
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from commands.errors import ConfigurationError
+from service import keys as module
 from service.keys import load_keys
 
 
@@ -61,8 +61,17 @@ def test_the_first_key_signs_and_all_verify(path):
 
 def test_of_many_that_start_at_once_one_makes_the_key(path):
     with ProcessPoolExecutor(6, mp_context=get_context("spawn")) as pool:
-        found = {kids for kids in pool.map(kids_in, [path] * 12)}
+        found = set(pool.map(kids_in, [path] * 12))
     assert found == {load_keys(path).kids}
+
+
+def test_who_comes_second_changes_nothing(path):
+    """Two saw no file: the first one's stands, whole, and is never replaced."""
+    load_keys(path)
+    first = path.read_bytes()
+    module._make(path)
+    assert path.read_bytes() == first
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def kids_in(path):

@@ -33,7 +33,7 @@ def hasher():
         ("correct horse", []),
         ("zq7!kd02", []),
         ("пароль-и-ещё", []),
-        ("🎬🎞️🍿🎥📽️🎦", [SHORT] if len("🎬🎞️🍿🎥📽️🎦") < 8 else []),
+        ("🎬🎥🎦📽🍿🎞🎟", [SHORT]),
         ("zq7!kd0", [SHORT]),
         ("9876501234567", [NUMERIC]),
         ("٠١٢٣٤٥٦٧٩", [NUMERIC]),
@@ -168,9 +168,7 @@ async def test_a_caller_that_gives_up_frees_its_place():
     await asyncio.gather(running, waiting, return_exceptions=True)
     assert hasher.pool.pending == 1
     gate.set()
-    while hasher.pool.pending:
-        await asyncio.sleep(0.01)
-    assert await hasher.hash("correct horse")
+    assert await hasher.hash("correct horse")  # behind it on the one thread
     hasher.close()
 
 

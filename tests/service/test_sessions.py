@@ -8,18 +8,14 @@ from uuid import uuid4
 import pytest
 import redis
 import structlog
-from auth_controls import (  # noqa: F401 - fixtures among them
-    auth_redis,
-    auth_redis_url,
-    auth_settings,
-    running_redis,
-)
+from auth_controls import running_redis
 
 from commands.errors import ReadModelUnavailableError, TokenNotValidError
 from service import sessions as module
 from service.sessions import Sessions
 from service.tokens import RefreshToken
 
+pytest_plugins = ("auth_fixtures",)
 ACCOUNT = uuid4()
 
 

@@ -109,6 +109,7 @@ def test_a_killed_keeper_takes_its_valkey_along_and_both_are_replaced(serving):
 
 def test_a_service_whose_root_is_killed_leaves_nothing_behind(tmp_path):
     serving = Serving(tmp_path / "var").ready()
+    serving.workers()
     below = descendants(serving.pid)
     assert len(below) == 5, "two workers, projection, keeper, Valkey"
     answer = slowly(serving, 30)
@@ -172,11 +173,10 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):
         other.listen()
         port = other.getsockname()[1]
 
-        assert Serving(tmp_path / "var", port=port).ended() == (
-            2,
-            f"CINELOG_PORT: 127.0.0.1:{port} is taken by another program; "
-            "stop it or choose another port\n",
-        )
+        code, said = Serving(tmp_path / "var", port=port).ended()
+
+    taken = f"127.0.0.1:{port} is taken by another program; stop it or choose another port"
+    assert (code, said) == (2, f"CINELOG_PORT: {taken}\n")
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,8 @@ def test_what_goes_wrong_before_leaves_nothing_behind(tmp_path):
     assert gone(below, 0) == []
 
 
-def test_the_children_hear_the_settings_from_their_parent_alone(serving, monkeypatch):
-    """What the environment says was decided when the service was started."""
+def test_the_children_hear_the_settings_from_their_parent_alone(serving):
+    """Their environment names another data directory."""
     assert serving.get().json()["data_dir"] == str(serving.data_dir)
 
 

@@ -60,6 +60,7 @@ def dreaming_app(_):
 
 
 def refuse():
+    time.sleep(0.3)
     raise ConfigurationError("CINELOG_DATA_DIR", "the sample is missing")
 
 

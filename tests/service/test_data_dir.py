@@ -1,0 +1,67 @@
+"""The data directory: made for its owner alone, and refused where it cannot be used."""
+
+import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from commands.errors import ConfigurationError
+from service.data_dir import FORMAT, prepare_data_dir
+
+
+def refused(path):
+    with pytest.raises(ConfigurationError) as caught:
+        prepare_data_dir(path)
+    assert caught.value.variable == "CINELOG_DATA_DIR"
+    return caught.value.problem
+
+
+def test_a_missing_directory_is_made_for_its_owner_alone(tmp_path):
+    path = tmp_path / "new" / "var"
+    prepare_data_dir(path)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert json.loads((path / "format").read_text())["format"] == FORMAT
+
+
+def test_many_may_prepare_it_at_once(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        for path in [tmp_path / str(number) for number in range(20)]:
+            list(pool.map(prepare_data_dir, [path] * 16))
+            assert [found.name for found in path.iterdir()] == ["format"]
+
+
+def test_a_directory_of_a_newer_version_is_refused(tmp_path):
+    (tmp_path / "format").write_text('{"format": 2, "cinelog": "9.0"}')
+
+    assert refused(tmp_path) == (
+        f"{tmp_path} was made by a newer version of Cinelog (format 2, this one knows 1); "
+        "use that version or another directory"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "1"}', '{"format": true}'])
+def test_a_format_that_says_nothing_is_refused(tmp_path, content):
+    (tmp_path / "format").write_text(content)
+
+    assert "restore it from a backup" in refused(tmp_path)
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+
+    assert refused(tmp_path / "file") == f"{tmp_path}/file is not a directory; name one"
+    assert "is not a directory" in refused(tmp_path / "file" / "var")
+
+
+def test_a_place_where_nothing_can_be_made_is_refused(tmp_path):
+    assert "choose another directory" in refused(tmp_path / ("long" * 100))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_directory_that_may_not_be_written_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+
+    assert "cannot write in" in refused(tmp_path)

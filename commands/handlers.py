@@ -12,13 +12,19 @@ from commands.errors import (
     NotFoundError,
     RefusedError,
     TakenError,
+    TokenNotValidError,
 )
 from commands.messages import (
+    ChangePassword,
     Command,
     CreateMovie,
     DeleteMovie,
+    EndSession,
+    EndSessions,
     OnceOnly,
+    OpenSession,
     RegisterUser,
+    ReportReuse,
     RevertMovie,
     UpdateMovie,
 )
@@ -152,6 +158,53 @@ def register_user(command: RegisterUser, streams: Streams) -> Decision:
     )
 
 
+def _account(command: Command, streams: Streams) -> User:
+    """Return the account that acts. Raises TokenNotValidError where this log has none such."""
+    user = streams.find(User, command.by)
+    if user is None:
+        raise TokenNotValidError
+    return user
+
+
+def open_session(command: OpenSession, streams: Streams) -> Decision:
+    """Open a session, unless it comes too late."""
+    user, stamp = _account(command, streams), command.stamp()
+    user.open_session(command.sid, stamp)
+    if command.renewed_hash:
+        renewed = command.renewed_hash.get_secret_value()
+        user.rehash_password(command.known_since, renewed, stamp)
+    return Decision(user)
+
+
+def change_password(command: ChangePassword, streams: Streams) -> Decision:
+    """Set a new password; other sessions end."""
+    user = _account(command, streams)
+    new = command.password_hash.get_secret_value()
+    user.change_password(command.sid, command.known_since, new, command.stamp())
+    return Decision(user)
+
+
+def end_session(command: EndSession, streams: Streams) -> Decision:
+    """End one session."""
+    user = _account(command, streams)
+    user.end_session(command.sid, command.ended, command.stamp())
+    return Decision(user)
+
+
+def end_sessions(command: EndSessions, streams: Streams) -> Decision:
+    """End all sessions."""
+    user = _account(command, streams)
+    user.end_sessions(command.sid, command.stamp())
+    return Decision(user)
+
+
+def report_reuse(command: ReportReuse, streams: Streams) -> Decision:
+    """End a session that two hold."""
+    user = _account(command, streams)
+    user.report_reuse(command.sid, command.stamp())
+    return Decision(user)
+
+
 Handler = Callable[[Any, Streams], Decision]
 HANDLERS: dict[type[Command], Handler] = {
     CreateMovie: create_movie,
@@ -159,4 +212,9 @@ HANDLERS: dict[type[Command], Handler] = {
     RevertMovie: revert_movie,
     DeleteMovie: delete_movie,
     RegisterUser: register_user,
+    OpenSession: open_session,
+    ChangePassword: change_password,
+    EndSession: end_session,
+    EndSessions: end_sessions,
+    ReportReuse: report_reuse,
 }

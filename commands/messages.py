@@ -162,3 +162,41 @@ class RegisterUser(Command):
     first_name: str
     last_name: str
     password_hash: SecretStr
+
+
+class OpenSession(Command):
+    """Open a session, and keep the password under a renewed hash where there is one.
+
+    ``known_since`` is the version that set the password which was checked.
+    """
+
+    sid: str
+    known_since: int
+    renewed_hash: SecretStr | None = None
+
+
+class ChangePassword(Command):
+    """Set a new password, from session ``sid``; the old one has been checked by then."""
+
+    sid: str
+    known_since: int
+    password_hash: SecretStr
+
+
+class EndSession(Command):
+    """End the session ``ended``, from session ``sid``."""
+
+    sid: str
+    ended: str
+
+
+class EndSessions(Command):
+    """End all sessions, from session ``sid``."""
+
+    sid: str
+
+
+class ReportReuse(Command):
+    """End session ``sid``, of which a used refresh token came again."""
+
+    sid: str

@@ -21,7 +21,12 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment, EnvType
 
-from commands.errors import ConfigurationError, EventStoreUnavailableError, NotFoundError
+from commands.errors import (
+    ConfigurationError,
+    EventStoreUnavailableError,
+    InvalidError,
+    NotFoundError,
+)
 from commands.movie import Movie
 from commands.user import Claim, User, username_claim
 
@@ -197,12 +202,21 @@ class Store:
         """Write a whole log with its positions into an empty store, in one transaction.
 
         All of it is written or, where anything is raised or the process ends, nothing. Raises
-        ConfigurationError where the store is not empty, IntegrityError where two events have the
-        same place, and what ``batches`` raises.
+        ConfigurationError where the store is not empty, InvalidError where two events have the same
+        place, and what ``batches`` raises.
         """
-        with _reached(but=IntegrityError):
-            restored = self._recorder.restore_rows(batches)
+        try:
+            with _reached(but=IntegrityError):
+                restored = self._recorder.restore_rows(batches)
+        except IntegrityError:
+            wrong = "Two of them are the same version of the same stream."
+            raise InvalidError({"events": [wrong]}) from None
         if not restored:
+            self.check_empty()
+
+    def check_empty(self) -> None:
+        """Raise ConfigurationError unless nothing was ever written."""
+        if self.head():
             raise ConfigurationError(VARIABLE, "the event store is not empty; name an empty one")
 
     def read_stream(

@@ -1,9 +1,15 @@
-"""The User aggregate, and the claims that make a value unique.
+"""The User aggregate with its sessions, and the claims that make a value unique.
 
 1. A username and an e-mail belong to one account at a time, without regard to case.
 2. Uniqueness is decided by the event store: a claim is an aggregate whose id is made from the
    value, saved in the same transaction as what it guards. Two at once: one of them conflicts.
 3. What is personal stands in the account's own stream; a claim holds nothing that can be read.
+4. A session's id begins with the version that the account was at when its password was checked.
+   A new password ends all sessions opened before it but the one it was changed from, signing out
+   everywhere ends all. So a log-in that was under way with the old password comes too late, and
+   no clock is asked.
+5. A session that has ended never lives again, whatever else remembers it, and does nothing more to
+   the account.
 """
 
 from typing import Any
@@ -11,11 +17,13 @@ from uuid import UUID, uuid5
 
 from eventsourcing.domain import Aggregate
 
+from commands.errors import InvalidError, TokenNotValidError
 from commands.movie import Stamp
 from commands.text import fold, fold_name
 
 # Stored for ever: the ids of all claims hang on it.
 CLAIMS = UUID("0d1f8a52-6f0b-5b7e-9d0a-5c1f5a1c7e11")
+WRONG_OLD = "Your old password was entered incorrectly. Please enter it again."
 
 
 class Claim(Aggregate):
@@ -81,12 +89,23 @@ def request_claim(account: str, key: str) -> UUID:
     return uuid5(CLAIMS, f"request:{account}\0{key}")
 
 
+def session_id(version: int, secret: str) -> str:
+    """Return the id of a session that is opened when the account is at ``version``."""
+    return f"{version}.{secret}"
+
+
+def _opened_at(sid: str) -> int:
+    version = sid.partition(".")[0]
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
 class User(Aggregate):
-    """An account."""
+    """An account: what it is called, its password, and which of its sessions have ended."""
 
     TOPIC = "User"
 
-    # Stored for ever.
+    # Stored for ever: names and fields of these events stand in every log. Change one only by
+    # a new class_version with an upcast. ``sid`` is the session that acts.
     class Event(Aggregate.Event):
         request_id: str
 
@@ -98,6 +117,52 @@ class User(Aggregate):
         last_name: str
         password_hash: str
 
+    class SessionOpened(Event):
+        TOPIC = "SessionOpened"
+        sid: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.last_opened = self.sid
+
+    class PasswordRehashed(Event):
+        TOPIC = "PasswordRehashed"
+        password_hash: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.password_hash = self.password_hash
+
+    class PasswordChanged(Event):
+        TOPIC = "PasswordChanged"
+        sid: str
+        password_hash: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.password_hash = self.password_hash
+            aggregate.password_since = self.originator_version
+            aggregate.end_all_before(self.originator_version, spared=self.sid)
+
+    class SessionEnded(Event):
+        TOPIC = "SessionEnded"
+        sid: str
+        ended: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.ended |= {self.ended}
+
+    class SessionsEnded(Event):
+        TOPIC = "SessionsEnded"
+        sid: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.end_all_before(self.originator_version)
+
+    class RefreshTokenReused(Event):
+        TOPIC = "RefreshTokenReused"
+        sid: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.ended |= {self.sid}
+
     def __init__(
         self, username: str, email: str, first_name: str, last_name: str, password_hash: str
     ) -> None:
@@ -106,7 +171,67 @@ class User(Aggregate):
         self.first_name = first_name
         self.last_name = last_name
         self.password_hash = password_hash
+        self.password_since = 1
         self.active = True
+        self.last_opened = ""
+        self.sessions_since = 0
+        self.spared = ""
+        self.ended: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"User(id={self.id}, username={self.username!r})"
+
+    def end_all_before(self, version: int, spared: str = "") -> None:
+        """Let every session opened before ``version`` have ended."""
+        self.sessions_since, self.spared = version, spared
+        self.ended = frozenset()  # they were all opened before
+
+    def has_ended(self, sid: str) -> bool:
+        """Tell whether a session of this account may not go on."""
+        if sid in self.ended:
+            return True
+        return sid != self.spared and _opened_at(sid) < self.sessions_since
+
+    def check_session(self, sid: str) -> None:
+        """Raise TokenNotValidError for a session that has ended."""
+        if self.has_ended(sid):
+            raise TokenNotValidError
+
+    def open_session(self, sid: str, stamp: Stamp) -> None:
+        """Open a session with a password that was right when the account was as ``sid`` says."""
+        if sid != self.last_opened:
+            self.check_session(sid)
+            self._happened(self.SessionOpened, stamp, sid=sid)
+
+    def rehash_password(self, known_since: int, password_hash: str, stamp: Stamp) -> None:
+        """Keep the same password under another hash, unless a new one was set meanwhile."""
+        if self.password_since == known_since and self.password_hash != password_hash:
+            self._happened(self.PasswordRehashed, stamp, password_hash=password_hash)
+
+    def change_password(self, sid: str, known_since: int, password_hash: str, stamp: Stamp) -> None:
+        """Set a new password; the old one given was that of version ``known_since``."""
+        if self.password_hash == password_hash:
+            return
+        self.check_session(sid)
+        if self.password_since != known_since:
+            raise InvalidError({"old_password": [WRONG_OLD]})
+        self._happened(self.PasswordChanged, stamp, sid=sid, password_hash=password_hash)
+
+    def end_session(self, sid: str, ended: str, stamp: Stamp) -> None:
+        """End one session, from another or from itself."""
+        if not self.has_ended(ended):
+            self.check_session(sid)
+            self._happened(self.SessionEnded, stamp, sid=sid, ended=ended)
+
+    def end_sessions(self, sid: str, stamp: Stamp) -> None:
+        """End all sessions, the acting one included."""
+        self.check_session(sid)
+        self._happened(self.SessionsEnded, stamp, sid=sid)
+
+    def report_reuse(self, sid: str, stamp: Stamp) -> None:
+        """End a session of which a used refresh token came again."""
+        if not self.has_ended(sid):
+            self._happened(self.RefreshTokenReused, stamp, sid=sid)
+
+    def _happened(self, kind: type[Event], stamp: Stamp, **facts: str) -> None:
+        self.trigger_event(kind, request_id=stamp.request_id, timestamp=stamp.timestamp, **facts)

@@ -86,6 +86,7 @@ class PositionFeed:
         pause_s = 0.0
         while True:
             try:
+                await self._redis.initialize()  # a cluster's subscription must know the nodes
                 async with contextlib.aclosing(self._redis.pubsub()) as pubsub:
                     await pubsub.subscribe(POSITION)
                     while True:

@@ -29,7 +29,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(highlight=False)
+# A pipe has no width: tables in it are not folded to that of a terminal.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
@@ -59,10 +60,12 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the API, the projection and, where none is configured, a Redis."""
-    from service.sample import add_sample  # noqa: PLC0415 - commands start fast one by one
+    from service.keys import load_keys  # noqa: PLC0415 - commands start fast one by one
+    from service.sample import add_sample  # noqa: PLC0415
     from service.supervisor import serve as supervise  # noqa: PLC0415
 
     settings = _prepared(host=host, port=port, workers=workers)
+    load_keys(settings.signing_keys)  # made, or refused, once and before any process starts
     before = (lambda: add_sample(settings, out)) if sample else None
     raise typer.Exit(supervise(settings, before))
 
@@ -83,10 +86,27 @@ def project() -> None:
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="CSV with a header, or JSON Lines.")],
-    as_: Annotated[str, typer.Option("--as", help="Username of the movies' creator.")],
+    as_: Annotated[
+        str | None, typer.Option("--as", help="Username of the movies' creator.")
+    ] = None,
+    events: Annotated[
+        bool,
+        typer.Option("--events", help="Restore a log from a file of export --events instead."),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Import movies from a file. A second import of the same rows adds nothing."""
+    """Import movies from a file. A second import of the same rows adds nothing.
+
+    With --events it restores a whole log into an empty event store: all of it, or nothing where
+    the file is damaged.
+    """
+    if events:
+        if as_ is not None:
+            _wrong_use("--events brings the accounts along; leave out --as")
+        _import_events(file, json=json)
+        return
+    if as_ is None:
+        _wrong_use("whose movies are they? name an account: --as USERNAME")
     from service.importing import Report, count_lines, import_movies, read_rows  # noqa: PLC0415
     from service.progress import Progress  # noqa: PLC0415
     from service.wake import waker  # noqa: PLC0415
@@ -121,6 +141,49 @@ def import_file(
     raise typer.Exit(1 if report.refused else 0)
 
 
+@app.command("export")
+def export_file(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    events: Annotated[
+        bool,
+        typer.Option(
+            "--events",
+            help="Write the whole log, password hashes included: keep the file (mode 0600) safe.",
+        ),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    json: Json = False,
+) -> None:
+    """Write the movies as they are now to a file: CSV where its name ends in .csv, else JSON Lines.
+
+    With --events it writes every event, as JSON Lines that import --events takes back, in gzip
+    where the name ends in .gz.
+    """
+    from service.export import export_events, export_movies  # noqa: PLC0415
+    from service.progress import Progress  # noqa: PLC0415
+
+    settings = _prepared()
+    if file.exists() and not (file.is_file() and force):
+        hint = "; --force replaces it" if file.is_file() else " and is no plain file"
+        _wrong_use(f"{file} is there already{hint}")
+    with _store(settings) as store:
+        try:
+            with Progress(err, "export", store.count()) as progress:
+                export = export_events if events else export_movies
+                report = export(store, file, progress.reach)
+        except OSError as error:
+            _wrong_use(f"{file}: {error.strerror or error}")
+    if json:
+        print(orjson.dumps(report._asdict()).decode())  # noqa: T201
+        return
+    count, what = report[0], report._fields[0]
+    out.print(
+        f"{count:,} {what} up to position {report.position:,} written to {file}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 @app.command()
 def status(json: Json = False) -> None:
     """Tell how far the log is and how far the read model shows it."""
@@ -129,15 +192,17 @@ def status(json: Json = False) -> None:
     settings = _prepared()
     with _store(settings) as store, _redis(settings):
         state = state_of(settings, store)
+    whole = state["read_model"]["state"] != "unavailable"
     if json:
         print(orjson.dumps(state).decode())  # noqa: T201
-        return
+        raise typer.Exit(0 if whole else 1)
     table = Table(box=None, show_header=False)
     for part, facts in state.items():
         for name, value in facts.items():
             table.add_row(part.replace("_", " "), name.replace("_", " "), _shown(value))
             part = ""  # noqa: PLW2901 - named once a block
     out.print(table)
+    raise typer.Exit(0 if whole else 1)
 
 
 @app.command()
@@ -169,6 +234,40 @@ def history(
         more = (row["reason"] or "", row["request_id"])
         table.add_row(str(row["version"]), *map(escape, (*cells, *more)))
     out.print(table)
+
+
+def _import_events(file: Path, *, json: bool) -> None:
+    from service.event_file import DamagedError, Summary  # noqa: PLC0415
+    from service.progress import Progress  # noqa: PLC0415
+    from service.restore import check, restore  # noqa: PLC0415
+    from service.wake import waker  # noqa: PLC0415
+
+    settings = _prepared()
+    found, refused = Summary(0, 0), []
+    with _store(settings) as store, waker(settings) as wake:
+        store.check_empty()
+        try:
+            with file.open("rb") as source:
+                with Progress(err, "check, bytes", file.stat().st_size) as progress:
+                    checked = check(source, progress.reach)
+                with Progress(err, "import", checked.events) as progress:
+                    restore(store, source, progress.reach)
+        except OSError as error:
+            _wrong_use(f"{file}: {error.strerror or error}")
+        except DamagedError as error:
+            refused.append({"line": error.line, "reason": error.reason})
+        else:
+            found = checked
+            wake(found.position)
+    if json:
+        print(orjson.dumps(found._asdict() | {"refused": refused}).decode())  # noqa: T201
+    else:
+        for one in refused:
+            where = f"line {one['line']}: " if one["line"] else ""
+            err.print(f"{where}{one['reason']}; nothing was imported", markup=False, soft_wrap=True)
+        if not refused:
+            out.print(f"{found.events:,} events imported, up to position {found.position:,}")
+    raise typer.Exit(1 if refused else 0)
 
 
 def _prepared(**over: object) -> Settings:

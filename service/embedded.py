@@ -21,6 +21,7 @@ from service import data_dir as names
 from service.children import command, environment
 
 ANSWER_S, LOADING_S, CLOSE_S, REAP_S, POLL_S = 5.0, 600.0, 5.0, 0.5, 0.02
+SILENT_KEEPERS = 3  # so many that end without a word are tried
 # What the kernel takes for a socket's path: 108 bytes on Linux, 104 elsewhere, one for the end.
 PATH_BYTES = 107 if sys.platform == "linux" else 103
 
@@ -33,7 +34,7 @@ class EmbeddedRedis:
         self._socket = self.data_dir / names.REDIS_SOCKET
         self._door = self.data_dir / names.KEEPER_SOCKET
         self._line: socket.socket | None = None
-        self._keeper = 0
+        self._keeper = self._silent = 0
 
     @classmethod
     def join(cls, data_dir: Path, *, give_up: Callable[[], bool] = lambda: False) -> Self:
@@ -79,6 +80,7 @@ class EmbeddedRedis:
     def rejoin(self, *, give_up: Callable[[], bool] = lambda: False) -> None:
         """Start or join again, as ``join`` does."""
         self._hang_up()
+        self._silent = 0
         until = time.monotonic() + ANSWER_S
         while not give_up():
             line = self._connect() or self._start()
@@ -133,34 +135,40 @@ class EmbeddedRedis:
         return line
 
     def _start(self) -> socket.socket | None:
-        """Start a keeper and return the line to it, nothing where another process is at it."""
-        lock = os.open(self.data_dir / names.KEEPER_START, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        """Start a keeper and return the line to it, nothing where that is to be tried again."""
+        with (self.data_dir / names.KEEPER_START).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # another process is at it
+                return None
             if (line := self._connect()) is not None:
                 return line
-            ours, theirs = socket.socketpair()
-            with theirs:
-                words = command("service.keeper", str(self.data_dir), str(server_binary()))
-                # A session of its own: neither Ctrl-C nor the end of this process reaches it.
-                self._keeper = os.posix_spawn(
-                    words[0],
-                    words,
-                    environment(),
-                    file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)],
-                    setsid=True,
-                )
+            line = self._spawn()
+            line.settimeout(ANSWER_S)
             # Its first word comes when others can connect, so the lock may go.
-            ours.settimeout(ANSWER_S)
             with suppress(OSError):
-                if ours.recv(1, socket.MSG_PEEK):
-                    return ours
-            ours.close()
+                if line.recv(1, socket.MSG_PEEK):
+                    return line
+        line.close()
+        self._hang_up()
+        self._silent += 1
+        if self._silent >= SILENT_KEEPERS:
             raise self._failed("its keeper does not start")
-        except BlockingIOError:
-            return None
-        finally:
-            os.close(lock)
+        return None
+
+    def _spawn(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        words = command("service.keeper", str(self.data_dir), str(server_binary()))
+        with theirs:
+            # A session of its own: neither Ctrl-C nor the end of this process reaches it.
+            self._keeper = os.posix_spawn(
+                words[0],
+                words,
+                environment(),
+                file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)],
+                setsid=True,
+            )
+        return ours
 
     def _answers(self, line: socket.socket, give_up: Callable[[], bool]) -> bool:
         """Wait for ``ready``; return False where the keeper was on its way out."""

@@ -41,8 +41,13 @@ def run_alone(settings: Settings) -> None:
         run(settings, stop)
         return
     with EmbeddedRedis.join(settings.data_dir, give_up=stop.is_set) as embedded:
-        Thread(target=_look_after, args=[embedded, stop], name="embedded", daemon=True).start()
-        run(settings, stop)
+        looking = Thread(target=_look_after, args=[embedded, stop], name="embedded")
+        looking.start()
+        try:
+            run(settings, stop)
+        finally:
+            stop.set()
+            looking.join()
 
 
 def run(

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def user(var):
     users = []
 
     def start(*, joined=True):
-        users.append(script(USE, var, stdin=-1, stdout=-1))
+        users.append(script(USE, var, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         if joined:
             assert users[-1].stdout.readline() == "joined\n"
         return users[-1]

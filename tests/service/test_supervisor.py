@@ -3,16 +3,18 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 import redis
-from processes import Serving, alive, descendants, gone, script
-from running import eventually
+from processes import Serving, alive, children, descendants, gone, script
+from running import eventually, free_port
 
 from commands.errors import ConfigurationError
+from service.data_dir import prepare_data_dir
 from service.listening import listen, url_of
 from service.pauses import Pauses
 
@@ -33,6 +35,13 @@ os.set_blocking(child.said, True)
 child.hear()
 print(child._process.pid if child.ready else 0, flush=True)
 sys.stdin.read()
+"""
+
+PROJECT = """
+import sys
+from service.projection import run_alone
+from service.settings import Settings
+run_alone(Settings.load(data_dir=sys.argv[1]))
 """
 
 
@@ -208,6 +217,40 @@ def test_a_service_that_does_not_get_ready_ends_with_a_clear_line(tmp_path):
     assert serving.ended() == (1, "cinelog: nothing answers after 1 s; giving up\n")
 
 
+def test_a_redis_that_does_not_answer_ends_all_with_one_line(tmp_path):
+    """The URL is not told: it may hold a password."""
+    url = f"redis://:secret@127.0.0.1:{free_port()}"
+    serving = Serving(tmp_path / "var", projection="service.projection", redis_url=url)
+    code, said = serving.ended()
+
+    assert code == 2
+    assert said.startswith("CINELOG_REDIS_URL: the Redis it names does not answer")
+    assert (said.count("\n"), "secret" in said) == (1, False)
+
+
+def test_an_event_store_that_cannot_be_opened_ends_all_with_one_line(tmp_path):
+    url = f"sqlite:///{tmp_path}/no/such/place/events.db"
+    serving = Serving(tmp_path / "var", projection="service.projection", event_store_url=url)
+    code, said = serving.ended()
+
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.startswith("CINELOG_EVENT_STORE_URL: ")
+
+
+def test_a_projection_alone_keeps_its_redis_and_leaves_nothing_behind(tmp_path):
+    prepare_data_dir(tmp_path / "var")
+    projection = script(PROJECT, tmp_path / "var", stderr=subprocess.DEVNULL)
+    keeper = eventually(lambda: [p for p, c in children(projection.pid).items() if "keeper" in c])
+    os.kill(keeper[0], signal.SIGKILL)
+    gone(keeper)
+    eventually(lambda: len(descendants(projection.pid)) == 2)
+    below = descendants(projection.pid)
+    projection.terminate()
+
+    assert projection.wait(5) == 0
+    assert gone(below, 0.5) == []
+
+
 def test_what_comes_before_is_done_before_anything_is_served(tmp_path):
     with Serving(tmp_path / "var", before="say_before", workers=1) as serving:
         said = serving.output().splitlines()
@@ -229,7 +272,7 @@ def test_the_children_hear_the_settings_from_their_parent_alone(serving):
 
 
 def test_a_child_is_tied_to_its_parent_where_the_kernel_does_not_help(tmp_path):
-    with script(TETHERED, stdin=-1, stdout=-1) as parent:
+    with script(TETHERED, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         child = int(parent.stdout.readline())
         assert alive(child)
         parent.kill()

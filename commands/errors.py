@@ -9,12 +9,14 @@
     │   │   └── TakenError           a username or e-mail another account holds
     │   ├── NotAuthenticatedError    no credentials
     │   ├── TokenNotValidError       credentials that prove nothing
+    │   │   └── TokenReusedError     a refresh token that was used before
     │   ├── NoActiveAccountError     wrong username or password
     │   ├── NotCreatorError          the movie belongs to another account
     │   ├── NotFoundError            no such movie, page or position
     │   ├── VersionConflictError     the movie has moved on
     │   ├── KeyReusedError           an idempotency key with another body
-    │   └── KeyInFlightError         an idempotency key whose first request still runs
+    │   ├── KeyInFlightError         an idempotency key whose first request still runs
+    │   └── ThrottledError           too many requests in too short a time
     ├── UnavailableError             a part is away; try again later
     │   ├── EventStoreUnavailableError
     │   ├── ReadModelUnavailableError
@@ -26,6 +28,7 @@ Each carries its facts as attributes. The domain raises, routes do not catch,
 """
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 
 class CinelogError(Exception):
@@ -79,6 +82,15 @@ class TokenNotValidError(RefusedError):
     """A token that is bad, expired, revoked or not ours."""
 
 
+class TokenReusedError(TokenNotValidError):
+    """A refresh token of session ``sid`` was used before, so that two hold the session."""
+
+    def __init__(self, account_id: UUID, sid: str) -> None:
+        super().__init__()
+        self.account_id = account_id
+        self.sid = sid
+
+
 class NoActiveAccountError(RefusedError):
     """No account has this username and password; which of the two is wrong is not told."""
 
@@ -110,6 +122,15 @@ class KeyReusedError(RefusedError):
 
 class KeyInFlightError(RefusedError):
     """The first request with this idempotency key is still running."""
+
+
+class ThrottledError(RefusedError):
+    """Too many requests. ``limit`` names what was passed, ``retry_after_s`` says when to ask."""
+
+    def __init__(self, limit: str, retry_after_s: int) -> None:
+        super().__init__(f"Request was throttled. Expected available in {retry_after_s} seconds.")
+        self.limit = limit
+        self.retry_after_s = retry_after_s
 
 
 class UnavailableError(CinelogError):

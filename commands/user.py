@@ -17,7 +17,7 @@ from uuid import UUID, uuid5
 
 from eventsourcing.domain import Aggregate
 
-from commands.errors import InvalidError, TokenNotValidError
+from commands.errors import InvalidError, NoActiveAccountError, TokenNotValidError
 from commands.movie import Stamp
 from commands.text import fold, fold_name
 
@@ -175,13 +175,13 @@ class User(Aggregate):
         self.active = True
         self.last_opened = ""
         self.sessions_since = 0
-        self.spared = ""
+        self.spared: str | None = None
         self.ended: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"User(id={self.id}, username={self.username!r})"
 
-    def end_all_before(self, version: int, spared: str = "") -> None:
+    def end_all_before(self, version: int, spared: str | None = None) -> None:
         """Let every session opened before ``version`` have ended."""
         self.sessions_since, self.spared = version, spared
         self.ended = frozenset()  # they were all opened before
@@ -199,9 +199,11 @@ class User(Aggregate):
 
     def open_session(self, sid: str, stamp: Stamp) -> None:
         """Open a session with a password that was right when the account was as ``sid`` says."""
-        if sid != self.last_opened:
-            self.check_session(sid)
-            self._happened(self.SessionOpened, stamp, sid=sid)
+        if sid == self.last_opened:
+            return
+        if self.has_ended(sid):
+            raise NoActiveAccountError
+        self._happened(self.SessionOpened, stamp, sid=sid)
 
     def rehash_password(self, known_since: int, password_hash: str, stamp: Stamp) -> None:
         """Keep the same password under another hash, unless a new one was set meanwhile."""

@@ -72,6 +72,6 @@ def _died_here(holder: str) -> bool:
         os.kill(int(rest), 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):  # not ours to signal, or no process id at all
         return False
     return False

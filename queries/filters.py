@@ -26,7 +26,8 @@ class MovieQuery:
     """Filters, order and page of a list of movies.
 
     Texts are folded and "" where there is no such filter. Years are from ``year_from`` to
-    ``year_to``, both included. ``page`` None is the last one.
+    ``year_to``, both included. ``page`` None is the last one; ``after`` is a place (see
+    ``queries.movies.place_of``) that the page comes after, instead of a number.
     """
 
     title: str = ""
@@ -39,6 +40,7 @@ class MovieQuery:
     descending: bool = True
     page: int | None = 1
     page_size: int = DEFAULT_PAGE_SIZE
+    after: str = ""
 
     @property
     def filtered(self) -> bool:

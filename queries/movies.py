@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
+from commands.text import fold
 from projections.keys import LIVE, Keys
+from projections.listing import microseconds
 from projections.scripts import Script
 from queries.filters import MovieQuery
 from queries.pages import FIND, LIST, ONE
@@ -28,12 +32,23 @@ _INDEXES: dict[str, Callable[[Keys], str]] = {
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a list; ``rows`` are JSON objects, ``position`` is what the page shows at least."""
+    """A page of a list; ``rows`` are JSON objects, ``position`` is what the page shows at least.
+
+    ``page`` is 0 for one that was asked for by its place. ``more`` tells whether others follow.
+    """
 
     count: int
     rows: list[bytes]
     page: int
     last_page: int
+    position: int
+    more: bool
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Nothing has changed since ``position``, whose page the asker has."""
+
     position: int
 
 
@@ -83,11 +98,37 @@ async def list_movies(reader: ReadModel, query: MovieQuery, *, min_position: int
 
     Raises NotFoundError for a page out of range, ReadModelUnavailableError, BusyError.
     """
+    page = await list_changed(reader, query, None, min_position=min_position)
+    assert isinstance(page, Page)  # noqa: S101 - nothing is unchanged since never
+    return page
+
+
+async def list_changed(
+    reader: ReadModel, query: MovieQuery, since: int | None, *, min_position: int = 0
+) -> Page | Unchanged:
+    """Return a page of movies, or that nothing has changed since a position; see list_movies."""
     ask = _find if query.filtered else _list
-    _, position, count, number, last, *rows = await ask(reader, query, min_position)
+    word, position, *facts = await ask(reader, query, "" if since is None else since, min_position)
+    if word == b"same":
+        return Unchanged(position)
+    count, number, last, *rows = facts
+    if query.after:
+        return Page(count, rows, 0, 0, position, more=bool(last))
     if number > last:
         raise NotFoundError("Invalid page.")
-    return Page(count, rows, number, last, position)
+    return Page(count, rows, number, last, position, more=number < last)
+
+
+def place_of(row: bytes, query: MovieQuery) -> str:
+    """Return the place of a row in the order of ``query``, for what comes after it."""
+    movie = orjson.loads(row)
+    if query.ordering == "title":
+        key = fold(movie["title"])
+    elif query.ordering == "year":
+        key = str(movie["year"])
+    else:
+        key = str(microseconds(movie["created_at"]))
+    return f"{key}\0{movie['id']}"
 
 
 async def get_movie(
@@ -101,20 +142,25 @@ async def get_movie(
 
 
 def _paging(query: MovieQuery) -> list[str | bytes | int]:
-    return [query.ordering, int(query.descending), query.page or 0, query.page_size]
+    place = query.after or query.page or 0
+    return [query.ordering, int(query.descending), place, query.page_size]
 
 
-async def _list(reader: ReadModel, query: MovieQuery, min_position: int) -> list[Any]:
+async def _list(
+    reader: ReadModel, query: MovieQuery, since: str | int, min_position: int
+) -> list[Any]:
     index = _INDEXES[query.ordering]
     return await reader.ask(
         LIST,
         lambda keys: (keys.head, keys.rows, index(keys)),
-        _paging(query),
+        [*_paging(query), since],
         min_position=min_position,
     )
 
 
-async def _find(reader: ReadModel, query: MovieQuery, min_position: int) -> list[Any]:
+async def _find(
+    reader: ReadModel, query: MovieQuery, since: str | int, min_position: int
+) -> list[Any]:
     # A text that is no valid Unicode is in no title; it must only not stop the others.
     texts = [
         text.encode("utf-8", "surrogatepass")
@@ -125,7 +171,7 @@ async def _find(reader: ReadModel, query: MovieQuery, min_position: int) -> list
     start: str | int = ""
     restarts = 0
     while restarts <= _RESTARTS:
-        args = [*_paging(query), start, digest, SCAN_ROWS, *filters]
+        args = [*_paging(query), start, digest, SCAN_ROWS, *filters, since]
         async with reader.scans:
             answer = await reader.ask(
                 FIND,
@@ -133,7 +179,7 @@ async def _find(reader: ReadModel, query: MovieQuery, min_position: int) -> list
                 args,
                 min_position=min_position,
             )
-        if answer[0] == b"page":
+        if answer[0] != b"more":
             return answer
         # A scan that others pushed out begins again, at a later position.
         restarts += start not in ("", answer[1])

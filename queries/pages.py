@@ -65,13 +65,41 @@ local function upwards(index, ordering, rank, stop, count)
   return listed
 end
 
-local function page(position, index, ordering, descending, number, size)
+-- How many members come before a place, which need not be a member (any more).
+local function below(index, ordering, key, id)
+  if ordering == 'title' then
+    local less = redis.call('ZLEXCOUNT', index, '-', '(' .. key .. '\0' .. id)
+    local before = redis.call('ZLEXCOUNT', index, '-', '(' .. key .. '\0')
+    return less, before, redis.call('ZLEXCOUNT', index, '[' .. key .. '\0', '(' .. key .. '\1')
+  end
+  local before = redis.call('ZCOUNT', index, '-inf', '(' .. key)
+  local equal = redis.call('ZCOUNT', index, key, key)
+  local low, high = before, before + equal
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if redis.call('ZRANGE', index, middle, middle)[1] < id then low = middle + 1
+    else high = middle end
+  end
+  return low, before, equal
+end
+
+-- ``place`` is a page's number (0 is the last), or the key, NUL and id that the page comes after.
+local function page(position, index, ordering, descending, place, size)
   local count = redis.call('ZCARD', index)
   local last = math.max(1, math.ceil(count / size))
-  if number == 0 then number = last end
+  local key, id = string.match(place, '^(.*)%z(.*)$')
+  local number, rank = tonumber(place) or 0, nil
+  if key then
+    local less, before, equal = below(index, ordering, key, id)
+    rank = descending == '1' and count - less or before + before + equal - less
+    last = rank + size < count and 1 or 0
+  else
+    if number == 0 then number = last end
+    rank = (number - 1) * size
+  end
   local reply = {{'page', tonumber(position), count, number, last}}
-  if number > last or count == 0 then return reply end
-  local rank, ids = (number - 1) * size
+  if rank >= count then return reply end
+  local ids
   if descending == '1' then
     ids = redis.call('ZREVRANGE', index, rank, rank + size - 1)
   else
@@ -87,10 +115,14 @@ local function page(position, index, ordering, descending, number, size)
 end
 """
 
-# KEYS: head, rows, index. ARGV: ordering, descending, page (0 is the last), size.
+# KEYS: head, rows, index. ARGV: ordering, descending, place, size, and the position whose page
+# the asker has already ('' for none): answered with 'same' where nothing has changed since.
 LIST = Script(
     _PAGES
-    + "return page(head[2], KEYS[3], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))",
+    + """
+if head[2] == ARGV[5] then return {'same', tonumber(head[2])} end
+return page(head[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
+""",
     shareable=True,
 )
 
@@ -104,9 +136,9 @@ return {'movie', tonumber(head[2]), line and string.sub(line, json_at(line))}
     shareable=True,
 )
 
-# KEYS: head, rows, kept, prefix of the results, years. ARGV: those of LIST, then the position the
-# scan started at ('' begins one), digest of filters and ordering, rows to look at in one call,
-# title, genre, creator, search, first year, last year.
+# KEYS: head, rows, kept, prefix of the results, years. ARGV: the first four of LIST, then the
+# position the scan started at ('' begins one), digest of filters and ordering, rows to look at in
+# one call, title, genre, creator, search, first year, last year, the last of LIST.
 #
 # Hits go into a sorted set of the shape of the ordering's index, so that pages of it are paged the
 # same way. A scan is joined, and its result used again, only by who starts at the same position:
@@ -115,6 +147,7 @@ return {'movie', tonumber(head[2]), line and string.sub(line, json_at(line))}
 FIND = Script(
     _PAGES
     + f"""
+if head[2] == ARGV[14] then return {{'same', tonumber(head[2])}} end
 local find, sub = string.find, string.sub
 local ordering, size, budget = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[7])
 local title, genre, creator, search = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -164,7 +197,8 @@ local function lines(cursor)
     end
     if all <= budget then return 'done', redis.call('HVALS', KEYS[2]) end
   end
-  local scanned = redis.call('HSCAN', KEYS[2], cursor, 'COUNT', budget)
+  -- Few at a time: the rows of a large hash lie all over the memory, and take longer each.
+  local scanned = redis.call('HSCAN', KEYS[2], cursor, 'COUNT', math.ceil(budget / 4))
   local pairs, found = scanned[2], {{}}
   for i = 2, #pairs, 2 do found[i / 2] = pairs[i] end
   return scanned[1] == '0' and 'done' or scanned[1], found
@@ -204,7 +238,7 @@ end
 redis.call('EXPIRE', found .. ':scan', {KEPT_S})
 redis.call('EXPIRE', found, {KEPT_S})
 if cursor ~= 'done' then return {{'more', tonumber(start)}} end
-return page(start, found, ordering, ARGV[2], tonumber(ARGV[3]), size)
+return page(start, found, ordering, ARGV[2], ARGV[3], size)
 """,
     shareable=True,
 )

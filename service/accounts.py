@@ -11,6 +11,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from commands.messages import RegisterUser
 from commands.user import User
+from service import account_care, trail
 from service.authorization import server_metadata
 from service.bodies import read_body
 from service.credentials import Credentials, Presented, Refreshing, read_registration
@@ -25,7 +26,7 @@ _PUBLIC = {"Cache-Control": "public, max-age=300"}
 
 auth = Blueprint("auth", url_prefix=f"{API}/auth")
 well_known = Blueprint("well_known", url_prefix="/.well-known")
-blueprint = Blueprint.group(auth, well_known)
+blueprint = Blueprint.group(auth, account_care.blueprint, well_known)
 
 
 @auth.post("/register/", name="register")
@@ -49,26 +50,22 @@ async def register(request: CinelogRequest) -> HTTPResponse:
 
 
 @auth.post("/token/", name="sign_in")
-async def obtain(request: Request) -> HTTPResponse:
+async def obtain(request: CinelogRequest) -> HTTPResponse:
     """Sign in: a first pair of tokens. An OAuth client may name a grant, and refresh here too."""
-    parts = parts_of(request)
     body = read_body(request, form=True)
     if body.get("grant_type") == "refresh_token":
-        token = Refreshing.of(body).refresh
-        answer = await parts.threads.run(parts.authorization.refresh, token)
+        answer = await trail.refresh(request, Refreshing.of(body).refresh)
     else:
         given = Credentials.of(body)
-        sign_in = parts.authorization.sign_in
-        answer = await parts.hasher.run(sign_in, given.username, given.password)
+        answer = await trail.sign_in(request, given.username, given.password)
     return _pair(answer, standard="grant_type" in body)
 
 
 @auth.post("/token/refresh/", name="refresh")
-async def renew(request: Request) -> HTTPResponse:
+async def renew(request: CinelogRequest) -> HTTPResponse:
     """Exchange a refresh token for the next pair."""
-    parts = parts_of(request)
     token = Refreshing.of(read_body(request, form=True)).refresh
-    return _pair(await parts.threads.run(parts.authorization.refresh, token))
+    return _pair(await trail.refresh(request, token))
 
 
 @auth.post("/token/verify/", name="verify")
@@ -81,11 +78,9 @@ async def verify(request: Request) -> HTTPResponse:
 
 
 @auth.post("/token/revoke/", name="revoke")
-async def revoke(request: Request) -> HTTPResponse:
+async def revoke(request: CinelogRequest) -> HTTPResponse:
     """End the session of a token (RFC 7009); an unknown one is as good as revoked."""
-    parts = parts_of(request)
-    token = Presented.of(read_body(request, form=True)).token
-    await parts.threads.run(parts.authorization.revoke, token)
+    await trail.revoke(request, Presented.of(read_body(request, form=True)).token)
     return _answer({})
 
 

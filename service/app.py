@@ -119,6 +119,7 @@ def create_app(
         await app.ctx.trips.close()
         for pool in (parts.hasher, parts.reads, parts.threads):
             pool.close()
+        parts.sessions.close()
         await app.ctx.redis.aclose()
         parts.store.close()
 

@@ -38,23 +38,46 @@ class Authorization(AuthorizationServer):  # type: ignore[misc]
         self.register_endpoint(Revocation)
 
     def sign_in(self, username: str, password: str) -> Answer:
-        """Open a session. Raises NoActiveAccountError. Costs an argon2 hash."""
+        """Open a session, of which the log is yet to hear. Raises NoActiveAccountError.
+
+        Costs an argon2 hash.
+        """
         asked = {"grant_type": "password", "username": username, "password": password}
         return self._grant(asked)
 
     def refresh(self, token: str) -> Answer:
-        """Exchange a refresh token for the next pair. Raises TokenNotValidError."""
+        """Exchange a refresh token for the next pair. Raises TokenNotValidError.
+
+        It is a TokenReusedError, of which the log is to hear, where the token was used before.
+        """
         return self._grant({"grant_type": "refresh_token", "refresh_token": token})
 
     def revoke(self, token: str) -> None:
-        """End the session that a token, refresh or access, belongs to, if it is one of ours."""
+        """Forget the session that a token, refresh or access, belongs to, if it is one of ours."""
         self.create_endpoint_response("revocation", {"token": token})
 
     def verify(self, token: str) -> None:
         """Raise TokenNotValidError unless ``token``, refresh or access, would be accepted now."""
         known = self.find(token)
-        if isinstance(known, RefreshToken) and not self.sessions.holds(known):
-            raise TokenNotValidError
+        if isinstance(known, RefreshToken):
+            self.account_in(known)
+            if not self.sessions.holds(known):
+                raise TokenNotValidError
+
+    def session_of(self, token: str) -> RefreshToken | Principal | None:
+        """Return what a token says, None for one that is not ours or of no account here."""
+        try:
+            found = self.find(token)
+            self.account(found.account_id)
+        except TokenNotValidError:
+            return None
+        return found
+
+    def account_in(self, session: RefreshToken | Principal) -> User:
+        """Return the account of a token whose session goes on. Raises TokenNotValidError."""
+        user = self.account(session.account_id)
+        user.check_session(session.sid)
+        return user
 
     def account(self, account_id: UUID) -> User:
         """Return the account of a token. Raises TokenNotValidError where there is none."""

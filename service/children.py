@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from signal import Signals
@@ -115,3 +115,17 @@ class Child:
         """Send a signal to the process, if it is there."""
         if self._process is not None:
             self._process.send_signal(number)
+
+
+def end_all(children: Sequence[Child], until: float, hurried: Callable[[], bool]) -> None:
+    """Ask the processes to end and return when they have, killed where they do not in time."""
+    for child in children:
+        child.start_at = NEVER
+        child.signal(Signals.SIGTERM)
+    killed = False
+    while any(child.runs and child.ended() is None for child in children):
+        if not killed and (hurried() or time.monotonic() > until):
+            killed = True
+            for child in children:
+                child.signal(Signals.SIGKILL)
+        time.sleep(0.005)

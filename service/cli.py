@@ -1,9 +1,7 @@
 """The command line: ``cinelog``. Exit 0 done, 1 the answer is no, 2 wrong use or configuration."""
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -73,14 +71,9 @@ def serve(
 @app.command()
 def project() -> None:
     """Run a projection worker alone; one is active, others stand by."""
-    from service.projection import run  # noqa: PLC0415
+    from service.projection import run_alone  # noqa: PLC0415
 
-    settings = _prepared()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with _redis(settings):
-        run(settings, stop)
+    run_alone(_prepared())
 
 
 @app.command("import")
@@ -97,8 +90,7 @@ def import_file(
 ) -> None:
     """Import movies from a file. A second import of the same rows adds nothing.
 
-    With --events it restores a whole log into an empty event store: all of it, or nothing where
-    the file is damaged.
+    With --events: a whole log into an empty event store; of a damaged file, nothing.
     """
     if events:
         if as_ is not None:
@@ -156,18 +148,17 @@ def export_file(
 ) -> None:
     """Write the movies as they are now to a file: CSV where its name ends in .csv, else JSON Lines.
 
-    With --events it writes every event, as JSON Lines that import --events takes back, in gzip
-    where the name ends in .gz.
+    With --events: the whole log, for import --events; in gzip where the name ends in .gz.
     """
     from service.export import export_events, export_movies  # noqa: PLC0415
     from service.progress import Progress  # noqa: PLC0415
 
     settings = _prepared()
-    if file.exists() and not (file.is_file() and force):
-        hint = "; --force replaces it" if file.is_file() else " and is no plain file"
-        _wrong_use(f"{file} is there already{hint}")
     with _store(settings) as store:
         try:
+            if file.exists() and not (file.is_file() and force):
+                hint = "; --force replaces it" if file.is_file() else " and is no plain file"
+                _wrong_use(f"{file} is there already{hint}")
             with Progress(err, "export", store.count()) as progress:
                 export = export_events if events else export_movies
                 report = export(store, file, progress.reach)

@@ -30,7 +30,7 @@ _EVENT = re.compile(
     rb'"stream_id":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",'
     rb'"version":([1-9][0-9]{0,18}),'
     rb'"type":("(?:[^"\\]|\\.)*"),'
-    rb'"state(_base64)?":(.*)\}\n',
+    rb'(?:"state":(.*)|"state_base64":"([A-Za-z0-9+/=]*)")\}\n',
 )
 _MAX_INTEGER = 2**63 - 1
 _CHUNK_BYTES = 1 << 18
@@ -166,13 +166,15 @@ def _event(line: bytes, last: int) -> Stored:
     if max(position, version) > _MAX_INTEGER:
         raise _WrongError("a number is too large")
     try:
-        kind, state = orjson.loads(match[4]), match[6]
-        if match[5]:
-            state = base64.b64decode(orjson.loads(state), validate=True)
+        kind, state = orjson.loads(match[4]), match[5]
+        if state is None:
+            state = base64.b64decode(match[6], validate=True)
         else:
             orjson.loads(state)
     except ValueError:
         raise _WrongError("this is no event") from None
+    if "\0" in kind:
+        raise _WrongError("its type has a character that PostgreSQL cannot store")
     return Stored(position, match[2].decode(), version, kind, state)
 
 

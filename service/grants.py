@@ -6,8 +6,9 @@ through Authlib as they are.
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Request  # type: ignore[import-untyped]
@@ -20,7 +21,7 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint  # type: ignore[import-unt
 
 from commands.errors import NoActiveAccountError, TokenNotValidError
 from commands.store import Store
-from commands.user import User
+from commands.user import User, session_id
 from service.jwts import CLIENT_ID, SCOPE
 from service.passwords import Hasher
 from service.sessions import Sessions
@@ -38,15 +39,28 @@ class Server(Protocol):
     sessions: Sessions
     hasher: Hasher
 
-    def account(self, account_id: UUID) -> User:
-        """Return the account of a token. Raises TokenNotValidError."""
+    def account_in(self, session: RefreshToken | Principal) -> User:
+        """Return the account of a token whose session goes on. Raises TokenNotValidError."""
 
     def find(self, token: str) -> RefreshToken | Principal:
         """Return what a token says, whichever it is. Raises TokenNotValidError."""
 
 
+@dataclass(frozen=True, slots=True)
+class SignedIn(Holder):
+    """Who has signed in, with the password that was set at version ``known_since``.
+
+    ``renewed_hash`` is of the same password, where the one that is kept was made at other costs.
+    """
+
+    known_since: int
+    renewed_hash: str | None = field(repr=False)
+
+
 class Answer(dict[str, Any]):
     """What a grant answers with (RFC 6749, 5.1). Authlib logs it: its repr hides the tokens."""
+
+    signed_in: SignedIn
 
     def __repr__(self) -> str:
         return "Answer(...)"
@@ -107,7 +121,7 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
     TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
     server: Server
 
-    def authenticate_user(self, username: str, password: str) -> Holder:
+    def authenticate_user(self, username: str, password: str) -> SignedIn:
         """Return who this is. Raises NoActiveAccountError, after the same work for all."""
         store = self.server.store
         # A name nobody has is looked up as far as any other.
@@ -115,12 +129,20 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
         right = self.server.hasher.verify(user.password_hash if user else None, password)
         if user is None or not right or not user.active:
             raise NoActiveAccountError
-        return Holder(user.id, user.username, secrets.token_urlsafe(16), _new_jti())
+        return SignedIn(
+            user.id,
+            user.username,
+            session_id(user.version, secrets.token_urlsafe(16)),
+            _new_jti(),
+            user.password_since,
+            self.server.hasher.renewed(user.password_hash, password),
+        )
 
-    def save_token(self, _: Answer) -> None:
+    def save_token(self, answer: Answer) -> None:
         """Open the session of the tokens just made."""
-        holder: Holder = self.request.user
-        self.server.sessions.open(RefreshToken(holder.account_id, holder.sid, holder.jti))
+        who: SignedIn = self.request.user
+        self.server.sessions.open(RefreshToken(who.account_id, who.sid, who.jti))
+        answer.signed_in = who
 
 
 class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
@@ -135,9 +157,9 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
         return Ours(self.server.tokens.read_refresh(refresh_token))
 
     def authenticate_user(self, refresh_token: Ours) -> Holder:
-        """Return whom the next pair is for. Raises TokenNotValidError without an account."""
+        """Return whom the next pair is for. Raises TokenNotValidError where the log says so."""
         token = refresh_token.token
-        user = self.server.account(token.account_id)
+        user = self.server.account_in(token)
         return Holder(user.id, user.username, token.sid, _new_jti())
 
     def issue_token(self, user: Holder, refresh_token: Ours) -> Answer:

@@ -19,17 +19,17 @@ hangs up once the server has ended.
 import fcntl
 import os
 import selectors
-import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from service import last_end
-from service.data_dir import KEEPER_LOCK, KEEPER_SOCKET, REDIS_DATA, REDIS_LOG, REDIS_SOCKET
+from service.data_dir import KEEPER_LOCK, REDIS_DATA, REDIS_LOG, REDIS_SOCKET
+from service.lines import Lines, hung_up, tell
 from service.pauses import Pauses
+from service.signals import wake_on_signals
 from service.valkey import HIDDEN_SOCKET, Server
 
 LOG_BYTES = 1024 * 1024
@@ -54,18 +54,10 @@ class Keeper:
 
     def __init__(self, binary: str, first: socket.socket) -> None:
         lock = _take_lock(first)
-        Path(KEEPER_SOCKET).unlink(missing_ok=True)
-        self.door = socket.socket(socket.AF_UNIX)
-        self.door.bind(KEEPER_SOCKET)
-        self.door.listen(128)
-        self.door.setblocking(False)
-        self.awake = _wake_on_signals(self._asked_to_end)
         self.selector = selectors.DefaultSelector()
-        self.selector.register(self.door, selectors.EVENT_READ)
+        self.lines = Lines(first, self.selector)
+        self.awake = wake_on_signals(self._asked_to_end)
         self.selector.register(self.awake, selectors.EVENT_READ)
-        self.lines: set[socket.socket] = set()
-        self.last: socket.socket | None = None
-        self._add(first)
         self.server = Server(binary, lock)
         self.ready = self.was_ready = False
         self.forget = last_end.power_was_cut()
@@ -79,15 +71,18 @@ class Keeper:
             while self.lines and time.monotonic() < self.end_at:
                 self._mind_the_server()
                 for key, _ in self.selector.select(self._until_due()):
-                    self._hear(key.fileobj)
+                    if key.fileobj == self.awake:
+                        os.read(self.awake, 4096)
+                    else:
+                        self.lines.hear(key.fileobj, "ready" if self.ready else "loading")
         finally:
-            Path(KEEPER_SOCKET).unlink(missing_ok=True)
+            self.lines.close_the_door()
             with suppress(FileNotFoundError):
                 Path(REDIS_SOCKET).rename(HIDDEN_SOCKET)
             if self.server.stop():
                 last_end.mark_end(clean=True)
 
-    def _asked_to_end(self, *_: object) -> None:
+    def _asked_to_end(self, _: int) -> None:
         self.end_at = min(self.end_at, time.monotonic() + TERM_S)
 
     def _until_due(self) -> float | None:
@@ -95,39 +90,6 @@ class Keeper:
         probe_at = now + PROBE_S if self.server.pid and not self.ready else NEVER
         due = min(self.start_at, self.end_at, probe_at)
         return None if due == NEVER else max(0.0, due - now)
-
-    def _hear(self, what: object) -> None:
-        if what is self.door:
-            self._accept()
-        elif what is self.awake:
-            with suppress(BlockingIOError):
-                self.awake.recv(4096)
-        elif isinstance(what, socket.socket) and _hung_up(what):
-            # Who came in at this very moment is a reason to go on.
-            self._accept()
-            self.selector.unregister(what)
-            self.lines.discard(what)
-            if self.lines:
-                _tell(what, "goes on")
-                what.close()
-            else:
-                self.last = what  # hung up by our end and not before
-
-    def _accept(self) -> None:
-        with suppress(BlockingIOError, ConnectionError):
-            while True:
-                line, _ = self.door.accept()
-                self._add(line)
-                _tell(line, "ready" if self.ready else "loading")
-
-    def _add(self, line: socket.socket) -> None:
-        line.setblocking(False)
-        self.lines.add(line)
-        self.selector.register(line, selectors.EVENT_READ)
-
-    def _tell(self, word: str) -> None:
-        for line in self.lines:
-            _tell(line, word)
 
     def _mind_the_server(self) -> None:
         now = time.monotonic()
@@ -142,7 +104,7 @@ class Keeper:
                 self._announce()
             elif now >= self.say_at:
                 self.say_at = now + SAY_S
-                self._tell("loading")
+                self.lines.tell("loading")
 
     def _announce(self) -> None:
         if self.forget:
@@ -153,22 +115,21 @@ class Keeper:
             self.forget = False
         Path(HIDDEN_SOCKET).rename(REDIS_SOCKET)
         self.ready = self.was_ready = True
-        self._tell("ready")
+        self.lines.tell("ready")
 
     def _after_death(self, code: int, now: float) -> None:
-        said = self.server.last_words()
-        reason = _reason(code, said)
+        why = self.server.why(code)
         if not self.was_ready and (code >= 0 or self.pauses.deaths >= EARLY_TRIES):
-            if not (code == 1 and _about_its_data(said) and Path(REDIS_DATA).exists()):
-                raise GiveUpError(reason)
+            if not (self.server.could_not_read(code) and Path(REDIS_DATA).exists()):
+                raise GiveUpError(why)
             last_end.set_data_aside()
-            _say(f"{reason}; kept as {last_end.DAMAGED}, begun anew")
+            _say(f"{why}; kept as {last_end.DAMAGED}, begun anew")
             self.start_at = now
             return
         pause_s = self.pauses.after(now - self.server.started_at)
         if pause_s is None:
-            raise GiveUpError(f"it ended {self.pauses.deaths} times in a row, at last by {reason}")
-        _say(f"the server ended by {reason}; started again in {pause_s:.1f} s")
+            raise GiveUpError(f"it ended {self.pauses.deaths} times in a row, at last by {why}")
+        _say(f"the server ended by {why}; started again in {pause_s:.1f} s")
         self.start_at = now + pause_s
 
 
@@ -179,46 +140,9 @@ def _take_lock(first: socket.socket) -> int:
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return lock
-        if time.monotonic() > until or _hung_up(first):
+        if time.monotonic() > until or hung_up(first):
             raise GiveUpError("an earlier server on this directory does not end")
         time.sleep(0.01)
-
-
-def _wake_on_signals(asked_to_end: Callable[..., object]) -> socket.socket:
-    awake, waker = socket.socketpair()
-    awake.setblocking(False)
-    waker.setblocking(False)
-    signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    for wish in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(wish, asked_to_end)
-    return awake
-
-
-def _about_its_data(said: str) -> bool:
-    return any(sign in said for sign in ("append only file", "AOF", "RDB"))
-
-
-def _reason(code: int, said: str) -> str:
-    if code < 0:
-        return signal.Signals(-code).name
-    lines = [line for line in said.splitlines() if line.strip() and "overcommit" not in line]
-    return f"exit {code}" + (f", saying: {lines[-1].split(' # ')[-1]}" if lines else "")
-
-
-def _hung_up(line: socket.socket) -> bool:
-    try:
-        return line.recv(4096, socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def _tell(line: socket.socket, word: str) -> None:
-    # One that takes no word has hung up, which is heard soon, or does not listen.
-    with suppress(OSError):
-        line.send(f"{word}\n".encode(), socket.MSG_DONTWAIT)
 
 
 def _say(what: str) -> None:
@@ -242,18 +166,19 @@ def _detach() -> None:
 def main(directory: str, binary: str) -> int:
     """Keep the server of ``directory`` running for as long as it is used."""
     first = socket.socket(fileno=os.dup(0))
-    lines = {first}
+    keeper: Keeper | None = None
     try:
         os.umask(0o077)
         os.chdir(directory)
         _detach()
         keeper = Keeper(binary, first)
-        lines = keeper.lines
         keeper.run()
     except (GiveUpError, OSError) as error:
         _say(f"gave up: {error}")
-        for line in lines:
-            _tell(line, f"failed {error}")
+        if keeper is None:
+            tell(first, f"failed {error}")
+        else:
+            keeper.lines.tell(f"failed {error}")
         return 1
     return 0
 

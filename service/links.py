@@ -6,6 +6,7 @@ from urllib.parse import urlencode, urlsplit
 
 from sanic import Request
 
+from service.client import scheme_of
 from service.parts import parts_of
 
 API = "/api/v1"
@@ -17,9 +18,17 @@ def link(request: Request, path: str, query: dict[str, str] | None = None) -> st
     base = (
         settings.public_url.rstrip("/")
         if settings.public_url
-        else _of_host(request.headers.get("host", ""), settings.host)
+        else _of_host(
+            scheme_of(request, settings.proxies), request.headers.get("host", ""), settings.host
+        )
     )
     return f"{base}{path}?{urlencode(query)}" if query else base + path
+
+
+def link_with(request: Request, path: str, **changes: str | None) -> str:
+    """Return a link with all that the client asked for, but for ``changes``; None takes out."""
+    query = {name: values[-1] for name, values in request.args.items()} | changes
+    return link(request, path, {name: said for name, said in query.items() if said is not None})
 
 
 def page_links(
@@ -29,19 +38,14 @@ def page_links(
     last_page: int,
 ) -> tuple[str | None, str | None]:
     """Return the links to the next and the previous page, with all else the client asked for."""
-
-    def page_link(number: int) -> str:
-        query = {name: values[-1] for name, values in request.args.items()}
-        return link(request, path, query | {"page": str(number)})
-
     return (
-        page_link(page + 1) if page < last_page else None,
-        page_link(page - 1) if page > 1 else None,
+        link_with(request, path, page=str(page + 1)) if page < last_page else None,
+        link_with(request, path, page=str(page - 1)) if page > 1 else None,
     )
 
 
 @lru_cache(maxsize=64)
-def _of_host(host: str, served: str) -> str:
+def _of_host(scheme: str, host: str, served: str) -> str:
     try:
         split = urlsplit(f"//{host}")
         name, port = split.hostname or "", split.port
@@ -52,7 +56,7 @@ def _of_host(host: str, served: str) -> str:
     if name != "localhost" and name != served.lower() and not _is_loopback(name):
         return ""
     literal = f"[{name}]" if ":" in name else name
-    return f"http://{literal}" + (f":{port}" if port is not None else "")
+    return f"{scheme}://{literal}" + (f":{port}" if port is not None else "")
 
 
 def _is_loopback(name: str) -> bool:

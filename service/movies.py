@@ -29,11 +29,19 @@ from commands.messages import (
 from commands.movie import Movie
 from commands.transcoder import rfc3339
 from queries import history, movies
-from queries.filters import parse_query
+from queries.filters import MovieQuery, parse_query
 from service.bodies import read_body
+from service.conditions import (
+    expected_versions,
+    known_position,
+    list_tag,
+    movie_tag,
+    none_match,
+)
+from service.cursors import seal, unseal
 from service.freshness import after_write, asked_position, before_read
 from service.idempotency import once_only
-from service.links import API, link, page_links
+from service.links import API, link, link_with
 from service.parts import parts_of
 from service.requests import CinelogRequest
 from service.tokens import Principal, principal_of
@@ -51,17 +59,37 @@ MAX_REASON = 200
 async def list_movies(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of movies from the read model."""
     principal_of(request)
-    query = parse_query(request.args)
+    parts = parts_of(request)
+    query = _query(request)
     position = await before_read(request)
-    page = await movies.list_movies(parts_of(request).reader, query, min_position=position)
-    following, previous = page_links(request, PATH, page.page, page.last_page)
+    known = known_position(request)
+    page = await movies.list_changed(parts.reader, query, known, min_position=position)
+    headers = {"Event-Position": str(page.position), "ETag": list_tag(page.position)}
+    if isinstance(page, movies.Unchanged):
+        return empty(status=304, headers=headers)
+    following = previous = None
+    if page.more and page.rows:
+        cursor = seal(movies.place_of(page.rows[-1], query), query, parts.tokens.keys)
+        further = link_with(request, PATH, cursor=cursor, page=None)
+        headers["Link"] = f'<{further}>; rel="next"'
+        following = further if query.after else link_with(request, PATH, page=str(page.page + 1))
+    if page.page > 1:
+        previous = link_with(request, PATH, page=str(page.page - 1))
     body = b'{"count":%d,"next":%b,"previous":%b,"results":[%b]}' % (
         page.count,
         orjson.dumps(following),
         orjson.dumps(previous),
         b",".join(page.rows),
     )
-    return HTTPResponse(body, headers={"Event-Position": str(page.position)}, content_type=_JSON)
+    return HTTPResponse(body, headers=headers, content_type=_JSON)
+
+
+def _query(request: CinelogRequest) -> MovieQuery:
+    cursor = request.args.get("cursor")
+    if cursor is None:
+        return parse_query(request.args)
+    query = parse_query({name: said for name, said in request.args.items() if name != "page"})
+    return unseal(cursor, query, parts_of(request).tokens.keys)
 
 
 @blueprint.post("/movies/", name="create")
@@ -99,7 +127,10 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
             raise
     if row is None:
         raise NotFoundError
-    headers = {"Event-Position": str(position), "ETag": f'"{orjson.loads(row)["version"]}"'}
+    tag = movie_tag(orjson.loads(row)["version"])
+    headers = {"Event-Position": str(position), "ETag": tag}
+    if none_match(request, tag):
+        return empty(status=304, headers=headers)
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 
@@ -117,7 +148,10 @@ async def _read_past(request: CinelogRequest, movie_id: UUID) -> HTTPResponse:
         return representation(movie, parts.name_of(movie.creator)), movie.version
 
     row, shown = await parts.reads.run(read)
-    return HTTPResponse(row, headers={"ETag": f'"{shown}"'}, content_type=_JSON)
+    headers = {"ETag": movie_tag(shown)}
+    if none_match(request, headers["ETag"]):
+        return empty(status=304, headers=headers)
+    return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 
 @blueprint.post("/movies/<movie_id>/revert/", name="revert")
@@ -137,7 +171,7 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
         **_by(request, principal),
         movie_id=wanted,
         target=target,
-        expected=_expected(request),
+        expected=expected_versions(request),
         once=once,
     )
     parts = parts_of(request)
@@ -166,7 +200,9 @@ async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Delete a movie of one's own."""
     principal = principal_of(request)
     command = DeleteMovie(
-        **_by(request, principal), movie_id=movie_id_of(movie_id), expected=_expected(request)
+        **_by(request, principal),
+        movie_id=movie_id_of(movie_id),
+        expected=expected_versions(request),
     )
     receipt = await parts_of(request).executor.run(command)
     return empty(headers=await after_write(request, receipt.position))
@@ -185,7 +221,10 @@ async def _update(
     except RefusedError as error:  # raised by the handler, after its checks of movie and owner
         fields = error
     command = UpdateMovie(
-        **_by(request, principal), movie_id=wanted, fields=fields, expected=_expected(request)
+        **_by(request, principal),
+        movie_id=wanted,
+        fields=fields,
+        expected=expected_versions(request),
     )
     receipt = await parts_of(request).executor.run(command)
     return await _answer(request, receipt, principal.username, status=200)
@@ -209,7 +248,7 @@ async def _answer(
 ) -> HTTPResponse:
     assert isinstance(receipt.about, Movie)  # noqa: S101 - only movie commands come here
     headers = await after_write(request, receipt.position)
-    headers["ETag"] = f'"{receipt.about.version}"'
+    headers["ETag"] = movie_tag(receipt.about.version)
     if receipt.replayed:
         headers["Idempotent-Replayed"] = "true"
     return HTTPResponse(
@@ -299,13 +338,3 @@ def movie_id_of(text: str) -> UUID:
     if str(found) != text.lower():
         raise NotFoundError
     return found
-
-
-def _expected(request: CinelogRequest) -> tuple[int, ...] | None:
-    """Return the versions of ``If-Match`` (RFC 9110 §13.1.1: strong comparison), None for any."""
-    given = request.headers.getall("if-match", [])
-    tags = [tag.strip() for tag in ",".join(given).split(",") if tag.strip()]
-    if not tags or tags == ["*"]:
-        return None
-    quoted = (tag[1:-1] for tag in tags if tag[:1] == tag[-1:] == '"')
-    return tuple(int(tag) for tag in quoted if tag.isascii() and tag.isdigit())

@@ -88,6 +88,12 @@ class Hasher:
             return False
         return password_hash is not None
 
+    def renewed(self, password_hash: str, password: str) -> str | None:
+        """Return a hash at today's costs where ``password_hash`` was made at others; blocks."""
+        if not self._argon2.check_needs_rehash(password_hash):
+            return None
+        return self._argon2.hash(_prepared(password))
+
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work that verifies a password on a thread of the pool."""
         return await self.pool.run(function, *args, **kwargs)

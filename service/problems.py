@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 from sanic import HTTPResponse, Request
-from sanic.exceptions import MethodNotAllowed, SanicException
+from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
 from commands import errors
@@ -88,6 +88,8 @@ def _of_sanic(error: SanicException) -> Problem:
     if isinstance(error, MethodNotAllowed):
         # Our words around the method, which is no more than a token of the request line.
         return Problem(status, "method_not_allowed", str(error), headers)
+    if isinstance(error, PayloadTooLarge) and "header" in str(error):
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value
     code, detail = _SANIC.get(status, ("error", HTTPStatus(status).phrase + "."))
     return Problem(status, code, detail, headers)
 

@@ -1,13 +1,18 @@
 """Settings: what the environment may say, prefixed ``CINELOG_``. Nothing needs to be set."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commands.errors import ConfigurationError
+from service.rates import parse_login_rate, parse_rate
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -31,11 +36,34 @@ class Settings(BaseSettings):
     login_rate: str = "10/minute;60/minute"
     api_rate: str = "6000/minute"
     proxies: Annotated[int, Field(ge=0, le=16)] = 0
+    cors_origins: str = ""
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
 
     @field_validator("redis_url", "public_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("login_rate")
+    @classmethod
+    def _login_rate_is_one(cls, value: str) -> str:
+        parse_login_rate(value)
+        return value
+
+    @field_validator("api_rate")
+    @classmethod
+    def _api_rate_is_one(cls, value: str) -> str:
+        parse_rate(value)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_some(cls, value: str) -> str:
+        origins = [origin.strip().lower() for origin in value.split(",") if origin.strip()]
+        if origins != ["*"] and not all(map(_ORIGIN.fullmatch, origins)):
+            message = 'write origins like "https://app.example.org", with commas between, or "*"'
+            raise ValueError(message)
+        return ",".join(origins)
 
     @model_validator(mode="before")
     @classmethod
@@ -59,7 +87,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             field = str(first["loc"][0]) if first["loc"] else "settings"
-            raise ConfigurationError(f"CINELOG_{field.upper()}", first["msg"]) from None
+            problem = first["msg"].removeprefix("Value error, ")
+            raise ConfigurationError(f"CINELOG_{field.upper()}", problem) from None
 
     @property
     def embedded_socket(self) -> Path:
@@ -69,4 +98,4 @@ class Settings(BaseSettings):
     @property
     def redis_url_or_embedded(self) -> str:
         """The Redis to talk to: the one configured, else the embedded one's socket."""
-        return self.redis_url or f"unix://{self.embedded_socket}"
+        return self.redis_url or f"unix://{quote(str(self.embedded_socket))}"

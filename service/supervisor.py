@@ -12,15 +12,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from commands.errors import ConfigurationError
-from service.children import Child, command
-from service.embedded import EmbeddedRedis
+from service.children import Child, command, end_all
 from service.listening import listen, url_of
-from service.pauses import Pauses
+from service.redis_watch import RedisWatch
+from service.signals import wake_on_signals
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -53,8 +53,7 @@ def serve(
             supervisor.start()
             if before is not None:
                 before()
-            with _signals(supervisor.stop_signals) as awake:
-                supervisor.run(awake)
+            supervisor.run(wake_on_signals(supervisor.stop_signals.append))
         except GiveUpError as error:
             _say(str(error))
             return 1
@@ -79,9 +78,7 @@ class Supervisor:
         ]
         self.children = [self.projection, *self.workers]
         self.stop_signals: list[int] = []
-        self.redis: EmbeddedRedis | None = None
-        self.redis_pauses = Pauses()
-        self.redis_at, self.redis_since = NEVER, 0.0
+        self.redis: RedisWatch | None = None
         self.open = self.announced = False
         self.ready_by = NEVER
 
@@ -96,8 +93,7 @@ class Supervisor:
     def run(self, awake: int) -> None:
         """Mind them all until a signal asks to end. ``awake`` is readable after a signal."""
         if self.settings.redis_url is None:
-            self.redis = EmbeddedRedis.join(self.settings.data_dir, give_up=self._ends)
-            self.redis_since = time.monotonic()
+            self.redis = RedisWatch(self.settings.data_dir, self._ends, _say)
         self.ready_by = time.monotonic() + READY_S
         # It makes what is missing in the event store, and refuses what cannot work: one line, not
         # one a process.
@@ -108,20 +104,25 @@ class Supervisor:
             for child in self.children:
                 self._hear(child)
                 self._mind(child, now)
-            self._mind_redis(now)
+            if self.redis is not None and (why := self.redis.mind(now)):
+                raise GiveUpError(f"{why}; giving up")
             if not self.announced and now > self.ready_by:
                 raise GiveUpError(f"nothing answers after {READY_S:.0f} s; giving up")
 
     def end(self) -> None:
         """End the workers, which finish what is in flight, then the projection, then the Redis."""
         asked_at = time.monotonic()
-        self._end(self.workers, asked_at + WORKERS_S)
-        self._end([self.projection], asked_at + PROJECTION_S)
+        end_all(self.workers, asked_at + WORKERS_S, self._hurried)
+        end_all([self.projection], asked_at + PROJECTION_S, self._hurried)
         if self.redis is not None:
             self.redis.close(max(0.5, asked_at + ALL_S - time.monotonic()))
 
     def _ends(self) -> bool:
         return bool(self.stop_signals)
+
+    def _hurried(self) -> bool:
+        # A second Ctrl-C does not wait for what is in flight.
+        return self.stop_signals.count(signal.SIGINT) > 1
 
     def _sleep(self, awake: int) -> None:
         """Return when a child or the Redis has something to say, a signal came, or work is due."""
@@ -130,9 +131,11 @@ class Supervisor:
         for child in self.children:
             if child.said is not None:
                 poll.register(child.said, select.POLLIN)
-        if self.redis is not None and self.redis.fileno() >= 0:
-            poll.register(self.redis.fileno(), select.POLLIN)
-        due = min([self.redis_at, *(child.due_at for child in self.children)])
+        due = min(child.due_at for child in self.children)
+        if self.redis is not None:
+            due = min(due, self.redis.due_at)
+            if self.redis.fileno() >= 0:
+                poll.register(self.redis.fileno(), select.POLLIN)
         if not self.announced:
             due = min(due, self.ready_by)
         wait_s = max(0.0, due - time.monotonic())
@@ -183,54 +186,6 @@ class Supervisor:
             child.start()
             if self.open or child is self.projection:
                 self._tell(child)
-
-    def _mind_redis(self, now: float) -> None:
-        if self.redis is None or not self.redis.lost:
-            return
-        if self.redis_at == NEVER:
-            self._redis_again(now - self.redis_since, "the embedded Redis ended")
-        elif now >= self.redis_at:
-            try:
-                self.redis.rejoin(give_up=self._ends)
-            except ConfigurationError as error:
-                self._redis_again(0.0, error.problem)
-            else:
-                self.redis_at, self.redis_since = NEVER, time.monotonic()
-
-    def _redis_again(self, lived_s: float, why: str) -> None:
-        pause_s = self.redis_pauses.after(lived_s)
-        if pause_s is None:
-            raise GiveUpError(f"{why}, {self.redis_pauses.deaths} times in a row; giving up")
-        _say(f"{why}; tried again in {pause_s:.1f} s")
-        self.redis_at = time.monotonic() + pause_s
-
-    def _end(self, children: Sequence[Child], until: float) -> None:
-        for child in children:
-            child.start_at = NEVER
-            child.signal(signal.SIGTERM)
-        killed = False
-        while any(child.runs and child.ended() is None for child in children):
-            # A second Ctrl-C does not wait for what is in flight.
-            hurry = self.stop_signals.count(signal.SIGINT) > 1
-            if not killed and (hurry or time.monotonic() > until):
-                killed = True
-                for child in children:
-                    child.signal(signal.SIGKILL)
-            time.sleep(0.005)
-
-
-@contextmanager
-def _signals(seen: list[int]) -> Iterator[int]:
-    """Collect what asks to end; yields a descriptor that is readable after any signal."""
-    awake, waker = os.pipe()
-    os.set_blocking(awake, False)
-    os.set_blocking(waker, False)
-    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, lambda number, _: seen.append(number))
-    yield awake
 
 
 def _announce(line: str) -> None:

@@ -108,8 +108,19 @@ class Server:
             time.sleep(0.005)
         return code == 0
 
-    def last_words(self) -> str:
-        """Return what the process has logged since its start."""
+    def why(self, code: int) -> str:
+        """Return how a process ended, with the last line it logged if it ended by itself."""
+        if code < 0:
+            return signal.Signals(-code).name
+        lines = [line for line in self._said().splitlines() if line.strip()]
+        return f"exit {code}" + (f", saying: {lines[-1].split(' # ')[-1]}" if lines else "")
+
+    def could_not_read(self, code: int) -> bool:
+        """Return whether a process ended because of what it found in its data."""
+        said = self._said()
+        return code == 1 and any(sign in said for sign in ("append only file", "AOF", "RDB"))
+
+    def _said(self) -> str:
         with Path(REDIS_LOG).open("rb") as log:
             log.seek(self._log_from)
             return log.read(65536).decode(errors="replace")

@@ -16,8 +16,26 @@ def test_a_half_built_generation_is_gone_on_with(redis):
     assert (again.generation, again.position()) == (view.generation, 1)
 
 
+class Racing:
+    """A client beside which another projection begins, just before it says what it builds."""
+
+    def __init__(self, redis):
+        self._redis = redis
+        self.theirs = None
+
+    def execute_command(self, *args):
+        if args[:2] == ("SET", "movies:building"):
+            self.theirs = generations.begin(self._redis)
+        return self._redis.execute_command(*args)
+
+
 def test_two_that_begin_at_once_build_the_same(redis):
-    assert generations.begin(redis).generation == generations.begin(redis).generation
+    """Who comes second joins the first."""
+    racing = Racing(redis)
+    mine = generations.begin(racing)
+    assert mine.generation == racing.theirs.generation
+    assert mine.position() == 0
+    assert redis.get("movies:building") == b"%d" % mine.generation
 
 
 def test_a_lost_generation_is_begun_anew_with_a_higher_number(redis):

@@ -201,6 +201,13 @@ def test_an_event_of_an_unknown_movie_is_refused(kind):
     assert set(fold_batch(story.events, NOTHING).refused) == {"unknown"}
 
 
+def test_a_movie_is_created_once():
+    story = Story()
+    key = story.created(story.account())
+    again = story.events[1]._replace(position=3, version=2)
+    assert set(fold_batch([*story.events, again], NOTHING).refused) == {key}
+
+
 def test_an_old_version_is_refused():
     """A row never goes back."""
     story = Story()

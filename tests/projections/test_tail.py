@@ -91,6 +91,24 @@ def test_a_wipe_while_building_starts_again(sqlite_store, redis, account):
     assert redis.hlen(f"{{movies:{generations.live(redis)}}}:rows") == 5
 
 
+def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account, monkeypatch):
+    """Nothing goes live that is no longer there."""
+    commit(sqlite_store, [create(by=account)])
+    go_live, wipes = generations.go_live, [redis.flushall]
+
+    def wiped(client, view):
+        if wipes:
+            wipes.pop()()
+        return go_live(client, view)
+
+    monkeypatch.setattr(generations, "go_live", wiped)
+    tail = Tail(sqlite_store, redis)
+    assert not tail.step()
+    assert redis.keys("*") == []
+    caught_up(tail)
+    assert redis.hlen(f"{{movies:{generations.live(redis)}}}:rows") == 1
+
+
 def test_a_crash_between_going_live_and_the_pointer(sqlite_store, redis, account):
     """State first, pointer second: the next tail only sets the pointer."""
     commit(sqlite_store, [create(by=account)])

@@ -206,7 +206,13 @@ def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
 
 
 @pytest.mark.parametrize(
-    "holder", ["elsewhere:1:x", f"{socket.gethostname()}:{os.getpid()}:x", "?"]
+    "holder",
+    [
+        "elsewhere:1:x",
+        f"{socket.gethostname()}:{os.getpid()}:x",
+        f"{socket.gethostname()}:{'9' * 30}:x",
+        "?",
+    ],
 )
 def test_the_lease_of_others_is_respected(redis, holder):
     redis.set("movies:lease", holder, px=60_000)

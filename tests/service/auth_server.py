@@ -56,7 +56,8 @@ def serving(settings, *, hasher=None):
         parts.executor.stop()
         parts.hasher.close()
         parts.threads.close()
-        parts.redis.close()
+        parts.reads.close()
+        parts.sessions.close()
         parts.store.close()
 
 
@@ -74,6 +75,7 @@ def parts_of(settings, hasher):
         hasher=hasher,
         authorization=Authorization(store, tokens, sessions, hasher),
         threads=Pool("accounts", threads=4, waiting=100),
+        reads=Pool("history", threads=2, waiting=100),
         redis=client,
     )
 

@@ -1,0 +1,103 @@
+"""The routes by which an account looks after itself: its password, its sessions, its history."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sanic import Blueprint, HTTPResponse
+from sanic.response import empty
+
+from commands.transcoder import rfc3339
+from queries.accounts import AccountPage, account_history
+from queries.filters import parse_page
+from service import trail
+from service.bodies import read_body
+from service.links import API, page_links
+from service.parts import parts_of
+from service.requests import CinelogRequest
+from service.sessions import Session, SessionPage
+from service.tokens import principal_of
+
+PATH = f"{API}/auth"
+_NO_STORE = {"Cache-Control": "no-store"}
+
+blueprint = Blueprint("account_care", url_prefix=PATH)
+
+
+@blueprint.post("/password/", name="change_password")
+async def change_password(request: CinelogRequest) -> HTTPResponse:
+    """Change the password; all other sessions end."""
+    principal = principal_of(request)
+    await trail.change_password(request, principal, read_body(request))
+    return empty(headers=_NO_STORE)
+
+
+@blueprint.get("/sessions/", name="sessions")
+async def list_sessions(request: CinelogRequest) -> HTTPResponse:
+    """Answer a page of the caller's sessions, the last used first."""
+    principal = principal_of(request)
+    parts = parts_of(request)
+    number, size = parse_page(request.args)
+
+    def read() -> tuple[SessionPage, list[dict[str, Any]]]:
+        account = parts.authorization.account_in(principal)
+        page = parts.sessions.page(account.id, number, size)
+        living = (one for one in page.sessions if not account.has_ended(one.sid))
+        return page, [_shown(one, principal.sid) for one in living]
+
+    page, results = await parts.threads.run(read)
+    return _page(request, "sessions", page, results)
+
+
+@blueprint.delete("/sessions/", name="end_sessions")
+async def end_sessions(request: CinelogRequest) -> HTTPResponse:
+    """Sign out everywhere."""
+    await trail.end_sessions(request, principal_of(request))
+    return empty(headers=_NO_STORE)
+
+
+@blueprint.delete("/sessions/<sid>/", name="end_session")
+async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
+    """End one of the caller's sessions."""
+    await trail.end_session(request, principal_of(request), sid)
+    return empty(headers=_NO_STORE)
+
+
+@blueprint.get("/me/history/", name="history")
+async def history(request: CinelogRequest) -> HTTPResponse:
+    """Answer what happened to the caller's account, oldest first."""
+    principal = principal_of(request)
+    parts = parts_of(request)
+    number, size = parse_page(request.args)
+
+    def read() -> AccountPage:
+        account = parts.authorization.account_in(principal)
+        return account_history(parts.store, account.id, number, size)
+
+    page = await parts.reads.run(read)
+    return _page(request, "me/history", page, [entry._asdict() for entry in page.entries])
+
+
+def _shown(session: Session, current_sid: str) -> dict[str, Any]:
+    return {
+        "id": session.sid,
+        "created_at": _time(session.opened_at),
+        "refreshed_at": None if session.refreshed_at is None else _time(session.refreshed_at),
+        "expires_at": _time(session.expires_at),
+        "current": session.sid == current_sid,
+    }
+
+
+def _time(since_1970_s: float) -> str:
+    return rfc3339(datetime.fromtimestamp(since_1970_s, UTC))
+
+
+def _page(
+    request: CinelogRequest,
+    name: str,
+    page: SessionPage | AccountPage,
+    results: list[dict[str, Any]],
+) -> HTTPResponse:
+    following, previous = page_links(request, f"{PATH}/{name}/", page.page, page.last_page)
+    body = {"count": page.count, "next": following, "previous": previous, "results": results}
+    return HTTPResponse(orjson.dumps(body), headers=_NO_STORE, content_type="application/json")

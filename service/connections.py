@@ -1,0 +1,104 @@
+"""Connections that cannot be used to hold the service up.
+
+1. A worker keeps at most ``CINELOG_MAX_CONNECTIONS`` open; who comes then is told so and let go.
+2. A request has ``RECEIVE_S`` to arrive whole, and a new connection as long to begin. Sanic bounds
+   only the pause between two bytes, so that one byte a while would hold a connection for ever.
+"""
+
+import asyncio
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from sanic import Sanic
+from sanic.application.state import ApplicationServerInfo
+from sanic.exceptions import RequestTimeout
+from sanic.http.constants import HTTP, Stage
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+RECEIVE_S = 60
+# Files that a worker has open beside its connections, with room to spare.
+_OTHER_FILES = 128
+_BODY = b'{"type":"about:blank","title":"Service Unavailable","status":503,\
+"detail":"Too many connections are open.","code":"unavailable"}'
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+retry-after: 1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+log = structlog.get_logger(__name__)
+
+
+class Connection(HttpProtocol):
+    """A connection that counts, and whose requests have to arrive in time."""
+
+    __slots__ = ("_arriving", "_arriving_since")
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a client, or turn it away."""
+        self._arriving: object = None
+        self._arriving_since = 0.0
+        if len(self.connections) >= self.app.config.MAX_CONNECTIONS:
+            self.app.ctx.turned_away()
+            transport.write(_FULL)
+            transport.close()
+            return
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client."""
+        if self.conn_info is not None:  # none was made for one that was turned away
+            super().connection_lost(exc)
+
+    def check_timeouts(self) -> None:
+        """End what takes too long. Called now and again for as long as the connection is open."""
+        now = time.monotonic()
+        arriving = self._what_arrives()
+        if arriving is None or arriving is not self._arriving:
+            self._arriving, self._arriving_since = arriving, now
+        elif now - self._arriving_since > self.app.config.RECEIVE_TIMEOUT and self._task:
+            self._http.exception = RequestTimeout("Request Timeout")
+            self._task.cancel()
+            return
+        super().check_timeouts()
+
+    def _what_arrives(self) -> object:
+        """Return what stands for the request that has not arrived yet; None where none is due."""
+        http = self._http
+        if http is None:
+            return None
+        if http.stage is Stage.REQUEST:
+            return self  # its head
+        if http.stage is Stage.HANDLER and http.request_body:
+            return http.request  # its body
+        return None
+
+
+class Server(Sanic[Any, Any]):
+    """A Sanic whose connections are bounded."""
+
+    async def create_server(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a server of such connections; they hang on ``ctx.connections``."""
+        # Without it Sanic sends an empty Alt-Svc header with every answer.
+        self.state.server_info.append(ApplicationServerInfo({"version": HTTP.VERSION_1}))
+        self.config.MAX_CONNECTIONS = _room_for(self.config.MAX_CONNECTIONS)
+        server: Any = await super().create_server(*args, protocol=Connection, **kwargs)
+        self.ctx.connections = server.connections
+        return server
+
+
+def answering(connections: set[Connection]) -> int:
+    """Return how many requests are being answered on ``connections``."""
+    return sum(bool(one.http) for one in connections)
+
+
+def _room_for(connections: int) -> int:
+    """Have the system allow that many connections, and return as many as it does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft >= wanted or soft == resource.RLIM_INFINITY:
+        return connections
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning("fewer connections than asked for", asked=connections, open_files=allowed)
+    return max(1, allowed - _OTHER_FILES)

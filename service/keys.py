@@ -24,17 +24,89 @@ CURVE = "P-256"
 VARIABLE = "CINELOG_SIGNING_KEYS"
 
 
-class SigningKeys:
-    """``signing`` holds the one key that signs, ``verifying`` every key that is believed."""
+class _Set(NamedTuple):
+    signing: KeySet
+    verifying: KeySet
+    kids: frozenset[str]
 
-    def __init__(self, keys: list[ECKey]) -> None:
-        self.signing = KeySet([keys[0]])
-        self.verifying = KeySet([*keys])
-        self.kids = frozenset(str(key.kid) for key in keys)
+
+class SigningKeys:
+    """``signing`` holds the one key that signs, ``verifying`` every key that is believed.
+
+    With ``path`` they follow that file: it is looked at before anything is signed or published, for
+    an unknown ``kid``, and else once in ``LOOK_S``. A file that cannot be used changes nothing.
+    """
+
+    def __init__(self, keys: list[ECKey], path: Path | None = None) -> None:
+        self.edition = 1
+        self._path = path
+        self._set = _set_of(keys)
+        self._seen = _mark(path) if path else None
+        self._look_at = time.monotonic() + LOOK_S
+        self._looking = threading.Lock()
+
+    @property
+    def signing(self) -> KeySet:
+        """The key to sign with, alone."""
+        self._look()
+        return self._set.signing
+
+    @property
+    def verifying(self) -> KeySet:
+        """The keys to verify with."""
+        return self._set.verifying
+
+    @property
+    def kids(self) -> frozenset[str]:
+        """The ids of the keys to verify with."""
+        return self._set.kids
+
+    def knows(self, kid: str) -> bool:
+        """Tell whether there is a key ``kid``; another worker may have been the first to use it."""
+        if kid not in self._set.kids:
+            self._look()
+        return kid in self._set.kids
+
+    def follow(self) -> int:
+        """Return the number of the edition, one more with each change of the keys."""
+        if time.monotonic() >= self._look_at:
+            self._look()
+        return self.edition
 
     def public(self) -> KeySetSerialization:
         """Return the JWK Set that anyone may know: public parts only."""
-        return self.verifying.as_dict(private=False, use="sig", alg=ALGORITHM)
+        self._look()
+        return self._set.verifying.as_dict(private=False, use="sig", alg=ALGORITHM)
+
+    def _look(self) -> None:
+        if self._path is None:
+            return
+        with self._looking:
+            self._look_at = time.monotonic() + LOOK_S
+            mark = _mark(self._path)
+            if mark == self._seen:
+                return
+            self._seen = mark
+            try:
+                self._set = _set_of(_parse(self._path.read_bytes(), self._path))
+            except (OSError, ConfigurationError) as error:
+                log.error("signing keys cannot be read, the last ones stay", error=str(error))
+            else:
+                self.edition += 1
+                log.info("signing keys read again", kids=sorted(self._set.kids))
+
+
+def _set_of(keys: list[ECKey]) -> _Set:
+    return _Set(KeySet([keys[0]]), KeySet([*keys]), frozenset(str(key.kid) for key in keys))
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes with a file's content; None where there is no such file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def load_keys(path: Path) -> SigningKeys:
@@ -49,7 +121,7 @@ def load_keys(path: Path) -> SigningKeys:
     except OSError as error:
         problem = f"{path} cannot be read or made ({error.strerror}); check path and rights"
         raise ConfigurationError(VARIABLE, problem) from None
-    return SigningKeys(_parse(content, path))
+    return SigningKeys(_parse(content, path), path)
 
 
 def _make(path: Path) -> None:

@@ -37,9 +37,15 @@ class Receipt(NamedTuple):
 
     about: Movie | User
     position: int
-    appended: bool
+    events: int
+    """How many events it appended."""
     replayed: bool = False
     """Whether this answers a request that was carried out before."""
+
+    @property
+    def appended(self) -> bool:
+        """Whether anything was appended."""
+        return self.events > 0
 
 
 class _WaitsError(Exception):
@@ -78,6 +84,10 @@ class _Batch:
 
 def _pending(decision: Decision) -> list[Aggregate]:
     return [one for one in (decision.about, *decision.beside) if one.pending_events]
+
+
+def _count(pending: list[Aggregate]) -> int:
+    return sum(len(one.pending_events) for one in pending)
 
 
 def commit(
@@ -121,6 +131,7 @@ def _save(
     commands: Sequence[Command],
     decided: list[tuple[int, Decision, list[Aggregate]]],
 ) -> dict[int, Receipt | Exception]:
+    events = {index: _count(pending) for index, _, pending in decided}
     try:
         positions = store.append([one for _, _, pending in decided for one in pending])
         head = store.head() if any(not pending for _, _, pending in decided) else 0
@@ -132,7 +143,7 @@ def _save(
         index: Receipt(
             decision.about,
             max((positions[one.id] for one in pending), default=head),
-            bool(pending),
+            events[index],
             decision.replayed,
         )
         for index, decision, pending in decided
@@ -146,13 +157,14 @@ def _alone(store: Store, command: Command) -> Receipt | Exception:
             with store.turn():  # else a fast writer elsewhere could win every time
                 decision = _Batch(store, repeated=True).decide(command)
                 pending = _pending(decision)
+                events = _count(pending)
                 positions = store.append(pending)
                 position = max(positions.values()) if positions else store.head()
         except IntegrityError:
             continue
         except Exception as error:  # noqa: BLE001 - it becomes this command's answer
             return error
-        return Receipt(decision.about, position, bool(pending), decision.replayed)
+        return Receipt(decision.about, position, events, decision.replayed)
     return EventStoreUnavailableError("too many writers at once")
 
 
@@ -165,12 +177,19 @@ class _Waiting(NamedTuple):
 class Executor:
     """Carries out commands for the coroutines of a process.
 
-    ``on_append(position)`` is called on the event loop after each batch that appended.
+    On the event loop, ``on_commit(commands, events)`` is called after each batch, and
+    ``on_append(position)`` after each that appended.
     """
 
-    def __init__(self, store: Store, on_append: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        on_append: Callable[[int], None] | None = None,
+        on_commit: Callable[[int, int], None] | None = None,
+    ) -> None:
         self._store = store
         self._on_append = on_append
+        self._on_commit = on_commit
         self._waiting: deque[_Waiting] = deque()
         self._arrived = threading.Condition()
         self._stopping = False
@@ -219,15 +238,18 @@ class Executor:
             return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
     def _answer(self, batch: list[_Waiting], answers: list[Receipt | Exception]) -> None:
-        position = 0
+        position = events = 0
         for one, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Receipt) and answer.appended:
                 position = max(position, answer.position)
+                events += answer.events
             if one.answer.done():  # the client has gone; what it wrote stays written
                 continue
             if isinstance(answer, Exception):
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result(answer)
+        if self._on_commit:
+            self._on_commit(len(batch), events)
         if position and self._on_append:
             self._on_append(position)

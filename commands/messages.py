@@ -21,6 +21,8 @@ from commands.fields import (
 )
 from commands.movie import Facts, Stamp
 
+MAX_REASON = 200
+
 
 class Body(BaseModel):
     """A request body. Unknown and read-only fields are ignored."""
@@ -92,6 +94,19 @@ class Registration(Body):
     password2: Password = Field(repr=False)
     first_name: Name = ""
     last_name: Name = ""
+
+
+def reason_of(given: str, name: str) -> str | None:
+    """Return why a change is made, as its event keeps it; None where nothing is said.
+
+    Raises InvalidError, for the field ``name``, for more than 200 characters or unprintable ones.
+    """
+    reason = given.strip()
+    if len(reason) > MAX_REASON:
+        raise InvalidError({name: [f"Ensure this field has no more than {MAX_REASON} characters."]})
+    if not reason.isprintable():
+        raise InvalidError({name: ["Not a valid string."]})
+    return reason or None
 
 
 class Command(BaseModel):

@@ -68,9 +68,9 @@ end
 -- How many members come before a place, which need not be a member (any more).
 local function below(index, ordering, key, id)
   if ordering == 'title' then
-    local less = redis.call('ZLEXCOUNT', index, '-', '(' .. key .. '\0' .. id)
-    local before = redis.call('ZLEXCOUNT', index, '-', '(' .. key .. '\0')
-    return less, before, redis.call('ZLEXCOUNT', index, '[' .. key .. '\0', '(' .. key .. '\1')
+    local less = redis.call('ZLEXCOUNT', index, '-', '(' .. key .. '\\0' .. id)
+    local before = redis.call('ZLEXCOUNT', index, '-', '(' .. key .. '\\0')
+    return less, before, redis.call('ZLEXCOUNT', index, '[' .. key .. '\\0', '(' .. key .. '\\1')
   end
   local before = redis.call('ZCOUNT', index, '-inf', '(' .. key)
   local equal = redis.call('ZCOUNT', index, key, key)

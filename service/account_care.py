@@ -28,6 +28,7 @@ blueprint = Blueprint("account_care", url_prefix=PATH)
 async def change_password(request: CinelogRequest) -> HTTPResponse:
     """Change the password; all other sessions end."""
     principal = principal_of(request)
+    await parts_of(request).limits.sign_in(request, principal.username)
     await trail.change_password(request, principal, read_body(request))
     return empty(headers=_NO_STORE)
 

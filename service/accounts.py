@@ -33,6 +33,7 @@ blueprint = Blueprint.group(auth, account_care.blueprint, well_known)
 async def register(request: CinelogRequest) -> HTTPResponse:
     """Open an account."""
     parts = parts_of(request)
+    await parts.limits.register(request)
     registration = read_registration(read_body(request))
     command = RegisterUser(
         by=uuid_utils.compat.uuid7(),
@@ -52,11 +53,14 @@ async def register(request: CinelogRequest) -> HTTPResponse:
 @auth.post("/token/", name="sign_in")
 async def obtain(request: CinelogRequest) -> HTTPResponse:
     """Sign in: a first pair of tokens. An OAuth client may name a grant, and refresh here too."""
+    parts = parts_of(request)
     body = read_body(request, form=True)
     if body.get("grant_type") == "refresh_token":
+        await parts.limits.refresh(request)
         answer = await trail.refresh(request, Refreshing.of(body).refresh)
     else:
         given = Credentials.of(body)
+        await parts.limits.sign_in(request, given.username)
         answer = await trail.sign_in(request, given.username, given.password)
     return _pair(answer, standard="grant_type" in body)
 

@@ -16,8 +16,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from commands.errors import CinelogError, ConfigurationError, NotFoundError
+from commands.messages import reason_of
 from commands.movie import Movie
 from commands.store import Store
+from service.cli_keys import keys
 from service.settings import Settings
 
 app = typer.Typer(
@@ -27,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys)
 # A pipe has no width: tables in it are not folded to that of a terminal.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False)
@@ -86,6 +89,7 @@ def import_file(
         bool,
         typer.Option("--events", help="Restore a log from a file of export --events instead."),
     ] = False,
+    reason: Annotated[str, typer.Option(help="Why; kept in every event.")] = "",
     json: Json = False,
 ) -> None:
     """Import movies from a file. A second import of the same rows adds nothing.
@@ -97,9 +101,16 @@ def import_file(
             _wrong_use("--events brings the accounts along; leave out --as")
         _import_events(file, json=json)
         return
+    why = reason_of(reason, "--reason")
     if as_ is None:
         _wrong_use("whose movies are they? name an account: --as USERNAME")
-    from service.importing import Report, count_lines, import_movies, read_rows  # noqa: PLC0415
+    from service.importing import (  # noqa: PLC0415
+        Refused,
+        Report,
+        count_lines,
+        import_movies,
+        read_rows,
+    )
     from service.progress import Progress  # noqa: PLC0415
     from service.wake import waker  # noqa: PLC0415
 
@@ -119,16 +130,15 @@ def import_file(
                 progress.reach(now.line)
                 wake(now.position)
 
-            report = import_movies(store, rows, account, advance)
+            def refuse(row: Refused) -> None:
+                err.print(f"line {row.line}: {row.reason}", markup=False, soft_wrap=True)
+
+            report = import_movies(store, rows, account, advance=advance, refuse=refuse, reason=why)
     if json:
-        refused = [one._asdict() for one in report.refused]
-        print(orjson.dumps(report._asdict() | {"refused": refused}).decode())  # noqa: T201
+        print(orjson.dumps(report._asdict()).decode())  # noqa: T201
     else:
-        for one in report.refused:
-            err.print(f"line {one.line}: {one.reason}", markup=False, soft_wrap=True)
         out.print(
-            f"{report.added:,} added, {report.already:,} already there, "
-            f"{len(report.refused):,} refused"
+            f"{report.added:,} added, {report.already:,} already there, {report.refused:,} refused"
         )
     raise typer.Exit(1 if report.refused else 0)
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import structlog
 from sanic import Sanic
-from sanic.application.state import ApplicationServerInfo
 from sanic.exceptions import RequestTimeout
-from sanic.http.constants import HTTP, Stage
+from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
+
+from service.framing import StrictHttp
 
 RECEIVE_S = 60
 # Files that a worker has open beside its connections, with room to spare.
@@ -32,6 +33,7 @@ class Connection(HttpProtocol):
     """A connection that counts, and whose requests have to arrive in time."""
 
     __slots__ = ("_arriving", "_arriving_since")
+    HTTP_CLASS = StrictHttp
 
     def connection_made(self, transport: Any) -> None:
         """Take a client, or turn it away."""
@@ -78,8 +80,6 @@ class Server(Sanic[Any, Any]):
 
     async def create_server(self, *args: Any, **kwargs: Any) -> Any:
         """Return a server of such connections; they hang on ``ctx.connections``."""
-        # Without it Sanic sends an empty Alt-Svc header with every answer.
-        self.state.server_info.append(ApplicationServerInfo({"version": HTTP.VERSION_1}))
         self.config.MAX_CONNECTIONS = _room_for(self.config.MAX_CONNECTIONS)
         server: Any = await super().create_server(*args, protocol=Connection, **kwargs)
         self.ctx.connections = server.connections

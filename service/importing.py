@@ -49,7 +49,7 @@ class Report(NamedTuple):
     line: int
     added: int
     already: int
-    refused: list[Refused]
+    refused: int
     position: int
 
 
@@ -107,17 +107,23 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 yield Row(line, dict(zip(header, values, strict=False)))
 
 
-def import_movies(
-    store: Store, rows: Iterator[Row], account: UUID, advance: Callable[[Report], None]
+def import_movies(  # noqa: PLR0913 - what, where, whose, and who is told
+    store: Store,
+    rows: Iterator[Row],
+    account: UUID,
+    *,
+    advance: Callable[[Report], None] = lambda _: None,
+    refuse: Callable[[Refused], None] = lambda _: None,
+    reason: str | None = None,
 ) -> Report:
     """Create a movie of ``account`` for each row that is valid and not yet claimed.
 
-    ``advance`` is told after each transaction.
+    ``advance`` is told after each transaction, ``refuse`` of each row that does not go in.
+    ``reason`` stands in every event.
     """
     request_id = f"import-{uuid_utils.compat.uuid7()}"
     seen: Counter[int] = Counter()
-    line = added = already = position = 0
-    refused: list[Refused] = []
+    line = added = already = refused = position = 0
     while batch := list(islice(rows, BATCH)):
         commands: list[CreateMovie] = []
         line = batch[-1].line
@@ -125,7 +131,8 @@ def import_movies(
             try:
                 fields = _fields(row)
             except InvalidError as error:
-                refused.append(Refused(row.line, str(error)))
+                refused += 1
+                refuse(Refused(row.line, str(error)))
                 continue
             key = hash(fields.facts())
             seen[key] += 1
@@ -134,11 +141,10 @@ def import_movies(
                     by=account,
                     request_id=request_id,
                     at=datetime.now(UTC),
+                    reason=reason,
                     movie_id=uuid_utils.compat.uuid7(),
                     fields=fields,
-                    once=OnceOnly(
-                        claim=row_claim(str(account), *fields.facts(), seen[key])
-                    ),
+                    once=OnceOnly(claim=row_claim(str(account), *fields.facts(), seen[key])),
                 )
             )
         for answer in commit(store, commands):

@@ -16,7 +16,8 @@ from joserfc.jwk import KeySet
 from joserfc.util import json_b64decode
 
 from commands.errors import TokenNotValidError
-from service.keys import ALGORITHM, SigningKeys
+from service.key_file import ALGORITHM
+from service.keys import SigningKeys
 from service.settings import Settings
 
 CLIENT_ID = "cinelog"
@@ -41,7 +42,7 @@ def check_header(token: str, typ: str, keys: SigningKeys) -> None:
     except (ValueError, RecursionError):
         raise TokenNotValidError from None
     kid = header.get("kid") if isinstance(header, dict) else None
-    if not isinstance(kid, str) or kid not in keys.kids:
+    if not isinstance(kid, str) or not keys.knows(kid):
         raise TokenNotValidError
     if header != {"alg": ALGORITHM, "typ": typ, "kid": kid}:
         raise TokenNotValidError
@@ -61,12 +62,12 @@ class Generator(JWTBearerTokenGenerator):  # type: ignore[misc]
     def __init__(self, keys: SigningKeys, settings: Settings, refresh: Callable[..., str]) -> None:
         # Without a lifetime of ours the password grant's would be ten days.
         super().__init__(settings.issuer, ALGORITHM, refresh, settings.access_ttl_s)
-        self._keys = keys.signing
+        self._keys = keys
         self._audience = settings.audience
 
     def get_jwks(self) -> KeySet:
         """Return the key to sign with."""
-        return self._keys
+        return self._keys.signing
 
     def get_audiences(self, client: Any, user: Any, scope: str) -> str:  # noqa: ARG002 - Authlib's
         """Return whom an access token is for."""
@@ -82,8 +83,8 @@ class Validator(JWTBearerTokenValidator):  # type: ignore[misc]
 
     def __init__(self, keys: SigningKeys, settings: Settings) -> None:
         super().__init__(settings.issuer, settings.audience)
-        self._keys = keys.verifying
+        self._keys = keys
 
     def get_jwks(self) -> KeySet:
         """Return the keys to verify with."""
-        return self._keys
+        return self._keys.verifying

@@ -14,12 +14,14 @@ Answers say where the caller stands, as draft-ietf-httpapi-ratelimit-headers has
 import asyncio
 import hashlib
 import time
+from collections.abc import Coroutine
 from math import ceil
+from uuid import UUID
 
 from limits import RateLimitItemPerSecond
 
 from commands.errors import ThrottledError
-from commands.text import fold
+from commands.text import fold_name
 from service.client import address_of, counted_as
 from service.counters import Counters
 from service.rates import Rate, parse_login_rate, parse_rate
@@ -28,6 +30,7 @@ from service.settings import Settings
 
 MAX_KEYS = 10_000
 _STRETCH = 64
+Key = UUID | str
 
 
 class _Stretch:
@@ -51,11 +54,42 @@ class Limit:
         self._item = RateLimitItemPerSecond(rate.amount, rate.window_s, namespace=name)
         self._counters = counters
         self._longest = stretch
-        self._stretches: dict[str, _Stretch] = {}
-        self._asking: dict[str, asyncio.Future[None]] = {}
+        self._stretches: dict[Key, _Stretch] = {}
+        self._asking: dict[Key, asyncio.Future[None]] = {}
 
-    def take(self, key: str) -> str | None:
-        """Take one of the hits at hand; return where ``key`` stands then, None to ``ask`` first.
+    def count(self, request: CinelogRequest, key: Key) -> Coroutine[None, None, None] | None:
+        """Count ``request`` for ``key``, and have its answer tell where that stands.
+
+        Raises ThrottledError. Returns None where the hits at hand sufficed, else what must be
+        awaited, and raises the same.
+        """
+        try:
+            stands = self._take(key)
+        except ThrottledError as error:
+            self._tell_refusal(request, error)
+            raise
+        if stands is None:
+            return self._ask(request, key)
+        request.tell_limit(self.policy, stands)
+        return None
+
+    async def _ask(self, request: CinelogRequest, key: Key) -> None:
+        try:
+            while (stands := self._take(key)) is None:
+                if asking := self._asking.get(key):
+                    await asyncio.wait([asking])
+                else:
+                    await self._stretch(key)
+        except ThrottledError as error:
+            self._tell_refusal(request, error)
+            raise
+        request.tell_limit(self.policy, stands)
+
+    def _tell_refusal(self, request: CinelogRequest, error: ThrottledError) -> None:
+        request.tell_limit(self.policy, f'"{self.name}";r=0;t={error.retry_after_s}')
+
+    def _take(self, key: Key) -> str | None:
+        """Take one of the hits at hand; return where ``key`` stands then, None to get more first.
 
         Raises ThrottledError.
         """
@@ -72,35 +106,22 @@ class Limit:
             return None
         raise ThrottledError(self.name, ceil(left_s))
 
-    async def ask(self, key: str) -> str:
-        """Take one hit, and more for later; raises ThrottledError."""
-        while (stands := self.take(key)) is None:
-            if asking := self._asking.get(key):
-                await asyncio.wait([asking])
-                continue
-            self._asking[key] = asking = asyncio.get_running_loop().create_future()
-            try:
-                await self._stretch(key)
-            finally:
-                del self._asking[key]
-                asking.set_result(None)
-        return stands
-
-    def stands(self, error: ThrottledError) -> str:
-        """Return where a caller stands that was refused."""
-        return f'"{self.name}";r=0;t={error.retry_after_s}'
-
-    async def _stretch(self, key: str) -> None:
-        known = self._stretches.pop(key, None)
-        fresh = known is None or known.ends <= time.monotonic()
-        remaining = self._amount if known is None or fresh else known.remaining
-        cost = max(1, min(self._longest, remaining // 16))
-        hit = await self._counters.hit(self._item, key, cost)
-        # What is refused stays so until the window ends, and costs Redis nothing more.
-        taken, left = (cost, hit.remaining) if hit.allowed else (0, 0)
-        self._stretches[key] = _Stretch(taken, left, time.monotonic() + hit.ends_in_s)
-        if len(self._stretches) > MAX_KEYS:
-            del self._stretches[next(iter(self._stretches))]
+    async def _stretch(self, key: Key) -> None:
+        """Get more hits, or a refusal, which then costs Redis nothing until the window ends."""
+        self._asking[key] = asking = asyncio.get_running_loop().create_future()
+        try:
+            known = self._stretches.pop(key, None)
+            runs = known is not None and known.ends > time.monotonic()
+            remaining = known.remaining if known and runs else self._amount
+            cost = max(1, min(self._longest, remaining // 16))
+            hit = await self._counters.hit(self._item, str(key), cost)
+            taken, left = (cost, hit.remaining) if hit.allowed else (0, 0)
+            self._stretches[key] = _Stretch(taken, left, time.monotonic() + hit.ends_in_s)
+            if len(self._stretches) > MAX_KEYS:
+                del self._stretches[next(iter(self._stretches))]
+        finally:
+            del self._asking[key]
+            asking.set_result(None)
 
 
 class Limits:
@@ -112,30 +133,36 @@ class Limits:
         self._proxies = settings.proxies
         self._login = by_username and Limit("login", by_username, counters)
         self._address = by_address and Limit("login-address", by_address, counters)
-        self.api = of_all and Limit("api", of_all, counters, stretch=_STRETCH)
+        self._api = of_all and Limit("api", of_all, counters, stretch=_STRETCH)
 
     async def sign_in(self, request: CinelogRequest, username: str) -> None:
         """Count a try on ``username``. Raises ThrottledError."""
         await self.register(request)
         if self._login:
             # Not the name itself: it may be long, and is nobody's business in Redis.
-            digest = hashlib.blake2b(fold(username).encode(), digest_size=16).hexdigest()
-            await _count(request, self._login, digest)
+            name = fold_name(username).encode(errors="surrogatepass")
+            digest = hashlib.blake2b(name, digest_size=16).hexdigest()
+            if waits := self._login.count(request, digest):
+                await waits
 
     async def register(self, request: CinelogRequest) -> None:
         """Count a call that takes a password. Raises ThrottledError."""
-        if self._address:
-            await _count(request, self._address, self.address(request))
+        if self._address and (waits := self._address.count(request, self._address_of(request))):
+            await waits
 
-    def address(self, request: CinelogRequest) -> str:
-        """Return what stands for a caller who is not signed in."""
+    async def refresh(self, request: CinelogRequest) -> None:
+        """Count a call that might have taken a password. Raises ThrottledError."""
+        if waits := self.call(request):
+            await waits
+
+    def call(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
+        """Count any other call. Raises ThrottledError, now or in what is to be awaited."""
+        if self._api is None:
+            return None
+        principal = request.principal
+        return self._api.count(
+            request, principal.account_id if principal else self._address_of(request)
+        )
+
+    def _address_of(self, request: CinelogRequest) -> str:
         return counted_as(address_of(request, self._proxies))
-
-
-async def _count(request: CinelogRequest, limit: Limit, key: str) -> None:
-    try:
-        stands = limit.take(key) or await limit.ask(key)
-    except ThrottledError as error:
-        request.tell_limit(limit.policy, limit.stands(error))
-        raise
-    request.tell_limit(limit.policy, stands)

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from commands.errors import BusyError, ThrottledError
 from service.tallies import Tallies
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -43,7 +44,7 @@ class Metrics:
             )
             for limit in ("login", "login-address", "api")
         }
-        self.busy = tallies.counter("cinelog_busy", "Requests refused because a queue was full.")
+        self._busy = tallies.counter("cinelog_busy", "Requests refused because a queue was full.")
         self.turned_away = tallies.counter(
             "cinelog_connections_turned_away", "Connections refused because too many were open."
         )
@@ -73,9 +74,12 @@ class Metrics:
             )
         histogram.observe(took_s)
 
-    def throttled(self, limit: str) -> None:
-        """Count a request that a limit refused."""
-        self._throttled[limit].add()
+    def refused(self, error: BaseException) -> None:
+        """Count a request that was refused for asking too often, or because too many asked."""
+        if isinstance(error, ThrottledError):
+            self._throttled[error.limit].add()
+        elif isinstance(error, BusyError):
+            self._busy.add()
 
     def committed(self, commands: int, events: int) -> None:
         """Count what one group commit did."""

@@ -25,6 +25,7 @@ from commands.messages import (
     RevertMovie,
     RevertTarget,
     UpdateMovie,
+    reason_of,
 )
 from commands.movie import Movie
 from commands.transcoder import rfc3339
@@ -52,7 +53,6 @@ _JSON = "application/json"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _MAX_DIGITS = 16
 _SPACED_OFFSET = re.compile(r":[\d.]+ \d\d:?\d\d$")
-MAX_REASON = 200
 
 
 @blueprint.get("/movies/", name="list")
@@ -291,19 +291,8 @@ def _by(request: CinelogRequest, principal: Principal) -> dict[str, Any]:
         "by": principal.account_id,
         "request_id": request.request_id,
         "at": datetime.now(UTC),
-        "reason": _reason(request),
+        "reason": reason_of(request.headers.get("change-reason", ""), "Change-Reason"),
     }
-
-
-def _reason(request: CinelogRequest) -> str | None:
-    """Return ``Change-Reason``. Raises InvalidError for one that is too long or not UTF-8."""
-    reason: str = request.headers.get("change-reason", "").strip()
-    if len(reason) > MAX_REASON:
-        said = f"Ensure this field has no more than {MAX_REASON} characters."
-        raise InvalidError({"Change-Reason": [said]})
-    if not reason.isprintable():
-        raise InvalidError({"Change-Reason": ["Not a valid string."]})
-    return reason or None
 
 
 def _version(request: CinelogRequest) -> int | None:

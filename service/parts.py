@@ -12,6 +12,8 @@ from queries.movies import ReadModel
 from queries.position import PositionFeed
 from service.authorization import Authorization
 from service.idempotency import InFlight
+from service.limits import Limits
+from service.metrics import Metrics
 from service.passwords import Hasher
 from service.pools import Pool
 from service.sessions import Sessions
@@ -19,6 +21,7 @@ from service.settings import Settings
 from service.tokens import Tokens
 
 if TYPE_CHECKING:
+    from service.operations import Health
     from service.stream import Live
 
 
@@ -41,6 +44,9 @@ class Parts:
     sessions: Sessions
     authorization: Authorization
     hasher: Hasher
+    limits: Limits
+    metrics: Metrics
+    health: "Health"
     threads: Pool
     """Threads for asking Redis about sessions."""
 

@@ -1,19 +1,23 @@
 """One place that turns refusals into HTTP: RFC 9457 problem documents, always."""
 
+from asyncio import CancelledError
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import orjson
 import structlog
-from sanic import HTTPResponse, Request
+from sanic import Request
 from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
 from commands import errors
 from service.requests import CinelogRequest
+from service.responses import HTTPResponse
 
 log = structlog.get_logger(__name__)
 _REALM = 'Bearer realm="api"'
+_CLIENT_GONE = 499  # no answer of ours: it stands in the log, as elsewhere
 
 
 class Problem(NamedTuple):
@@ -62,6 +66,9 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.KeyInFlightError():
             detail = "The first request with this idempotency key is still running."
             return Problem(409, "idempotency_key_in_flight", detail, {"Retry-After": "1"})
+        case errors.ThrottledError():
+            wait = {"Retry-After": str(error.retry_after_s)}
+            return Problem(429, "throttled", str(error), wait)
         case errors.UnavailableError():
             wait = {"Retry-After": str(error.retry_after_s)}
             return Problem(503, "unavailable", f"The {error.part} is unavailable.", wait)
@@ -116,16 +123,26 @@ def respond(request: CinelogRequest, problem: Problem) -> HTTPResponse:
 
 
 class ProblemHandler(ErrorHandler):
-    """Answers every error with a problem document; only what nobody foresaw is logged."""
+    """Answers every error with a problem document; only what nobody foresaw is logged.
+
+    ``count``, where set, is told of every error.
+    """
+
+    count: Callable[[BaseException], None] | None = None
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Answer ``exception``."""
         assert isinstance(request, CinelogRequest)  # noqa: S101 - the application makes no other
+        if self.count:
+            self.count(exception)
+        if isinstance(exception, CancelledError):  # nobody reads it
+            return HTTPResponse(status=_CLIENT_GONE)
         problem = problem_of(exception)
         if isinstance(exception, MethodNotAllowed):
             problem = problem._replace(detail=f'Method "{request.method}" not allowed.')
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("unexpected error", request_id=request.request_id, exc_info=exception)
+            known = {"request_id": request.request_id, "trace_id": request.trace_id}
+            log.error("unexpected error", **known, exc_info=exception)
         return respond(request, problem)
 
     @staticmethod

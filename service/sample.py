@@ -42,7 +42,7 @@ def add_sample(settings: Settings, out: Console) -> None:
         (answer,) = commit(store, [command])
         if not isinstance(answer, Receipt):
             raise answer
-        report = import_movies(store, read_rows(_file()), account, lambda _: None)
+        report = import_movies(store, read_rows(_file()), account)
     finally:
         store.close()
     out.print(f"{report.added:,} sample movies belong to the account {ACCOUNT}.")

@@ -28,7 +28,8 @@ from service.jwts import (
     check_header,
     texts,
 )
-from service.keys import ALGORITHM, SigningKeys
+from service.key_file import ALGORITHM
+from service.keys import SigningKeys
 from service.settings import Settings
 
 CACHED_TOKENS = 10_000
@@ -76,6 +77,7 @@ class Tokens:
         self.generator = Generator(keys, settings, self._make_refresh)
         self._validator = Validator(keys, settings)
         self._checked: OrderedDict[str, Principal] = OrderedDict()
+        self._edition = keys.edition
         self._issuer = settings.issuer
         self._refresh_audience = f"{settings.issuer.rstrip('/')}/api/v1/auth/token/refresh/"
         self._refresh_ttl_s = settings.refresh_ttl_s
@@ -83,8 +85,11 @@ class Tokens:
     def check(self, token: str) -> Principal:
         """Return who holds an access token. Raises TokenNotValidError.
 
-        A token seen before costs one look-up, until it expires.
+        A token seen before costs one look-up, until it expires or the keys change.
         """
+        if self.keys.follow() != self._edition:
+            self._edition = self.keys.edition
+            self._checked.clear()
         known = self._checked.get(token)
         if known is None:
             known = self.read_access(token)
@@ -155,6 +160,9 @@ def principal_of(request: Request) -> Principal:
     Raises NotAuthenticatedError without Bearer credentials (another scheme counts as none),
     TokenNotValidError where they are not good.
     """
+    known: Principal | None = getattr(request, "principal", None)
+    if known is not None:
+        return known
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:

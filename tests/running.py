@@ -61,7 +61,11 @@ class Cinelog:
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        self.wait_until_ready()
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     def __enter__(self):
         return self

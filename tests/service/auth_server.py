@@ -15,7 +15,9 @@ from commands.store import Store
 from projections.connection import open_redis
 from service import accounts
 from service.authorization import Authorization
+from service.counters import Counters
 from service.keys import load_keys
+from service.limits import Limits
 from service.passwords import Hasher
 from service.pools import Pool
 from service.problems import ProblemHandler
@@ -25,6 +27,7 @@ from service.tokens import Tokens
 
 _numbers = itertools.count(1)
 API = "/api/v1/auth"
+UNLIMITED = {"login_rate": "off", "api_rate": "off"}
 
 
 @contextmanager
@@ -75,6 +78,7 @@ def parts_of(settings, hasher):
         hasher=hasher,
         authorization=Authorization(store, tokens, sessions, hasher),
         threads=Pool("accounts", threads=4, waiting=100),
+        limits=Limits(settings.model_copy(update=UNLIMITED), Counters(None)),
         reads=Pool("history", threads=2, waiting=100),
         redis=client,
     )

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -396,12 +397,48 @@ def test_writers_wait_for_an_import(store, store_url):
     other.close()
 
 
+@contextmanager
+def an_append_under_way(url):
+    """Append an event that is there for others only in the end."""
+    if url.startswith("postgresql"):
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE cinelog_events IN EXCLUSIVE MODE")
+            yield
+            connection.execute("INSERT INTO cinelog_events VALUES (%s, 1, 'X', '')", (MOVIE,))
+        return
+    other = Store.open(url)
+    with other.turn():
+        yield
+        commit(other, [create(MOVIE)])
+    other.close()
+
+
+def test_a_writer_that_was_first_is_not_overlooked(store, store_url):
+    """An append that had begun before the import ends before it looks whether the store is empty."""
+    refused = []
+
+    def attempt():
+        try:
+            store.restore([many(10)])
+        except ConfigurationError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=attempt)
+    with an_append_under_way(store_url):
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+    thread.join()
+    assert refused
+    assert store.count() == 1
+
+
 def test_an_export_shows_one_moment(store, tmp_path):
     """What is written meanwhile is not in it."""
     store.restore([many(5000)])
     before = stored(store)
     file = tmp_path / "log.jsonl"
-    report = export_events(store, file, lambda _: commit(store, [create()]))
+    report = export_events(store, file, lambda done: done <= 4000 and commit(store, [create()]))
     assert store.count() > len(before)
     assert report == (len(before), before[-1].position)
     assert read(file.read_bytes()) == before

@@ -9,7 +9,7 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from commands.errors import ConfigurationError
-from service import keys as module
+from service.key_file import make_file
 from service.keys import load_keys
 
 
@@ -69,7 +69,7 @@ def test_who_comes_second_changes_nothing(path):
     """Two saw no file: the first one's stands, whole, and is never replaced."""
     load_keys(path)
     first = path.read_bytes()
-    module._make(path)
+    make_file(path)
     assert path.read_bytes() == first
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

@@ -1,6 +1,6 @@
 """Requests a second beside a bare Sanic worker, in the same run.
 
-    .venv/bin/python benchmarks/http.py [--seconds 8] [--rounds 3]
+    .venv/bin/python benchmarks/load.py [--seconds 8] [--rounds 3]
 
 Needs wrk (Debian package ``wrk``). One API worker, 64 connections, 3,200 movies. The bare worker
 answers 80 fixed bytes. Prints a row for each: requests/s, share of the bare worker's, p99, errors,

@@ -1,0 +1,48 @@
+"""CORS: off unless origins are configured; then pages of those origins may call the API.
+
+Never with cookies: there are none. Whoever calls sends a token.
+"""
+
+from typing import Any
+
+ALLOWED = (
+    "Authorization",
+    "Content-Type",
+    "Change-Reason",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Last-Event-ID",
+    "Min-Event-Position",
+    "Prefer",
+    "Traceparent",
+    "X-Request-ID",
+)
+EXPOSED = (
+    "ETag",
+    "Event-Position",
+    "Idempotent-Replayed",
+    "Link",
+    "Location",
+    "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Read-Model",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
+_MAX_AGE_S = 600
+
+
+def cross_origin(origins: str) -> dict[str, Any]:
+    """Return the configuration of sanic-ext for ``origins``, with commas between."""
+    if not origins:
+        return {"CORS": False}
+    return {
+        "CORS": True,
+        "CORS_ORIGINS": origins,
+        "CORS_ALLOW_HEADERS": ",".join(ALLOWED),
+        "CORS_EXPOSE_HEADERS": ",".join(EXPOSED),
+        "CORS_MAX_AGE": _MAX_AGE_S,
+    }

@@ -1,0 +1,187 @@
+"""The shapes of what the routes answer: for the type checker, and for the API's description."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict
+
+from commands.fields import MAX_TEXT, MAX_YEAR
+
+_UUID = {"type": "string", "format": "uuid"}
+_LINK = {"type": ["string", "null"], "format": "uri-reference"}
+Id = Annotated[str, WithJsonSchema(_UUID), Field(description="A UUIDv7.")]
+Time = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+    Field(description="RFC 3339, in UTC, to the microsecond."),
+]
+Position = Annotated[int, Field(ge=0, description="A place in the log.")]
+Version = Annotated[int, Field(ge=1, description="Counts the events of one movie or account.")]
+Title = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+Year = Annotated[int, Field(ge=1, le=MAX_YEAR)]
+Count = Annotated[int, Field(ge=0, description="How many there are on all pages.")]
+Next = Annotated[str | None, WithJsonSchema(_LINK), Field(description="Link to the next page.")]
+Previous = Annotated[
+    str | None, WithJsonSchema(_LINK), Field(description="Link to the previous page.")
+]
+RequestId = Annotated[
+    str, Field(description="The `X-Request-ID` of the request that caused it.")
+]
+
+
+class Movie(TypedDict):
+    """A movie as it is, or as it was."""
+
+    id: Id
+    title: Title
+    genre: Title
+    year: Year
+    creator: Annotated[str, Field(description="Username of the account that created it.")]
+    version: Version
+    created_at: Time
+    updated_at: Time
+
+
+class MoviePage(TypedDict):
+    """A page of movies."""
+
+    count: Count
+    next: Next
+    previous: Previous
+    results: list[Movie]
+
+
+class Actor(TypedDict):
+    """The account that made a change."""
+
+    id: Id
+    username: str
+
+
+Change = TypedDict("Change", {"from": str | int | None, "to": str | int})
+Change.__doc__ = "What a field was, and what it became."
+
+
+class Changes(TypedDict, total=False):
+    """The fields that changed: from null on creation, none on deletion."""
+
+    title: Change
+    genre: Change
+    year: Change
+
+
+class HistoryEntry(TypedDict):
+    """One event of a movie."""
+
+    version: Version
+    position: Position
+    type: Literal["MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored"]
+    at: Time
+    actor: Actor
+    changes: Changes
+    request_id: RequestId
+    reason: Annotated[str | None, Field(description="The `Change-Reason` that was given.")]
+
+
+class MovieEvent(HistoryEntry):
+    """One event of any movie."""
+
+    movie_id: Id
+
+
+class HistoryPage(TypedDict):
+    """A page of a movie's history, oldest first."""
+
+    count: Count
+    next: Next
+    previous: Previous
+    results: list[HistoryEntry]
+
+
+class EventPage(TypedDict):
+    """Events in log order."""
+
+    results: list[MovieEvent]
+    next: Next
+
+
+class Account(TypedDict):
+    """An account."""
+
+    id: Id
+    username: str
+    email: str
+    first_name: str
+    last_name: str
+
+
+class TokenPair(TypedDict):
+    """An access token, and the refresh token that brings the next pair."""
+
+    access: str
+    refresh: str
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Field(description="Seconds until the access token expires.")]
+
+
+class OAuthTokens(TypedDict):
+    """The same under the names of RFC 6749, for a client that named a `grant_type`."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+
+
+class Nothing(TypedDict):
+    """An empty object."""
+
+
+class Session(TypedDict):
+    """A session: what one sign-in began."""
+
+    id: str
+    created_at: Time
+    refreshed_at: Annotated[Time | None, Field(description="When its last pair was issued.")]
+    expires_at: Time
+    current: Annotated[bool, Field(description="Whether it is the session that asks.")]
+
+
+class SessionPage(TypedDict):
+    """A page of sessions, the last used first."""
+
+    count: Count
+    next: Next
+    previous: Previous
+    results: list[Session]
+
+
+class AccountEntry(TypedDict):
+    """One event of an account."""
+
+    version: Version
+    position: Position
+    type: str
+    at: Time
+    request_id: RequestId
+    session: Annotated[str | None, Field(description="The session that acted.")]
+    ended_session: Annotated[str | None, Field(description="A session that ended alone.")]
+
+
+class AccountHistoryPage(TypedDict):
+    """A page of an account's history, oldest first."""
+
+    count: Count
+    next: Next
+    previous: Previous
+    results: list[AccountEntry]
+
+
+class Problem(TypedDict, total=False):
+    """What went wrong (RFC 9457)."""
+
+
+class KeySet(TypedDict):
+    """A JWK Set (RFC 7517)."""
+
+    keys: list[dict[str, Any]]

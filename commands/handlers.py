@@ -6,6 +6,7 @@ from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
+from commands.claims import Claim, email_claim, username_claim
 from commands.errors import (
     InvalidError,
     KeyReusedError,
@@ -29,7 +30,7 @@ from commands.messages import (
     UpdateMovie,
 )
 from commands.movie import Movie
-from commands.user import Claim, User, email_claim, username_claim
+from commands.user import User
 
 A = TypeVar("A", bound=Aggregate)
 

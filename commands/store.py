@@ -21,6 +21,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment, EnvType
 
+from commands.claims import Claim, username_claim
 from commands.errors import (
     ConfigurationError,
     EventStoreUnavailableError,
@@ -28,7 +29,7 @@ from commands.errors import (
     NotFoundError,
 )
 from commands.movie import Movie
-from commands.user import Claim, User, username_claim
+from commands.user import User
 
 A = TypeVar("A", bound=Aggregate)
 VARIABLE = "CINELOG_EVENT_STORE_URL"

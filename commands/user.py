@@ -1,92 +1,22 @@
-"""The User aggregate with its sessions, and the claims that make a value unique.
+"""The User aggregate with its sessions.
 
-1. A username and an e-mail belong to one account at a time, without regard to case.
-2. Uniqueness is decided by the event store: a claim is an aggregate whose id is made from the
-   value, saved in the same transaction as what it guards. Two at once: one of them conflicts.
-3. What is personal stands in the account's own stream; a claim holds nothing that can be read.
-4. A session's id begins with the version that the account was at when its password was checked.
+1. A username and an e-mail belong to one account at a time, without regard to case
+   (``commands/claims.py``).
+2. What is personal stands in the account's own stream and nowhere else.
+3. A session's id begins with the version that the account was at when its password was checked.
    A new password ends all sessions opened before it but the one it was changed from, signing out
    everywhere ends all. So a log-in that was under way with the old password comes too late, and
    no clock is asked.
-5. A session that has ended never lives again, whatever else remembers it, and does nothing more to
+4. A session that has ended never lives again, whatever else remembers it, and does nothing more to
    the account.
 """
-
-from typing import Any
-from uuid import UUID, uuid5
 
 from eventsourcing.domain import Aggregate
 
 from commands.errors import InvalidError, NoActiveAccountError, TokenNotValidError
 from commands.movie import Stamp
-from commands.text import fold, fold_name
 
-# Stored for ever: the ids of all claims hang on it.
-CLAIMS = UUID("0d1f8a52-6f0b-5b7e-9d0a-5c1f5a1c7e11")
 WRONG_OLD = "Your old password was entered incorrectly. Please enter it again."
-
-
-class Claim(Aggregate):
-    """A value that has an owner. ``id`` is made from the kind and the value.
-
-    A claim on a request answers the same request ever after: with ``owner`` as it was at
-    ``version``. ``fingerprint`` tells the request from another one.
-    """
-
-    TOPIC = "Claim"
-
-    # Stored for ever.
-    class Event(Aggregate.Event):
-        pass
-
-    class Created(Event, Aggregate.Created):
-        class_version = 2
-        TOPIC = "ClaimMade"
-        owner: str
-        version: int
-        fingerprint: str
-
-        @staticmethod
-        def upcast_v1_v2(state: dict[str, Any]) -> None:
-            """Say what was so: claims were on names and on imported rows, which are created."""
-            state |= {"version": 1, "fingerprint": ""}
-
-    def __init__(self, owner: str, version: int, fingerprint: str) -> None:
-        self.owner = owner
-        self.version = version
-        self.fingerprint = fingerprint
-
-    @classmethod
-    def make(cls, claim_id: UUID, owner: Aggregate, stamp: Stamp, fingerprint: str = "") -> "Claim":
-        """Claim ``claim_id`` for ``owner`` as it is now."""
-        return cls._create(
-            cls.Created,
-            id=claim_id,
-            owner=str(owner.id),
-            version=owner.version,
-            fingerprint=fingerprint,
-            timestamp=stamp.timestamp,
-        )
-
-
-def username_claim(username: str) -> UUID:
-    """Return the id of the claim on a username."""
-    return uuid5(CLAIMS, f"username:{fold_name(username)}")
-
-
-def email_claim(email: str) -> UUID:
-    """Return the id of the claim on an e-mail address."""
-    return uuid5(CLAIMS, f"email:{fold(email)}")
-
-
-def row_claim(account: str, title: str, genre: str, year: int, nth: int) -> UUID:
-    """Return the id of the claim on the ``nth`` such row that ``account`` imports."""
-    return uuid5(CLAIMS, f"row:{account}\0{title}\0{genre}\0{year}\0{nth}")
-
-
-def request_claim(account: str, key: str) -> UUID:
-    """Return the id of the claim on an ``Idempotency-Key`` of an account."""
-    return uuid5(CLAIMS, f"request:{account}\0{key}")
 
 
 def session_id(version: int, secret: str) -> str:

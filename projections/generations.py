@@ -2,16 +2,17 @@
 
 A reader believes a generation only where the pointer names it and its own state says live. The two
 lie in different slots of a cluster, so they are set one after the other, the state first: a crash
-between them leaves readers without a list, never with a part of one.
+between them leaves readers with what they had.
 """
 
 from typing import Any
 
+from projections.heads import BUILDING as STATE_BUILDING
+from projections.heads import LIVE as STATE_LIVE
+from projections.heads import RETIRED
 from projections.keys import BUILDING, GENERATIONS, LIVE, POSITION
 from projections.keys import Keys as GenerationKeys
 from projections.scripts import Script
-from projections.view import BUILDING as STATE_BUILDING
-from projections.view import LIVE as STATE_LIVE
 from projections.view import View
 
 _GO_LIVE = Script(f"""
@@ -19,6 +20,20 @@ local head = redis.call('HMGET', KEYS[1], 'position', 'state')
 if not head[1] or (head[2] ~= '{STATE_BUILDING}' and head[2] ~= '{STATE_LIVE}') then return -1 end
 redis.call('HSET', KEYS[1], 'state', '{STATE_LIVE}')
 return tonumber(head[1])
+""")
+# ARGV: the generation that is to be live, the one whose place it takes ('' whichever, '0' none),
+# milliseconds since the epoch after which it may not any more ('' for ever).
+_POINT = Script("""
+if ARGV[2] ~= '' and (redis.call('GET', KEYS[1]) or '0') ~= ARGV[2] then return 0 end
+if ARGV[3] ~= '' then
+  local now = redis.call('TIME')
+  if now[1] * 1000 + now[2] / 1000 > tonumber(ARGV[3]) then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+""")
+_RETIRE = Script(f"""
+return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'state', '{RETIRED}')
 """)
 
 
@@ -38,10 +53,7 @@ def begin(redis: Any, *, above: int = 0) -> View:
         if view.position() is not None:
             return view
         redis.execute_command("DEL", BUILDING)
-    known = [int(number) for number in redis.execute_command("SMEMBERS", GENERATIONS)]
-    view = View(redis, 1 + max(above, building or 0, *known, 0))
-    redis.execute_command("SADD", GENERATIONS, view.generation)
-    view.create()
+    view = new(redis, above=max(above, building or 0))
     if redis.execute_command("SET", BUILDING, view.generation, "NX"):
         return view
     # Another projection began at the same time; two may well build the same one.
@@ -49,21 +61,52 @@ def begin(redis: Any, *, above: int = 0) -> View:
     return View(redis, winner) if winner is not None else view
 
 
-def go_live(redis: Any, view: View) -> bool:
+def new(redis: Any, *, above: int = 0, state: str = STATE_BUILDING) -> View:
+    """Return an empty generation with a number greater than any known."""
+    known = [int(number) for number in redis.execute_command("SMEMBERS", GENERATIONS)]
+    view = View(redis, 1 + max(above, live(redis) or 0, *known, 0))
+    redis.execute_command("SADD", GENERATIONS, view.generation)
+    view.create(state)
+    return view
+
+
+def go_live(
+    redis: Any, view: View, *, instead_of: int | None = None, before_ms: int | None = None
+) -> bool:
     """Show a generation that has caught up to readers, and drop those before it.
 
-    False where the generation is gone.
+    Only ``instead_of`` the generation that is live (0: none is), and only before a time of Redis's
+    clock, where these are given. False where that is not so, or the generation is gone.
     """
     position = int(_GO_LIVE.run(redis, [view.keys.head]))
     if position < 0:
         return False
-    redis.execute_command("SET", LIVE, view.generation)
-    redis.execute_command("DEL", BUILDING)
+    args = [view.generation, *("" if arg is None else arg for arg in (instead_of, before_ms))]
+    if not _POINT.run(redis, [LIVE], args):
+        return False
+    redis.execute_command("SADD", GENERATIONS, view.generation)
+    # Before anyone hears of a later position: who still reads the old one must look for this one.
+    drop_before(redis, view.generation)
     redis.execute_command("PUBLISH", POSITION, f"{view.generation}:{position}")
-    for number in redis.execute_command("SMEMBERS", GENERATIONS):
-        if int(number) < view.generation:
-            drop(redis, int(number))
     return True
+
+
+def drop_before(redis: Any, generation: int) -> None:
+    """Drop all earlier generations."""
+    for number in redis.execute_command("SMEMBERS", GENERATIONS):
+        if int(number) < generation:
+            drop(redis, int(number))
+    building = _number(redis.execute_command("GET", BUILDING))
+    if building is not None and building <= generation:
+        redis.execute_command("DEL", BUILDING)
+
+
+def drop_remains(redis: Any) -> None:
+    """Drop what was left by a rebuild that was interrupted."""
+    kept = {live(redis), _number(redis.execute_command("GET", BUILDING))}
+    for number in redis.execute_command("SMEMBERS", GENERATIONS):
+        if int(number) not in kept:
+            drop(redis, int(number))
 
 
 def drop(redis: Any, generation: int) -> None:
@@ -71,6 +114,11 @@ def drop(redis: Any, generation: int) -> None:
     keys = GenerationKeys(generation)
     redis.execute_command("UNLINK", *keys.lasting, keys.kept)
     redis.execute_command("SREM", GENERATIONS, generation)
+
+
+def retire(redis: Any, view: View) -> None:
+    """Let a generation be shown to nobody and take no more events."""
+    _RETIRE.run(redis, [view.keys.head])
 
 
 def _number(value: Any) -> int | None:

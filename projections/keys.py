@@ -15,6 +15,12 @@ GENERATIONS = "movies:generations"
 """Every generation that may have keys."""
 LEASE = "movies:lease"
 """Who is the active projection."""
+REBUILDING = "movies:rebuilding"
+"""Who rebuilds beside the live generation."""
+PAST = "movies:past"
+"""Sorted set: positions whose lists are kept (or being built), by the time of their last use."""
+PAST_LEASE = "movies:past:lease"
+"""Who builds a list as it was."""
 APPENDED = "movies:appended"
 """Channel: a writer appended up to this position."""
 POSITION = "movies:position"
@@ -32,7 +38,13 @@ class Keys:
 
     @cached_property
     def head(self) -> str:
-        """Hash: ``position``, ``events`` applied, ``at`` (time of the last one), ``state``."""
+        """Hash of what else is known of the generation.
+
+        ``position``, the ``last`` event there, its time ``at``, the number of ``events`` applied,
+        the ``state``; how many ``rows``, ``gone``, ``users`` and ``parked`` there are, and how many
+        of the parked are ``dropped``; ``mends`` counts changes from aside, and until ``hold``
+        (milliseconds since the epoch) the projection waits.
+        """
         return self._key("head")
 
     @cached_property
@@ -67,7 +79,10 @@ class Keys:
 
     @cached_property
     def parked(self) -> str:
-        """Hash: id whose events are skipped to JSON of ``position``, ``type`` and ``error``."""
+        """Hash: id whose events are skipped to JSON of ``position``, ``type``, ``error``.
+
+        It says ``dropped`` where an operator gave up on the movie.
+        """
         return self._key("parked")
 
     @cached_property
@@ -81,15 +96,11 @@ class Keys:
         return self._key("kept")
 
     @property
+    def listed(self) -> tuple[str, ...]:
+        """What lists are read from, in the order scripts take it."""
+        return (self.head, self.rows, self.created, self.years, self.titles)
+
+    @property
     def lasting(self) -> tuple[str, ...]:
         """All keys that stay until the generation is dropped, in the order scripts take them."""
-        return (
-            self.head,
-            self.rows,
-            self.gone,
-            self.created,
-            self.years,
-            self.titles,
-            self.users,
-            self.parked,
-        )
+        return (*self.listed, self.gone, self.users, self.parked)

@@ -1,4 +1,4 @@
-"""Who is the active projection. Two at once are safe, only wasteful: positions are compared."""
+"""Who does what only one should do. Two projections at once are safe, only wasteful."""
 
 import os
 import secrets
@@ -27,10 +27,11 @@ return 0
 
 
 class Lease:
-    """A lease on being the active projection, for one holder."""
+    """A lease on being the active projection, or on another part, for one holder."""
 
-    def __init__(self, redis: Any, lease_ms: int = LEASE_MS) -> None:
+    def __init__(self, redis: Any, lease_ms: int = LEASE_MS, *, key: str = LEASE) -> None:
         self._redis = redis
+        self._key = key
         self._lease_ms = lease_ms
         self._me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._renew_at = 0.0
@@ -52,11 +53,11 @@ class Lease:
     def release(self) -> None:
         """Give the lease back, so that another need not wait for its end."""
         self._renew_at = 0.0
-        _RELEASE.run(self._redis, [LEASE], [self._me])
+        _RELEASE.run(self._redis, [self._key], [self._me])
 
     def _take(self, instead_of: str = "") -> str:
         args = [self._me, instead_of, self._lease_ms]
-        holder: bytes = _TAKE.run(self._redis, [LEASE], args)
+        holder: bytes = _TAKE.run(self._redis, [self._key], args)
         return holder.decode()
 
 

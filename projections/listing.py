@@ -147,6 +147,12 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
     return Changes(commands, len(batch) - skipped, users, refused)
 
 
+def parking(refused: Mapping[str, dict[str, Any]]) -> list[Command]:
+    """Return the command that puts streams aside."""
+    reasons = [arg for key, why in refused.items() for arg in (key, orjson.dumps(why))]
+    return [("HSET", "parked", reasons)] if reasons else []
+
+
 def row_of(movie: Movie) -> Row:
     """Return how a movie is kept. Raises for fields that are not what they must be."""
     year, created_us = movie["year"], microseconds(movie["created_at"])

@@ -1,14 +1,18 @@
 """Follows the log into the live generation, or into a new one where none is live."""
 
+import time
 from typing import Any
 
 import structlog
 
+from commands.errors import ReadModelUnavailableError
 from commands.store import Recorded, Store
 from projections import generations
-from projections.view import LIVE, RefusedEventsError, View
+from projections.heads import BUILDING, LIVE, belongs
+from projections.view import RefusedEventsError, View
 
 BATCH = 1000
+HELD_PAUSE_S = 0.005
 # A refusal may come from rows read a moment too early; the second one counts.
 _TRIES_BEFORE_PARKING = 2
 log = structlog.get_logger(__name__)
@@ -17,8 +21,8 @@ log = structlog.get_logger(__name__)
 class Tail:
     """Applies the log batch by batch. Safe beside others that do the same: the view compares.
 
-    Where no generation is live (a fresh or wiped Redis), the log is replayed into a new one, which
-    goes live when it has caught up.
+    Where no generation is live (a fresh, wiped or damaged Redis, or one that was built from another
+    log), the log is replayed into a new one, which goes live when it has caught up.
     """
 
     def __init__(self, store: Store, redis: Any, *, limit: int = BATCH) -> None:
@@ -27,6 +31,7 @@ class Tail:
         self._limit = limit
         self._view: View | None = None
         self._live = False
+        self._pointer: int | None = None
         self._highest = 0
         self.position = 0
 
@@ -35,14 +40,18 @@ class Tail:
 
         Raises what the store and Redis raise when they are away; nothing is lost by trying again.
         """
-        view = self._view or self._find()
+        view = self._view
+        if view is None or generations.live(self._redis) != self._pointer:
+            view = self._find()
         batch = self._store.read(self.position, self._limit)
         # Nothing to apply: look whether the generation is still there, or Redis may stay empty.
-        position = self._apply(view, batch) if batch else view.position()
+        position = apply_batch(view, batch, self.position) if batch else self._look(view)
         if position is None:
             log.warning("generation is gone", generation=view.generation)
             self._view = None
             return False
+        if batch and position == self.position:
+            time.sleep(HELD_PAUSE_S)
         self.position = position
         if len(batch) == self._limit or (batch and position != batch[-1].position):
             return False
@@ -52,34 +61,72 @@ class Tail:
 
     def _find(self) -> View:
         """Return the live generation, or one to build."""
-        number = generations.live(self._redis)
+        self._view = None
+        number = self._pointer = generations.live(self._redis)
         self._highest = max(self._highest, number or 0)
         view = View(self._redis, number) if number is not None else None
-        head = view.head() if view else None
-        self._live = head is not None and head.state == LIVE
-        if view is None or not self._live:
+        position = self._look(view) if view else None
+        self._live = position is not None
+        if view is not None and self._live:
+            # First of all, so that nobody reads an earlier one beside what is applied from now on.
+            generations.drop_before(self._redis, view.generation)
+        else:
             view = generations.begin(self._redis, above=self._highest)
             self._highest = max(self._highest, view.generation)
             log.info("building", generation=view.generation)
-        self.position = view.position() or 0
+            position = self._look(view)
+        self.position = position or 0
         self._view = view
         return view
 
+    def _look(self, view: View) -> int | None:
+        """Return a generation's position, None where it is of no use."""
+        head = view.head()
+        if head is None or head.state not in (BUILDING, LIVE):
+            return None
+        if not belongs(self._store, head):
+            log.warning("generation of another log", generation=view.generation)
+            generations.retire(self._redis, view)
+            return None
+        return view.position()
+
     def _go_live(self, view: View) -> None:
-        self._live = generations.go_live(self._redis, view)
+        self._live = generations.go_live(self._redis, view, instead_of=self._pointer or 0)
         if self._live:
+            self._pointer = view.generation
             log.info("live", generation=view.generation, position=self.position)
         else:
             self._view = None
 
-    def _apply(self, view: View, batch: list[Recorded]) -> int | None:
-        for _ in range(_TRIES_BEFORE_PARKING):
-            try:
-                return view.apply(batch, self.position)
-            except RefusedEventsError as error:
-                refused = error.refused
-        position = view.apply(batch, self.position, park=True)
-        if position == batch[-1].position:
-            for key, why in refused.items():
-                log.error("parked", stream=key, **why)
-        return position
+
+def apply_batch(view: View, batch: list[Recorded], after: int) -> int | None:
+    """Apply a batch as ``View.apply`` does, and park what cannot be applied."""
+    refused: dict[str, dict[str, Any]] = {}
+    for _ in range(_TRIES_BEFORE_PARKING):
+        try:
+            return view.apply(batch, after)
+        except RefusedEventsError as error:
+            refused = error.refused
+    position = view.apply(batch, after, park=True)
+    if position == batch[-1].position:
+        for key, why in refused.items():
+            log.error("parked", stream=key, **why)
+    return position
+
+
+def follow(store: Store, view: View, until: int, *, limit: int = BATCH) -> None:
+    """Bring a generation to a position, which may be one that it has passed.
+
+    Raises ReadModelUnavailableError where it is gone, or held by someone.
+    """
+    position = view.position()
+    while position is not None and position < until:
+        batch = store.read(position, limit, until)
+        if not batch:
+            return
+        reached = apply_batch(view, batch, position)
+        if reached == position:
+            time.sleep(HELD_PAUSE_S)
+        position = reached
+    if position is None:
+        raise ReadModelUnavailableError(f"generation {view.generation} is gone")

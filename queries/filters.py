@@ -16,9 +16,9 @@ _BEFORE_ALL, _AFTER_ALL = 0, 10_000
 _MAX_PAGE_DIGITS = 15
 
 Ordering = Literal["created_at", "title", "year"]
-_ORDERINGS: dict[str, Ordering] = {"created_at": "created_at", "title": "title", "year": "year"}
-_TEXTS = {"title": "title", "genre": "genre", "creator__username": "creator", "search": "search"}
-_NUMBERS = ("year", "year__gt", "year__lt", "year__gte", "year__lte")
+ORDERINGS: dict[str, Ordering] = {"created_at": "created_at", "title": "title", "year": "year"}
+TEXTS = {"title": "title", "genre": "genre", "creator__username": "creator", "search": "search"}
+NUMBERS = ("year", "year__gt", "year__lt", "year__gte", "year__lte")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
     year_from, year_to = _years(given)
     ordering, descending = _ordering(given.get("ordering", ""))
     return MovieQuery(
-        **{field: fold(given.get(name, "")) for name, field in _TEXTS.items()},
+        **{field: fold(given.get(name, "")) for name, field in TEXTS.items()},
         year_from=year_from,
         year_to=year_to,
         ordering=ordering,
@@ -85,10 +85,10 @@ def parse_page(params: Mapping[str, Sequence[str]]) -> tuple[int | None, int]:
 
 def _check_filters(given: Mapping[str, str]) -> None:
     errors: dict[str, list[str]] = {}
-    for name in (*_TEXTS, *_NUMBERS):
+    for name in (*TEXTS, *NUMBERS):
         if "\0" in given.get(name, ""):
             errors[name] = ["Null characters are not allowed."]
-        elif name in _NUMBERS and name in given and _number(given[name]) is None:
+        elif name in NUMBERS and name in given and _number(given[name]) is None:
             errors[name] = ["Enter a number."]
     if errors:
         raise InvalidError(errors)
@@ -106,7 +106,7 @@ def _number(text: str) -> Decimal | None:
 def _years(given: Mapping[str, str]) -> tuple[int, int]:
     """Return the first and last year that pass; fractions are compared exactly."""
     low, high = _BEFORE_ALL, _AFTER_ALL
-    for name in _NUMBERS:
+    for name in NUMBERS:
         number = _number(given[name]) if name in given else None
         if number is None:
             continue
@@ -126,7 +126,7 @@ def _years(given: Mapping[str, str]) -> tuple[int, int]:
 def _ordering(text: str) -> tuple[Ordering, bool]:
     """Return the first ordering that is known, newest first where none is."""
     for name in text.split(","):
-        known = _ORDERINGS.get(name.strip().removeprefix("-"))
+        known = ORDERINGS.get(name.strip().removeprefix("-"))
         if known:
             return known, name.strip().startswith("-")
     return "created_at", True

@@ -136,7 +136,7 @@ async def get_movie(
 ) -> tuple[bytes | None, int]:
     """Return a movie's JSON, None where there is none, and the position that shows it."""
     _, position, row = await reader.ask(
-        ONE, lambda keys: (keys.head, keys.rows), [str(movie_id)], min_position=min_position
+        ONE, lambda keys: keys.listed, [str(movie_id)], min_position=min_position
     )
     return row, position
 
@@ -152,7 +152,7 @@ async def _list(
     index = _INDEXES[query.ordering]
     return await reader.ask(
         LIST,
-        lambda keys: (keys.head, keys.rows, index(keys)),
+        lambda keys: (*keys.listed, index(keys)),
         [*_paging(query), since],
         min_position=min_position,
     )
@@ -175,7 +175,7 @@ async def _find(
         async with reader.scans:
             answer = await reader.ask(
                 FIND,
-                lambda keys: (keys.head, keys.rows, keys.kept, keys.found, keys.years),
+                lambda keys: (*keys.listed, keys.kept, keys.found),
                 args,
                 min_position=min_position,
             )

@@ -1,11 +1,12 @@
 """What runs inside Redis to answer for movies: one page, the rows a filter leaves, one movie.
 
-Each script answers ``gone`` for a generation that is not live, else a word, the position it shows,
-and what was asked for.
+Each script answers ``gone`` for a generation that is not live and whole, else a word, the position
+it shows, and what was asked for.
 """
 
+from projections import whole
+from projections.heads import LIVE
 from projections.scripts import Script
-from projections.view import LIVE
 
 # How long a kept result waits for its next page, how many are kept, and how many ids in all.
 KEPT_S, KEPT_RESULTS, KEPT_IDS = 15, 64, 1_000_000
@@ -13,9 +14,12 @@ KEPT_S, KEPT_RESULTS, KEPT_IDS = 15, 64, 1_000_000
 # Ties come newest first in every order. Ids grow with time, so within one key that is descending
 # by id. Going down an index has that for free; going up, each run of equal keys (a bucket) is read
 # from its upper end. Finding a bucket's ends costs O(log N), wherever the page is.
-_PAGES = f"""
-local head = redis.call('HMGET', KEYS[1], 'state', 'position')
-if head[1] ~= '{LIVE}' then return {{'gone'}} end
+# KEYS of all scripts begin with ``Keys.listed``: head, rows, created, years, titles.
+_PAGES = (
+    whole.LISTS
+    + f"""
+local head = redis.call('HMGET', KEYS[1], 'state', 'position', 'rows')
+if head[1] ~= '{LIVE}' or not lists_whole(head[3]) then return {{'gone'}} end
 
 local function json_at(line)
   local _, quote = string.find(line, '\\0{{"id":"', 1, true)
@@ -114,19 +118,20 @@ local function page(position, index, ordering, descending, place, size)
   return reply
 end
 """
+)
 
-# KEYS: head, rows, index. ARGV: ordering, descending, place, size, and the position whose page
+# KEYS: those of all, index. ARGV: ordering, descending, place, size, and the position whose page
 # the asker has already ('' for none): answered with 'same' where nothing has changed since.
 LIST = Script(
     _PAGES
     + """
 if head[2] == ARGV[5] then return {'same', tonumber(head[2])} end
-return page(head[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
+return page(head[2], KEYS[6], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
 """,
     shareable=True,
 )
 
-# KEYS: head, rows. ARGV: id.
+# KEYS: those of all. ARGV: id.
 ONE = Script(
     _PAGES
     + """
@@ -136,7 +141,7 @@ return {'movie', tonumber(head[2]), line and string.sub(line, json_at(line))}
     shareable=True,
 )
 
-# KEYS: head, rows, kept, prefix of the results, years. ARGV: the first four of LIST, then the
+# KEYS: those of all, kept, prefix of the results. ARGV: the first four of LIST, then the
 # position the scan started at ('' begins one), digest of filters and ordering, rows to look at in
 # one call, title, genre, creator, search, first year, last year, the last of LIST.
 #
@@ -189,10 +194,10 @@ end
 -- Lines of movies that may pass, and where to go on.
 local function lines(cursor)
   if cursor == '0' then
-    local all, near = redis.call('HLEN', KEYS[2]), redis.call('ZCOUNT', KEYS[5], from, to)
+    local all, near = redis.call('HLEN', KEYS[2]), redis.call('ZCOUNT', KEYS[4], from, to)
     if near == 0 then return 'done', {{}} end
     if near <= math.min(all, budget) / 4 then
-      local ids = redis.call('ZRANGEBYSCORE', KEYS[5], from, to)
+      local ids = redis.call('ZRANGEBYSCORE', KEYS[4], from, to)
       return 'done', redis.call('HMGET', KEYS[2], unpack(ids))
     end
     if all <= budget then return 'done', redis.call('HVALS', KEYS[2]) end
@@ -206,24 +211,24 @@ end
 
 local function make_room()
   local ids = 0
-  for i, name in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
+  for i, name in ipairs(redis.call('LRANGE', KEYS[6], 0, -1)) do
     ids = ids + redis.call('ZCARD', name)
     if i >= {KEPT_RESULTS} or ids > {KEPT_IDS} then redis.call('UNLINK', name, name .. ':scan') end
-    if redis.call('EXISTS', name .. ':scan') == 0 then redis.call('LREM', KEYS[3], 1, name) end
+    if redis.call('EXISTS', name .. ':scan') == 0 then redis.call('LREM', KEYS[6], 1, name) end
   end
 end
 
 local start = ARGV[5]
-local found = KEYS[4] .. ARGV[6] .. ':' .. start
+local found = KEYS[7] .. ARGV[6] .. ':' .. start
 local cursor = start ~= '' and redis.call('GET', found .. ':scan')
 if not cursor then
   start = head[2]
-  found = KEYS[4] .. ARGV[6] .. ':' .. start
+  found = KEYS[7] .. ARGV[6] .. ':' .. start
   cursor = redis.call('GET', found .. ':scan')
 end
 if not cursor then
   make_room()
-  redis.call('LPUSH', KEYS[3], found)
+  redis.call('LPUSH', KEYS[6], found)
   cursor = '0'
 end
 if cursor ~= 'done' then

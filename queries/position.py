@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
+from projections.heads import LIVE as STATE_LIVE
 from projections.keys import LIVE, POSITION, Keys
-from projections.view import LIVE as STATE_LIVE
 
 MAX_WAITING = 10_000
 # Silence this long makes the feed look for itself: a broken line can look like a quiet one.

@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sanic import Blueprint, HTTPResponse
-from sanic.response import empty
+from sanic import Blueprint
 
 from commands.transcoder import rfc3339
 from queries.accounts import AccountPage, account_history
@@ -15,6 +14,7 @@ from service.bodies import read_body
 from service.links import API, page_links
 from service.parts import parts_of
 from service.requests import CinelogRequest
+from service.responses import HTTPResponse, empty
 from service.sessions import Session, SessionPage
 from service.tokens import principal_of
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import uuid_utils.compat
 from pydantic import SecretStr
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import Blueprint, Request
 
 from commands.messages import RegisterUser
 from commands.user import User
@@ -19,6 +19,7 @@ from service.grants import Answer
 from service.links import API
 from service.parts import parts_of
 from service.requests import CinelogRequest
+from service.responses import HTTPResponse
 from service.tokens import principal_of
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from commands.errors import CinelogError, ConfigurationError, NotFoundError
+from commands.errors import CinelogError, NotFoundError
 from commands.messages import reason_of
 from commands.movie import Movie
 from commands.store import Store
@@ -97,8 +97,8 @@ def import_file(
     With --events: a whole log into an empty event store; of a damaged file, nothing.
     """
     if events:
-        if as_ is not None:
-            _wrong_use("--events brings the accounts along; leave out --as")
+        if as_ is not None or reason:
+            _wrong_use("--events brings accounts and reasons along; leave out --as and --reason")
         _import_events(file, json=json)
         return
     why = reason_of(reason, "--reason")
@@ -244,7 +244,7 @@ def _import_events(file: Path, *, json: bool) -> None:
     from service.wake import waker  # noqa: PLC0415
 
     settings = _prepared()
-    found, refused = Summary(0, 0), []
+    found, damage = Summary(0, 0), None
     with _store(settings) as store, waker(settings) as wake:
         store.check_empty()
         try:
@@ -256,19 +256,18 @@ def _import_events(file: Path, *, json: bool) -> None:
         except OSError as error:
             _wrong_use(f"{file}: {error.strerror or error}")
         except DamagedError as error:
-            refused.append({"line": error.line, "reason": error.reason})
+            damage = {"line": error.line, "reason": error.reason}
+            where = f"line {error.line}: " if error.line else ""
+            said = f"{where}{error.reason}; nothing was imported"
+            err.print(said, markup=False, soft_wrap=True)
         else:
             found = checked
             wake(found.position)
     if json:
-        print(orjson.dumps(found._asdict() | {"refused": refused}).decode())  # noqa: T201
-    else:
-        for one in refused:
-            where = f"line {one['line']}: " if one["line"] else ""
-            err.print(f"{where}{one['reason']}; nothing was imported", markup=False, soft_wrap=True)
-        if not refused:
-            out.print(f"{found.events:,} events imported, up to position {found.position:,}")
-    raise typer.Exit(1 if refused else 0)
+        print(orjson.dumps(found._asdict() | {"damage": damage}).decode())  # noqa: T201
+    elif damage is None:
+        out.print(f"{found.events:,} events imported, up to position {found.position:,}")
+    raise typer.Exit(1 if damage else 0)
 
 
 def _prepared(**over: object) -> Settings:
@@ -307,4 +306,5 @@ def _shown(value: object) -> str:
 
 
 def _wrong_use(message: str) -> NoReturn:
-    raise ConfigurationError("cinelog", message)
+    err.print(f"cinelog: {message}", markup=False, soft_wrap=True)
+    raise typer.Exit(2)

@@ -26,7 +26,7 @@ _HEAD = re.compile(
 _HOST = re.compile(r"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]*")
 _LENGTH = re.compile(r"[0-9]{1,15}[ \t]*")
 _CHUNK = re.compile(rb"\r\n[0-9A-Fa-f]{1,8}[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
-_MAX_CHUNK_LINE = 64
+_MAX_CHUNK_LINE = 256
 
 
 class StrictHttp(Http):
@@ -57,7 +57,7 @@ class StrictHttp(Http):
         # What is left of the line before comes first: its CRLF.
         while (end := buffer.find(b"\r\n", 2)) < 0 and len(buffer) <= _MAX_CHUNK_LINE:
             await self._receive_more()
-        if end < 0 or not _CHUNK.fullmatch(buffer, 0, end + 2):
+        if not 0 <= end <= _MAX_CHUNK_LINE or not _CHUNK.fullmatch(buffer, 0, end + 2):
             self.keep_alive = False
             raise BadRequest("Bad chunked encoding")
 

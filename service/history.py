@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import Blueprint, Request
 
 from commands.errors import InvalidError
 from queries import history
@@ -11,6 +11,7 @@ from queries.filters import parse_page
 from service.links import API, link, page_links
 from service.movies import movie_id_of
 from service.parts import parts_of
+from service.responses import HTTPResponse
 from service.tokens import principal_of
 
 blueprint = Blueprint("history")

@@ -14,9 +14,9 @@ from uuid import UUID
 
 import orjson
 
+from commands.claims import request_claim
 from commands.errors import InvalidError, KeyInFlightError
 from commands.messages import OnceOnly
-from commands.user import request_claim
 from service.requests import CinelogRequest
 from service.tokens import Principal
 

@@ -17,11 +17,11 @@ from uuid import UUID
 import orjson
 import uuid_utils.compat
 
+from commands.claims import row_claim
 from commands.errors import InvalidError
 from commands.executor import BATCH, Receipt, commit
 from commands.messages import CreateMovie, MovieFields, OnceOnly
 from commands.store import Store
-from commands.user import row_claim
 
 _COLUMNS = ("title", "genre", "year")
 

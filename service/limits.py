@@ -5,8 +5,9 @@
    does not count for the first: nobody is locked out by an address that is.
 2. ``api`` counts all other calls, by account, or by address where nobody is signed in.
 3. A limit is never exceeded, whatever number of workers and nodes share it. To spare a round trip
-   to Redis with every call, a process takes hits in stretches of at most ``_STRETCH``, and of a
-   sixteenth of what is left. What one does not use up is lost to the others in that window.
+   to Redis with every call, a process takes hits in stretches: as many as it is about to use in
+   ``BRISK_S``, judged by the last one, and no more than a sixteenth of what is left. What one does
+   not use up is lost to the others in that window.
 
 Answers say where the caller stands, as draft-ietf-httpapi-ratelimit-headers has it.
 """
@@ -23,25 +24,28 @@ from limits import RateLimitItemPerSecond
 from commands.errors import ThrottledError
 from commands.text import fold_name
 from service.client import address_of, counted_as
-from service.counters import Counters
+from service.counters import Counters, Hit
 from service.rates import Rate, parse_login_rate, parse_rate
 from service.requests import CinelogRequest
 from service.settings import Settings
 
 MAX_KEYS = 10_000
-_STRETCH = 64
+BRISK_S = 0.1
+_STRETCH = 1_024
 Key = UUID | str
 
 
 class _Stretch:
-    """Hits that this process has taken and may use until ``ends`` (of the monotonic clock)."""
+    """Hits that this process has taken and may use until ``ends``; times are monotonic."""
 
-    __slots__ = ("ends", "left", "remaining")
+    __slots__ = ("cost", "ends", "left", "remaining", "taken_at")
 
-    def __init__(self, left: int, remaining: int, ends: float) -> None:
-        self.left = left
-        self.remaining = remaining
-        self.ends = ends
+    def __init__(self, cost: int, hit: Hit) -> None:
+        self.cost = cost
+        self.taken_at = time.monotonic()
+        self.ends = self.taken_at + hit.ends_in_s
+        self.left = cost if hit.allowed else 0
+        self.remaining = hit.remaining if hit.allowed else 0
 
 
 class Limit:
@@ -110,18 +114,23 @@ class Limit:
         """Get more hits, or a refusal, which then costs Redis nothing until the window ends."""
         self._asking[key] = asking = asyncio.get_running_loop().create_future()
         try:
-            known = self._stretches.pop(key, None)
-            runs = known is not None and known.ends > time.monotonic()
-            remaining = known.remaining if known and runs else self._amount
-            cost = max(1, min(self._longest, remaining // 16))
+            cost = self._next_cost(self._stretches.pop(key, None))
             hit = await self._counters.hit(self._item, str(key), cost)
-            taken, left = (cost, hit.remaining) if hit.allowed else (0, 0)
-            self._stretches[key] = _Stretch(taken, left, time.monotonic() + hit.ends_in_s)
+            self._stretches[key] = _Stretch(cost, hit)
             if len(self._stretches) > MAX_KEYS:
                 del self._stretches[next(iter(self._stretches))]
         finally:
             del self._asking[key]
             asking.set_result(None)
+
+    def _next_cost(self, last: _Stretch | None) -> int:
+        if last is None:
+            return 1
+        now = time.monotonic()
+        brisk = now - last.taken_at < BRISK_S
+        remaining = last.remaining if last.ends > now else self._amount
+        cost = last.cost * 2 if brisk else last.cost // 2
+        return max(1, min(cost, self._longest, remaining // 16))
 
 
 class Limits:

@@ -7,8 +7,7 @@ from uuid import UUID
 
 import orjson
 import uuid_utils.compat
-from sanic import Blueprint, HTTPResponse
-from sanic.response import empty
+from sanic import Blueprint
 
 from commands.errors import (
     InvalidError,
@@ -45,6 +44,7 @@ from service.idempotency import once_only
 from service.links import API, link, link_with
 from service.parts import parts_of
 from service.requests import CinelogRequest
+from service.responses import HTTPResponse, empty
 from service.tokens import Principal, principal_of
 
 blueprint = Blueprint("movies")

@@ -15,7 +15,7 @@ from sanic import Blueprint, Request
 
 from commands.errors import BusyError
 from commands.store import Store
-from projections.view import LIVE
+from projections.heads import LIVE
 from service.metrics import Metrics
 from service.parts import parts_of
 from service.pools import Pool

@@ -12,10 +12,12 @@ from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
 from commands import errors
+from service import shapes
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
 
 log = structlog.get_logger(__name__)
+PROBLEM = "application/problem+json"
 _REALM = 'Bearer realm="api"'
 _CLIENT_GONE = 499  # no answer of ours: it stands in the log, as elsewhere
 
@@ -81,6 +83,7 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
 _SANIC = {
     400: ("bad_request", "Bad request."),
     404: ("not_found", "Not found."),
+    406: ("not_acceptable", "Could not satisfy the request Accept header."),
     408: ("request_timeout", "The request did not arrive in time."),
     413: ("payload_too_large", "The request body is over 1 MiB."),
     417: ("expectation_failed", "Expectation failed."),
@@ -102,24 +105,29 @@ def _of_sanic(error: SanicException) -> Problem:
 
 
 def respond(request: CinelogRequest, problem: Problem) -> HTTPResponse:
+    """Answer with the problem document."""
+    return HTTPResponse(
+        orjson.dumps(document(problem, request.path, request.request_id)),
+        status=problem.status,
+        headers=problem.headers,
+        content_type=PROBLEM,
+    )
+
+
+def document(problem: Problem, instance: str, request_id: str) -> shapes.Problem:
     """Return the problem document."""
-    body: dict[str, Any] = {
+    said: shapes.Problem = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": request.path,
+        "instance": instance,
         "code": problem.code,
-        "request_id": request.request_id,
+        "request_id": request_id,
     }
     if problem.errors is not None:
-        body["errors"] = problem.errors
-    return HTTPResponse(
-        orjson.dumps(body),
-        status=problem.status,
-        headers=problem.headers,
-        content_type="application/problem+json",
-    )
+        said["errors"] = problem.errors
+    return said
 
 
 class ProblemHandler(ErrorHandler):

@@ -1,6 +1,6 @@
 """The shapes of what the routes answer: for the type checker, and for the API's description."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Required
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
@@ -177,11 +177,74 @@ class AccountHistoryPage(TypedDict):
     results: list[AccountEntry]
 
 
-class Problem(TypedDict, total=False):
+class _Problem(TypedDict):
+    type: Annotated[str, Field(description="`about:blank`: the status and the code say it all.")]
+    title: Annotated[str, Field(description="The status in words.")]
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: Annotated[str, Field(description="What went wrong, for people.")]
+    instance: Annotated[str, Field(description="The path that was asked for.")]
+    code: Annotated[str, Field(description="What went wrong, for programs; stable.")]
+    request_id: Annotated[str, Field(description="The `X-Request-ID` of this answer.")]
+
+
+class Problem(_Problem, total=False):
     """What went wrong (RFC 9457)."""
+
+    errors: Annotated[
+        dict[str, list[str]],
+        Field(description="Every field that breaks a rule, and what is wrong with it."),
+    ]
 
 
 class KeySet(TypedDict):
     """A JWK Set (RFC 7517)."""
 
     keys: list[dict[str, Any]]
+
+
+class ServerMetadata(TypedDict):
+    """Metadata of an OAuth authorization server (RFC 8414)."""
+
+    issuer: str
+    token_endpoint: str
+    revocation_endpoint: str
+    jwks_uri: str
+    scopes_supported: list[str]
+    response_types_supported: list[str]
+    grant_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_methods_supported: list[str]
+
+
+class Alive(TypedDict):
+    """The process serves."""
+
+    status: Literal["ok"]
+
+
+class Part(TypedDict, total=False):
+    """How far a part is; what is not known is left out."""
+
+    state: Required[str]
+    position: Position
+    parked: Annotated[int, Field(ge=0, description="Movies whose events could not be applied.")]
+    lag_events: Annotated[int, Field(ge=0, description="Positions that are not shown yet.")]
+    lag_seconds: Annotated[float, Field(ge=0, description="Age of the first event not shown.")]
+
+
+class Readiness(TypedDict):
+    """How far each part is."""
+
+    status: Literal["ready", "unavailable"]
+    event_store: Part
+    read_model: Part
+    projection: Part
+
+
+class Description(TypedDict):
+    """An OpenAPI description."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]

@@ -48,6 +48,8 @@ def run(data_dir, *args, **settings):
 class Cinelog:
     """``cinelog serve`` in a process of its own."""
 
+    command = (COMMAND,)
+
     def __init__(self, data_dir, *args, workers=1, **settings):
         self.data_dir = data_dir
         self._clients = []
@@ -56,7 +58,7 @@ class Cinelog:
         self.log_path = Path(data_dir).with_suffix(".log")
         self._log = self.log_path.open("a")
         self.process = subprocess.Popen(
-            [COMMAND, "serve", "--port", str(self.port), "--workers", str(workers), *args],
+            [*self.command, "serve", "--port", str(self.port), "--workers", str(workers), *args],
             env=environment(data_dir, **settings),
             stdout=self._log,
             stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import threading
 import pytest
 from controls import ANN, BOB, MOVIE, create, delete, new_id, register, revert, update
 
+from commands.claims import request_claim, row_claim
 from commands.errors import (
     BusyError,
     EventStoreUnavailableError,
@@ -20,7 +21,6 @@ from commands.executor import Executor, Receipt, commit, preview
 from commands.messages import OnceOnly
 from commands.movie import Movie
 from commands.store import Store
-from commands.user import request_claim, row_claim
 
 
 def versions(answers):

@@ -96,10 +96,10 @@ def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account
     commit(sqlite_store, [create(by=account)])
     go_live, wipes = generations.go_live, [redis.flushall]
 
-    def wiped(client, view):
+    def wiped(client, view, **more):
         if wipes:
             wipes.pop()()
-        return go_live(client, view)
+        return go_live(client, view, **more)
 
     monkeypatch.setattr(generations, "go_live", wiped)
     tail = Tail(sqlite_store, redis)

@@ -28,7 +28,8 @@ def test_rows_and_head_move_together(view):
     """The head tells position, events applied, time of the last one and state."""
     story = movies(3)
     assert view.apply(story.events, 0) == 4
-    assert view.head() == (4, 4, story.events[-1].data["timestamp"], "building")
+    assert view.head()[:4] == (4, 4, story.events[-1].data["timestamp"], "building")
+    assert view.head().last == f"{story.events[-1].stream_id}:1"
 
 
 def test_a_replayed_batch_changes_nothing(redis, view):
@@ -164,7 +165,8 @@ def test_parked_movies_stay_aside_for_every_view(redis, view):
     assert overtaken.apply(story.events[3:], 3) == 4
     story.deleted(poison)
     assert View(redis, 1).apply(story.events[4:], 4) == 5
-    assert view.head() == (5, 2, story.events[-1].data["timestamp"], "building")
+    assert view.head()[:4] == (5, 2, story.events[-1].data["timestamp"], "building")
+    assert view.head().parked == 1
 
 
 def test_generations_do_not_touch_each_other(redis):

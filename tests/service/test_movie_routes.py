@@ -263,7 +263,6 @@ def test_respond_async_skips_the_wait(ann):
         ("evil.example", ""),
         ("evil.example:80", ""),
         ("localhost.evil.example", ""),
-        ("localhost@evil.example", ""),
     ],
 )
 def test_links_come_from_a_host_that_is_ours(ann, host, base):
@@ -283,6 +282,11 @@ def eve(service):
     eve.post("/movies/", json={"title": "STRASSE Über", "genre": "Noir", "year": 1950})
     eve.params = {"creator__username": "EVE"}
     return eve
+
+
+def test_a_host_that_is_none(ann):
+    response = ann.get("/movies/", headers={"Host": "localhost@evil.example"})
+    assert "evil" not in problem(response, 400, "bad_request").get("detail", "")
 
 
 class TestLists:

@@ -1,0 +1,97 @@
+"""What the edge costs: GET /movies/{id}/ with and without its limits, metrics, logs and headers.
+
+    .venv/bin/python benchmarks/edge.py [--seconds 5] [--rounds 7]
+
+Needs wrk (Debian package ``wrk``). Two services of one worker each, 64 connections, loaded in turn,
+so that what else the machine does weighs on both alike. Limits are on, and too high to be reached.
+Prints requests/s of each, medians of the rounds, and the share of throughput that the edge takes:
+the median of the rounds' shares.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
+import running  # noqa: E402 - the tests' way to run the product
+from load import wrk  # noqa: E402
+
+HIGH = "900000000/minute"
+
+
+def create_bare(settings):
+    """Return the API without its edge."""
+    from service.app import create_app  # noqa: PLC0415 - in the worker only
+
+    return create_app(settings, edge=False)
+
+
+def serve_bare(port):
+    """Serve the API without its edge, as ``cinelog serve`` does with it."""
+    from service.data_dir import prepare_data_dir  # noqa: PLC0415
+    from service.keys import load_keys  # noqa: PLC0415
+    from service.settings import Settings  # noqa: PLC0415
+    from service.supervisor import serve  # noqa: PLC0415
+
+    settings = Settings.load(port=port, workers=1)
+    prepare_data_dir(settings.data_dir)
+    load_keys(settings.signing_keys)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(ROOT)])
+    return serve(settings, app="edge:create_bare")
+
+
+class Bare(running.Cinelog):
+    """The service without its edge."""
+
+    command = (sys.executable, __file__)
+
+
+def one_movie(cinelog):
+    """Return the URL of a movie, and a token."""
+    account = cinelog.account("bench")
+    body = {"title": "Aliens", "genre": "Action", "year": 1986}
+    movie = account.post("/movies/", json=body).json()
+    return f"{cinelog.url}/api/v1/movies/{movie['id']}/", account.pair["access"]
+
+
+def main():
+    """Load both in turn and print what came of it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("serve", nargs="?", help="only serve, without the edge")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--workers", type=int)
+    options = parser.parse_args()
+    if options.serve:
+        return serve_bare(options.port)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        rates = {"api_rate": HIGH, "access_ttl_s": 86_400}
+        services = {
+            "without": stack.enter_context(Bare(Path(folder) / "bare", **rates)),
+            "with": stack.enter_context(running.Cinelog(Path(folder) / "whole", **rates)),
+        }
+        targets = {name: one_movie(service) for name, service in services.items()}
+        rounds = {name: [] for name in targets}
+        wrong = 0
+        for name, (url, token) in targets.items():
+            wrk(url, 2, token)
+        for number in range(options.rounds):
+            for name in sorted(targets, reverse=bool(number % 2)):
+                rate, _, errors = wrk(targets[name][0], options.seconds, targets[name][1])
+                rounds[name].append(rate)
+                wrong += errors
+    for name, rates in rounds.items():
+        print(f"{name:8} the edge {statistics.median(rates):10,.0f} requests/s")
+    shares = [1 - whole / bare for bare, whole in zip(*rounds.values(), strict=True)]
+    print(f"the edge takes {statistics.median(shares):.1%}; errors {wrong}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The head of a generation: how far it is, and what state it is in."""
+
+from typing import Any, NamedTuple
+
+from commands.store import Recorded, Store
+from projections import whole
+from projections.keys import Keys
+from projections.scripts import Script
+
+FILLING = "filling"
+"""It is being filled from aside, and takes no events yet."""
+BUILDING = "building"
+LIVE = "live"
+"""It may be shown to readers."""
+DAMAGED = "damaged"
+"""Something of it is lost. Never stored: it is found out."""
+RETIRED = "retired"
+"""It takes no events any more, and is shown to nobody."""
+_NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped")
+
+_LOOK = Script(
+    whole.ALL
+    + f"""
+local head = redis.call('HMGET', KEYS[1], 'position', 'events', 'at', 'state', 'last', 'parked',
+  'dropped')
+if (head[4] == '{BUILDING}' or head[4] == '{LIVE}') and not all_whole() then
+  head[4] = '{DAMAGED}'
+end
+return head
+"""
+)
+
+
+class Head(NamedTuple):
+    """What a head says."""
+
+    position: int
+    events: int
+    at: str
+    state: str
+    last: str
+    parked: int
+    """Movies whose events cannot be applied, without those that were given up."""
+    dropped: int
+
+
+def look(redis: Any, keys: Keys) -> Head | None:
+    """Return the head of a generation, or None where there is none."""
+    found = _LOOK.run(redis, keys.lasting)
+    if found[0] is None:
+        return None
+    position, events, at, state, last, parked, dropped = ((one or b"").decode() for one in found)
+    given_up = int(dropped or 0)
+    return Head(
+        int(position), int(events or 0), at, state, last, int(parked or 0) - given_up, given_up
+    )
+
+
+def create(redis: Any, keys: Keys, state: str) -> None:
+    """Make the head of an empty generation, unless it is there already."""
+    # The position comes last: a head that has one is whole.
+    for name, value in [("state", state), *((name, 0) for name in _NUMBERS), ("position", 0)]:
+        redis.execute_command("HSETNX", keys.head, name, value)
+
+
+def name_of(event: Recorded) -> str:
+    """Return what an event is known by: no two logs have the same one at the same position."""
+    return f"{event.stream_id}:{event.version}"
+
+
+def belongs(store: Store, head: Head) -> bool:
+    """Tell whether a generation was built from this log, as far as the log still goes.
+
+    The event that was applied last must be there: a log that was replaced, or restored to an
+    earlier state, has another at its position, or none.
+    """
+    if head.position == 0:
+        return True
+    found = store.read(head.position - 1, 1)
+    return bool(found) and (found[0].position, name_of(found[0])) == (head.position, head.last)

@@ -1,0 +1,61 @@
+"""Stops the projection of a generation for a moment, at a position that is known then.
+
+Readers do not notice. A hold ends by itself, so that one whose holder died harms nobody for long.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from commands.errors import ReadModelUnavailableError
+from projections.scripts import Script
+from projections.view import View
+
+HOLD_MS = 2_000
+_WAIT_S, _PAUSE_S = 10.0, 0.02
+
+# Answers the position and when the hold ends, nothing where there is no generation, and 0 where
+# someone else holds it.
+_HOLD = Script("""
+local head = redis.call('HMGET', KEYS[1], 'position', 'hold')
+if not head[1] then return {} end
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+if head[2] and now < tonumber(head[2]) then return {tonumber(head[1]), 0} end
+redis.call('HSET', KEYS[1], 'hold', string.format('%d', now + ARGV[1]))
+return {tonumber(head[1]), now + ARGV[1]}
+""")
+_RELEASE = Script("""
+return redis.call('HGET', KEYS[1], 'hold') == ARGV[1] and redis.call('HDEL', KEYS[1], 'hold')
+""")
+
+
+class Hold(NamedTuple):
+    """No event is applied beyond ``position`` before ``until_ms`` of Redis's clock."""
+
+    position: int
+    until_ms: int
+
+
+@contextmanager
+def hold(view: View, for_ms: int = HOLD_MS) -> Iterator[Hold]:
+    """Hold a generation. Raises ReadModelUnavailableError where it is gone, or held for long."""
+    keys = [view.keys.head]
+    held = _take(view.redis, keys, for_ms)
+    try:
+        yield held
+    finally:
+        _RELEASE.run(view.redis, keys, [held.until_ms])
+
+
+def _take(redis: Any, keys: list[str], for_ms: int) -> Hold:
+    give_up = time.monotonic() + _WAIT_S
+    while time.monotonic() < give_up:
+        answer = _HOLD.run(redis, keys, [for_ms])
+        if not answer:
+            raise ReadModelUnavailableError("the generation is gone")
+        if answer[1]:
+            return Hold(*answer)
+        time.sleep(_PAUSE_S)
+    raise ReadModelUnavailableError("another command is changing it")

@@ -1,0 +1,74 @@
+"""What a client accepts (RFC 9110 §12.5.1): who can take none of it is told so, with 406.
+
+Problem documents go out whatever is accepted: a client that cannot read one has the status.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from sanic import Request
+from sanic.exceptions import InvalidHeader, SanicException
+from sanic.headers import MediaType, parse_accept
+from sanic_routing.route import Route
+
+_KNOWN = 512
+_LONGEST = 1_024
+
+
+class NotAcceptableError(SanicException):
+    """The client accepts nothing that the route produces."""
+
+    status_code = 406
+    quiet = True
+
+
+class Negotiation:
+    """Refuses requests whose ``Accept`` the route cannot meet.
+
+    ``produced`` is what a handler answers; one that is not known answers nothing that has a type.
+    """
+
+    def __init__(self, produced: Mapping[Callable[..., Any], str | None]) -> None:
+        self._produced = produced
+        self._of_route: dict[Route, str | None] = {}
+
+    def check(self, request: Request) -> None:
+        """Raise NotAcceptableError. Costs next to nothing without ``Accept``, and for ``*/*``."""
+        given = request.headers.get("accept")
+        if given is None or given == "*/*" or (route := request.route) is None:
+            return
+        if route not in self._of_route:
+            # HEAD is answered by what answers GET.
+            handler = getattr(route.handler, "__route_handler__", route.handler)
+            self._of_route[route] = self._produced.get(handler)
+        produced = self._of_route[route]
+        if produced is not None and not accepts(given, produced):
+            raise NotAcceptableError
+
+
+def accepts(given: str, produced: str) -> bool:
+    """Return whether an ``Accept`` header takes the media type ``produced``.
+
+    One that is empty or makes no sense takes anything. Parameters but ``q`` make no difference.
+    """
+    if given == produced:
+        return True
+    return _accepts(given, produced) if len(given) <= _LONGEST else _weigh(given, produced)
+
+
+def _weigh(given: str, produced: str) -> bool:
+    try:
+        ranges = parse_accept(given.lower())
+    except InvalidHeader:
+        return True
+    matching = [one for one in ranges if one.match(produced)]
+    # The most specific range decides: application/json;q=0 outdoes */*.
+    return not ranges or (bool(matching) and max(matching, key=_specificity).q > 0)
+
+
+def _specificity(one: MediaType) -> tuple[bool, bool, int]:
+    return (one.type != "*", one.subtype != "*", len(one.params))
+
+
+_accepts = lru_cache(_KNOWN)(_weigh)

@@ -1,0 +1,28 @@
+"""What the description says before it comes to single operations."""
+
+ABOUT = """\
+An event-sourced movies API: every change is an event, every list a projection, every answer can be
+traced.
+
+**Paths** are written here with the slash at the end where links have it; each answers without it,
+too. Every path that answers `GET` answers `HEAD`, and every path `OPTIONS`.
+
+**Who asks** is told by an access token in `Authorization: Bearer`: open an account, sign in,
+refresh. Whoever has an account sees all movies; only its creator changes a movie.
+
+**Bodies** are JSON, up to 1 MiB; fields that are not known and those that only the service sets are
+ignored, so that a movie can be sent back as it came. Numbers may come as strings.
+
+**Errors** are problem documents (RFC 9457), `application/problem+json`, whatever is accepted.
+`code` is for programs; `errors` has every field that is wrong at once. Any request may also be
+answered with 405 (another method), 408 (too slow), 413 (too large), 417, or 431 (headers too large).
+
+**Safe retries**: `Idempotency-Key` on what creates, `If-Match` with an `ETag` on what changes.
+
+**Fresh reads**: a write answers when lists show it; where they do not yet, it says
+`Read-Model: behind`. Every answer about movies says in `Event-Position` how far it is; a read with
+`Min-Event-Position` shows no less.
+
+**Limits** tell where the caller stands in `RateLimit` and `RateLimit-Policy`; 429 comes with
+`Retry-After`.
+"""

@@ -1,0 +1,80 @@
+"""What there is to say of the routes that ask the log: histories, the feed and its stream."""
+
+from commands.errors import (
+    BusyError,
+    EventStoreUnavailableError,
+    InvalidError,
+    NotFoundError,
+)
+from service import history, shapes, stream
+from service.openapi import headers, parameters
+from service.openapi.described import Answer, Operation, Table
+
+TAG = "Events"
+_AWAY = (EventStoreUnavailableError(), BusyError())
+_ENTRY = {
+    "version": 2,
+    "position": 7,
+    "type": "MovieUpdated",
+    "at": "2026-01-02T12:05:00.000250Z",
+    "actor": {"id": "019a0b6c-1f60-7a54-8a52-6d0a1c7a4f11", "username": "ann"},
+    "changes": {"year": {"from": 1978, "to": 1979}},
+    "request_id": "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58",
+    "reason": None,
+}
+_EVENT = {"movie_id": "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58", **_ENTRY}
+
+TABLE: Table = {
+    history.movie_history: Operation(
+        id="readMovieHistory",
+        tag=TAG,
+        summary="Read what happened to a movie",
+        about="Oldest first, and of a deleted movie, too. Straight from the log: it never lags.",
+        takes=(parameters.MOVIE_ID, *parameters.PAGING),
+        answers={
+            200: Answer(
+                "A page of its history.",
+                shapes.HistoryPage,
+                example={"count": 2, "next": None, "previous": None, "results": [_ENTRY]},
+            )
+        },
+        refuses=(NotFoundError(), NotFoundError("Invalid page."), *_AWAY),
+    ),
+    history.events: Operation(
+        id="listEvents",
+        tag=TAG,
+        summary="List the events of all movies",
+        about="In log order. Whoever follows `next`, and later asks again from the last position, "
+        "sees every event once.",
+        takes=(parameters.AFTER, parameters.LIMIT),
+        answers={
+            200: Answer(
+                "Events after a position.",
+                shapes.EventPage,
+                (headers.EVENT_POSITION,),
+                example={"results": [_EVENT], "next": None},
+            )
+        },
+        refuses=(InvalidError({"after": ["Enter a number."]}), *_AWAY),
+    ),
+    stream.stream: Operation(
+        id="streamEvents",
+        tag=TAG,
+        summary="Follow the events of all movies",
+        about="Server-sent events: `id` is the position, `event` the type, `data` the event as "
+        "`listEvents` has it. Without `after` and `Last-Event-ID` only what comes. It ends when "
+        "the access token expires: come back with `Last-Event-ID`.",
+        takes=(parameters.AFTER, parameters.LAST_EVENT_ID),
+        answers={
+            200: Answer(
+                "Events, as they happen.",
+                str,
+                (headers.CACHE_CONTROL,),
+                media="text/event-stream",
+                example="id: 7\nevent: MovieUpdated\ndata: {}\n\n",
+            )
+        },
+        refuses=(InvalidError({"Last-Event-ID": ["Enter a number."]}), *_AWAY),
+        slash=False,
+    ),
+}

@@ -1,0 +1,85 @@
+"""What there is to say of the operators' routes, and of this description itself."""
+
+from service import docs, operations, shapes
+from service.openapi import headers, parameters
+from service.openapi.described import Answer, Operation, Table
+
+TAG, SELF = "Operations", "Description"
+_KEPT = (headers.CACHE_CONTROL,)
+_FILE = (headers.FILE_TAG, headers.CACHE_CONTROL)
+_SAME = Answer("Nothing has changed.", None, _FILE)
+_READY = {
+    "status": "ready",
+    "event_store": {"state": "ok", "position": 42},
+    "read_model": {"state": "live", "position": 42, "parked": 0},
+    "projection": {"state": "active", "lag_events": 0, "lag_seconds": 0.0},
+}
+_UNREADY = _READY | {"status": "unavailable", "read_model": {"state": "unavailable"}}
+
+TABLE: Table = {
+    operations.livez: Operation(
+        id="isAlive",
+        tag=TAG,
+        summary="Tell whether the process serves",
+        answers={200: Answer("It does.", shapes.Alive, _KEPT, example={"status": "ok"})},
+        open=True,
+        slash=False,
+        limited=False,
+    ),
+    operations.readyz: Operation(
+        id="isReady",
+        tag=TAG,
+        summary="Tell how far each part is",
+        answers={
+            200: Answer("All answer.", shapes.Readiness, _KEPT, example=_READY),
+            503: Answer(
+                "A part is away, so that some calls are refused.",
+                shapes.Readiness,
+                _KEPT,
+                example=_UNREADY,
+            ),
+        },
+        open=True,
+        slash=False,
+        limited=False,
+    ),
+    operations.metrics: Operation(
+        id="readMetrics",
+        tag=TAG,
+        summary="Read the metrics of all processes",
+        about="The text format of Prometheus.",
+        answers={
+            200: Answer("The metrics.", str, _KEPT, media="text/plain", example="cinelog_up 1\n")
+        },
+        open=True,
+        slash=False,
+        limited=False,
+    ),
+    docs.show_description: Operation(
+        id="readDescription",
+        tag=SELF,
+        summary="Read this description",
+        takes=(parameters.IF_NONE_MATCH,),
+        answers={200: Answer("OpenAPI 3.1.", shapes.Description, _FILE), 304: _SAME},
+        open=True,
+        slash=False,
+    ),
+    docs.show_page: Operation(
+        id="readPage",
+        tag=SELF,
+        summary="Read this description as a page",
+        takes=(parameters.IF_NONE_MATCH,),
+        answers={200: Answer("The page.", str, _FILE, media="text/html"), 304: _SAME},
+        open=True,
+        slash=False,
+    ),
+    docs.show_file: Operation(
+        id="readPageFile",
+        tag=SELF,
+        summary="Read a file of the page",
+        takes=(parameters.FILE_NAME, parameters.IF_NONE_MATCH),
+        answers={200: Answer("The file.", str, _FILE, media="*/*"), 304: _SAME},
+        open=True,
+        slash=False,
+    ),
+}

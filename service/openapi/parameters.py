@@ -1,0 +1,148 @@
+"""What requests carry in their path, query and header.
+
+Queries come as text, and most of what they may say is taken leniently: schemas tell what is
+accepted, descriptions what it means.
+"""
+
+from typing import Any
+
+from queries.filters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, ORDERINGS, TEXTS
+from service.history import DEFAULT_LIMIT, MAX_LIMIT
+from service.idempotency import MAX_KEY
+from service.movies import MAX_REASON
+from service.openapi.described import Parameter
+
+Json = dict[str, Any]
+MAX_POSITION = 2**53
+_TEXT: Json = {"type": "string"}
+_WITHOUT_NUL: Json = {"type": "string", "pattern": r"^[^\x00]*$"}
+_NUMERAL = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?"
+_NUMBER: Json = {"type": ["number", "string"], "pattern": rf"^\s*({_NUMERAL})?\s*$"}
+_ANY_SIZE: Json = {"type": ["integer", "string"], "default": DEFAULT_PAGE_SIZE}
+_PAGE: Json = {"type": ["integer", "string"], "pattern": r"^\s*(last|[0-9]{1,15})?\s*$"}
+_POSITION: Json = {
+    "type": ["integer", "string"],
+    "minimum": 0,
+    "maximum": MAX_POSITION,
+    "pattern": r"^\s*([0-9]{1,15})?\s*$",
+}
+
+MOVIE_ID = Parameter(
+    "movie_id", "path", "The movie.", {"type": "string", "format": "uuid"}, key="MovieId"
+)
+SESSION_ID = Parameter("sid", "path", "The session.", _TEXT, key="SessionId")
+FILE_NAME = Parameter("name", "path", "The file.", _TEXT, key="FileName")
+
+
+def _filter(name: str, field: str) -> Parameter:
+    what = "title or genre contains" if field == "search" else f"{field} contains"
+    about = f"Only movies whose {what} this, without regard to case. Blank is no filter."
+    return Parameter(name, "query", about, _WITHOUT_NUL)
+
+
+def _bound(name: str) -> Parameter:
+    relation = {"gt": "after", "lt": "before", "gte": "in or after", "lte": "in or before"}
+    said = relation.get(name.partition("__")[2], "in")
+    return Parameter(name, "query", f"Only movies {said} this year. Blank is no filter.", _NUMBER)
+
+
+FILTERS = (*(_filter(name, field) for name, field in TEXTS.items()), *map(_bound, NUMBERS))
+ORDERING = Parameter(
+    "ordering",
+    "query",
+    f"One of `{'`, `'.join(ORDERINGS)}`, each also with `-` before it for descending; of those "
+    "that are equal the newest comes first. Anything else is newest first.",
+    _TEXT,
+    tuple(ORDERINGS),
+)
+PAGE = Parameter("page", "query", "The page, from 1; or `last`.", _PAGE, (1,))
+PAGE_SIZE = Parameter(
+    "page_size",
+    "query",
+    f"From 1 to {MAX_PAGE_SIZE}; more is cut to that, nonsense is {DEFAULT_PAGE_SIZE}.",
+    _ANY_SIZE,
+)
+PAGING = (PAGE, PAGE_SIZE)
+CURSOR = Parameter(
+    "cursor", "query", "Where to go on, from the `Link` of an answer; instead of `page`.", _TEXT
+)
+AT_VERSION = Parameter(
+    "version",
+    "query",
+    "The movie as it was at this version.",
+    {"type": ["integer", "string"], "minimum": 0, "maximum": 10**15 - 1}
+    | {"pattern": r"^\s*[0-9]{0,15}\s*$"},
+)
+AT_TIME = Parameter(
+    "at",
+    "query",
+    "What was shown at this time (ISO 8601; without an offset it is UTC).",
+    _TEXT | {"format": "date-time"},
+)
+DRY_RUN = Parameter(
+    "dry_run",
+    "query",
+    "`true` only answers what the movie would become; anything else but `1`, `yes` and `on` is "
+    "false.",
+    {"type": ["boolean", "string"], "default": False},
+)
+AFTER = Parameter("after", "query", "Only what stands behind this place in the log.", _POSITION)
+LIMIT = Parameter(
+    "limit",
+    "query",
+    f"How many at most, from 1 to {MAX_LIMIT:,}; more is cut to that.",
+    _POSITION | {"default": DEFAULT_LIMIT},
+)
+
+REQUEST_ID = Parameter(
+    "X-Request-ID",
+    "header",
+    "A name for the request: 1 to 64 of letters, digits, `.`, `_` and `-`. Another is made "
+    "where it is anything else.",
+    _TEXT,
+)
+IF_MATCH = Parameter(
+    "If-Match",
+    "header",
+    "Entity tags: change the movie only if its version is among them.",
+    _TEXT,
+)
+IF_NONE_MATCH = Parameter(
+    "If-None-Match",
+    "header",
+    "Entity tags of what the client has: 304 if nothing has changed.",
+    _TEXT,
+)
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    "Makes a retry safe: the same key, account and request gives the first answer again.",
+    {
+        "type": "string",
+        "pattern": rf"^[!-~]([ -~]{{0,{MAX_KEY - 2}}}[!-~])?$",
+    },
+)
+CHANGE_REASON = Parameter(
+    "Change-Reason",
+    "header",
+    f"Why: up to {MAX_REASON} printable characters (UTF-8), kept in the movie's history.",
+    {"type": "string", "maxLength": MAX_REASON, "pattern": "^[ -~]*$"},
+)
+PREFER = Parameter(
+    "Prefer",
+    "header",
+    "`respond-async` answers without waiting for the read model.",
+    _TEXT,
+)
+MIN_POSITION = Parameter(
+    "Min-Event-Position",
+    "header",
+    "An `Event-Position`: the answer shows at least that much, or is 503.",
+    {"type": "integer", "minimum": 0, "maximum": MAX_POSITION},
+)
+LAST_EVENT_ID = Parameter(
+    "Last-Event-ID",
+    "header",
+    "The `id` of the last event that was received.",
+    {"type": "string", "pattern": "^[0-9]{1,15}$"},
+)

@@ -1,0 +1,68 @@
+"""What routes refuse, in the words of the very table that answers it."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sanic.exceptions import PayloadTooLarge
+
+from commands.errors import NotAuthenticatedError, ThrottledError, TokenNotValidError
+from service.negotiation import NotAcceptableError
+from service.openapi.described import Header, Operation
+from service.openapi.headers import WITH_REFUSALS
+from service.problems import Problem, document, problem_of
+
+_REQUEST_ID = "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """All that is refused with one status: what to say of it, examples, and the headers."""
+
+    about: str
+    examples: dict[str, Any]
+    headers: list[Header]
+
+
+def too_large() -> PayloadTooLarge:
+    """Return the refusal of a body that is too large."""
+    return PayloadTooLarge("")
+
+
+def refusals_of(operation: Operation, path: str) -> dict[int, Refusal]:
+    """Return status → refusal: what the route says of itself, and what all have in common."""
+    everywhere: list[Exception] = []
+    if operation.produces:
+        everywhere.append(NotAcceptableError())
+    if operation.limited:
+        everywhere.append(ThrottledError("api", 30))
+    if not operation.open:
+        everywhere += [NotAuthenticatedError(), TokenNotValidError()]
+    by_status: dict[int, list[Problem]] = defaultdict(list)
+    for problem in map(problem_of, (*everywhere, *operation.refuses)):
+        by_status[problem.status].append(problem)
+    return {
+        status: Refusal(_about(problems), _examples(problems, path), _headers(problems))
+        for status, problems in sorted(by_status.items())
+    }
+
+
+def _about(problems: Iterable[Problem]) -> str:
+    return "\n".join(dict.fromkeys(f"- `{one.code}`: {one.detail}" for one in problems))
+
+
+def _examples(problems: Iterable[Problem], path: str) -> dict[str, Any]:
+    examples: dict[str, Any] = {}
+    for one in problems:
+        name = one.code if one.code not in examples else f"{one.code}_{len(examples) + 1}"
+        examples[name] = {"value": document(one, path, _REQUEST_ID)}
+    return examples
+
+
+def _headers(problems: list[Problem]) -> list[Header]:
+    """Return the headers, as ``always`` only where every problem has them."""
+    named = dict.fromkeys(name for one in problems for name in one.headers)
+    always = {name for name in named if all(name in one.headers for one in problems)}
+    known = ((name, WITH_REFUSALS[name]) for name in named)
+    return [header if name in always else header.sometimes() for name, header in known]

@@ -1,0 +1,131 @@
+"""Operations as OpenAPI writes them; what several share becomes a component."""
+
+from http import HTTPStatus
+from typing import Any
+
+from service import shapes
+from service.bodies import FORM, JSON
+from service.openapi.described import Answer, Body, Header, Json, Operation, Parameter
+from service.openapi.headers import ALLOW, EVERYWHERE, REQUEST_ID
+from service.openapi.parameters import REQUEST_ID as NAMED
+from service.openapi.refusals import Refusal, refusals_of
+from service.openapi.schemas import schemas_of
+from service.problems import PROBLEM
+
+
+class Writer:
+    """Writes operations, and keeps the components that they refer to."""
+
+    def __init__(self, operations: list[Operation]) -> None:
+        taken = [one.body.shape for one in operations if one.body]
+        answered = [answer.shape for one in operations for answer in one.answers.values()]
+        self._shapes, schemas = schemas_of(
+            [shapes.Problem, *taken, *(shape for shape in answered if shape is not None)]
+        )
+        self.components: Json = {"schemas": schemas, "parameters": {}, "headers": {}}
+
+    def operation(self, said: Operation, path: str) -> Json:
+        """Return the operation of a path."""
+        written: Json = {
+            "operationId": said.id,
+            "tags": [said.tag],
+            "summary": said.summary,
+            "parameters": [self._parameter(one) for one in (*said.takes, NAMED)],
+            "responses": self._responses(said, path),
+        }
+        if said.about:
+            written["description"] = said.about
+        if said.body:
+            written["requestBody"] = self._body(said.body)
+        if said.open:
+            written["security"] = []
+        return written
+
+    def head(self, get: Json) -> Json:
+        """Return the operation that answers as ``get`` does, without the body."""
+        bare = {
+            status: {name: said for name, said in answer.items() if name not in ("content", "links")}
+            for status, answer in get["responses"].items()
+        }
+        name = get["operationId"]
+        about = f"As `{name}`, without the body."
+        return get | {"operationId": f"{name}Head", "description": about, "responses": bare}
+
+    def options(self, path: str, tag: str) -> Json:
+        """Return the operation that tells the methods of a path."""
+        answer = Answer("The methods are in `Allow`.", headers=(ALLOW,))
+        words = [word for word in path.strip("/").replace("-", "_").split("/") if word]
+        return {
+            "operationId": "options_" + "_".join(word.strip("{}.") for word in words),
+            "tags": [tag],
+            "summary": "Tell the methods of the path",
+            "parameters": [self._parameter(NAMED)],
+            "responses": {"204": self._answer(answer, (REQUEST_ID,))},
+            "security": [],
+        }
+
+    def _responses(self, said: Operation, path: str) -> Json:
+        common = EVERYWHERE if said.limited else (REQUEST_ID,)
+        answers = {status: self._answer(one, common) for status, one in said.answers.items()}
+        refusals = {
+            status: self._refusal(one, common)
+            for status, one in refusals_of(said, path).items()
+        }
+        return {str(status): one for status, one in sorted((refusals | answers).items())}
+
+    def _answer(self, said: Answer, common: tuple[Header, ...]) -> Json:
+        written: Json = {"description": said.about, "headers": self._headers(said.headers + common)}
+        if said.shape is not None:
+            content = {"schema": self._shapes[id(said.shape)]}
+            if said.example is not None:
+                content["example"] = said.example
+            written["content"] = {said.media: content}
+        if said.links:
+            written["links"] = said.links
+        return written
+
+    def _refusal(self, said: Refusal, common: tuple[Header, ...]) -> Json:
+        schema = self._shapes[id(shapes.Problem)]
+        return {
+            "description": said.about,
+            "headers": self._headers((*said.headers, *common)),
+            "content": {PROBLEM: {"schema": schema, "examples": said.examples}},
+        }
+
+    def _body(self, said: Body) -> Json:
+        content = {"schema": self._shapes[id(said.shape)], "example": said.example}
+        kinds = (JSON, FORM) if said.form else (JSON,)
+        return {"required": True, "content": dict.fromkeys(kinds, content)}
+
+    def _parameter(self, said: Parameter) -> Json:
+        written: Json = {
+            "name": said.name,
+            "in": said.place,
+            "description": said.about,
+            "schema": said.schema,
+        }
+        if said.place == "path":
+            written["required"] = True
+        if said.examples:
+            written["examples"] = {str(one): {"value": one} for one in said.examples}
+        return self._component("parameters", said.key or _key(said.name), written)
+
+    def _headers(self, said: tuple[Header, ...]) -> Json:
+        return {one.name: self._header(one) for one in said}
+
+    def _header(self, said: Header) -> Json:
+        written: Json = {"description": said.about, "schema": said.schema}
+        if said.always:
+            written["required"] = True
+        key = said.key or _key(said.name)
+        return self._component("headers", key if said.always else f"{key}Sometimes", written)
+
+    def _component(self, kind: str, key: str, written: Any) -> Json:
+        known = self.components[kind].setdefault(key, written)
+        if known != written:
+            raise ValueError(f"two {kind} are called {key}")
+        return {"$ref": f"#/components/{kind}/{key}"}
+
+
+def _key(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.replace("_", "-").split("-"))

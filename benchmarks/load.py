@@ -22,7 +22,7 @@ import httpx
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from running import Cinelog, free_port, run  # noqa: E402 - the tests' way to run the product
+from running import Cinelog, free_port, run
 
 BARE = """
 import sys
@@ -64,15 +64,25 @@ def memory(pid):
     found = {}
     for entry in Path("/proc").glob("[0-9]*/status"):
         try:
-            facts = dict(line.split(":\t", 1) for line in entry.read_text().splitlines() if ":\t" in line)
+            facts = dict(
+                line.split(":\t", 1) for line in entry.read_text().splitlines() if ":\t" in line
+            )
             args = (entry.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        found[int(facts["Pid"])] = (int(facts["PPid"]), args, int(facts.get("VmRSS", "0 kB").split()[0]) / 1024)
+        found[int(facts["Pid"])] = (
+            int(facts["PPid"]),
+            args,
+            int(facts.get("VmRSS", "0 kB").split()[0]) / 1024,
+        )
     below = {pid}
     for _ in range(4):
         below |= {child for child, (parent, _, _) in found.items() if parent in below}
-    return {f"{child} {found[child][1][-60:]}": round(found[child][2], 1) for child in below if child in found}
+    return {
+        f"{child} {found[child][1][-60:]}": round(found[child][2], 1)
+        for child in below
+        if child in found
+    }
 
 
 def main():
@@ -94,11 +104,15 @@ def main():
         started = time.monotonic()
         with Cinelog(data) as cinelog:
             start_s = time.monotonic() - started
-            token = cinelog.client().post(
-                "/auth/token/", json={"username": "bench", "password": "correct-horse-7"}
-            ).json()["access"]
+            token = (
+                cinelog.client()
+                .post("/auth/token/", json={"username": "bench", "password": "correct-horse-7"})
+                .json()["access"]
+            )
             movies = f"{cinelog.url}/api/v1/movies/"
-            one = httpx.get(movies, headers={"Authorization": f"Bearer {token}"}).json()["results"][0]
+            one = httpx.get(movies, headers={"Authorization": f"Bearer {token}"}).json()["results"][
+                0
+            ]
             cases = {
                 "bare": (f"http://127.0.0.1:{port}/", "", ""),
                 "GET /movies/": (movies, token, ""),

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -59,11 +59,16 @@ class Live:
         read: Callable[[int, int], Awaitable[Stretch]],
         grown: Callable[[int, float], Awaitable[bool]],
         head: Callable[[], Awaitable[int]],
+        *,
+        kept: int = KEPT,
+        ping_s: float = PING_S,
     ) -> None:
         self._read = read
         self._grown = grown
         self._head = head
-        self._kept: deque[Sent] = deque(maxlen=KEPT)
+        self._kept: deque[Sent] = deque(maxlen=kept)
+        self._most_kept = kept
+        self._ping_s = ping_s
         self._kept_after = self._reached = 0
         self._news = asyncio.Event()
         self._clients = 0
@@ -74,7 +79,8 @@ class Live:
     async def events(self, after: int | None, until: float) -> AsyncGenerator[bytes]:
         """Yield what follows ``after`` (None: from now on), then what comes, until a Unix time.
 
-        A comment stands where nothing came for 15 s. Raises BusyError when too many listen.
+        The greeting comes first, and once it is there nothing is missed. A comment stands where
+        nothing came for 15 s. Raises BusyError when too many listen.
         """
         if self._clients >= MAX_CLIENTS:
             raise BusyError("too many streams")
@@ -86,6 +92,7 @@ class Live:
                     self._kept.clear()
                     self._follower = asyncio.create_task(self._follow())
             place = self._reached if after is None else after
+            yield b": Cinelog\nretry: 1000\n\n"
             while not self._closing and (left := until - time.time()) > 0:
                 news = self._news
                 if place < self._kept_after:
@@ -98,7 +105,7 @@ class Live:
                     place = stretch.reached
                     continue
                 try:
-                    await asyncio.wait_for(news.wait(), min(PING_S, left))
+                    await asyncio.wait_for(news.wait(), min(self._ping_s, left))
                 except TimeoutError:
                     yield b": ping\n\n"
         finally:
@@ -126,7 +133,7 @@ class Live:
                 log.warning("stream waits", error=str(error))
                 await asyncio.sleep(_LOOK_S)
                 continue
-            overflow = len(self._kept) + len(stretch.events) - KEPT
+            overflow = len(self._kept) + len(stretch.events) - self._most_kept
             if overflow > 0:
                 dropped = (*self._kept, *stretch.events)[overflow - 1]
                 self._kept_after = dropped.position
@@ -165,21 +172,28 @@ async def stream(request: Request) -> None:
     principal = principal_of(request)
     live = parts_of(request).live
     after = _begin(request)
-    response = await request.respond(
-        content_type="text/event-stream; charset=utf-8",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
     async with contextlib.aclosing(live.events(after, principal.expires_at)) as events:
-        await response.send(b": Cinelog\nretry: 1000\n\n")
+        greeting = await anext(events)  # what cannot begin is refused before anything is sent
+        response = await request.respond(
+            content_type="text/event-stream; charset=utf-8",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        if request.method == "HEAD":
+            await response.send(b"")
+            http: Any = request.stream
+            http.head_response_ignored(b"", end_stream=True)  # Sanic's own way there fails
+            return
+        await response.send(greeting)
         async for text in events:
             await response.send(text)
     await response.eof()
 
 
 def _begin(request: Request) -> int | None:
+    after = position_of(request, "after") if "after" in request.args else None
     given = request.headers.get("last-event-id")
     if given is None:
-        return position_of(request, "after") if "after" in request.args else None
+        return after
     if not (given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS):
         raise InvalidError({"Last-Event-ID": ["Enter a number."]})
     return int(given)

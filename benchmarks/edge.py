@@ -4,8 +4,8 @@
 
 Needs wrk (Debian package ``wrk``). Two services of one worker each, 64 connections, loaded in turn,
 so that what else the machine does weighs on both alike. Limits are on, and too high to be reached.
-Prints requests/s of each, medians of the rounds, and the share of throughput that the edge takes:
-the median of the rounds' shares.
+Prints requests/s and processor time a request of each, medians of the rounds, and the share of each
+that the edge takes: the median of the rounds' shares.
 """
 
 import argparse
@@ -65,6 +65,12 @@ def one_movie(cinelog):
     return f"{cinelog.url}/api/v1/movies/{movie['id']}/", account.pair["access"]
 
 
+def cpu_s(pid):
+    """Return the processor time that a process has used."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def main():
     """Load both in turn and print what came of it."""
     parser = argparse.ArgumentParser()
@@ -83,19 +89,27 @@ def main():
             "with": stack.enter_context(running.Cinelog(Path(folder) / "whole", **rates)),
         }
         targets = {name: one_movie(service) for name, service in services.items()}
+        workers = {name: service.processes("worker")[0] for name, service in services.items()}
         rounds = {name: [] for name in targets}
         wrong = 0
         for url, token in targets.values():
             wrk(url, 2, token)
         for number in range(options.rounds):
             for name in sorted(targets, reverse=bool(number % 2)):
+                before_s = cpu_s(workers[name])
                 rate, _, errors = wrk(targets[name][0], options.seconds, targets[name][1])
-                rounds[name].append(rate)
+                used_s = cpu_s(workers[name]) - before_s
+                rounds[name].append((rate, used_s / (rate * options.seconds)))
                 wrong += errors
-    for name, rates in rounds.items():
-        print(f"{name:8} the edge {statistics.median(rates):10,.0f} requests/s")
-    shares = [1 - whole / bare for bare, whole in zip(*rounds.values(), strict=True)]
-    print(f"the edge takes {statistics.median(shares):.1%}; errors {wrong}")
+    for name, results in rounds.items():
+        rate, used_s = map(statistics.median, zip(*results, strict=True))
+        print(
+            f"{name:8} the edge {rate:10,.0f} requests/s {used_s * 1e6:8.1f} us of processor each"
+        )
+    pairs = list(zip(*rounds.values(), strict=True))
+    rates = statistics.median(1 - whole[0] / bare[0] for bare, whole in pairs)
+    times = statistics.median(1 - bare[1] / whole[1] for bare, whole in pairs)
+    print(f"the edge takes {rates:.1%} of the requests, {times:.1%} by time; errors {wrong}")
     return 0
 
 

@@ -8,6 +8,7 @@ another process, the batch is done again command by command on fresh state.
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
@@ -46,6 +47,15 @@ class Receipt(NamedTuple):
     def appended(self) -> bool:
         """Whether anything was appended."""
         return self.events > 0
+
+
+class Committed(NamedTuple):
+    """A batch of commands, and what became of each; times are in nanoseconds since 1970."""
+
+    commands: Sequence[Command]
+    answers: Sequence[Receipt | Exception]
+    began_ns: int
+    ended_ns: int
 
 
 class _WaitsError(Exception):
@@ -177,15 +187,15 @@ class _Waiting(NamedTuple):
 class Executor:
     """Carries out commands for the coroutines of a process.
 
-    On the event loop, ``on_commit(commands, events)`` is called after each batch, and
-    ``on_append(position)`` after each that appended.
+    On the event loop, ``on_commit`` is called after each batch, and ``on_append(position)`` after
+    each that appended.
     """
 
     def __init__(
         self,
         store: Store,
         on_append: Callable[[int], None] | None = None,
-        on_commit: Callable[[int, int], None] | None = None,
+        on_commit: Callable[[Committed], None] | None = None,
     ) -> None:
         self._store = store
         self._on_append = on_append
@@ -224,12 +234,15 @@ class Executor:
 
     def _work(self) -> None:
         while batch := self._take():
+            began_ns = time.time_ns()
+            commands = [one.command for one in batch]
             try:
-                answers = commit(self._store, [one.command for one in batch])
+                answers = commit(self._store, commands)
             except Exception as error:  # the thread must live on: every later write hangs on it
                 log.exception("a batch of commands failed", commands=len(batch))
                 answers = [error] * len(batch)
-            batch[0].loop.call_soon_threadsafe(self._answer, batch, answers)
+            done = Committed(commands, answers, began_ns, time.time_ns())
+            batch[0].loop.call_soon_threadsafe(self._answer, batch, done)
 
     def _take(self) -> list[_Waiting]:
         with self._arrived:
@@ -237,12 +250,11 @@ class Executor:
                 self._arrived.wait()
             return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
-    def _answer(self, batch: list[_Waiting], answers: list[Receipt | Exception]) -> None:
-        position = events = 0
-        for one, answer in zip(batch, answers, strict=True):
+    def _answer(self, batch: list[_Waiting], done: Committed) -> None:
+        position = 0
+        for one, answer in zip(batch, done.answers, strict=True):
             if isinstance(answer, Receipt) and answer.appended:
                 position = max(position, answer.position)
-                events += answer.events
             if one.answer.done():  # the client has gone; what it wrote stays written
                 continue
             if isinstance(answer, Exception):
@@ -250,6 +262,6 @@ class Executor:
             else:
                 one.answer.set_result(answer)
         if self._on_commit:
-            self._on_commit(len(batch), events)
+            self._on_commit(done)
         if position and self._on_append:
             self._on_append(position)

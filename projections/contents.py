@@ -41,6 +41,11 @@ class Counts(NamedTuple):
     position: int
     of: dict[str, int]
 
+    @property
+    def total(self) -> int:
+        """How many fields and members there are."""
+        return sum(self.of[name] for name in NAMES)
+
 
 def read(view: View, name: str, fields: Collection[bytes]) -> tuple[int, Fields]:
     """Return those of ``fields`` (not too many) that are there, and the position they show.

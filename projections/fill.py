@@ -7,26 +7,24 @@ yet, and one whose filling was interrupted is thrown away.
 """
 
 from collections.abc import Iterator
-from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.store import Recorded, Store
+from projections import generations, whole
 from projections.heads import FILLING, name_of
-from projections.keys import Keys
 from projections.listing import Before, Changes, fold_batch, parking
 from projections.scripts import Script
 from projections.view import View
-from projections import whole
 
 BATCH = 2_000
-# So few events are read at once, in log order, whatever else is in the log.
+# So few events are read in log order, whatever else is in the log.
 FEW = 20_000
-# Values in one command: Redis answers others between two of them.
+# Values in one command: between two of them Redis answers others.
 _VALUES = 128
 _KNOWN_USERS = 50_000
-FIRST, LAST = "00000000-0000-0000-0000-000000000000", "g"
+_FIRST, _END = "00000000-0000-0000-0000-000000000000", "g"
 
 _FINISH = Script(
     whole.ALL
@@ -41,22 +39,115 @@ return 1
 
 
 class Span(NamedTuple):
-    """Streams from an id on, up to and without another."""
+    """Streams from one id on, up to and without another."""
 
-    first: str = FIRST
-    end: str = LAST
+    first: str = _FIRST
+    end: str = _END
+
+
+EVERYTHING = Span()
 
 
 class Filled(NamedTuple):
-    """How many events were read, and how many of them applied."""
+    """How many events were read, and how many of them were applied."""
 
     read: int
     applied: int
 
 
-def whole_streams(store: Store, until: int, span: Span = Span()) -> Iterator[list[Recorded]]:
+class Names(dict[str, str]):
+    """Usernames by account id, looked up in the log when one is asked for."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+
+    def __missing__(self, account: str) -> str:
+        try:
+            name = self._store.name_of(account)
+        except (NotFoundError, ValueError):
+            raise KeyError(account) from None
+        if len(self) >= _KNOWN_USERS:
+            self.clear()
+        self[account] = name
+        return name
+
+
+def whole_streams(store: Store, until: int, span: Span = EVERYTHING) -> Iterator[list[Recorded]]:
     """Yield all events up to a position, stream by stream; a stream is never divided."""
-    if until <= FEW:
-        events = [e for e in _in_log_order(store, until) if span.first <= e.stream_id < span.end]
-        events.sort(key=attrgetter("stream_id", "version"))
-    ...
+    held: list[Recorded] = []
+    for events in (_few if until <= FEW else _by_stream)(store, until, span):
+        held += events
+        cut = len(held)
+        while cut and held[cut - 1].stream_id == held[-1].stream_id:
+            cut -= 1
+        if cut:
+            yield held[:cut]
+            del held[:cut]
+    if held:
+        yield held
+
+
+def fold(events: list[Recorded], names: Names) -> Changes:
+    """Fold whole streams from nothing."""
+    return fold_batch(events, Before({}, {}, names))
+
+
+def fill(
+    store: Store, view: View, until: int, span: Span = EVERYTHING, *, keep_s: int = 0
+) -> Iterator[Filled]:
+    """Fill a generation that is being filled; yields what each step did.
+
+    ``keep_s`` seconds after the last step it is gone, unless that is 0. Raises
+    ReadModelUnavailableError where it was dropped meanwhile, and then leaves nothing behind.
+    """
+    names, keys = Names(store), view.keys
+    for events in whole_streams(store, until, span):
+        changes = fold(events, names)
+        pipeline = view.redis.pipeline(transaction=False)
+        for command, name, values in (*changes.commands, *parking(changes.refused)):
+            key = getattr(keys, name)
+            for start in range(0, len(values), _VALUES):
+                pipeline.execute_command(command, key, *values[start : start + _VALUES])
+        for key in keys.lasting if keep_s else ():
+            pipeline.execute_command("EXPIRE", key, keep_s)
+        pipeline.execute_command("HGET", keys.head, "state")
+        if pipeline.execute()[-1] != FILLING.encode():
+            generations.drop(view.redis, view.generation)
+            raise _dropped(view)
+        yield Filled(len(events), changes.events)
+
+
+def finish(store: Store, view: View, until: int, applied: int, state: str) -> None:
+    """Say that a generation is filled up to a position and what it is from now on.
+
+    Raises ReadModelUnavailableError where it was dropped meanwhile.
+    """
+    last = store.read(until - 1, 1, until) if until else []
+    name, at = (name_of(last[0]), last[0].data.get("timestamp", "")) if last else ("", "")
+    if not _FINISH.run(view.redis, view.keys.lasting, [until, applied, name, at, state]):
+        raise _dropped(view)
+
+
+def _dropped(view: View) -> ReadModelUnavailableError:
+    return ReadModelUnavailableError(f"generation {view.generation} was dropped meanwhile")
+
+
+def _few(store: Store, until: int, span: Span) -> Iterator[list[Recorded]]:
+    events: list[Recorded] = []
+    position = 0
+    while read := store.read(position, BATCH, until):
+        position = read[-1].position
+        events += (event for event in read if span.first <= event.stream_id < span.end)
+    events.sort(key=attrgetter("stream_id", "version"))
+    for start in range(0, len(events), BATCH):
+        yield events[start : start + BATCH]
+
+
+def _by_stream(store: Store, until: int, span: Span) -> Iterator[list[Recorded]]:
+    after = (span.first, 0)
+    while read := store.read_by_stream(after, BATCH):
+        after = (read[-1].stream_id, read[-1].version)
+        yield [event for event in read if event.position <= until and event.stream_id < span.end]
+        if after[0] >= span.end:
+            return

@@ -86,19 +86,19 @@ def go_live(
         return False
     redis.execute_command("SADD", GENERATIONS, view.generation)
     # Before anyone hears of a later position: who still reads the old one must look for this one.
-    drop_before(redis, view.generation)
+    drop_others(redis, view.generation)
     redis.execute_command("PUBLISH", POSITION, f"{view.generation}:{position}")
     return True
 
 
-def drop_before(redis: Any, generation: int) -> None:
-    """Drop all earlier generations."""
-    for number in redis.execute_command("SMEMBERS", GENERATIONS):
-        if int(number) < generation:
-            drop(redis, int(number))
+def drop_others(redis: Any, generation: int) -> None:
+    """Drop all generations before one that is live, and one that was being built in its place."""
     building = _number(redis.execute_command("GET", BUILDING))
-    if building is not None and building <= generation:
+    if building is not None:
         redis.execute_command("DEL", BUILDING)
+    for number in map(int, redis.execute_command("SMEMBERS", GENERATIONS)):
+        if number < generation or (number == building and number != generation):
+            drop(redis, number)
 
 
 def drop_remains(redis: Any) -> None:

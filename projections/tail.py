@@ -1,6 +1,7 @@
 """Follows the log into the live generation, or into a new one where none is live."""
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -18,6 +19,10 @@ _TRIES_BEFORE_PARKING = 2
 log = structlog.get_logger(__name__)
 
 
+OnShown = Callable[[Sequence[Recorded], int], None]
+"""Told of events that readers see now, and when that began, in nanoseconds since 1970."""
+
+
 class Tail:
     """Applies the log batch by batch. Safe beside others that do the same: the view compares.
 
@@ -25,7 +30,10 @@ class Tail:
     log), the log is replayed into a new one, which goes live when it has caught up.
     """
 
-    def __init__(self, store: Store, redis: Any, *, limit: int = BATCH) -> None:
+    def __init__(
+        self, store: Store, redis: Any, *, limit: int = BATCH, on_shown: OnShown | None = None
+    ) -> None:
+        self._on_shown = on_shown
         self._store = store
         self._redis = redis
         self._limit = limit
@@ -44,6 +52,7 @@ class Tail:
         if view is None or generations.live(self._redis) != self._pointer:
             view = self._find()
         batch = self._store.read(self.position, self._limit)
+        began_ns = time.time_ns()
         # Nothing to apply: look whether the generation is still there, or Redis may stay empty.
         position = apply_batch(view, batch, self.position) if batch else self._look(view)
         if position is None:
@@ -53,6 +62,8 @@ class Tail:
         if batch and position == self.position:
             time.sleep(HELD_PAUSE_S)
         self.position = position
+        if self._on_shown and self._live and batch and position == batch[-1].position:
+            self._on_shown(batch, began_ns)
         if len(batch) == self._limit or (batch and position != batch[-1].position):
             return False
         if not self._live:
@@ -69,7 +80,7 @@ class Tail:
         self._live = position is not None
         if view is not None and self._live:
             # First of all, so that nobody reads an earlier one beside what is applied from now on.
-            generations.drop_before(self._redis, view.generation)
+            generations.drop_others(self._redis, view.generation)
         else:
             view = generations.begin(self._redis, above=self._highest)
             self._highest = max(self._highest, view.generation)

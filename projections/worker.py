@@ -8,7 +8,7 @@ import structlog
 from commands.store import Store
 from projections.bell import Bell
 from projections.lease import Lease
-from projections.tail import BATCH, Tail
+from projections.tail import BATCH, OnShown, Tail
 
 POLL_S = 0.25
 STANDBY_S = 0.5
@@ -20,9 +20,15 @@ class Projection:
     """Brings the read model up to date and keeps it there."""
 
     def __init__(
-        self, store: Store, redis: Any, *, limit: int = BATCH, poll_s: float = POLL_S
+        self,
+        store: Store,
+        redis: Any,
+        *,
+        limit: int = BATCH,
+        poll_s: float = POLL_S,
+        on_shown: OnShown | None = None,
     ) -> None:
-        self._tail = Tail(store, redis, limit=limit)
+        self._tail = Tail(store, redis, limit=limit, on_shown=on_shown)
         self._lease = Lease(redis)
         self._bell = Bell(redis)
         self._poll_s = poll_s
@@ -79,6 +85,8 @@ class Projection:
             log.info("lease not released", error=str(error))
 
 
-def run_projection(store: Store, redis: Any, stop: threading.Event) -> None:
+def run_projection(
+    store: Store, redis: Any, stop: threading.Event, on_shown: OnShown | None = None
+) -> None:
     """Keep the read model in ``redis`` up to date with ``store`` until ``stop`` is set."""
-    Projection(store, redis).run(stop)
+    Projection(store, redis, on_shown=on_shown).run(stop)

@@ -1,14 +1,12 @@
-"""What every request meets on its way in and out: its limit, its headers, its line in the log.
+"""What every request meets on its way in and out: its limit, its headers, its place in the ledger.
 
 The operations' own paths are let through: nobody limits, counts or logs them.
 """
 
 import re
 from collections.abc import Coroutine
-from contextlib import suppress
-from datetime import UTC, datetime
-from http import HTTPStatus
-from time import perf_counter
+from functools import lru_cache
+from time import perf_counter, time
 from typing import NamedTuple
 
 from sanic.response import BaseHTTPResponse
@@ -16,23 +14,31 @@ from sanic.response import BaseHTTPResponse
 from commands.errors import NotAuthenticatedError, TokenNotValidError
 from service import operations
 from service.client import address_of, logged_as, scheme_of
+from service.ledger import Ledger
 from service.limits import Limits
-from service.logs import RequestLog
-from service.metrics import Metrics
 from service.requests import CinelogRequest
-from service.settings import Settings
+from service.responses import HTTPResponse
+from service.security import CSP, HSTS, SECURITY, lines
 from service.tokens import principal_of
-from service.tracing import trace_id_of
+from service.tracing import Trace
 
-SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-_HSTS = "max-age=31536000"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
 # Calls that take a password have limits of their own.
 _PASSWORDS = frozenset({"register", "sign_in", "change_password"})
+_text = lru_cache(10_000)(str)
+
+
+class _Security(NamedTuple):
+    """Headers, and the same as they go over the wire."""
+
+    headers: dict[str, str]
+    lines: bytes
+
+
+_PLAIN = _Security(SECURITY, lines(SECURITY))
+_SECURE = _Security(SECURITY | HSTS, lines(SECURITY | HSTS))
+_LIMITED = b"%b\r\nratelimit-policy: %b\r\nratelimit: %b%b"
 
 
 class _Way(NamedTuple):
@@ -47,65 +53,81 @@ _NO_WAY = _Way("unmatched", limited=True, watched=True)
 
 
 class Edge:
-    """The middleware of an API process."""
+    """The middleware of an API process; ``open`` comes before the first request."""
 
-    def __init__(
-        self, settings: Settings, limits: Limits, metrics: Metrics, lines: RequestLog
-    ) -> None:
-        self._proxies = settings.proxies
-        self._limits = limits
-        self._metrics = metrics
-        self._lines = lines
+    def __init__(self, proxies: int) -> None:
+        self._proxies = proxies
         self._ways: dict[str, _Way] = {}
+        self._limits: Limits
+        self._ledger: Ledger
+
+    def open(self, limits: Limits, ledger: Ledger) -> None:
+        """Give it what it works with."""
+        self._limits = limits
+        self._ledger = ledger
 
     def before(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
         """Find out who asks, and count the call. Raises ThrottledError, now or when awaited."""
         if traceparent := request.headers.get("traceparent"):
-            request.trace_id = trace_id_of(traceparent)
-        with suppress(NotAuthenticatedError, TokenNotValidError):
+            request.trace = Trace.of_header(traceparent)
+        try:  # noqa: SIM105 - costs nothing where nothing is raised
             request.principal = principal_of(request)
+        except (NotAuthenticatedError, TokenNotValidError):
+            pass
         return self._limits.call(request) if self._way(request).limited else None
 
     def after(self, request: CinelogRequest, response: BaseHTTPResponse) -> None:
         """Complete the answer's headers, and take down what became of the request."""
+        secure = self._proxies and scheme_of(request, self._proxies) == "https"
+        security = _SECURE if secure else _PLAIN
+        request_id = request.request_id
+        if isinstance(response, HTTPResponse) and CSP not in response.headers:
+            name = request_id.encode()
+            if request.policies:
+                value = _LIMITED % (name, request.policies, request.stands, security.lines)
+            else:
+                value = name + security.lines
+            response.last_lines = (b"x-request-id", value)
+        else:
+            self._complete(request, response, security.headers)
+        way = self._way(request)
+        if way.watched:
+            principal = request.principal
+            self._ledger.add(
+                (
+                    time(),
+                    request_id,
+                    request.trace.trace_id if request.trace else "",
+                    _text(principal.account_id) if principal else "",
+                    self._client(request),
+                    request.method if request.method in METHODS else "other",
+                    way.template,
+                    response.status,
+                    perf_counter() - request.began,
+                    response.headers.get("event-position", ""),
+                )
+            )
+
+    def _complete(
+        self, request: CinelogRequest, response: BaseHTTPResponse, security: dict[str, str]
+    ) -> None:
+        """Do the same to an answer of another kind, or that has a policy of its own."""
         headers = response.headers
         headers["X-Request-ID"] = request.request_id
         if request.policies:
-            headers["RateLimit-Policy"] = request.policies
-            headers["RateLimit"] = request.stands
-        for name, value in SECURITY.items():
-            if name not in headers:
-                headers[name] = value
-        if self._proxies and scheme_of(request, self._proxies) == "https":
-            headers["Strict-Transport-Security"] = _HSTS
-        way = self._way(request)
-        if way.watched:
-            took_s = perf_counter() - request.began
-            self._metrics.observe(way.template, request.method, response.status, took_s)
-            self._log(request, response, way.template, took_s)
+            headers["RateLimit-Policy"] = request.policies.decode()
+            headers["RateLimit"] = request.stands.decode()
+        for name, value in security.items():
+            headers.setdefault(name, value)
 
-    def _log(
-        self, request: CinelogRequest, response: BaseHTTPResponse, route: str, took_s: float
-    ) -> None:
-        failed = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        line = {
-            "event": "request",
-            "level": "error" if failed else "info",
-            "timestamp": datetime.now(UTC),
-            "request_id": request.request_id,
-            "method": request.method,
-            "route": route,
-            "status": response.status,
-            "duration_ms": round(took_s * 1000, 3),
-            "client": logged_as(address_of(request, self._proxies)),
-        }
-        if request.principal:
-            line["account"] = request.principal.account_id
-        if position := response.headers.get("event-position"):
-            line["position"] = int(position)
-        if request.trace_id:
-            line["trace_id"] = request.trace_id
-        self._lines.write(line)
+    def _client(self, request: CinelogRequest) -> str:
+        if self._proxies or request.conn_info is None:
+            return logged_as(address_of(request, self._proxies))
+        known = request.conn_info.ctx  # the same for all requests of a connection
+        if not hasattr(known, "client"):
+            known.client = logged_as(address_of(request, 0))
+        client: str = known.client
+        return client
 
     def _way(self, request: CinelogRequest) -> _Way:
         route = request.route

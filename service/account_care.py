@@ -1,5 +1,6 @@
 """The routes by which an account looks after itself: its password, its sessions, its history."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from sanic import Blueprint
 from commands.transcoder import rfc3339
 from queries.accounts import AccountPage, account_history
 from queries.filters import parse_page
-from service import trail
+from service import shapes, trail
 from service.bodies import read_body
 from service.links import API, page_links
 from service.parts import parts_of
@@ -40,7 +41,7 @@ async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     parts = parts_of(request)
     number, size = parse_page(request.args)
 
-    def read() -> tuple[SessionPage, list[dict[str, Any]]]:
+    def read() -> tuple[SessionPage, list[shapes.Session]]:
         account = parts.authorization.account_in(principal)
         page = parts.sessions.page(account.id, number, size)
         living = (one for one in page.sessions if not account.has_ended(one.sid))
@@ -79,7 +80,7 @@ async def history(request: CinelogRequest) -> HTTPResponse:
     return _page(request, "me/history", page, [entry._asdict() for entry in page.entries])
 
 
-def _shown(session: Session, current_sid: str) -> dict[str, Any]:
+def _shown(session: Session, current_sid: str) -> shapes.Session:
     return {
         "id": session.sid,
         "created_at": _time(session.opened_at),
@@ -97,7 +98,7 @@ def _page(
     request: CinelogRequest,
     name: str,
     page: SessionPage | AccountPage,
-    results: list[dict[str, Any]],
+    results: Sequence[Mapping[str, Any]],
 ) -> HTTPResponse:
     following, previous = page_links(request, f"{PATH}/{name}/", page.page, page.last_page)
     body = {"count": page.count, "next": following, "previous": previous, "results": results}

@@ -11,7 +11,7 @@ from sanic import Blueprint, Request
 
 from commands.messages import RegisterUser
 from commands.user import User
-from service import account_care, trail
+from service import account_care, shapes, trail
 from service.authorization import server_metadata
 from service.bodies import read_body
 from service.credentials import Credentials, Presented, Refreshing, read_registration
@@ -110,23 +110,27 @@ async def show_metadata(request: Request) -> HTTPResponse:
     return _answer(server_metadata(parts_of(request).settings, API), headers=_PUBLIC)
 
 
-def _account(user: User) -> dict[str, str]:
-    names = {name: getattr(user, name) for name in ("username", "email", "first_name", "last_name")}
-    return {"id": str(user.id), **names}
+def _account(user: User) -> shapes.Account:
+    return {
+        "id": str(user.id),
+        "username": user.username,
+        "email": user.email,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+    }
 
 
 def _pair(answer: Answer, *, standard: bool = False) -> HTTPResponse:
     """Answer a pair of tokens, under the names of RFC 6749 for a client that speaks it."""
     if standard:
         return _answer(dict(answer))
-    return _answer(
-        {
-            "access": answer["access_token"],
-            "refresh": answer["refresh_token"],
-            "token_type": answer["token_type"],
-            "expires_in": answer["expires_in"],
-        }
-    )
+    pair: shapes.TokenPair = {
+        "access": answer["access_token"],
+        "refresh": answer["refresh_token"],
+        "token_type": answer["token_type"],
+        "expires_in": answer["expires_in"],
+    }
+    return _answer(pair)
 
 
 def _answer(

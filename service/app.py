@@ -6,32 +6,32 @@ from functools import lru_cache, partial
 from typing import Any
 
 from sanic import Sanic
-from sanic.response import BaseHTTPResponse
 from sanic_ext import Extend
 
-from commands.errors import ConfigurationError
 from commands.executor import Executor
 from commands.store import Store
 from projections.connection import open_async_redis, open_redis
 from projections.keys import APPENDED
 from queries.history import changes_after
 from queries.movies import ReadModel
+from queries.past import Builder, PastLists
 from queries.position import PositionFeed
 from queries.round_trips import RoundTrips
-from service import accounts, history, movies, operations, stream
+from service import accounts, docs, history, movies, operations, stream
 from service.access import Edge
 from service.authorization import Authorization
 from service.background import Background
-from service.connections import RECEIVE_S, Server, answering
+from service.children import command, environment
+from service.connections import RECEIVE_S, Server
 from service.counters import Counters
 from service.cross_origin import cross_origin
+from service.docs import Docs
 from service.idempotency import InFlight
 from service.keys import load_keys
 from service.limits import Limits
 from service.links import API
-from service.logs import RequestLog
-from service.metrics import Metrics
-from service.operations import Health
+from service.negotiation import Negotiation
+from service.openapi.document import document_of, produced_types
 from service.parts import Parts
 from service.passwords import Hasher
 from service.pools import Pool
@@ -40,11 +40,11 @@ from service.requests import CinelogRequest
 from service.sessions import Sessions
 from service.settings import Settings
 from service.stream import Live
+from service.telemetry import Telemetry
 from service.tokens import Tokens
 
 App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
-METRICS = "metrics"
 _NAMES_KEPT = 10_000
 
 
@@ -59,12 +59,8 @@ def create_app(
     open_shared_redis: Callable[[str], Any] = open_async_redis,
     open_thread_redis: Callable[[str], Any] = open_redis,
     name: str = "cinelog",
-    edge: bool = True,
 ) -> App:
-    """Return the API, ready to be served; nothing connects before the server starts.
-
-    Without its ``edge`` it limits, counts and logs no request: to measure what that costs.
-    """
+    """Return the API, ready to be served; nothing connects before the server starts."""
     problems = ProblemHandler()
     app = Server(
         name,
@@ -85,14 +81,12 @@ def create_app(
     )
     cors = cross_origin(settings.cors_origins)
     Extend(app, config={"OAS": False, "HEALTH": False, "LOGGING": False, **cors})
-    app.blueprint(movies.blueprint, url_prefix=API)
-    app.blueprint(history.blueprint, url_prefix=API)
-    app.blueprint(stream.blueprint, url_prefix=API)
-    app.blueprint(accounts.blueprint)
-    app.blueprint(operations.blueprint)
-    if edge:
-        app.register_middleware(_before, "request")
-        app.register_middleware(_after, "response")
+    _add_routes(app)
+    edge = Edge(settings.proxies)
+    app.register_middleware(edge.before, "request")
+    app.register_middleware(edge.after, "response")
+    app.register_middleware(Negotiation(produced_types()).check, "request")
+    app.ctx.docs = Docs.of(document_of(app, settings), settings)
 
     @app.before_server_start
     async def open_parts(app: App) -> None:
@@ -101,25 +95,26 @@ def create_app(
         trips = RoundTrips(shared)
         feed = PositionFeed(shared)
         background = Background()
-        metrics = _open_metrics(settings)
+        telemetry = Telemetry(settings, store)
         executor = Executor(
-            store, partial(_wake_projection, background, trips), on_commit=metrics.committed
+            store,
+            on_append=partial(_wake_projection, background, trips),
+            on_commit=telemetry.committed,
         )
         tokens = Tokens(load_keys(settings.signing_keys), settings)
         sessions = Sessions(open_thread_redis(settings.redis_url_or_embedded), settings)
         hasher = Hasher()
         reads = Pool("reading the log", threads=4, waiting=256)
         name_of = lru_cache(_NAMES_KEPT)(store.name_of)
+        reader = ReadModel(trips)
         executor.start()
         await feed.start()
         limits = Limits(settings, Counters(trips))
-        lines = RequestLog(metrics.lines_lost.add)
-        problems.count = metrics.refused
-        _watch(app, metrics, shared, hasher)
+        edge.open(limits, telemetry.ledger)
+        problems.count = telemetry.metrics.refused
+        telemetry.watch(app.ctx.connections, shared, lambda: hasher.pool.pending)
+        app.ctx.turned_away = telemetry.metrics.turned_away.add
         app.ctx.redis, app.ctx.trips, app.ctx.background = shared, trips, background
-        app.ctx.lines, app.ctx.turned_away = lines, metrics.turned_away.add
-        app.ctx.edge = Edge(settings, limits, metrics, lines)
-        app.ctx.sampling = asyncio.get_running_loop().create_task(operations.sample(metrics))
         app.ctx.parts = Parts(
             settings=settings,
             store=store,
@@ -127,7 +122,8 @@ def create_app(
             executor=executor,
             in_flight=InFlight(),
             reads=reads,
-            reader=ReadModel(trips),
+            reader=reader,
+            past=_past_lists(settings, reader),
             feed=feed,
             live=_live(store, name_of, reads, feed),
             tokens=tokens,
@@ -135,14 +131,14 @@ def create_app(
             authorization=Authorization(store, tokens, sessions, hasher),
             hasher=hasher,
             limits=limits,
-            metrics=metrics,
-            health=Health(settings, store),
+            telemetry=telemetry,
             threads=Pool("sessions", threads=4, waiting=256),
         )
 
     @app.before_server_stop
     async def end_streams(app: App) -> None:
         await app.ctx.parts.live.close()
+        await app.ctx.parts.past.close()
 
     @app.after_server_stop
     async def close_parts(app: App) -> None:
@@ -155,18 +151,28 @@ def create_app(
             pool.close()
         parts.sessions.close()
         await app.ctx.redis.aclose()
-        app.ctx.sampling.cancel()
-        parts.health.close()
+        parts.telemetry.close()
         parts.store.close()
-        app.ctx.lines.close()
-        parts.metrics.close()
 
     return app
+
+
+def _add_routes(app: App) -> None:
+    for blueprint in (movies.blueprint, history.blueprint, stream.blueprint):
+        app.blueprint(blueprint, url_prefix=API)
+    app.blueprint(accounts.blueprint)
+    app.blueprint(operations.blueprint)
+    app.blueprint(docs.blueprint)
 
 
 def _wake_projection(background: Background, trips: RoundTrips, position: int) -> None:
     """Tell the projection that there is something to do; where that fails it looks by itself."""
     background.start(trips.call("PUBLISH", APPENDED, position))
+
+
+def _past_lists(settings: Settings, reader: ReadModel) -> PastLists:
+    urls = (settings.event_store_url, settings.redis_url_or_embedded)
+    return PastLists(reader, Builder(command("projections.past"), environment(), *urls))
 
 
 def _live(store: Store, name_of: Callable[[str], str], reads: Pool, feed: PositionFeed) -> Live:
@@ -177,41 +183,3 @@ def _live(store: Store, name_of: Callable[[str], str], reads: Pool, feed: Positi
         return await reads.run(read, after, limit)
 
     return Live(read_aside, feed.wait_for, partial(reads.run, store.head))
-
-
-def _open_metrics(settings: Settings) -> Metrics:
-    try:
-        return Metrics(settings.data_dir / METRICS)
-    except OSError as error:
-        problem = f"cannot write in {settings.data_dir / METRICS} ({error.strerror})"
-        raise ConfigurationError("CINELOG_DATA_DIR", problem) from None
-
-
-def _watch(app: App, metrics: Metrics, redis: Any, hasher: Hasher) -> None:
-    def in_use() -> int:
-        pool = getattr(redis, "connection_pool", None)  # a cluster has one for each node
-        counts = pool.get_connection_count() if pool else []
-        return sum(count for count, what in counts if "used" in what.values())
-
-    connections = app.ctx.connections
-    metrics.watch("cinelog_workers", "API processes.", lambda: 1)
-    metrics.watch(
-        "cinelog_requests_in_flight", "Requests being answered.", lambda: answering(connections)
-    )
-    metrics.watch(
-        "cinelog_connections_open", "Connections of clients.", lambda: len(connections)
-    )
-    metrics.watch("cinelog_redis_connections_used", "Connections to Redis in use.", in_use)
-    metrics.watch(
-        "cinelog_password_hashes_pending",
-        "Passwords being hashed or waiting for it.",
-        lambda: hasher.pool.pending,
-    )
-
-
-def _before(request: CinelogRequest) -> Any:
-    return request.app.ctx.edge.before(request)
-
-
-def _after(request: CinelogRequest, response: BaseHTTPResponse) -> None:
-    request.app.ctx.edge.after(request, response)

@@ -308,3 +308,9 @@ def _shown(value: object) -> str:
 def _wrong_use(message: str) -> NoReturn:
     err.print(f"cinelog: {message}", markup=False, soft_wrap=True)
     raise typer.Exit(2)
+
+
+# Last, since those commands use what stands above.
+from service.cli_views import views  # noqa: E402
+
+app.add_typer(views)

@@ -5,10 +5,9 @@
    only the pause between two bytes, so that one byte a while would hold a connection for ever.
 """
 
-import asyncio
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -18,14 +17,23 @@ from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from service.framing import StrictHttp
+from service.security import SECURITY, lines
 
 RECEIVE_S = 60
+LINGER_S = 0.5
 # Files that a worker has open beside its connections, with room to spare.
 _OTHER_FILES = 128
 _BODY = b'{"type":"about:blank","title":"Service Unavailable","status":503,\
 "detail":"Too many connections are open.","code":"unavailable"}'
-_FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-retry-after: 1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+retry-after: 1\r\nconnection: close\r\ncontent-length: %d%b\r\n\r\n%b"
+    % (
+        len(_BODY),
+        lines(SECURITY),
+        _BODY,
+    )
+)
 log = structlog.get_logger(__name__)
 
 
@@ -44,12 +52,12 @@ class Connection(HttpProtocol):
             transport.write(_FULL)
             transport.close()
             return
-        super().connection_made(transport)
+        super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
         if self.conn_info is not None:  # none was made for one that was turned away
-            super().connection_lost(exc)
+            super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     def check_timeouts(self) -> None:
         """End what takes too long. Called now and again for as long as the connection is open."""
@@ -60,8 +68,10 @@ class Connection(HttpProtocol):
         elif now - self._arriving_since > self.app.config.RECEIVE_TIMEOUT and self._task:
             self._http.exception = RequestTimeout("Request Timeout")
             self._task.cancel()
+            # It is told so, and what it still sends is read for a moment: then it ends.
+            self._callback_check_timeouts = self.loop.call_later(LINGER_S, self.check_timeouts)
             return
-        super().check_timeouts()
+        super().check_timeouts()  # type: ignore[no-untyped-call]
 
     def _what_arrives(self) -> object:
         """Return what stands for the request that has not arrived yet; None where none is due."""
@@ -70,9 +80,8 @@ class Connection(HttpProtocol):
             return None
         if http.stage is Stage.REQUEST:
             return self  # its head
-        if http.stage is Stage.HANDLER and http.request_body:
-            return http.request  # its body
-        return None
+        # Its body; also one that goes on after its request was refused. None before the first.
+        return http.request if getattr(http, "request_body", None) else None
 
 
 class Server(Sanic[Any, Any]):
@@ -86,7 +95,7 @@ class Server(Sanic[Any, Any]):
         return server
 
 
-def answering(connections: set[Connection]) -> int:
+def answering(connections: Collection[Connection]) -> int:
     """Return how many requests are being answered on ``connections``."""
     return sum(bool(one.http) for one in connections)
 

@@ -154,9 +154,7 @@ class Counters:
         return await _hit(self._local, item, key, cost)
 
 
-async def _hit(
-    limiter: FixedWindowRateLimiter, item: RateLimitItem, key: str, cost: int
-) -> Hit:
+async def _hit(limiter: FixedWindowRateLimiter, item: RateLimitItem, key: str, cost: int) -> Hit:
     allowed = await limiter.hit(item, key, cost=cost)
     ends, remaining = await limiter.get_window_stats(item, key)
     return Hit(allowed, remaining, max(0.0, ends - time.time()))

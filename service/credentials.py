@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from commands.errors import InvalidError
+from commands.field_schemas import shown_text
 from commands.fields import Given, Password, text
 from commands.messages import Body, Registration
 from commands.user import WRONG_OLD, User
@@ -14,7 +15,11 @@ from service.passwords import password_problems
 B = TypeVar("B", bound=Body)
 
 # As long as a body may be: an over-long token is not valid, which is another answer.
-_SomeToken = Annotated[str, BeforeValidator(text(max_length=1024 * 1024))]
+_SomeToken = Annotated[
+    str,
+    BeforeValidator(text(max_length=1024 * 1024)),
+    shown_text(max_length=1024 * 1024, trim=False),
+]
 
 
 class Credentials(Body):

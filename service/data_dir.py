@@ -9,6 +9,7 @@
 ``keeper.sock``      where users of the embedded Redis hold their lines
 ``keeper.lock``      held by the keeper and the embedded Redis
 ``keeper.start``     held by whoever starts the keeper
+``metrics/``         what the API processes count, for as long as one of them lives
 ===================  ==============================================================
 
 The event store and the signing keys lie here too where no setting puts them elsewhere.
@@ -23,6 +24,7 @@ from commands.errors import ConfigurationError
 
 VARIABLE = "CINELOG_DATA_DIR"
 FORMAT = 1
+METRICS = "metrics"
 REDIS_SOCKET = "redis.sock"
 REDIS_LOG = "redis.log"
 REDIS_DATA = "redis.aof"

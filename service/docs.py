@@ -1,24 +1,108 @@
 """The API's description, ``/openapi.json``, and a page that shows it, ``/docs``.
 
-The page is swagger-ui from our own files: it asks no other host for anything, and its
+The page is swagger-ui from our own files. It asks no other host for anything, and its
 Content-Security-Policy would not let it.
 """
 
-import gzip
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from importlib.resources import files
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
-from sanic import Blueprint, Request, Sanic
+from sanic import Blueprint
 from sanic.exceptions import NotFound
 
+from service.bodies import JSON
 from service.conditions import none_match
-from service.openapi.described import Json
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
 from service.settings import Settings
 
+HTML, CSS, SCRIPT = "text/html", "text/css", "text/javascript"
+_FILES = {
+    "start.js": ("docs/start.js", SCRIPT),
+    "style.css": ("docs/style.css", CSS),
+    "swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js", SCRIPT),
+    "swagger-ui.css": ("swagger-ui/swagger-ui.css", CSS),
+}
+NAMES = tuple(_FILES)
+# What the page may load: its own files, and the pictures inside of its style sheet.
+_POLICY = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+}
+_REVALIDATED = "no-cache"
+_KEPT = "public, max-age=3600"
+
 blueprint = Blueprint("docs")
+
+
+class File(NamedTuple):
+    """What is served as it is; ``tag`` changes with it."""
+
+    content: bytes
+    media: str
+    tag: str
+
+
+class Docs(NamedTuple):
+    """What the API shows of itself; made once, when a process starts."""
+
+    description: File
+    page: File
+
+    @classmethod
+    def of(cls, document: dict[str, Any], settings: Settings) -> "Docs":
+        """Return the description as bytes, and the page that shows it."""
+        below = urlsplit(settings.public_url or "").path.rstrip("/")
+        page = _asset("docs/page.html").replace(b"{below}", below.encode())
+        return cls(_file(orjson.dumps(document), JSON), _file(page, HTML))
+
+
+@blueprint.get("/openapi.json", name="description")
+async def show_description(request: CinelogRequest) -> HTTPResponse:
+    """Answer the OpenAPI description."""
+    docs: Docs = request.app.ctx.docs
+    return _answer(request, docs.description, _REVALIDATED)
+
+
+@blueprint.get("/docs", name="page")
+async def show_page(request: CinelogRequest) -> HTTPResponse:
+    """Answer the page."""
+    docs: Docs = request.app.ctx.docs
+    response = _answer(request, docs.page, _REVALIDATED)
+    response.headers.update(_POLICY)
+    return response
+
+
+@blueprint.get("/docs/<name>", name="file")
+async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:
+    """Answer a file of the page."""
+    return _answer(request, _page_file(name), _KEPT)
+
+
+def _answer(request: CinelogRequest, file: File, kept: str) -> HTTPResponse:
+    headers = {"ETag": file.tag, "Cache-Control": kept}
+    if none_match(request, file.tag):
+        return empty(status=304, headers=headers)
+    media = file.media if file.media == JSON else f"{file.media}; charset=utf-8"
+    return HTTPResponse(file.content, headers=headers, content_type=media)
+
+
+@lru_cache(len(_FILES))
+def _page_file(name: str) -> File:
+    if name not in _FILES:
+        raise NotFound
+    path, media = _FILES[name]
+    return _file(_asset(path), media)
+
+
+def _asset(path: str) -> bytes:
+    return files("service").joinpath("assets", *path.split("/")).read_bytes()
+
+
+def _file(content: bytes, media: str) -> File:
+    return File(content, media, f'"{hashlib.sha256(content).hexdigest()[:20]}"')

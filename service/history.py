@@ -28,15 +28,17 @@ async def movie_history(request: Request, movie_id: str) -> HTTPResponse:
     wanted = movie_id_of(movie_id)
     number, size = parse_page(request.args)
 
-    def read() -> tuple[history.HistoryPage, list[dict[str, Any]]]:
+    def read() -> tuple[int, history.HistoryPage, list[dict[str, Any]]]:
+        position = parts.store.head()
         page = history.history(parts.store, wanted, number, size)
-        return page, [entry.shown(parts.name_of) for entry in page.entries]
+        return position, page, [entry.shown(parts.name_of) for entry in page.entries]
 
-    page, results = await parts.reads.run(read)
+    position, page, results = await parts.reads.run(read)
     path = f"{API}/movies/{wanted}/history/"
     following, previous = page_links(request, path, page.page, page.last_page)
     body = {"count": page.count, "next": following, "previous": previous, "results": results}
-    return HTTPResponse(orjson.dumps(body), content_type=_JSON)
+    headers = {"Event-Position": str(position)}
+    return HTTPResponse(orjson.dumps(body), headers=headers, content_type=_JSON)
 
 
 @blueprint.get("/events/", name="events")

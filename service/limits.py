@@ -30,30 +30,32 @@ from service.requests import CinelogRequest
 from service.settings import Settings
 
 MAX_KEYS = 10_000
-BRISK_S = 0.1
-_STRETCH = 1_024
+BRISK_S = 0.5
+_STRETCH = 4_096
 Key = UUID | str
 
 
 class _Stretch:
     """Hits that this process has taken and may use until ``ends``; times are monotonic."""
 
-    __slots__ = ("cost", "ends", "left", "remaining", "taken_at")
+    __slots__ = ("cost", "ends", "left", "refused", "remaining", "taken_at")
 
     def __init__(self, cost: int, hit: Hit) -> None:
         self.cost = cost
         self.taken_at = time.monotonic()
         self.ends = self.taken_at + hit.ends_in_s
+        self.refused = not hit.allowed
         self.left = cost if hit.allowed else 0
-        self.remaining = hit.remaining if hit.allowed else 0
+        self.remaining = hit.remaining
 
 
 class Limit:
     """One limit, for one event loop."""
 
     def __init__(self, name: str, rate: Rate, counters: Counters, *, stretch: int = 1) -> None:
-        self.name = name
-        self.policy = f'"{name}";q={rate.amount};w={rate.window_s}'
+        self._name = name
+        self._policy = b'"%b";q=%d;w=%d' % (name.encode(), rate.amount, rate.window_s)
+        self._stands = b'"%b";r=%%d;t=%%d' % name.encode()
         self._amount = rate.amount
         self._item = RateLimitItemPerSecond(rate.amount, rate.window_s, namespace=name)
         self._counters = counters
@@ -67,48 +69,34 @@ class Limit:
         Raises ThrottledError. Returns None where the hits at hand sufficed, else what must be
         awaited, and raises the same.
         """
-        try:
-            stands = self._take(key)
-        except ThrottledError as error:
-            self._tell_refusal(request, error)
-            raise
-        if stands is None:
-            return self._ask(request, key)
-        request.tell_limit(self.policy, stands)
-        return None
+        return None if self._take(request, key) else self._ask(request, key)
 
     async def _ask(self, request: CinelogRequest, key: Key) -> None:
-        try:
-            while (stands := self._take(key)) is None:
-                if asking := self._asking.get(key):
-                    await asyncio.wait([asking])
-                else:
-                    await self._stretch(key)
-        except ThrottledError as error:
-            self._tell_refusal(request, error)
-            raise
-        request.tell_limit(self.policy, stands)
+        while not self._take(request, key):
+            if asking := self._asking.get(key):
+                await asyncio.wait([asking])
+            else:
+                await self._stretch(key)
 
-    def _tell_refusal(self, request: CinelogRequest, error: ThrottledError) -> None:
-        request.tell_limit(self.policy, f'"{self.name}";r=0;t={error.retry_after_s}')
-
-    def _take(self, key: Key) -> str | None:
-        """Take one of the hits at hand; return where ``key`` stands then, None to get more first.
-
-        Raises ThrottledError.
-        """
+    def _take(self, request: CinelogRequest, key: Key) -> bool:
+        """Take one of the hits at hand; False where more must be got first."""
         stretch = self._stretches.get(key)
         if stretch is None:
-            return None
+            return False
         left_s = stretch.ends - time.monotonic()
-        if left_s <= 0:
-            return None
-        if stretch.left:
-            stretch.left -= 1
-            return f'"{self.name}";r={stretch.left + stretch.remaining};t={ceil(left_s)}'
-        if stretch.remaining:
-            return None
-        raise ThrottledError(self.name, ceil(left_s))
+        if left_s <= 0 or not (stretch.left or stretch.refused):
+            return False
+        stretch.left -= 1
+        left = 0 if stretch.refused else stretch.left + stretch.remaining
+        stands = self._stands % (left, ceil(left_s))
+        if request.policies:
+            request.policies = b"%b, %b" % (request.policies, self._policy)
+            request.stands = b"%b, %b" % (request.stands, stands)
+        else:
+            request.policies, request.stands = self._policy, stands
+        if stretch.refused:
+            raise ThrottledError(self._name, ceil(left_s))
+        return True
 
     async def _stretch(self, key: Key) -> None:
         """Get more hits, or a refusal, which then costs Redis nothing until the window ends."""

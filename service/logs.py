@@ -1,6 +1,7 @@
 """Logs: one JSON object a line on standard error. No secrets, no e-mail addresses, no input."""
 
 import asyncio
+import json
 import logging
 import os
 import select
@@ -8,17 +9,15 @@ import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 import structlog
 
-GATHER_S = 0.05
 RETRY_S = 0.005
 LAST_S = 0.1
 MAX_LINES = 10_000
-_JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 _FILE_BYTES = 256 * 1024
 
 
@@ -42,19 +41,22 @@ def configure_logs() -> None:
 
 
 def _rendered(event: dict[str, Any], *, default: Callable[[Any], Any]) -> str:
-    return orjson.dumps(event, default=default).decode()
+    try:
+        return orjson.dumps(event, default=default).decode()
+    except TypeError:  # half a surrogate pair, a number of a hundred digits
+        return json.dumps(event, default=default)
 
 
 class RequestLog:
-    """The lines of answered requests, written a few at a time and never waited for.
+    """The lines of answered requests, which nobody waits for.
 
-    They are gathered for ``GATHER_S`` and written where that does not block, in pieces that other
-    processes' lines on the same pipe cannot cut. What nobody takes is kept up to ``MAX_LINES``;
-    ``lose`` is called for each line beyond. For one event loop; made by hand and not by structlog,
-    whose processors would cost a request more than all else that is done for it here.
+    They are written where that does not block, in pieces that other processes' lines on the same
+    pipe cannot cut. What nobody takes is kept, up to ``MAX_LINES``; ``lose`` is told how many were
+    dropped. For one event loop; the lines come ready, as structlog's processors would cost a
+    request more than all else that is done for it.
     """
 
-    def __init__(self, lose: Callable[[], None], *, fd: int = 2) -> None:
+    def __init__(self, lose: Callable[[float], None], *, fd: int = 2) -> None:
         self._lose = lose
         self._fd = fd
         self._lines: deque[bytes] = deque()
@@ -65,14 +67,14 @@ class RequestLog:
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
 
-    def write(self, line: dict[str, Any]) -> None:
-        """Take a line to be written soon."""
-        if len(self._lines) >= MAX_LINES:
-            self._lose()
-            return
-        self._lines.append(orjson.dumps(line, option=_JSON))
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write lines, now or as soon as somebody takes them."""
+        taken = lines[: MAX_LINES - len(self._lines)]
+        if len(taken) < len(lines):
+            self._lose(len(lines) - len(taken))
+        self._lines.extend(taken)
         if self._timer is None:
-            self._timer = self._loop.call_later(GATHER_S, self._flush)
+            self._flush()
 
     def _flush(self) -> None:
         self._timer = None
@@ -91,7 +93,8 @@ class RequestLog:
             except BlockingIOError:
                 return False
             except OSError:
-                self._lose()  # a full disk, a reader that has gone: nothing to be done here
+                # A full disk, a reader that has gone: nothing to be done here.
+                self._lose(self._piece.count(b"\n"))
             self._piece = b""
         return True
 

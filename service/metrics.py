@@ -1,7 +1,8 @@
 """What an API process counts for ``/metrics``. Every label comes from a fixed, small set."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -9,11 +10,11 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from commands.errors import BusyError, ThrottledError
+from commands.executor import Committed, Receipt
 from service.tallies import Tallies
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 COMMANDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Histogram:
@@ -26,10 +27,12 @@ class Histogram:
         texts = [*map(str, bounds), "+Inf"]
         self._sum, self._buckets = tallies.buckets(name, about, texts, **labels)
 
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self._sum.add(value)
-        self._buckets[bisect_left(self._bounds, value)].add()
+    def observe(self, *values: float) -> None:
+        """Count values."""
+        self._sum.add(sum(values))
+        bounds = self._bounds
+        for index, number in Counter([bisect_left(bounds, value) for value in values]).items():
+            self._buckets[index].add(number)
 
 
 class Metrics:
@@ -39,40 +42,36 @@ class Metrics:
         self._tallies = tallies = Tallies(folder)
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._throttled = {
-            limit: tallies.counter(
-                "cinelog_throttled", "Requests refused by a rate limit.", limit=limit
-            )
+            limit: tallies.counter("throttled", "Requests refused by a rate limit.", limit=limit)
             for limit in ("login", "login-address", "api")
         }
-        self._busy = tallies.counter("cinelog_busy", "Requests refused because a queue was full.")
+        self._busy = tallies.counter("busy", "Requests refused because a queue was full.")
         self.turned_away = tallies.counter(
-            "cinelog_connections_turned_away", "Connections refused because too many were open."
+            "connections_turned_away", "Connections refused because too many were open."
         )
         self.lines_lost = tallies.counter(
-            "cinelog_log_lines_lost", "Log lines dropped because nobody took them."
+            "log_lines_lost", "Log lines dropped because nobody took them."
         )
-        self._events = tallies.counter("cinelog_events_appended", "Events appended by the API.")
+        self._events = tallies.counter("events_appended", "Events appended by the API.")
         self._commits = Histogram(
-            tallies, "cinelog_commit_commands", "Commands carried out together.", COMMANDS
+            tallies, "commit_commands", "Commands carried out together.", COMMANDS
         )
         self._gauges: list[tuple[Callable[[float], None], Callable[[], float]]] = []
 
-    def observe(self, route: str, method: str, status: int, took_s: float) -> None:
-        """Count an answered request; ``route`` is a template, never a path."""
-        if method not in _METHODS:
-            method = "other"
+    def observe(self, route: str, method: str, status: int, took_s: Iterable[float]) -> None:
+        """Count answered requests; ``route`` is a template, ``method`` one of a few."""
         histogram = self._requests.get((route, method, status))
         if histogram is None:
             histogram = self._requests[route, method, status] = Histogram(
                 self._tallies,
-                "cinelog_request_duration_seconds",
+                "request_duration_seconds",
                 "Time from a request's head to its answer.",
                 DURATIONS_S,
                 route=route,
                 method=method,
                 status=str(status),
             )
-        histogram.observe(took_s)
+        histogram.observe(*took_s)
 
     def refused(self, error: BaseException) -> None:
         """Count a request that was refused for asking too often, or because too many asked."""
@@ -81,9 +80,10 @@ class Metrics:
         elif isinstance(error, BusyError):
             self._busy.add()
 
-    def committed(self, commands: int, events: int) -> None:
+    def committed(self, batch: Committed) -> None:
         """Count what one group commit did."""
-        self._commits.observe(commands)
+        self._commits.observe(len(batch.commands))
+        events = sum(one.events for one in batch.answers if isinstance(one, Receipt))
         if events:
             self._events.add(events)
 

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
@@ -10,6 +10,7 @@ import uuid_utils.compat
 from sanic import Blueprint
 
 from commands.errors import (
+    EventStoreUnavailableError,
     InvalidError,
     NotFoundError,
     ReadModelUnavailableError,
@@ -43,9 +44,13 @@ from service.freshness import after_write, asked_position, before_read
 from service.idempotency import once_only
 from service.links import API, link, link_with
 from service.parts import parts_of
+from service.past_lists import list_as_it_was
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
 from service.tokens import Principal, principal_of
+
+if TYPE_CHECKING:
+    from service import shapes
 
 blueprint = Blueprint("movies")
 PATH = f"{API}/movies/"
@@ -57,13 +62,16 @@ _SPACED_OFFSET = re.compile(r":[\d.]+ \d\d:?\d\d$")
 
 @blueprint.get("/movies/", name="list")
 async def list_movies(request: CinelogRequest) -> HTTPResponse:
-    """Answer a page of movies from the read model."""
+    """Answer a page of movies from the read model, as they are or as they were."""
     principal_of(request)
     parts = parts_of(request)
     query = _query(request)
-    position = await before_read(request)
     known = known_position(request)
-    page = await movies.list_changed(parts.reader, query, known, min_position=position)
+    asked_position(request)  # nonsense is refused for the past as well, which waits for nothing
+    page = await list_as_it_was(request, query, known, _time(request))
+    if page is None:
+        position = await before_read(request)
+        page = await movies.list_changed(parts.reader, query, known, min_position=position)
     headers = {"Event-Position": str(page.position), "ETag": list_tag(page.position)}
     if isinstance(page, movies.Unchanged):
         return empty(status=304, headers=headers)
@@ -137,18 +145,21 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
 async def _read_past(request: CinelogRequest, movie_id: UUID) -> HTTPResponse:
     """Answer a movie as it was at a version or at a time, from the log."""
     parts = parts_of(request)
-    version, at = _version(request), _time(request)
+    version, at, asked = _version(request), _time(request), asked_position(request)
 
-    def read() -> tuple[bytes, int]:
+    def read() -> tuple[bytes, int, int]:
+        position = parts.store.head()
+        if position < asked:
+            raise EventStoreUnavailableError("it has not reached that position yet")
         if version is not None:
             movie = history.movie_at_version(parts.store, movie_id, version)
         else:
             assert at is not None  # noqa: S101 - one of them was given
             movie = history.movie_at_time(parts.store, movie_id, at)
-        return representation(movie, parts.name_of(movie.creator)), movie.version
+        return representation(movie, parts.name_of(movie.creator)), movie.version, position
 
-    row, shown = await parts.reads.run(read)
-    headers = {"ETag": movie_tag(shown)}
+    row, shown, position = await parts.reads.run(read)
+    headers = {"Event-Position": str(position), "ETag": movie_tag(shown)}
     if none_match(request, headers["ETag"]):
         return empty(status=304, headers=headers)
     return HTTPResponse(row, headers=headers, content_type=_JSON)
@@ -176,9 +187,11 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     )
     parts = parts_of(request)
     if request.args.get("dry_run", "").strip().lower() in _TRUE:
+        headers = {"Event-Position": str(await parts.reads.run(parts.store.head))}
         movie = await parts.reads.run(preview, parts.store, command)
         assert isinstance(movie, Movie)  # noqa: S101 - what the command is about
-        return HTTPResponse(representation(movie, principal.username), content_type=_JSON)
+        row = representation(movie, principal.username)
+        return HTTPResponse(row, headers=headers, content_type=_JSON)
     receipt = await _run_once(request, command)
     return await _answer(request, receipt, principal.username, status=200)
 
@@ -261,16 +274,17 @@ async def _answer(
 
 def representation(movie: Movie, username: str) -> bytes:
     """Return the JSON of a movie as it stands in the log; rows of the read model say the same."""
-    return orjson.dumps(
-        {
-            "id": str(movie.id),
-            **movie.facts._asdict(),
-            "creator": username,
-            "version": movie.version,
-            "created_at": rfc3339(movie.created_on),
-            "updated_at": rfc3339(movie.modified_on),
-        }
-    )
+    shown: shapes.Movie = {
+        "id": str(movie.id),
+        "title": movie.facts.title,
+        "genre": movie.facts.genre,
+        "year": movie.facts.year,
+        "creator": username,
+        "version": movie.version,
+        "created_at": rfc3339(movie.created_on),
+        "updated_at": rfc3339(movie.modified_on),
+    }
+    return orjson.dumps(shown)
 
 
 async def _from_log(request: CinelogRequest, movie_id: UUID) -> tuple[bytes | None, int]:

@@ -1,19 +1,34 @@
-"""What a client accepts (RFC 9110 §12.5.1): who can take none of it is told so, with 406.
+"""What a client may ask for: the methods of a path, and the media types it answers.
 
-Problem documents go out whatever is accepted: a client that cannot read one has the status.
+Who accepts nothing that a route produces is told so, with 406 (RFC 9110 §12.5.1). Problem documents
+go out whatever is accepted: a client that cannot read one has the status.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 from sanic import Request
-from sanic.exceptions import InvalidHeader, SanicException
+from sanic.exceptions import InvalidHeader, MethodNotAllowed, NotFound, SanicException
 from sanic.headers import MediaType, parse_accept
-from sanic_routing.route import Route
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _KNOWN = 512
 _LONGEST = 1_024
+
+
+def methods_of(request: Request) -> str:
+    """Return the methods that a path takes, as ``Allow`` has them.
+
+    Asks the router, whose own error does not tell them of a path with parameters.
+    """
+    found = []
+    for method in _METHODS:
+        with suppress(MethodNotAllowed, NotFound):
+            request.app.router.get(request.path, method, request.headers.get("host"))
+            found.append(method)
+    return ", ".join(found)
 
 
 class NotAcceptableError(SanicException):
@@ -29,20 +44,16 @@ class Negotiation:
     ``produced`` is what a handler answers; one that is not known answers nothing that has a type.
     """
 
-    def __init__(self, produced: Mapping[Callable[..., Any], str | None]) -> None:
+    def __init__(self, produced: Mapping[Any, str | None]) -> None:
         self._produced = produced
-        self._of_route: dict[Route, str | None] = {}
 
     def check(self, request: Request) -> None:
         """Raise NotAcceptableError. Costs next to nothing without ``Accept``, and for ``*/*``."""
         given = request.headers.get("accept")
         if given is None or given == "*/*" or (route := request.route) is None:
             return
-        if route not in self._of_route:
-            # HEAD is answered by what answers GET.
-            handler = getattr(route.handler, "__route_handler__", route.handler)
-            self._of_route[route] = self._produced.get(handler)
-        produced = self._of_route[route]
+        # HEAD is answered by what answers GET.
+        produced = self._produced.get(getattr(route.handler, "__route_handler__", route.handler))
         if produced is not None and not accepts(given, produced):
             raise NotAcceptableError
 

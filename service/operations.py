@@ -3,8 +3,6 @@
 They are open, so that a probe needs no account: a proxy should not forward them.
 """
 
-import asyncio
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,27 +11,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sanic import Blueprint, Request
 
-from commands.errors import BusyError
-from commands.store import Store
 from projections.heads import LIVE
-from service.metrics import Metrics
 from service.parts import parts_of
-from service.pools import Pool
 from service.responses import HTTPResponse
-from service.settings import Settings
-from service.state import UNAVAILABLE, state_of
+from service.state import UNAVAILABLE, State
 
-KEPT_S = 1.0
-SAMPLE_S = 1.0
-PATIENCE_S = 3.0
 blueprint = Blueprint("operations")
-State = dict[str, dict[str, Any]]
 _NO_STORE = {"Cache-Control": "no-store"}
-_UNKNOWN: State = {
-    "event_store": {"state": UNAVAILABLE},
-    "read_model": {"state": UNAVAILABLE},
-    "projection": {"active": False},
-}
 _GAUGES = (
     ("event_store", "position", "event_store_position", "Last position of the log."),
     ("event_store", "events", "event_store_events", "Events stored."),
@@ -41,40 +25,11 @@ _GAUGES = (
     ("read_model", "events_applied", "read_model_events", "Events applied to the read model."),
     ("read_model", "generation", "read_model_generation", "Number of the live generation."),
     ("read_model", "parked", "parked_movies", "Movies whose events could not be applied."),
+    ("read_model", "dropped", "dropped_movies", "Parked movies that were given up."),
     ("read_model", "lag_events", "projection_lag_events", "Positions not shown yet."),
     ("read_model", "lag_seconds", "projection_lag_seconds", "Age of the first event not shown."),
     ("projection", "active", "projection_active", "Whether a projection is at work."),
 )
-
-
-class Health:
-    """How far each part is, looked up at most once in ``KEPT_S`` whoever asks."""
-
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self._settings = settings
-        self._store = store
-        self._pool = Pool("looking at the parts", threads=1, waiting=0)
-        self._asking: asyncio.Task[State] | None = None
-        self._until = 0.0
-
-    async def state(self) -> State:
-        """Return part → facts, as ``state_of`` does, after ``PATIENCE_S`` at the latest."""
-        if self._asking is None or (self._asking.done() and time.monotonic() >= self._until):
-            self._asking = asyncio.get_running_loop().create_task(self._look())
-        return await asyncio.shield(self._asking)
-
-    async def _look(self) -> State:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await self._pool.run(state_of, self._settings, self._store)
-        except (TimeoutError, BusyError):  # too slow now, or still busy with the time before
-            return _UNKNOWN
-        finally:
-            self._until = time.monotonic() + KEPT_S
-
-    def close(self) -> None:
-        """End the thread."""
-        self._pool.close()
 
 
 class _StateCollector(Collector):
@@ -92,7 +47,10 @@ class _StateCollector(Collector):
         for part, fact, name, about in _GAUGES:
             if (value := state[part].get(fact)) is not None:
                 yield GaugeMetricFamily(f"cinelog_{name}", about, value)
-        events, missing = state["event_store"].get("events"), state["read_model"].get("events_missing")
+        events, missing = (
+            state["event_store"].get("events"),
+            state["read_model"].get("events_missing"),
+        )
         if missing is not None:
             whole = 1 - missing / events if events else 1.0
             about = "Events applied to the read model, of those stored."
@@ -115,7 +73,7 @@ async def readyz(request: Request) -> HTTPResponse:
 
     A projection that lags is told, but refuses nobody.
     """
-    state = await parts_of(request).health.state()
+    state = await parts_of(request).telemetry.health.state()
     ready = _answers(state["event_store"]) and _answers(state["read_model"])
     body = {
         "status": "ready" if ready else UNAVAILABLE,
@@ -132,10 +90,11 @@ async def readyz(request: Request) -> HTTPResponse:
 @blueprint.get("/metrics", name="metrics")
 async def metrics(request: Request) -> HTTPResponse:
     """Show the metrics of all workers added up, as Prometheus reads them."""
-    parts = parts_of(request)
-    state = await parts.health.state()
-    parts.metrics.sample()
-    text = parts.metrics.text(_StateCollector(state))
+    telemetry = parts_of(request).telemetry
+    state = await telemetry.health.state()
+    telemetry.ledger.settle()
+    telemetry.metrics.sample()
+    text = telemetry.metrics.text(_StateCollector(state))
     return HTTPResponse(
         text, headers=_NO_STORE, content_type="text/plain; version=0.0.4; charset=utf-8"
     )
@@ -149,10 +108,3 @@ def _answer(body: dict[str, Any], status: int = 200) -> HTTPResponse:
     return HTTPResponse(
         orjson.dumps(body), status=status, headers=_NO_STORE, content_type="application/json"
     )
-
-
-async def sample(metrics: Metrics) -> None:
-    """Take down this process's numbers every now and then, for whoever is asked for the sums."""
-    while True:
-        metrics.sample()
-        await asyncio.sleep(SAMPLE_S)

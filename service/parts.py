@@ -9,19 +9,19 @@ from sanic import Request
 from commands.executor import Executor
 from commands.store import Store
 from queries.movies import ReadModel
+from queries.past import PastLists
 from queries.position import PositionFeed
 from service.authorization import Authorization
 from service.idempotency import InFlight
 from service.limits import Limits
-from service.metrics import Metrics
 from service.passwords import Hasher
 from service.pools import Pool
 from service.sessions import Sessions
 from service.settings import Settings
+from service.telemetry import Telemetry
 from service.tokens import Tokens
 
 if TYPE_CHECKING:
-    from service.operations import Health
     from service.stream import Live
 
 
@@ -38,6 +38,7 @@ class Parts:
     reads: Pool
     """Threads for reading the log."""
     reader: ReadModel
+    past: PastLists
     feed: PositionFeed
     live: "Live"
     tokens: Tokens
@@ -45,8 +46,7 @@ class Parts:
     authorization: Authorization
     hasher: Hasher
     limits: Limits
-    metrics: Metrics
-    health: "Health"
+    telemetry: Telemetry
     threads: Pool
     """Threads for asking Redis about sessions."""
 

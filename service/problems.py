@@ -13,6 +13,7 @@ from sanic.handlers import ErrorHandler
 
 from commands import errors
 from service import shapes
+from service.negotiation import methods_of
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
 
@@ -147,9 +148,12 @@ class ProblemHandler(ErrorHandler):
             return HTTPResponse(status=_CLIENT_GONE)
         problem = problem_of(exception)
         if isinstance(exception, MethodNotAllowed):
-            problem = problem._replace(detail=f'Method "{request.method}" not allowed.')
+            detail = f'Method "{request.method}" not allowed.'
+            problem = problem._replace(detail=detail, headers={"Allow": methods_of(request)})
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            known = {"request_id": request.request_id, "trace_id": request.trace_id}
+            known = {"request_id": request.request_id}
+            if request.trace:
+                known["trace_id"] = request.trace.trace_id
             log.error("unexpected error", **known, exc_info=exception)
         return respond(request, problem)
 

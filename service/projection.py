@@ -15,6 +15,7 @@ from projections.worker import run_projection
 from service.embedded import EmbeddedRedis
 from service.logs import configure_logs
 from service.settings import Settings
+from service.spans import Spans
 from service.tether import Tether
 
 LOOK_S = 0.5
@@ -68,7 +69,10 @@ def run(
         if check:
             _ping(redis.ping)
         ready()
-        run_projection(store, redis, stop)
+        spans = Spans.open("projection")
+        run_projection(store, redis, stop, spans.applied if spans else None)
+        if spans:
+            spans.close()
         redis.close()
     finally:
         store.close()

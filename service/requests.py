@@ -9,14 +9,18 @@ from sanic import Request
 
 if TYPE_CHECKING:
     from service.tokens import Principal
+    from service.tracing import Trace
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class CinelogRequest(Request):
-    """A request whose ``request_id`` is the client's where that is harmless, else made here."""
+    """A request whose ``request_id`` is the client's where that is harmless, else made here.
 
-    __slots__ = ("_request_id", "began", "policies", "principal", "stands", "trace_id")
+    Made of its trace where it has one, else of nothing (UUIDv7).
+    """
+
+    __slots__ = ("_request_id", "began", "policies", "principal", "stands", "trace")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -24,9 +28,10 @@ class CinelogRequest(Request):
         self.began = perf_counter()
         self.principal: Principal | None = None
         """Who sent it, once that was asked and found good."""
-        self.trace_id = ""
-        """The trace it belongs to, of a ``traceparent`` that came with it."""
-        self.policies = self.stands = ""
+        self.trace: Trace | None = None
+        """The trace it belongs to."""
+        self.policies = self.stands = b""
+        """Of the limits it met: what they are, and where the caller stands."""
 
     @property
     def request_id(self) -> str:
@@ -35,11 +40,8 @@ class CinelogRequest(Request):
             given = self.headers.get("x-request-id")
             if given is not None and _SAFE.fullmatch(given):
                 self._request_id = given
+            elif self.trace:
+                self._request_id = self.trace.request_id
             else:
                 self._request_id = str(uuid_utils.uuid7())
         return self._request_id
-
-    def tell_limit(self, policy: str, stands: str) -> None:
-        """Have the answer tell of a limit, and where the caller stands, beside those before it."""
-        self.policies = f"{self.policies}, {policy}" if self.policies else policy
-        self.stands = f"{self.stands}, {stands}" if self.stands else stands

@@ -14,12 +14,14 @@ _BREAKS = str.maketrans("", "", "\r\n\0")
 class HTTPResponse(sanic.HTTPResponse):
     """A response whose header names are those of our own code, and so are sound."""
 
-    __slots__ = ()
+    last_lines: tuple[bytes, bytes] | None = None
+    """A header to send after all others: its name, and its value with as many lines behind it as
+    whoever sets it has made."""
 
     @property
     def processed_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]
         """The header lines to send."""
-        if has_message_body(self.status):
+        if has_message_body(self.status):  # type: ignore[no-untyped-call]
             self.headers.setdefault("content-type", self.content_type)
         lines = []
         for name, given in self.headers.items():
@@ -27,6 +29,8 @@ class HTTPResponse(sanic.HTTPResponse):
             if not value.isprintable():
                 value = value.translate(_BREAKS)
             lines.append((name.encode(), value.encode(errors="surrogateescape")))
+        if self.last_lines:
+            lines.append(self.last_lines)
         return lines
 
 

@@ -18,6 +18,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from commands.errors import (
     TokenNotValidError,
     TokenReusedError,
 )
+from service.session_scripts import HOLDS, OPEN, REUSED, ROTATE, ROTATED
 from service.settings import Settings
 from service.tokens import RefreshToken
 
@@ -40,37 +42,6 @@ _BATCH = 500
 # What may stand in a key; of what comes in a path nothing else is asked for.
 _SID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = structlog.get_logger(__name__)
-
-# Redis's own clock ends the grace: the successor's key is gone after it.
-_ROTATE = """
-local account, presented, next_jti, answer, now_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local ttl_s, grace_s = ARGV[6], ARGV[7]
-local held = redis.call('HMGET', KEYS[1], 'account', 'jti', 'previous')
-if held[1] ~= account then return {0} end
-if held[2] == presented then
-  redis.call('HSET', KEYS[1], 'jti', next_jti, 'previous', presented, 'refreshed_at', now_s)
-  redis.call('EXPIRE', KEYS[1], ttl_s)
-  redis.call('SET', KEYS[2], answer, 'EX', grace_s)
-  return {1, answer}
-end
-local successor = held[3] == presented and redis.call('GET', KEYS[2])
-if successor then return {1, successor} end
-redis.call('DEL', KEYS[1], KEYS[2])
-return {2}
-"""
-_UNKNOWN, _ROTATED, _REUSED = 0, 1, 2
-
-_OPEN = """
-redis.call('HSET', KEYS[1], 'account', ARGV[1], 'jti', ARGV[2], 'opened_at', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-"""
-
-_HOLDS = """
-local held = redis.call('HMGET', KEYS[1], 'account', 'jti', 'previous')
-if held[1] ~= ARGV[1] then return 0 end
-if held[2] == ARGV[2] then return 1 end
-return held[3] == ARGV[2] and redis.call('EXISTS', KEYS[2]) or 0
-"""
 
 
 class Session(NamedTuple):
@@ -82,7 +53,8 @@ class Session(NamedTuple):
     expires_at: float
 
 
-class SessionPage(NamedTuple):
+@dataclass(frozen=True)
+class SessionPage:
     """A page of an account's sessions; ``count`` in all."""
 
     count: int
@@ -97,9 +69,9 @@ class Sessions:
     def __init__(self, client: "redis.Redis", settings: Settings) -> None:
         self._redis: Any = client  # its stubs answer for both kinds of client at once
         self._ttl_s = settings.refresh_ttl_s
-        self._open = client.register_script(_OPEN)
-        self._rotate = client.register_script(_ROTATE)
-        self._holds = client.register_script(_HOLDS)
+        self._open = client.register_script(OPEN)
+        self._rotate = client.register_script(ROTATE)
+        self._holds = client.register_script(HOLDS)
 
     def open(self, token: RefreshToken) -> None:
         """Begin the session whose first refresh token this is."""
@@ -121,11 +93,11 @@ class Sessions:
             # Listed before it lives on: a session that the list misses could not be ended by it.
             self._list(token, now_s)
             outcome, *successor = self._rotate(_keys(token.sid), [*given, self._ttl_s, GRACE_S])
-            if outcome != _ROTATED:
+            if outcome != ROTATED:
                 self._unlist(token.account_id, token.sid)
-        if outcome == _ROTATED:
+        if outcome == ROTATED:
             return bytes(successor[0])
-        if outcome == _REUSED:
+        if outcome == REUSED:
             log.warning("refresh token used twice", sid=token.sid, account=account)
             raise TokenReusedError(token.account_id, token.sid)
         raise TokenNotValidError

@@ -24,9 +24,7 @@ Next = Annotated[str | None, WithJsonSchema(_LINK), Field(description="Link to t
 Previous = Annotated[
     str | None, WithJsonSchema(_LINK), Field(description="Link to the previous page.")
 ]
-RequestId = Annotated[
-    str, Field(description="The `X-Request-ID` of the request that caused it.")
-]
+RequestId = Annotated[str, Field(description="The `X-Request-ID` of the request that caused it.")]
 
 
 class Movie(TypedDict):
@@ -131,6 +129,7 @@ class OAuthTokens(TypedDict):
     refresh_token: str
     token_type: Literal["Bearer"]
     expires_in: int
+    scope: str
 
 
 class Nothing(TypedDict):

@@ -14,38 +14,51 @@ from projections.view import View
 from service.settings import Settings
 
 UNAVAILABLE = "unavailable"
+State = dict[str, dict[str, Any]]
+NOT_SHOWN: State = {"read_model": {"state": UNAVAILABLE}, "projection": {"active": False}}
+NOT_STORED: State = {"event_store": {"state": UNAVAILABLE}}
 
 
-def state_of(settings: Settings, store: Store) -> dict[str, dict[str, Any]]:
+def state_of(settings: Settings, store: Store) -> State:
     """Return part → facts. A part that is away has the state ``unavailable``."""
-    event_store: dict[str, Any] = {"kind": settings.event_store_url.partition(":")[0]}
     # First how far the read model is, then how far the log: so it never seems to be ahead.
-    read_model, projection = _redis_parts(settings)
+    shown = shown_of(settings)
+    stored = stored_of(settings, store, shown["read_model"])
+    return {"event_store": stored["event_store"], **shown, "read_model": stored["read_model"]}
+
+
+def shown_of(settings: Settings) -> State:
+    """Return what Redis knows: of the read model, and whether a projection is at work."""
+    try:
+        client = open_redis(settings.redis_url_or_embedded)
+    except ReadModelUnavailableError:
+        return NOT_SHOWN
+    try:
+        return {
+            "read_model": _read_model(client),
+            "projection": {"active": bool(client.exists(LEASE))},
+        }
+    except redis.RedisError:
+        return NOT_SHOWN
+    finally:
+        client.close()
+
+
+def stored_of(settings: Settings, store: Store, read_model: dict[str, Any]) -> State:
+    """Return what the event store knows, and how far ``read_model`` is behind it."""
+    kind = settings.event_store_url.partition(":")[0]
     try:
         position, events = store.head(), store.count()
-        event_store |= {"state": "ok", "position": position, "events": events}
         if "position" in read_model:
-            read_model |= {
+            read_model = read_model | {
                 "events_missing": events - read_model["events_applied"],
                 "lag_events": max(0, position - read_model["position"]),
                 "lag_seconds": _lag_s(store, read_model["position"]),
             }
     except EventStoreUnavailableError:
-        event_store["state"] = UNAVAILABLE
-    return {"event_store": event_store, "read_model": read_model, "projection": projection}
-
-
-def _redis_parts(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        client = open_redis(settings.redis_url_or_embedded)
-    except ReadModelUnavailableError:
-        return {"state": UNAVAILABLE}, {"active": False}
-    try:
-        return _read_model(client), {"active": bool(client.exists(LEASE))}
-    except redis.RedisError:
-        return {"state": UNAVAILABLE}, {"active": False}
-    finally:
-        client.close()
+        return {"event_store": {"kind": kind, "state": UNAVAILABLE}, "read_model": read_model}
+    event_store = {"kind": kind, "state": "ok", "position": position, "events": events}
+    return {"event_store": event_store, "read_model": read_model}
 
 
 def _read_model(client: Any) -> dict[str, Any]:
@@ -59,7 +72,8 @@ def _read_model(client: Any) -> dict[str, Any]:
         "generation": number,
         "position": head.position,
         "events_applied": head.events,
-        "parked": client.execute_command("HLEN", view.keys.parked),
+        "parked": head.parked,
+        "dropped": head.dropped,
     }
 
 

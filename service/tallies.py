@@ -10,14 +10,16 @@ import fcntl
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from prometheus_client import Metric
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Metric, mmap_dict, multiprocess
 from prometheus_client.registry import Collector
 
 _SLOTS = 1_024
+_PREFIX = "cinelog_"
+# What they take and return is not declared.
+MmapedDict: Any = mmap_dict.MmapedDict
+_merge: Any = multiprocess.MultiProcessCollector.merge
 
 
 class Tally:
@@ -25,7 +27,7 @@ class Tally:
 
     __slots__ = ("_file", "_key", "value")
 
-    def __init__(self, file: MmapedDict, key: str) -> None:
+    def __init__(self, file: Any, key: str) -> None:
         self._file = file
         self._key = key
         self.value: float = file.read_value(key)[0]
@@ -55,7 +57,7 @@ class Tallies(Collector):
         # Files are made under this lock only, so nobody removes those of a process that lives.
         fcntl.flock(self._everyone, fcntl.LOCK_SH)
         self._slot, self._lock = self._take_slot()
-        self._files: dict[str, MmapedDict] = {}
+        self._files: dict[str, Any] = {}
 
     def _take_slot(self) -> tuple[int, IO[bytes]]:
         for slot in range(1, _SLOTS + 1):
@@ -67,7 +69,7 @@ class Tallies(Collector):
         raise OSError(f"{_SLOTS} processes already count in {self._folder}")
 
     def counter(self, name: str, about: str, **labels: str) -> Tally:
-        """Return a sum; ``name`` is without its ``_total``."""
+        """Return a sum; ``name`` is without the product's and its ``_total``."""
         return self._tally("counter", name, f"{name}_total", about, labels)
 
     def gauge(self, name: str, about: str, **labels: str) -> Tally:
@@ -84,10 +86,13 @@ class Tallies(Collector):
             for bound in bounds
         ]
 
-    def _tally(self, kind: str, name: str, sample: str, about: str, labels: dict[str, str]) -> Tally:
+    def _tally(
+        self, kind: str, name: str, sample: str, about: str, labels: dict[str, str]
+    ) -> Tally:
+        name, sample = _PREFIX + name, _PREFIX + sample
         if kind not in self._files:
             self._files[kind] = MmapedDict(str(self._path(kind, self._slot)))
-        key = mmap_key(name, sample, list(labels), list(labels.values()), about)
+        key = mmap_dict.mmap_key(name, sample, list(labels), list(labels.values()), about)
         return Tally(self._files[kind], key)
 
     def _path(self, kind: str, slot: int) -> Path:
@@ -100,7 +105,8 @@ class Tallies(Collector):
             for file in sorted(self._folder.glob("*.db"))
             if not file.name.startswith("gauge") or self._lives(int(file.stem.rpartition("_")[2]))
         ]
-        return MultiProcessCollector.merge(files)
+        merged: Iterable[Metric] = _merge(files)
+        return merged
 
     def _lives(self, slot: int) -> bool:
         if slot == self._slot:

@@ -61,8 +61,9 @@ async def serve(app: "Sanic[Any, Any]", sock: socket.socket, ready: Callable[[],
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     # Sanic's own way of serving says this; without it every answer has an empty Alt-Svc header.
+    host, port = sock.getsockname()[:2]
     app.state.server_info.append(
-        ApplicationServerInfo({"version": HTTP.VERSION_1, "port": sock.getsockname()[1]})
+        ApplicationServerInfo({"version": HTTP.VERSION_1, "host": host, "port": port})
     )
     server: Any = await app.create_server(
         sock=sock, backlog=BACKLOG, asyncio_server_kwargs={"start_serving": False}

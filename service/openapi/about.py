@@ -15,7 +15,8 @@ ignored, so that a movie can be sent back as it came. Numbers may come as string
 
 **Errors** are problem documents (RFC 9457), `application/problem+json`, whatever is accepted.
 `code` is for programs; `errors` has every field that is wrong at once. Any request may also be
-answered with 405 (another method), 408 (too slow), 413 (too large), 417, or 431 (headers too large).
+answered with 405 (another method), 408 (too slow), 413 (too large), 417 (an expectation) or 431
+(headers too large).
 
 **Safe retries**: `Idempotency-Key` on what creates, `If-Match` with an `ETag` on what changes.
 

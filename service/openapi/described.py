@@ -1,6 +1,5 @@
 """What there is to say of a route."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -44,6 +43,7 @@ class Body:
     shape: Any
     example: Json
     form: bool = False
+    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,5 +89,5 @@ class Operation:
         return next((one.media for one in self.answers.values() if one.shape is not None), None)
 
 
-Table = dict[Callable[..., Any], Operation]
+Table = dict[Any, Operation]
 """The operations of a part of the API, by the handlers of their routes."""

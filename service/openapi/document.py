@@ -9,18 +9,20 @@ from sanic_routing.route import Route
 
 from service.jwts import SCOPE
 from service.links import API
-from service.openapi import of_accounts, of_log, of_movies, of_operations
+from service.openapi import of_accounts, of_log, of_movies, of_operations, of_tokens
 from service.openapi.about import ABOUT
-from service.openapi.described import Json, Table
+from service.openapi.described import Json, Operation, Table
 from service.openapi.render import Writer
 from service.settings import Settings
 
-TABLE: Table = of_movies.TABLE | of_log.TABLE | of_accounts.TABLE | of_operations.TABLE
+TABLE: Table = (
+    of_movies.TABLE | of_log.TABLE | of_accounts.TABLE | of_tokens.TABLE | of_operations.TABLE
+)
 _TAGS = {
     of_movies.TAG: "Movies belong to the account that created them; all accounts see them.",
     of_log.TAG: "What happened, straight from the log.",
     of_accounts.TAG: "Accounts look after themselves.",
-    of_accounts.TOKENS: "Short-lived access tokens, and refresh tokens that are good once.",
+    of_tokens.TAG: "Short-lived access tokens, and refresh tokens that are good once.",
     of_operations.TAG: "For those who run the service.",
     of_operations.SELF: "What you are reading.",
 }
@@ -49,31 +51,24 @@ _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
 def document_of(app: Sanic[Any, Any], settings: Settings) -> Json:
     """Return the description of the routes of ``app``."""
     routes = {route.handler: route for route in app.router.routes}
-    operations = [(routes[handler], operation) for handler, operation in TABLE.items()]
-    writer = Writer([operation for _, operation in operations])
-    paths: Json = {}
-    for route, operation in operations:
-        path = path_of(route, slash=operation.slash)
-        item = paths.setdefault(path, {})
-        for method in route.methods:
-            item[method.lower()] = writer.operation(operation, path)
-    for path, item in paths.items():
-        if "get" in item:
-            item["head"] = writer.head(item["get"])
-        item["options"] = writer.options(path, next(iter(item.values()))["tags"][0])
+    paths: dict[str, dict[str, Operation]] = {}
+    for handler, operation in TABLE.items():
+        route = routes[handler]
+        path = paths.setdefault(path_of(route, slash=operation.slash), {})
+        path |= {method.lower(): operation for method in route.methods}
+    writer = Writer(TABLE.values())
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Cinelog",
             "version": version("cinelog"),
-            "summary": "Movies, and everything that ever happened to them.",
             "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": settings.public_url or "/"}],
         "security": [{"bearer": []}, {"password": [SCOPE]}],
         "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
-        "paths": paths,
+        "paths": {path: writer.path(path, operations) for path, operations in paths.items()},
         "components": writer.components | {"securitySchemes": _SECURITY},
     }
 
@@ -82,3 +77,8 @@ def path_of(route: Route, *, slash: bool) -> str:
     """Return the path of a route as OpenAPI writes it."""
     path = "/" + _PARAMETER.sub(r"{\1}", route.path).strip("/")
     return f"{path}/" if slash else path
+
+
+def produced_types() -> dict[Any, str | None]:
+    """Return the media type that each handler answers."""
+    return {handler: operation.produces for handler, operation in TABLE.items()}

@@ -7,7 +7,7 @@ from commands.errors import (
     NotFoundError,
 )
 from service import history, shapes, stream
-from service.openapi import headers, parameters
+from service.openapi import headers, parameters, request_headers
 from service.openapi.described import Answer, Operation, Table
 
 TAG = "Events"
@@ -35,6 +35,7 @@ TABLE: Table = {
             200: Answer(
                 "A page of its history.",
                 shapes.HistoryPage,
+                (headers.EVENT_POSITION,),
                 example={"count": 2, "next": None, "previous": None, "results": [_ENTRY]},
             )
         },
@@ -64,7 +65,7 @@ TABLE: Table = {
         about="Server-sent events: `id` is the position, `event` the type, `data` the event as "
         "`listEvents` has it. Without `after` and `Last-Event-ID` only what comes. It ends when "
         "the access token expires: come back with `Last-Event-ID`.",
-        takes=(parameters.AFTER, parameters.LAST_EVENT_ID),
+        takes=(parameters.AFTER, request_headers.LAST_EVENT_ID),
         answers={
             200: Answer(
                 "Events, as they happen.",

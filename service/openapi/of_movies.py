@@ -6,8 +6,6 @@ from commands.errors import (
     InvalidError,
     KeyInFlightError,
     KeyReusedError,
-    MalformedError,
-    MediaTypeError,
     NotCreatorError,
     NotFoundError,
     ReadModelUnavailableError,
@@ -16,9 +14,9 @@ from commands.errors import (
 from commands.messages import MovieChanges, MovieFields, RevertTarget
 from service import movies, shapes
 from service.bodies import JSON
-from service.openapi import headers, parameters
-from service.openapi.described import Answer, Body, Operation, Table
-from service.openapi.refusals import too_large
+from service.openapi import headers, parameters, request_headers
+from service.openapi.described import Answer, Body, Json, Operation, Table
+from service.openapi.refusals import unreadable
 
 TAG = "Movies"
 _ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
@@ -31,12 +29,7 @@ _MOVIE = {
     "created_at": "2026-01-02T12:00:00.000250Z",
     "updated_at": "2026-01-02T12:00:00.000250Z",
 }
-_BODY_REFUSED = (
-    InvalidError({"year": ["A valid integer is required."]}),
-    MalformedError("JSON parse error."),
-    too_large(),
-    MediaTypeError(JSON),
-)
+_BODY_REFUSED = (InvalidError({"year": ["A valid integer is required."]}), *unreadable(JSON))
 _WRITE_REFUSED = (
     NotCreatorError(),
     NotFoundError(),
@@ -46,18 +39,19 @@ _WRITE_REFUSED = (
 )
 _WRITE_TAKES = (
     parameters.MOVIE_ID,
-    parameters.IF_MATCH,
-    parameters.CHANGE_REASON,
-    parameters.PREFER,
+    request_headers.IF_MATCH,
+    request_headers.CHANGE_REASON,
+    request_headers.PREFER,
 )
 _SHOWN = (headers.MOVIE_TAG, headers.EVENT_POSITION)
 _WRITTEN = (headers.MOVIE_TAG, *headers.AFTER_WRITE)
 _UNCHANGED = Answer("Nothing has changed.", headers=_SHOWN)
-_WITH_ID = {"movie_id": "$response.body#/id"}
-_OF_ONE = {
-    name: {"operationId": name, "parameters": _WITH_ID}
-    for name in ("readMovie", "changeMovie", "deleteMovie", "revertMovie", "readMovieHistory")
-}
+
+
+def _links(place: str, *names: str) -> dict[str, Json]:
+    """Return links to operations on the movie whose id stands at a place of the answer."""
+    at = {"movie_id": f"$response.body#{place}"}
+    return {name: {"operationId": name, "parameters": at} for name in names}
 
 
 TABLE: Table = {
@@ -65,15 +59,17 @@ TABLE: Table = {
         id="listMovies",
         tag=TAG,
         summary="List movies",
-        about="Filters combine. Of a parameter that is repeated the last counts, and those that "
-        "are not known are ignored.",
+        about="As they are, or with `at` or `at_position` as they were. Filters combine. Of a "
+        "parameter that is repeated the last counts, and those that are not known are ignored.",
         takes=(
             *parameters.FILTERS,
             parameters.ORDERING,
             *parameters.PAGING,
             parameters.CURSOR,
-            parameters.IF_NONE_MATCH,
-            parameters.MIN_POSITION,
+            parameters.AT_TIME,
+            parameters.AT_POSITION,
+            request_headers.IF_NONE_MATCH,
+            request_headers.MIN_POSITION,
         ),
         answers={
             200: Answer(
@@ -81,6 +77,7 @@ TABLE: Table = {
                 shapes.MoviePage,
                 (headers.LIST_TAG, headers.EVENT_POSITION, headers.LINK),
                 example={"count": 1, "next": None, "previous": None, "results": [_MOVIE]},
+                links=_links("/results/0/id", "readMovie", "readMovieHistory"),
             ),
             304: Answer("Nothing has changed.", None, (headers.LIST_TAG, headers.EVENT_POSITION)),
         },
@@ -95,7 +92,11 @@ TABLE: Table = {
         tag=TAG,
         summary="Create a movie",
         about="The movie belongs to the caller. Fields that are not known are ignored.",
-        takes=(parameters.IDEMPOTENCY_KEY, parameters.CHANGE_REASON, parameters.PREFER),
+        takes=(
+            request_headers.IDEMPOTENCY_KEY,
+            request_headers.CHANGE_REASON,
+            request_headers.PREFER,
+        ),
         body=Body(MovieFields, _ALIEN),
         answers={
             201: Answer(
@@ -103,7 +104,15 @@ TABLE: Table = {
                 shapes.Movie,
                 (headers.LOCATION, *_WRITTEN, headers.REPLAYED),
                 example=_MOVIE,
-                links=_OF_ONE,
+                links=_links(
+                    "/id",
+                    "readMovie",
+                    "replaceMovie",
+                    "changeMovie",
+                    "deleteMovie",
+                    "revertMovie",
+                    "readMovieHistory",
+                ),
             )
         },
         refuses=(
@@ -123,8 +132,8 @@ TABLE: Table = {
             parameters.MOVIE_ID,
             parameters.AT_VERSION,
             parameters.AT_TIME,
-            parameters.IF_NONE_MATCH,
-            parameters.MIN_POSITION,
+            request_headers.IF_NONE_MATCH,
+            request_headers.MIN_POSITION,
         ),
         answers={200: Answer("The movie.", shapes.Movie, _SHOWN, example=_MOVIE), 304: _UNCHANGED},
         refuses=(
@@ -150,7 +159,7 @@ TABLE: Table = {
         summary="Change a movie",
         about="Only the fields that are given.",
         takes=_WRITE_TAKES,
-        body=Body(MovieChanges, {"year": 1980}),
+        body=Body(MovieChanges, {"year": 1980}, required=False),
         answers={200: Answer("The movie.", shapes.Movie, _WRITTEN, example=_MOVIE)},
         refuses=(*_BODY_REFUSED, *_WRITE_REFUSED),
     ),
@@ -167,14 +176,14 @@ TABLE: Table = {
         id="revertMovie",
         tag=TAG,
         summary="Take a movie back to a version",
-        about="A deleted movie comes back. A dry run answers without the headers of a write.",
-        takes=(*_WRITE_TAKES, parameters.IDEMPOTENCY_KEY, parameters.DRY_RUN),
+        about="A deleted movie comes back.",
+        takes=(*_WRITE_TAKES, request_headers.IDEMPOTENCY_KEY, parameters.DRY_RUN),
         body=Body(RevertTarget, {"version": 1}),
         answers={
             200: Answer(
                 "The movie, or what it would be.",
                 shapes.Movie,
-                tuple(header.sometimes() for header in (*_WRITTEN, headers.REPLAYED)),
+                (headers.MOVIE_TAG.sometimes(), *headers.AFTER_WRITE, headers.REPLAYED),
                 example=_MOVIE,
             )
         },

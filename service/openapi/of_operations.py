@@ -1,7 +1,9 @@
 """What there is to say of the operators' routes, and of this description itself."""
 
+from sanic.exceptions import NotFound
+
 from service import docs, operations, shapes
-from service.openapi import headers, parameters
+from service.openapi import headers, parameters, request_headers
 from service.openapi.described import Answer, Operation, Table
 
 TAG, SELF = "Operations", "Description"
@@ -59,7 +61,7 @@ TABLE: Table = {
         id="readDescription",
         tag=SELF,
         summary="Read this description",
-        takes=(parameters.IF_NONE_MATCH,),
+        takes=(request_headers.IF_NONE_MATCH,),
         answers={200: Answer("OpenAPI 3.1.", shapes.Description, _FILE), 304: _SAME},
         open=True,
         slash=False,
@@ -68,7 +70,7 @@ TABLE: Table = {
         id="readPage",
         tag=SELF,
         summary="Read this description as a page",
-        takes=(parameters.IF_NONE_MATCH,),
+        takes=(request_headers.IF_NONE_MATCH,),
         answers={200: Answer("The page.", str, _FILE, media="text/html"), 304: _SAME},
         open=True,
         slash=False,
@@ -77,8 +79,9 @@ TABLE: Table = {
         id="readPageFile",
         tag=SELF,
         summary="Read a file of the page",
-        takes=(parameters.FILE_NAME, parameters.IF_NONE_MATCH),
+        takes=(parameters.FILE_NAME, request_headers.IF_NONE_MATCH),
         answers={200: Answer("The file.", str, _FILE, media="*/*"), 304: _SAME},
+        refuses=(NotFound(),),
         open=True,
         slash=False,
     ),

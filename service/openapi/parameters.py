@@ -7,9 +7,8 @@ accepted, descriptions what it means.
 from typing import Any
 
 from queries.filters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, ORDERINGS, TEXTS
+from service import docs
 from service.history import DEFAULT_LIMIT, MAX_LIMIT
-from service.idempotency import MAX_KEY
-from service.movies import MAX_REASON
 from service.openapi.described import Parameter
 
 Json = dict[str, Any]
@@ -30,8 +29,8 @@ _POSITION: Json = {
 MOVIE_ID = Parameter(
     "movie_id", "path", "The movie.", {"type": "string", "format": "uuid"}, key="MovieId"
 )
-SESSION_ID = Parameter("sid", "path", "The session.", _TEXT, key="SessionId")
-FILE_NAME = Parameter("name", "path", "The file.", _TEXT, key="FileName")
+SESSION_ID = Parameter("sid", "path", "The session.", _TEXT, ("jQ1mC0r1c7v3sYkS",), key="SessionId")
+FILE_NAME = Parameter("name", "path", "The file.", {"enum": list(docs.NAMES)}, key="FileName")
 
 
 def _filter(name: str, field: str) -> Parameter:
@@ -53,7 +52,7 @@ ORDERING = Parameter(
     f"One of `{'`, `'.join(ORDERINGS)}`, each also with `-` before it for descending; of those "
     "that are equal the newest comes first. Anything else is newest first.",
     _TEXT,
-    tuple(ORDERINGS),
+    ("-created_at", *ORDERINGS),
 )
 PAGE = Parameter("page", "query", "The page, from 1; or `last`.", _PAGE, (1,))
 PAGE_SIZE = Parameter(
@@ -71,13 +70,20 @@ AT_VERSION = Parameter(
     "query",
     "The movie as it was at this version.",
     {"type": ["integer", "string"], "minimum": 0, "maximum": 10**15 - 1}
-    | {"pattern": r"^\s*[0-9]{0,15}\s*$"},
+    | {"pattern": r"^(\s*[0-9]{1,15}\s*)?$"},
 )
 AT_TIME = Parameter(
     "at",
     "query",
     "What was shown at this time (ISO 8601; without an offset it is UTC).",
-    _TEXT | {"format": "date-time"},
+    _TEXT | {"anyOf": [{"format": "date-time"}, {"format": "date"}, {"maxLength": 0}]},
+)
+AT_POSITION = Parameter(
+    "at_position",
+    "query",
+    "What was shown at this place in the log; instead of `at`.",
+    {"type": ["integer", "string"], "minimum": 0, "maximum": 10**15 - 1}
+    | {"pattern": r"^(\s*[0-9]{1,15}\s*)?$"},
 )
 DRY_RUN = Parameter(
     "dry_run",
@@ -92,57 +98,4 @@ LIMIT = Parameter(
     "query",
     f"How many at most, from 1 to {MAX_LIMIT:,}; more is cut to that.",
     _POSITION | {"default": DEFAULT_LIMIT},
-)
-
-REQUEST_ID = Parameter(
-    "X-Request-ID",
-    "header",
-    "A name for the request: 1 to 64 of letters, digits, `.`, `_` and `-`. Another is made "
-    "where it is anything else.",
-    _TEXT,
-)
-IF_MATCH = Parameter(
-    "If-Match",
-    "header",
-    "Entity tags: change the movie only if its version is among them.",
-    _TEXT,
-)
-IF_NONE_MATCH = Parameter(
-    "If-None-Match",
-    "header",
-    "Entity tags of what the client has: 304 if nothing has changed.",
-    _TEXT,
-)
-IDEMPOTENCY_KEY = Parameter(
-    "Idempotency-Key",
-    "header",
-    "Makes a retry safe: the same key, account and request gives the first answer again.",
-    {
-        "type": "string",
-        "pattern": rf"^[!-~]([ -~]{{0,{MAX_KEY - 2}}}[!-~])?$",
-    },
-)
-CHANGE_REASON = Parameter(
-    "Change-Reason",
-    "header",
-    f"Why: up to {MAX_REASON} printable characters (UTF-8), kept in the movie's history.",
-    {"type": "string", "maxLength": MAX_REASON, "pattern": "^[ -~]*$"},
-)
-PREFER = Parameter(
-    "Prefer",
-    "header",
-    "`respond-async` answers without waiting for the read model.",
-    _TEXT,
-)
-MIN_POSITION = Parameter(
-    "Min-Event-Position",
-    "header",
-    "An `Event-Position`: the answer shows at least that much, or is 503.",
-    {"type": "integer", "minimum": 0, "maximum": MAX_POSITION},
-)
-LAST_EVENT_ID = Parameter(
-    "Last-Event-ID",
-    "header",
-    "The `id` of the last event that was received.",
-    {"type": "string", "pattern": "^[0-9]{1,15}$"},
 )

@@ -7,7 +7,14 @@ from typing import Any
 
 from sanic.exceptions import PayloadTooLarge
 
-from commands.errors import NotAuthenticatedError, ThrottledError, TokenNotValidError
+from commands.errors import (
+    InvalidError,
+    MalformedError,
+    MediaTypeError,
+    NotAuthenticatedError,
+    ThrottledError,
+    TokenNotValidError,
+)
 from service.negotiation import NotAcceptableError
 from service.openapi.described import Header, Operation
 from service.openapi.headers import WITH_REFUSALS
@@ -25,9 +32,14 @@ class Refusal:
     headers: list[Header]
 
 
-def too_large() -> PayloadTooLarge:
-    """Return the refusal of a body that is too large."""
-    return PayloadTooLarge("")
+def unreadable(*taken: str) -> tuple[Exception, ...]:
+    """Return the refusals of a body that cannot be read as one of the media types ``taken``."""
+    return (MalformedError("JSON parse error."), PayloadTooLarge(""), MediaTypeError(*taken))
+
+
+def required(field: str) -> InvalidError:
+    """Return the refusal of a body without a field."""
+    return InvalidError({field: ["This field is required."]})
 
 
 def refusals_of(operation: Operation, path: str) -> dict[int, Refusal]:

@@ -1,22 +1,27 @@
 """Operations as OpenAPI writes them; what several share becomes a component."""
 
-from http import HTTPStatus
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from service import shapes
 from service.bodies import FORM, JSON
+from service.openapi import request_headers
 from service.openapi.described import Answer, Body, Header, Json, Operation, Parameter
 from service.openapi.headers import ALLOW, EVERYWHERE, REQUEST_ID
-from service.openapi.parameters import REQUEST_ID as NAMED
 from service.openapi.refusals import Refusal, refusals_of
 from service.openapi.schemas import schemas_of
 from service.problems import PROBLEM
+
+_TEXT = {"type": "string"}
+_METHODS = Answer("The methods are in `Allow`.", headers=(ALLOW,))
 
 
 class Writer:
     """Writes operations, and keeps the components that they refer to."""
 
-    def __init__(self, operations: list[Operation]) -> None:
+    def __init__(self, operations: Collection[Operation]) -> None:
         taken = [one.body.shape for one in operations if one.body]
         answered = [answer.shape for one in operations for answer in one.answers.values()]
         self._shapes, schemas = schemas_of(
@@ -24,13 +29,23 @@ class Writer:
         )
         self.components: Json = {"schemas": schemas, "parameters": {}, "headers": {}}
 
-    def operation(self, said: Operation, path: str) -> Json:
-        """Return the operation of a path."""
+    def path(self, path: str, operations: dict[str, Operation]) -> Json:
+        """Return what a path does, by method."""
+        first = next(iter(operations.values()))
+        item: Json = {method: self._operation(one, path) for method, one in operations.items()}
+        if "get" in item:
+            item["head"] = self._head(item["get"])
+        item["options"] = self._options(path, first)
+        if inside := _inside(first):
+            item["parameters"] = [self._parameter(one) for one in inside]
+        return item
+
+    def _operation(self, said: Operation, path: str) -> Json:
         written: Json = {
             "operationId": said.id,
             "tags": [said.tag],
             "summary": said.summary,
-            "parameters": [self._parameter(one) for one in (*said.takes, NAMED)],
+            "parameters": self._parameters(one for one in said.takes if one.place != "path"),
             "responses": self._responses(said, path),
         }
         if said.about:
@@ -41,26 +56,26 @@ class Writer:
             written["security"] = []
         return written
 
-    def head(self, get: Json) -> Json:
-        """Return the operation that answers as ``get`` does, without the body."""
+    def _head(self, get: Json) -> Json:
+        name = get["operationId"]
         bare = {
-            status: {name: said for name, said in answer.items() if name not in ("content", "links")}
+            status: {part: answer[part] for part in ("description", "headers")}
             for status, answer in get["responses"].items()
         }
-        name = get["operationId"]
         about = f"As `{name}`, without the body."
         return get | {"operationId": f"{name}Head", "description": about, "responses": bare}
 
-    def options(self, path: str, tag: str) -> Json:
-        """Return the operation that tells the methods of a path."""
-        answer = Answer("The methods are in `Allow`.", headers=(ALLOW,))
-        words = [word for word in path.strip("/").replace("-", "_").split("/") if word]
+    def _options(self, path: str, first: Operation) -> Json:
+        words = [word.strip("{}") for word in re.split("[/.-]", path) if word]
         return {
-            "operationId": "options_" + "_".join(word.strip("{}.") for word in words),
-            "tags": [tag],
+            "operationId": "_".join(["options", *words]),
+            "tags": [first.tag],
             "summary": "Tell the methods of the path",
-            "parameters": [self._parameter(NAMED)],
-            "responses": {"204": self._answer(answer, (REQUEST_ID,))},
+            # Whatever a path's parameters are, its methods are the same.
+            "parameters": self._parameters(
+                replace(one, schema=_TEXT, key=f"Any{one.key}") for one in _inside(first)
+            ),
+            "responses": {"204": self._answer(_METHODS, (REQUEST_ID,))},
             "security": [],
         }
 
@@ -68,8 +83,7 @@ class Writer:
         common = EVERYWHERE if said.limited else (REQUEST_ID,)
         answers = {status: self._answer(one, common) for status, one in said.answers.items()}
         refusals = {
-            status: self._refusal(one, common)
-            for status, one in refusals_of(said, path).items()
+            status: self._refusal(one, common) for status, one in refusals_of(said, path).items()
         }
         return {str(status): one for status, one in sorted((refusals | answers).items())}
 
@@ -95,7 +109,10 @@ class Writer:
     def _body(self, said: Body) -> Json:
         content = {"schema": self._shapes[id(said.shape)], "example": said.example}
         kinds = (JSON, FORM) if said.form else (JSON,)
-        return {"required": True, "content": dict.fromkeys(kinds, content)}
+        return {"required": said.required, "content": dict.fromkeys(kinds, content)}
+
+    def _parameters(self, said: Iterable[Parameter]) -> list[Json]:
+        return [self._parameter(one) for one in (*said, *request_headers.EVERYWHERE)]
 
     def _parameter(self, said: Parameter) -> Json:
         written: Json = {
@@ -125,6 +142,10 @@ class Writer:
         if known != written:
             raise ValueError(f"two {kind} are called {key}")
         return {"$ref": f"#/components/{kind}/{key}"}
+
+
+def _inside(operation: Operation) -> list[Parameter]:
+    return [one for one in operation.takes if one.place == "path"]
 
 
 def _key(name: str) -> str:

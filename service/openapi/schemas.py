@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import core_schema
 
 Json = dict[str, Any]
 
@@ -13,10 +13,12 @@ Json = dict[str, Any]
 class _Schemas(GenerateJsonSchema):
     """Schemas without titles, which would only repeat names, and without null as a default."""
 
-    def field_title_should_be_set(self, schema: CoreSchema | core_schema.CoreSchemaField) -> bool:  # type: ignore[override]
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - none should
+        """Tell that a field's title is its name."""
         return False
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """Return the schema, with its default where it has one."""
         if schema.get("default") is None:  # left out, which is not the same as null
             return self.generate_inner(schema["schema"])
         return super().default_schema(schema)

@@ -420,3 +420,26 @@ def test_a_hash_of_other_costs_is_renewed_at_log_in(care):
 
 async def _run(executor, command):
     await executor.run(command)
+
+
+# The rest of the service
+
+
+def test_movies_know_nothing_of_accounts_events(service):
+    """No list, no feed and no history shows one, and the read model passes over them."""
+    someone = service.account("careful")
+    movie = {"title": "Solaris", "genre": "Science Fiction", "year": 1972}
+    before = someone.post("/movies/", json=movie)
+    body = {"old_password": "correct-horse-7", "new_password": NEW, "new_password2": NEW}
+    assert someone.post("/auth/password/", json=body).status_code == 204
+    after = someone.post("/movies/", json=movie | {"title": "Stalker"})
+    assert someone.delete("/auth/sessions/").status_code == 204
+    first, last = (int(one.headers["event-position"]) for one in (before, after))
+    assert last - first == 2
+    assert "read-model" not in after.headers
+    feed = someone.get(f"/events/?after={first}").json()["results"]
+    assert [entry["type"] for entry in feed] == ["MovieCreated"]
+    history = someone.get(f"/movies/{before.json()['id']}/history/").json()
+    assert history["count"] == 1
+    listed = someone.get("/movies/?creator__username=careful").json()
+    assert [one["title"] for one in listed["results"]] == ["Stalker", "Solaris"]

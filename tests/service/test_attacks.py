@@ -160,6 +160,51 @@ def test_a_stolen_refresh_token_ends_with_its_session(target):
     assert trail == ["UserRegistered", "SessionOpened", "RefreshTokenReused", "SessionOpened"]
 
 
+# Guessing
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A service that counts tries, as it does unless told otherwise."""
+    data_dir = tmp_path_factory.mktemp("guarded") / "var"
+    with Cinelog(data_dir, workers=2, login_rate="4/minute;1000/minute") as service:
+        yield service
+
+
+def guess(client, username, password="wrong-horse-7"):
+    body = {"username": username, "password": password}
+    return client.post("/auth/token/", json=body)
+
+
+@pytest.mark.parametrize("username", ["ann", "nobody"])
+def test_passwords_are_not_guessed_for_long(guarded, username):
+    """Nor is it told whether the account exists; on whichever worker, in whatever spelling."""
+    spellings = [username, username.upper(), username.title(), f" {username}"[1:]] * 4
+    with guarded.client() as anyone:
+        if username == "ann":
+            guarded.account("ann")  # signs in once
+        answers = [guess(anyone, name) for name in spellings]
+        statuses = [answer.status_code for answer in answers]
+        tries = statuses.count(401)
+        assert tries in (3, 4)
+        assert statuses == [401] * tries + [429] * (len(statuses) - tries)
+        problem(guess(anyone, username, PASSWORD), 429, "throttled")
+        assert int(answers[-1].headers["retry-after"]) <= 60
+        assert guess(anyone, f"{username}-else").status_code == 401
+
+
+def test_a_stolen_access_token_does_not_help_to_guess(guarded):
+    """The old password is counted like a log-in."""
+    bob = guarded.account("bob")
+    body = {
+        "old_password": "wrong-horse-7",
+        "new_password": "horse-staple-9",
+        "new_password2": "horse-staple-9",
+    }
+    statuses = [bob.post("/auth/password/", json=body).status_code for _ in range(8)]
+    assert statuses == [400] * 3 + [429] * 5
+
+
 # Another account's movie
 
 
@@ -650,3 +695,40 @@ def test_no_path_leads_out(target, path):
     assert statuses[0] in (301, 308, 400, 404), received
     for secret in (b"root:", b"SigningKeys", b"[project]", b"[core]"):
         assert secret not in received
+
+
+# What a browser might be talked into
+
+
+def test_answers_are_data_and_nothing_else(victim, movie):
+    """Whatever they say, no browser runs, frames or guesses at them; tokens are not kept."""
+    for path in (
+        "/movies/",
+        f"/movies/{movie['id']}/",
+        "/nowhere/",
+        "/auth/me/",
+        "/auth/sessions/",
+    ):
+        headers = victim.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["content-type"] in ("application/json", "application/problem+json")
+        assert "set-cookie" not in headers
+        assert "server" not in headers
+        if path.startswith("/auth/"):
+            assert headers["cache-control"] == "no-store"
+
+
+def test_no_other_sites_page_reads_an_answer(victim):
+    """Unless its origin is configured, which it is not."""
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:8000"):
+        asks = {"Origin": origin, "Access-Control-Request-Method": "DELETE"}
+        for answer in (
+            victim.get("/movies/", headers=asks),
+            victim.options(
+                "/movies/", headers=asks | {"Access-Control-Request-Headers": "authorization"}
+            ),
+        ):
+            assert not [name for name in answer.headers if name.startswith("access-control-")]

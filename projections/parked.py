@@ -1,0 +1,100 @@
+"""Movies that are put aside because an event of theirs cannot be applied.
+
+Readers see the last good row of a parked movie. ``retry`` takes it up again, after a release that
+can apply the event; ``drop`` gives up on it: it leaves the lists, and its later events are passed
+over without a word. Until a retry or a rebuild, either way.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from commands.store import Store
+from projections.compare import Difference
+from projections.contents import Fields, kept_by
+from projections.fill import Names, fold
+from projections.hold import hold
+from projections.listing import SEPARATOR, Command, parking
+from projections.mend import commands_for, mend
+from projections.view import View
+
+
+class Parked(NamedTuple):
+    """A movie that is put aside from the event at ``position`` on."""
+
+    id: str
+    position: int
+    type: str
+    error: str
+    dropped: bool
+
+
+def parked_in(view: View) -> dict[str, Parked]:
+    """Return what is parked, by id, in log order."""
+    found = view.redis.execute_command("HGETALL", view.keys.parked)
+    marks = (_mark(key.decode(), value) for key, value in found.items())
+    return {mark.id: mark for mark in sorted(marks, key=lambda mark: mark.position)}
+
+
+def retry(store: Store, view: View, ids: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Take movies up again; yields each with the error that still keeps it out, or None.
+
+    What can be applied is applied, up to the event that cannot. Raises ReadModelUnavailableError.
+    """
+    names = Names(store)
+    for key in ids:
+        with hold(view) as held:
+            mark = parked_in(view).get(key)
+            if mark is None:
+                continue
+            stream = [e for e in store.read_stream(UUID(key)) if e.position <= held.position]
+            changes = fold(stream, names)
+            wanted = kept_by([*changes.commands, *parking(changes.refused)])
+            applied = sum(event.position < mark.position for event in stream)
+            numbers = [("events", changes.events - applied), ("dropped", -mark.dropped)]
+            mend(view, held, [*_to(view, key, wanted), *_counted(numbers)])
+        why = changes.refused.get(key)
+        yield key, why["error"] if why else None
+
+
+def drop(view: View, key: str) -> bool:
+    """Give up on a parked movie; False where it is none. Raises ReadModelUnavailableError."""
+    with hold(view) as held:
+        mark = parked_in(view).get(key)
+        if mark is None:
+            return False
+        said = mark._asdict() | {"dropped": True}
+        wanted: dict[str, Fields] = {"parked": {key.encode(): orjson.dumps(said)}}
+        counted = _counted([("dropped", 1 - mark.dropped)])
+        mend(view, held, [*_to(view, key, wanted), *counted])
+    return True
+
+
+def _to(view: View, key: str, wanted: dict[str, Fields]) -> list[Command]:
+    """Return the commands that leave of a movie what is wanted and nothing else."""
+    line = view.redis.execute_command("HGET", view.keys.rows, key)
+    fields = {name: [key.encode()] for name in ("rows", "gone", "created", "years", "parked")}
+    fields["titles"] = [line.split(SEPARATOR, 3)[2] + b"\0" + key.encode()] if line else []
+    out = [
+        Difference(name, field, None, None)
+        for name, there in fields.items()
+        for field in there
+        if field not in wanted.get(name, {})
+    ]
+    into = [
+        Difference(name, field, value, None)
+        for name, kept in wanted.items()
+        for field, value in kept.items()
+    ]
+    return commands_for([*out, *into])
+
+
+def _counted(numbers: Iterable[tuple[str, int]]) -> list[Command]:
+    return [("HINCRBY", "head", [name, by]) for name, by in numbers if by]
+
+
+def _mark(key: str, value: bytes) -> Parked:
+    said: dict[str, Any] = orjson.loads(value)
+    return Parked(key, said["position"], said["type"], said["error"], said.get("dropped", False))

@@ -1,0 +1,99 @@
+"""Holds the live generation against the log, and mends what differs."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from commands.errors import ReadModelUnavailableError
+from commands.store import Store
+from projections import generations, heads
+from projections.compare import Difference, Drift, differences, look_again
+from projections.contents import count
+from projections.from_log import FromLog
+from projections.heads import DAMAGED, LIVE
+from projections.hold import hold
+from projections.mend import commands_for, mend
+from projections.parked import parked_in
+from projections.view import View
+
+# How many fields are mended in one hold.
+_MENDED = 100
+
+
+class Verified(NamedTuple):
+    """What was found in the live generation, which stood at ``position`` to begin with."""
+
+    generation: int
+    position: int
+    compared: int
+    drift: Drift
+    foreign: bool = False
+    """It was built from another log: nothing was compared, only a rebuild helps."""
+
+
+def verify(
+    store: Store,
+    redis: Any,
+    *,
+    repair: bool = False,
+    advance: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Verified:
+    """Compare every row and index of the live generation, and the counts, with the log.
+
+    Beside a projection at work. Movies that an operator gave up are left out. To ``repair`` puts
+    right what differs and nothing else. ``advance`` is told how much of how much is compared.
+    Raises ReadModelUnavailableError where no generation is live.
+    """
+    live = live_view(redis)
+    head = live.head()
+    if head is None or head.state not in (LIVE, DAMAGED):
+        raise ReadModelUnavailableError("it is being built")
+    drift = Drift()
+    if not heads.belongs(store, head):
+        drift.add(Difference("head", b"last", None, head.last.encode()))
+        return Verified(live.generation, head.position, 0, drift, foreign=True)
+    if head.state == DAMAGED:
+        drift.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
+    given_up = {mark.id for mark in parked_in(live).values() if mark.dropped}
+    expected = FromLog(store, head.position, given_up)
+    total = count(live).total
+    compared = 0
+
+    def reached(done: int) -> None:
+        nonlocal compared
+        compared = done
+        advance(done, max(done, total))
+
+    waiting: list[Difference] = []
+    for found in differences(expected, live, ignored=given_up, advance=reached):
+        drift.add(found)
+        waiting.append(found)
+        if repair and len(waiting) >= _MENDED:
+            _mend(expected, live, waiting)
+            waiting.clear()
+    if repair and drift.counts:
+        _mend(expected, live, waiting)
+    return Verified(live.generation, head.position, compared, drift)
+
+
+def live_view(redis: Any) -> View:
+    """Return the live generation. Raises ReadModelUnavailableError where there is none."""
+    number = generations.live(redis)
+    if number is None:
+        raise ReadModelUnavailableError("it is being built")
+    return View(redis, number)
+
+
+def _mend(expected: FromLog, live: View, found: Iterable[Difference]) -> None:
+    by_key: dict[str, set[bytes]] = {}
+    for one in found:
+        by_key.setdefault(one.key, set()).add(one.field)
+    with hold(live) as held:
+        again: list[Difference] = []
+        for key, fields in by_key.items():
+            if key != "head":
+                again += look_again(expected, live, key, fields)
+            elif b"events" in fields:
+                events = expected.counts(held.position)["events"]
+                again.append(Difference(key, b"events", events, None))
+        # Also where nothing is left to do: it counts anew what there is.
+        mend(live, held, commands_for(again))

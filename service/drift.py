@@ -1,0 +1,52 @@
+"""How differences between the read model and the log are told."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from projections.compare import Difference, Drift, Value
+from projections.listing import SEPARATOR
+
+# So many are told as text; JSON has all that were kept.
+SHOWN = 50
+
+
+def told(drift: Drift) -> dict[str, Any]:
+    """Return differences as JSON has them: how many of each key, and the first of them."""
+    first = [
+        {
+            "key": found.key,
+            "field": found.field.decode(errors="replace"),
+            "wanted": _text(found.wanted),
+            "shown": _text(found.shown),
+        }
+        for found in drift.first
+    ]
+    return {"differing": dict(drift.counts), "differences": first}
+
+
+def lines(drift: Drift, what: str) -> Iterator[str]:
+    """Yield differences as text, and at last that ``what`` differs so much."""
+    if not drift.counts:
+        yield f"{what} nothing differs"
+        return
+    for found in drift.first[:SHOWN]:
+        yield _line(found)
+    if (more := drift.counts.total() - SHOWN) > 0:
+        yield f"… and {more:,} more"
+    counted = ", ".join(f"{number:,} of {key}" for key, number in sorted(drift.counts.items()))
+    yield f"{what} {counted} differ"
+
+
+def _line(found: Difference) -> str:
+    field = found.field.decode(errors="replace").replace("\0", " ")
+    wanted, shown = _text(found.wanted) or "none", _text(found.shown) or "none"
+    return f"{found.key} {field}: {shown}, should be {wanted}"
+
+
+def _text(value: Value) -> str | None:
+    """Return the JSON of a row's line, the number of a score, and other values as they are."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return value.rsplit(SEPARATOR, 1)[-1].decode(errors="replace")
+    return f"{value:.0f}"

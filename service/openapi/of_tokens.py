@@ -1,0 +1,115 @@
+"""What there is to say of the routes of tokens."""
+
+from typing import Literal
+
+from commands.errors import (
+    BusyError,
+    EventStoreUnavailableError,
+    NoActiveAccountError,
+    ReadModelUnavailableError,
+    TokenNotValidError,
+)
+from service import accounts, shapes
+from service.bodies import FORM, JSON
+from service.credentials import Credentials, Presented, Refreshing
+from service.openapi import headers
+from service.openapi.described import Answer, Body, Operation, Table
+from service.openapi.refusals import required, unreadable
+
+TAG = "Tokens"
+_AWAY = (EventStoreUnavailableError(), ReadModelUnavailableError(), BusyError())
+_KEPT = (headers.CACHE_CONTROL,)
+_PAIR = {"access": "eyJ…", "refresh": "eyJ…", "token_type": "Bearer", "expires_in": 300}
+_PASSWORD = "correct-horse-7"  # noqa: S105 - an example
+
+
+class RefreshGrant(Refreshing):
+    """A refresh token to exchange, as RFC 6749 has it."""
+
+    grant_type: Literal["refresh_token"]
+
+
+TABLE: Table = {
+    accounts.obtain: Operation(
+        id="signIn",
+        tag=TAG,
+        summary="Sign in",
+        about="Begins a session. A client that names a `grant_type`, `password` or "
+        "`refresh_token`, is answered under the names of RFC 6749.",
+        body=Body(
+            Credentials | RefreshGrant, {"username": "ann", "password": _PASSWORD}, form=True
+        ),
+        answers={
+            200: Answer(
+                "A pair of tokens.",
+                shapes.TokenPair | shapes.OAuthTokens,
+                _KEPT,
+                example=_PAIR,
+                links={
+                    "refresh": {
+                        "operationId": "refresh",
+                        "requestBody": {"refresh": "$response.body#/refresh"},
+                    },
+                    "verify": {
+                        "operationId": "verify",
+                        "requestBody": {"token": "$response.body#/access"},
+                    },
+                    "revoke": {
+                        "operationId": "revoke",
+                        "requestBody": {"token": "$response.body#/refresh"},
+                    },
+                },
+            )
+        },
+        refuses=(required("password"), NoActiveAccountError(), *unreadable(JSON, FORM), *_AWAY),
+        open=True,
+    ),
+    accounts.renew: Operation(
+        id="refresh",
+        tag=TAG,
+        summary="Exchange a refresh token for the next pair",
+        about="A refresh token is good once. One that was used and comes again ends its session.",
+        body=Body(Refreshing, {"refresh": "eyJ…"}, form=True),
+        answers={200: Answer("The next pair.", shapes.TokenPair, _KEPT, example=_PAIR)},
+        refuses=(required("refresh"), TokenNotValidError(), *unreadable(JSON, FORM), *_AWAY),
+        open=True,
+    ),
+    accounts.verify: Operation(
+        id="verify",
+        tag=TAG,
+        summary="Tell whether a token would be accepted",
+        body=Body(Presented, {"token": "eyJ…"}),
+        answers={200: Answer("It would.", shapes.Nothing, _KEPT, example={})},
+        refuses=(required("token"), TokenNotValidError(), *unreadable(JSON), *_AWAY),
+        open=True,
+    ),
+    accounts.revoke: Operation(
+        id="revoke",
+        tag=TAG,
+        summary="Sign out",
+        about="Ends the session of a token (RFC 7009). A token that is not known is as good as "
+        "revoked.",
+        body=Body(Presented, {"token": "eyJ…"}, form=True),
+        answers={200: Answer("It is revoked.", shapes.Nothing, _KEPT, example={})},
+        refuses=(required("token"), *unreadable(JSON, FORM), *_AWAY),
+        open=True,
+    ),
+    accounts.show_keys: Operation(
+        id="readKeys",
+        tag=TAG,
+        summary="Read the keys that verify tokens",
+        about="A JWK Set (RFC 7517).",
+        answers={200: Answer("The keys.", shapes.KeySet, _KEPT)},
+        open=True,
+        slash=False,
+    ),
+    accounts.show_metadata: Operation(
+        id="readMetadata",
+        tag=TAG,
+        summary="Read what an OAuth client wants to know",
+        about="Authorization server metadata (RFC 8414).",
+        answers={200: Answer("The metadata.", shapes.ServerMetadata, _KEPT)},
+        open=True,
+        slash=False,
+    ),
+}

@@ -1,0 +1,68 @@
+"""The headers of requests."""
+
+from typing import Any
+
+from commands.messages import MAX_REASON
+from service.idempotency import MAX_KEY
+from service.openapi.described import Parameter
+from service.openapi.parameters import MAX_POSITION
+
+_TEXT: dict[str, Any] = {"type": "string"}
+
+REQUEST_ID = Parameter(
+    "X-Request-ID",
+    "header",
+    "A name for the request: 1 to 64 of letters, digits, `.`, `_` and `-`. Another is made "
+    "where it is anything else.",
+    _TEXT,
+)
+TRACE_PARENT = Parameter(
+    "Traceparent", "header", "The trace that the request belongs to (W3C Trace Context).", _TEXT
+)
+EVERYWHERE = (REQUEST_ID, TRACE_PARENT)
+IF_MATCH = Parameter(
+    "If-Match",
+    "header",
+    "Entity tags: change the movie only if its version is among them.",
+    _TEXT,
+)
+IF_NONE_MATCH = Parameter(
+    "If-None-Match",
+    "header",
+    "Entity tags of what the client has: 304 if nothing has changed.",
+    _TEXT,
+)
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    "Makes a retry safe: the same key, account and request gives the first answer again.",
+    {
+        "type": "string",
+        "pattern": rf"^[!-~]([ -~]{{0,{MAX_KEY - 2}}}[!-~])?$",
+    },
+)
+CHANGE_REASON = Parameter(
+    "Change-Reason",
+    "header",
+    f"Why: up to {MAX_REASON} printable characters (UTF-8), kept in the movie's history.",
+    {"type": "string", "maxLength": MAX_REASON, "pattern": "^[ -~]*$"},
+)
+PREFER = Parameter(
+    "Prefer",
+    "header",
+    "`respond-async` answers without waiting for the read model.",
+    _TEXT,
+)
+MIN_POSITION = Parameter(
+    "Min-Event-Position",
+    "header",
+    "An `Event-Position`: the answer shows at least that much, or is 503.",
+    {"type": ["integer", "string"], "minimum": 0, "maximum": MAX_POSITION}
+    | {"pattern": "^[0-9]{1,15}$"},
+)
+LAST_EVENT_ID = Parameter(
+    "Last-Event-ID",
+    "header",
+    "The `id` of the last event that was received.",
+    {"type": "string", "pattern": "^[0-9]{1,15}$"},
+)

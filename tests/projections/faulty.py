@@ -1,0 +1,78 @@
+"""Redis clients between whose calls something happens: the end of their process, or whatever."""
+
+from contextlib import suppress
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+
+class DiedError(RedisConnectionError):
+    """From here on nothing reaches Redis any more."""
+
+
+class Between:
+    """Calls ``meanwhile`` before every call."""
+
+    def __init__(self, redis, meanwhile):
+        self._redis, self._meanwhile = redis, meanwhile
+
+    def call(self, send):
+        self._meanwhile()
+        return send()
+
+    def execute_command(self, *args, **options):
+        return self.call(lambda: self._redis.execute_command(*args, **options))
+
+    def pipeline(self, **settings):
+        return _Pipeline(self, self._redis.pipeline(**settings))
+
+
+class Dying(Between):
+    """Dies at call number ``at``, before Redis hears of it or right after.
+
+    What runs on it afterwards (cleaning up, say) finds that every call fails, as it would not have
+    run at all after ``kill -9``.
+    """
+
+    def __init__(self, redis, at, *, after=False):
+        self._redis, self._at, self._after = redis, at, after
+        self.calls = 0
+
+    @property
+    def died(self):
+        return self.calls >= self._at
+
+    def call(self, send):
+        self.calls += 1
+        if self.calls < self._at or (self._after and self.calls == self._at):
+            answer = send()
+        if self.died:
+            raise DiedError
+        return answer
+
+
+class _Pipeline:
+    def __init__(self, client, pipeline):
+        self._client, self._pipeline = client, pipeline
+
+    def execute_command(self, *args):
+        self._pipeline.execute_command(*args)
+
+    def execute(self):
+        return self._client.call(self._pipeline.execute)
+
+
+def every_death(redis, run):
+    """Call ``run`` with a client that dies at the first call, the second, …; yield after each.
+
+    Ends with the first run that outlives its last call; yields whether it died.
+    """
+    for after in (False, True):
+        at = 0
+        died = True
+        while died:
+            at += 1
+            dying = Dying(redis, at, after=after)
+            with suppress(DiedError):
+                run(dying)
+            died = dying.died
+            yield died

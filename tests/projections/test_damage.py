@@ -1,0 +1,130 @@
+"""What is lost of the read model, or is not ours, is noticed at once and built again."""
+
+import pytest
+from controls import ANN, create, new_id, register
+from faulty import every_death
+from library import caught_up, kept, library, replayed, spoil, write
+
+from commands.store import Store
+from projections import generations
+from projections.keys import Keys
+from projections.tail import Tail
+
+LASTING = {
+    name: getattr(Keys(1), name)
+    for name in ("head", "rows", "created", "years", "titles", "gone", "users", "parked")
+}
+
+
+@pytest.fixture
+def books(sqlite_store, redis):
+    books = library(sqlite_store)
+    books.expected = replayed(sqlite_store, redis)
+    return books
+
+
+def followed(tail):
+    while not tail.step():
+        pass
+
+
+@pytest.mark.parametrize("name", [name for name in LASTING if name != "parked"])
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_lost_key_is_noticed(sqlite_store, redis, books, name, busy):
+    """By an idle projection as by a busy one, which parks nothing for it."""
+    tail = caught_up(sqlite_store, redis)
+    redis.delete(LASTING[name])
+    if busy:
+        write(sqlite_store, create(by=ANN))
+    assert not tail.step()
+    followed(tail)
+    assert generations.live(redis) == 2
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
+def test_lost_marks_are_noticed(sqlite_store, redis, books, tmp_path):
+    """Else a parked movie's later events would be applied to its last good row."""
+    spoil(tmp_path / "events.db", books.changed, version=2)
+    tail = caught_up(sqlite_store, redis)
+    redis.delete(LASTING["parked"])
+    assert not tail.step()
+    followed(tail)
+    assert redis.hkeys(Keys(2).parked) == [books.changed.encode()]
+
+
+def test_all_is_lost(sqlite_store, redis, books):
+    """Again and again, at any step of the projection."""
+    for step in range(8):
+        redis.flushall()
+        tail = Tail(sqlite_store, redis, limit=5)
+        for _ in range(step):
+            tail.step()
+        redis.flushall()
+        followed(tail)
+        assert kept(redis) == books.expected
+        assert len(redis.smembers("movies:generations")) == 1
+
+
+@pytest.mark.parametrize("longer", [False, True])
+def test_another_log(sqlite_store, redis, books, tmp_path, longer):
+    """A list that was built from it is not shown for ours: it is retired and built again."""
+    caught_up(sqlite_store, redis)
+    other = Store.open(f"sqlite:///{tmp_path}/other.db")
+    write(other, register(ANN, username="ann"))
+    if longer:
+        write(other, *(create(by=ANN) for _ in range(30)))
+    tail = Tail(other, redis)
+    tail.step()
+    followed(tail)
+    assert kept(redis) == replayed(other, redis)
+    other.close()
+
+
+def test_a_log_that_was_set_back(sqlite_store, redis, books, tmp_path):
+    """As from a backup that is older than the list: the projection notices while it runs."""
+    backup = Store.open(f"sqlite:///{tmp_path}/backup.db")
+    backup.restore([sqlite_store.read_stored(0, 10, 10)])
+    tail = caught_up(sqlite_store, redis)
+    tail._store = backup
+    assert not tail.step()
+    followed(tail)
+    assert tail.position == 10
+    assert kept(redis) == replayed(backup, redis)
+    backup.close()
+
+
+def test_one_of_another_log_that_was_being_built(sqlite_store, redis, books, tmp_path):
+    """It is not gone on with."""
+    other = Store.open(f"sqlite:///{tmp_path}/other.db")
+    write(other, register(ANN, username="ann"), register(new_id(), username="bob"))
+    Tail(other, redis, limit=1).step()
+    followed(Tail(sqlite_store, redis))
+    assert kept(redis) == replayed(sqlite_store, redis)
+    other.close()
+
+
+def test_a_projection_that_dies_between_any_two_steps(sqlite_store, redis, books):
+    """The next one goes on: no event is lost, and none is counted twice."""
+    lives = 0
+    redis.flushall()
+    for died in every_death(redis, lambda dying: followed(Tail(sqlite_store, dying, limit=5))):
+        lives += died
+        followed(Tail(sqlite_store, redis, limit=3))
+        assert kept(redis) == books.expected
+        assert len(redis.smembers("movies:generations")) == 1
+        redis.flushall()
+    assert lives > 60
+
+
+def test_two_projections_step_by_step(sqlite_store, redis, books):
+    """One between any two steps of the other: the same list, each event counted once."""
+    redis.flushall()
+    tails = [Tail(sqlite_store, redis, limit=limit) for limit in (2, 3)]
+    for number in range(6):
+        write(sqlite_store, create(by=ANN, title=f"Alien {number}"))
+        for tail in tails:
+            tail.step()
+    for tail in tails:
+        followed(tail)
+    assert generations.live(redis) == 1
+    assert kept(redis) == replayed(sqlite_store, redis)

@@ -1,0 +1,190 @@
+"""Verify finds what differs from the log and nothing else, whatever is written meanwhile."""
+
+import itertools
+
+import pytest
+from controls import ANN, BOB, create, delete, new_id, revert, update
+from faulty import Between
+from library import caught_up, kept, library, live, replayed, spoil, write
+
+from commands.errors import ReadModelUnavailableError
+from projections import compare
+from projections import fill as filling
+from projections.keys import Keys
+from projections.parked import drop
+from projections.verify import verify
+
+
+@pytest.fixture
+def books(sqlite_store, redis):
+    books = library(sqlite_store)
+    books.expected = replayed(sqlite_store, redis)
+    caught_up(sqlite_store, redis)
+    books.keys = live(redis).keys
+    books.some = str(books.ids[3])
+    return books
+
+
+def found(verified):
+    return {(one.key, one.field): (one.wanted, one.shown) for one in verified.drift.first}
+
+
+def test_nothing_differs(store, redis):
+    """Every field and member of every key is compared; the view may be behind."""
+    library(store)
+    expected = replayed(store, redis)
+    caught_up(store, redis)
+    write(store, create(by=ANN))
+    told = []
+    verified = verify(store, redis, advance=lambda *step: told.append(step))
+    assert not verified.drift.counts
+    assert (verified.position, verified.compared) == (int(expected["head"][b"position"]), 23)
+    assert told[-1] == (23, 23)
+    assert kept(redis) == expected
+
+
+MARK = '{"position":1,"type":"x","error":"x"}'
+# What is done to the live generation (SOME is a movie), and the keys in which it is found.
+SPOILT = {
+    "a row": (["HSET rows SOME x"], {"rows"}),
+    "a year": (["ZADD years 1 SOME"], {"years"}),
+    "a place": (["ZADD created 1 SOME"], {"created"}),
+    "an account": ([f"HSET users {ANN} x"], {"users"}),
+    "a number": (["HSET head events 3"], {"head"}),
+    "a wrong count": (["HSET head rows 9"], {"head"}),
+    "a lost row": (["HDEL rows SOME"], {"rows", "head"}),
+    "a lost key": (["DEL titles"], {"titles", "head"}),
+    "a lost movie": (
+        ["HDEL rows SOME", "ZREM created SOME", "ZREM years SOME"],
+        {"rows", "created", "years", "head"},
+    ),
+    "a stranger": (["HSET rows x y"], {"rows", "head"}),
+    "a title too many": (["ZADD titles 0 x\0SOME"], {"titles", "head"}),
+    "a deleted one too many": (["HSET gone SOME {}"], {"gone", "head"}),
+    "another in its place": (["ZREM years SOME", "ZADD years 1 other"], {"years"}),
+    "a mark": ([f"HSET parked SOME {MARK}"], {"parked", "head"}),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_differs_is_found_and_mended(sqlite_store, redis, books, what):
+    """That and nothing else; afterwards all is as the log says."""
+    commands, where = SPOILT[what]
+    for command in commands:
+        name, key, *args = command.replace("SOME", books.some).split()
+        redis.execute_command(name, getattr(books.keys, key), *args)
+    assert set(verify(sqlite_store, redis).drift.counts) == where
+    assert set(verify(sqlite_store, redis, repair=True).drift.counts) == where
+    assert not verify(sqlite_store, redis).drift.counts
+    assert kept(redis) == books.expected
+
+
+def test_a_difference_tells_both_sides(sqlite_store, redis, books):
+    redis.zadd(books.keys.years, {books.some: 1})
+    assert found(verify(sqlite_store, redis)) == {("years", books.some.encode()): (1982.0, 1.0)}
+
+
+def test_much_that_differs(sqlite_store, redis, books, monkeypatch):
+    """All is counted and mended, in several holds and shares; only the first are told."""
+    monkeypatch.setattr(compare, "TOLD", 5)
+    monkeypatch.setattr(compare, "_AT_ONCE", 3)
+    monkeypatch.setattr("projections.verify._MENDED", 3)
+    monkeypatch.setattr(filling, "BATCH", 4)
+    write(sqlite_store, *(create(by=ANN) for _ in range(20)))
+    caught_up(sqlite_store, redis)
+    redis.delete(books.keys.created, books.keys.years)
+    redis.zadd(books.keys.created, {f"{number:036}": 1 for number in range(25)})
+    redis.zadd(books.keys.years, {f"{number:036}": 1 for number in range(25)})
+    verified = verify(sqlite_store, redis, repair=True)
+    assert verified.drift.counts == {"created": 50, "years": 50}
+    assert len(verified.drift.first) == 5
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
+def busy(movie):
+    """Commands of every kind, for ever."""
+    yield create(movie, by=ANN)
+    while True:
+        yield update(movie, by=ANN, title=str(new_id()))
+        yield delete(movie, by=ANN)
+        yield revert(movie, by=ANN, version=1)
+        yield create(by=ANN, year=1900)
+
+
+def test_no_false_alarm(sqlite_store, redis, books, monkeypatch):
+    """Between any two steps events of every kind are appended and applied."""
+    monkeypatch.setattr(filling, "BATCH", 4)
+    redis.zadd(books.keys.years, {books.some: 1})
+    commands = busy(new_id())
+    tail = caught_up(sqlite_store, redis)
+    before = sqlite_store.head()
+
+    def meanwhile():
+        write(sqlite_store, next(commands))
+        tail.step()
+
+    verified = verify(sqlite_store, Between(redis, meanwhile))
+    assert sqlite_store.head() > before + 20
+    assert set(found(verified)) == {("years", books.some.encode())}
+    verify(sqlite_store, Between(redis, meanwhile), repair=True)
+    caught_up(sqlite_store, redis)
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
+def test_filters_see_what_was_mended(sqlite_store, redis, books):
+    """What they found before is forgotten."""
+    redis.lpush(books.keys.kept, "{movies:1}:found:x:1")
+    redis.set("{movies:1}:found:x:1:scan", "done")
+    redis.zadd(books.keys.years, {books.some: 1})
+    verify(sqlite_store, redis, repair=True)
+    assert not redis.exists(books.keys.kept, "{movies:1}:found:x:1:scan")
+
+
+@pytest.mark.parametrize("at", range(1, 10))
+def test_a_projection_that_is_at_work_while_something_is_mended(sqlite_store, redis, books, at):
+    """What it read before is not written back, between whichever of its steps that happens."""
+    line = redis.hget(books.keys.rows, books.some)
+    redis.hset(books.keys.rows, books.some, line.replace(b"Alien", b"Algae"))
+    write(sqlite_store, update(books.ids[3], by=BOB, year=2001))
+    calls = itertools.count(1)
+
+    def meanwhile():
+        if next(calls) == at:
+            verify(sqlite_store, redis, repair=True)
+
+    caught_up(sqlite_store, Between(redis, meanwhile))
+    verify(sqlite_store, redis, repair=next(calls) <= at)
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
+def test_a_movie_that_was_given_up_is_left_out(sqlite_store, redis, books, tmp_path):
+    """It is as the operator wants it."""
+    spoil(tmp_path / "events.db", books.changed, version=2)
+    redis.flushall()
+    caught_up(sqlite_store, redis)
+    assert not verify(sqlite_store, redis).drift.counts
+    assert drop(live(redis), books.changed)
+    before = kept(redis)
+    assert not verify(sqlite_store, redis, repair=True).drift.counts
+    assert kept(redis) == before
+
+
+def test_a_view_of_another_log_cannot_be_mended(sqlite_store, redis, books):
+    redis.hset(books.keys.head, "last", "another:1")
+    before = kept(redis)
+    verified = verify(sqlite_store, redis, repair=True)
+    assert verified.foreign
+    assert verified.drift.counts == {"head": 1}
+    assert kept(redis) == before
+
+
+@pytest.mark.parametrize("state", ["none", "lost head", "retired"])
+def test_there_must_be_a_live_one(sqlite_store, redis, books, state):
+    if state == "none":
+        redis.flushall()
+    elif state == "lost head":
+        redis.delete(books.keys.head)
+    else:
+        redis.hset(Keys(1).head, "state", "retired")
+    with pytest.raises(ReadModelUnavailableError):
+        verify(sqlite_store, redis)

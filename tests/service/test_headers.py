@@ -1,0 +1,93 @@
+"""Headers that every answer carries, and what other sites' pages may do."""
+
+import httpx
+import pytest
+from running import Cinelog
+
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+PAGE = "https://app.example.org"
+PREFLIGHT = {
+    "Access-Control-Request-Method": "PATCH",
+    "Access-Control-Request-Headers": "authorization, if-match, x-evil",
+}
+
+
+def cross_origin(headers):
+    return {name: value for name, value in headers.items() if name.startswith("access-control-")}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/movies/"),
+        ("GET", "/api/v1/nowhere/"),
+        ("DELETE", "/api/v1/movies/"),
+        ("HEAD", "/livez"),
+        ("OPTIONS", "/api/v1/movies/"),
+        ("GET", "/.well-known/jwks.json"),
+        ("GET", "/metrics"),
+    ],
+)
+def test_every_answer_carries_them(service, method, path):
+    answer = httpx.request(method, f"{service.url}{path}", headers={"Origin": PAGE})
+    assert SECURITY.items() <= dict(answer.headers).items()
+    assert answer.headers["x-request-id"]
+    assert "strict-transport-security" not in answer.headers
+    assert "server" not in answer.headers
+    assert not cross_origin(answer.headers)
+
+
+def test_a_stream_carries_them(service, someone):
+    with someone.stream("GET", "/events/stream") as answer:
+        assert SECURITY.items() <= dict(answer.headers).items()
+        assert answer.headers["x-request-id"]
+
+
+def test_what_cannot_be_read_is_answered_with_them(service):
+    answer = httpx.get(f"{service.url}/api/v1/movies/", headers={"X-Big": "x" * 20_000})
+    assert answer.status_code == 431
+    assert SECURITY.items() <= dict(answer.headers).items()
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory):
+    """A service behind one proxy, for one page."""
+    folder = tmp_path_factory.mktemp("behind") / "var"
+    with Cinelog(folder, proxies=1, cors_origins=PAGE, api_rate="1000/minute") as behind:
+        yield behind
+
+
+def test_https_is_to_stay_where_the_proxy_speaks_it(behind):
+    url = f"{behind.url}/api/v1/movies/"
+    secure = httpx.get(url, headers={"X-Forwarded-Proto": "https"})
+    assert secure.headers["strict-transport-security"] == "max-age=31536000"
+    assert "strict-transport-security" not in httpx.get(url).headers
+
+
+def test_pages_of_configured_origins_may_call(behind):
+    url = f"{behind.url}/api/v1/movies/"
+    asked = httpx.options(url, headers={"Origin": PAGE, **PREFLIGHT})
+    assert asked.status_code in (200, 204)
+    assert asked.headers["access-control-allow-origin"] == PAGE
+    allowed = asked.headers["access-control-allow-headers"].split(",")
+    assert sorted(allowed) == ["authorization", "if-match"]
+    answer = httpx.get(url, headers={"Origin": PAGE})
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "origin" in answer.headers["vary"].lower()
+    exposed = answer.headers["access-control-expose-headers"].split(",")
+    assert {"etag", "link", "event-position", "ratelimit", "retry-after"} <= set(exposed)
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example.org", f"{PAGE}.evil.org", "null"])
+def test_pages_of_other_origins_may_not(behind, origin):
+    url = f"{behind.url}/api/v1/movies/"
+    for answer in (
+        httpx.options(url, headers={"Origin": origin, **PREFLIGHT}),
+        httpx.get(url, headers={"Origin": origin}),
+    ):
+        assert not cross_origin(answer.headers)

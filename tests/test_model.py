@@ -1,0 +1,294 @@
+"""The whole against a plain model in Python, whatever accounts do and whatever breaks.
+
+Random commands, refused ones and ones that change nothing among them; projections that die, a Redis
+that is wiped, rebuilds. After every step lists of all kinds, single movies, their histories, what
+they were at every version and lists as they were are those of the model.
+"""
+
+import asyncio
+import itertools
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import UUID
+
+import orjson
+from controls import create, delete, new_id, register, revert, update
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from commands.errors import NotCreatorError, NotFoundError
+from commands.executor import commit
+from commands.store import Store
+from commands.text import fold
+from commands.transcoder import rfc3339
+from projections.connection import open_async_redis
+from projections.past import build
+from projections.rebuild import rebuild
+from projections.tail import Tail
+from projections.verify import verify
+from queries.filters import parse_query
+from queries.history import history, movie_at_version
+from queries.movies import ReadModel, get_movie, list_movies
+from queries.past import PastReadModel
+from queries.round_trips import RoundTrips
+
+sys.path.insert(0, str(Path(__file__).parent / "projections"))
+
+from faulty import DiedError, Dying
+from read_side import redis, valkey
+
+__all__ = ["redis", "valkey"]
+ACCOUNTS = ["ann", "Bob", "Zoë"]
+TITLES = st.sampled_from(["Alien", "ALIENS", "alien", "Élan", "Straße", "A\u0301", "Big Fish"])
+GENRES = st.sampled_from(["Horror", "Drama", "drama"])
+YEARS = st.integers(1979, 1983)
+CHANGES = st.fixed_dictionaries({}, optional={"title": TITLES, "genre": GENRES, "year": YEARS})
+ASKED = [
+    {},
+    {"ordering": "created_at", "page_size": 2, "page": 2},
+    {"ordering": "title"},
+    {"ordering": "-title", "page_size": 3},
+    {"ordering": "year", "page": "last", "page_size": 2},
+    {"ordering": "-year"},
+    {"title": "ali"},
+    {"genre": "DRAMA", "ordering": "title"},
+    {"creator__username": "o", "year__gt": 1979, "year__lt": 1983},
+    {"search": "a", "ordering": "-year", "page_size": 2},
+]
+
+
+class Model:
+    """What there is, as plain dicts: every movie's states, and the lists of all positions."""
+
+    def __init__(self):
+        self.states = {}
+        self.entries = {}
+        self.shown = {}
+
+    def now(self, key):
+        return self.states[key][-1]
+
+    def append(self, receipt, type_, username, state):
+        movie = receipt.about
+        key, before = str(movie.id), self.states.get(str(movie.id), [None])[-1]
+        at = rfc3339(movie.modified_on)
+        self.states.setdefault(key, []).append(
+            state
+            and {
+                "id": key,
+                **state,
+                "creator": username,
+                "version": movie.version,
+                "created_at": rfc3339(movie.created_on),
+                "updated_at": at,
+            }
+        )
+        known = before or (self.states[key][-3] if type_ == "MovieRestored" else None)
+        changes = {
+            name: ((known or {}).get(name), value)
+            for name, value in (state or {}).items()
+            if (known or {}).get(name) != value
+        }
+        entry = (type_, movie.version, receipt.position, at, changes)
+        self.entries.setdefault(key, []).append(entry)
+        self.shown[receipt.position] = [one[-1] for one in self.states.values() if one[-1]]
+
+    def listed(self, position, asked):
+        """The page that is to be shown of the movies at a position."""
+        query = parse_query({name: [str(value)] for name, value in asked.items()})
+        rows = [
+            row
+            for row in self.shown[position]
+            if query.title in fold(row["title"])
+            and query.genre in fold(row["genre"])
+            and query.creator in fold(row["creator"])
+            and any(query.search in fold(row[name]) for name in ("title", "genre"))
+            and query.year_from <= row["year"] <= query.year_to
+        ]
+        rows.sort(key=lambda row: row["id"], reverse=True)
+        key = query.ordering
+        rows.sort(
+            key=lambda row: fold(row["title"]) if key == "title" else row[key],
+            reverse=query.descending,
+        )
+        last = max(1, -(-len(rows) // query.page_size))
+        page = last if query.page is None else query.page
+        if page > last:
+            return None
+        return len(rows), rows[(page - 1) * query.page_size : page * query.page_size]
+
+
+def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one machine
+    """The state machine, on a Redis and with stores of its own."""
+
+    class Library(RuleBasedStateMachine):
+        movies = Bundle("movies")
+
+        def __init__(self):
+            super().__init__()
+            client.flushall()
+            self.store = new_store()
+            self.model = Model()
+            self.model.shown[0] = []
+            self.accounts = {name: new_id() for name in ACCOUNTS}
+            commands = [register(one, username=name) for name, one in self.accounts.items()]
+            commit(self.store, commands)
+            self.tail = Tail(self.store, client, limit=3)
+
+        def teardown(self):
+            self.store.close()
+
+        def run(self, command):
+            (answer,) = commit(self.store, [command])
+            return answer
+
+        @rule(
+            target=movies,
+            username=st.sampled_from(ACCOUNTS),
+            title=TITLES,
+            genre=GENRES,
+            year=YEARS,
+        )
+        def create(self, username, **facts):
+            receipt = self.run(create(by=self.accounts[username], **facts))
+            self.model.append(receipt, "MovieCreated", username, facts)
+            return SimpleNamespace(id=receipt.about.id, key=str(receipt.about.id), owner=username)
+
+        @rule(movie=movies, username=st.sampled_from([*ACCOUNTS, None]), changes=CHANGES)
+        def update(self, movie, username, changes):
+            username = username or movie.owner
+            answer = self.run(update(movie.id, by=self.accounts[username], **changes))
+            now = self.model.now(movie.key)
+            if now is None:
+                assert isinstance(answer, NotFoundError)
+            elif username != movie.owner:
+                assert isinstance(answer, NotCreatorError)
+            elif changes.items() <= now.items():
+                assert not answer.appended
+            else:
+                facts = {name: now[name] for name in ("title", "genre", "year")} | changes
+                self.model.append(answer, "MovieUpdated", username, facts)
+
+        @rule(movie=movies, username=st.sampled_from([*ACCOUNTS, None]))
+        def delete(self, movie, username):
+            username = username or movie.owner
+            answer = self.run(delete(movie.id, by=self.accounts[username]))
+            if self.model.now(movie.key) is None:
+                assert isinstance(answer, NotFoundError)
+            elif username != movie.owner:
+                assert isinstance(answer, NotCreatorError)
+            else:
+                self.model.append(answer, "MovieDeleted", username, None)
+
+        @rule(movie=movies, version=st.integers(1, 5))
+        def revert(self, movie, version):
+            answer = self.run(revert(movie.id, by=self.accounts[movie.owner], version=version))
+            states = self.model.states[movie.key]
+            then = states[version - 1] if version <= len(states) else None
+            if then is None:
+                assert isinstance(answer, Exception)
+                return
+            facts = {name: then[name] for name in ("title", "genre", "year")}
+            now = states[-1]
+            if now is None:
+                self.model.append(answer, "MovieRestored", movie.owner, facts)
+            elif facts.items() <= now.items():
+                assert not answer.appended
+            else:
+                self.model.append(answer, "MovieUpdated", movie.owner, facts)
+
+        @rule(at=st.integers(1, 12), after=st.booleans())
+        def the_projection_dies(self, at, after):
+            dying = Dying(client, at, after=after)
+            with suppress(DiedError):
+                Tail(self.store, dying, limit=2).step()
+
+        @rule()
+        def redis_is_wiped(self):
+            client.flushall()
+
+        @rule()
+        def it_is_rebuilt(self):
+            assert not rebuild(self.store, client).drift.counts
+
+        @precondition(lambda self: len(self.model.shown) > 1)
+        @rule(data=st.data())
+        def the_list_as_it_was(self, data):
+            position = data.draw(st.sampled_from(sorted(self.model.shown)))
+            assert build(self.store, client, position)
+            past = PastReadModel(reader.trips, reader.scans, position)
+            self.check_lists(past, position)
+
+        def check_lists(self, shown_by, position):
+            for asked in ASKED:
+                query = parse_query({name: [str(value)] for name, value in asked.items()})
+                expected = self.model.listed(position, asked)
+                try:
+                    page = loop.run_until_complete(list_movies(shown_by, query))
+                except NotFoundError:
+                    assert expected is None
+                else:
+                    assert (page.count, [orjson.loads(row) for row in page.rows]) == expected
+
+        @invariant()
+        def all_is_as_in_the_model(self):
+            while not self.tail.step():
+                pass
+            self.check_lists(reader, max(self.model.shown))
+            for key, states in self.model.states.items():
+                self.check_movie(UUID(key), states)
+            verified = verify(self.store, client)
+            assert not verified.drift.counts
+            assert verified.position == self.store.head()
+
+        def check_movie(self, movie_id, states):
+            row, _ = loop.run_until_complete(get_movie(reader, movie_id))
+            assert (row and orjson.loads(row)) == states[-1]
+            page = history(self.store, movie_id, 1, 100)
+            told = [(e.type, e.version, e.position, e.at, e.changes) for e in page.entries]
+            assert told == self.model.entries[str(movie_id)]
+            for version, state in enumerate(states, start=1):
+                try:
+                    movie = movie_at_version(self.store, movie_id, version)
+                except NotFoundError:
+                    assert state is None
+                else:
+                    assert movie.facts._asdict().items() <= state.items()
+
+    return Library
+
+
+def test_it_is_as_the_model_says(valkey, redis, tmp_path):
+    loop = asyncio.new_event_loop()
+    client = open_async_redis(valkey.url)
+    trips = RoundTrips(client)
+    numbers = itertools.count()
+
+    def new_store():
+        return Store.open(f"sqlite:///{tmp_path}/{next(numbers)}.db")
+
+    try:
+        run_state_machine_as_test(
+            machine(redis, loop, ReadModel(trips), new_store),
+            settings=settings(
+                max_examples=15,
+                stateful_step_count=20,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        loop.run_until_complete(trips.close())
+        loop.run_until_complete(client.aclose())
+        loop.close()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.store import Recorded, Store
 from projections import generations, whole
-from projections.heads import FILLING, name_of
+from projections.heads import FILLING, name_of, time_of
 from projections.listing import Before, Changes, fold_batch, parking
 from projections.scripts import Script
 from projections.view import View
@@ -124,7 +124,7 @@ def finish(store: Store, view: View, until: int, applied: int, state: str) -> No
     Raises ReadModelUnavailableError where it was dropped meanwhile.
     """
     last = store.read(until - 1, 1, until) if until else []
-    name, at = (name_of(last[0]), last[0].data.get("timestamp", "")) if last else ("", "")
+    name, at = (name_of(last[0]), time_of(last[0])) if last else ("", "")
     if not _FINISH.run(view.redis, view.keys.lasting, [until, applied, name, at, state]):
         raise _dropped(view)
 

@@ -68,6 +68,12 @@ def name_of(event: Recorded) -> str:
     return f"{event.stream_id}:{event.version}"
 
 
+def time_of(event: Recorded) -> str:
+    """Return when an event happened, "" where it does not say so."""
+    time = event.data.get("timestamp")
+    return time if type(time) is str else ""
+
+
 def belongs(store: Store, head: Head) -> bool:
     """Tell whether a generation was built from this log, as far as the log still goes.
 

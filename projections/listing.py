@@ -28,17 +28,6 @@ Movie = dict[str, Any]
 Command = tuple[str, str, list[Any]]
 
 
-class Row(NamedTuple):
-    """A movie as it is kept."""
-
-    movie: Movie
-    line: bytes
-    title: str
-    """Its member in the index by title."""
-    year: int
-    created_us: int
-
-
 class Wanted(NamedTuple):
     """What must be known before a batch can be folded; each id once."""
 
@@ -78,7 +67,8 @@ def wanted(batch: Iterable[Recorded], parked: Container[str] = ()) -> Wanted:
     accounts: dict[str, None] = {}
     for _, key, _, kind, data in batch:
         if kind == "MovieCreated":
-            accounts[data.get("by", "")] = None
+            if type(by := data.get("by")) is str:
+                accounts[by] = None
         elif not kind.startswith("Movie"):
             continue
         if key not in seen and key not in parked:
@@ -96,10 +86,12 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
     Events of ``parked`` ids are passed over. An event that cannot be applied is refused together
     with all later ones of its movie; every other movie is folded as if it had not been there.
     """
-    rows: dict[str, Row] = {}
+    rows: dict[str, Movie] = {}
     gone: dict[str, Movie] = {}
     users: dict[str, str] = {}
     refused: dict[str, dict[str, Any]] = {}
+    # When movies of this batch were created: reading the time twice would cost more than all else.
+    born: dict[str, int] = {}
     skipped = 0
     for position, key, version, kind, data in batch:
         if key in refused or key in parked:
@@ -110,32 +102,31 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
                 if key in rows or key in gone:
                     raise CannotApplyError("created twice")
                 by, at = data["by"], data["timestamp"]
-                creator = users[by] if by in users else before.users[by]
-                rows[key] = row_of(
-                    {
-                        "id": key,
-                        "title": data["title"],
-                        "genre": data["genre"],
-                        "year": data["year"],
-                        "creator": creator,
-                        "version": version,
-                        "created_at": at,
-                        "updated_at": at,
-                    }
-                )
+                movie = {
+                    "id": key,
+                    "title": data["title"],
+                    "genre": data["genre"],
+                    "year": data["year"],
+                    "creator": users[by] if by in users else before.users[by],
+                    "version": version,
+                    "created_at": at,
+                    "updated_at": at,
+                }
+                born[key] = microseconds(at)
+                rows[key] = _checked(movie)
             elif kind == "MovieUpdated":
-                now = rows[key].movie if key in rows else movie_in(before.rows[key])
-                rows[key] = row_of(_changed(now, version, data))
+                now = rows[key] if key in rows else movie_in(before.rows[key])
+                rows[key] = _checked(_changed(now, version, data))
             elif kind == "MovieDeleted":
-                now = rows[key].movie if key in rows else movie_in(before.rows[key])
+                now = rows[key] if key in rows else movie_in(before.rows[key])
                 gone[key] = _changed(now, version, data)
                 rows.pop(key, None)
             elif kind == "MovieRestored":
                 now = gone[key] if key in gone else orjson.loads(before.gone[key])
-                rows[key] = row_of(_changed(now, version, data))
+                rows[key] = _checked(_changed(now, version, data))
                 gone.pop(key, None)
             elif kind == "UserRegistered":
-                users[key] = data["username"]
+                users[key] = _text(data["username"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             skipped += 1
             refused[key] = {
@@ -143,7 +134,7 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
                 "type": kind,
                 "error": f"{type(error).__name__}: {error}",
             }
-    commands = _commands(rows, gone, users, before)
+    commands = _commands(rows, gone, users, before, born)
     return Changes(commands, len(batch) - skipped, users, refused)
 
 
@@ -153,23 +144,14 @@ def parking(refused: Mapping[str, dict[str, Any]]) -> list[Command]:
     return [("HSET", "parked", reasons)] if reasons else []
 
 
-def row_of(movie: Movie) -> Row:
-    """Return how a movie is kept. Raises for fields that are not what they must be."""
-    year, created_us = movie["year"], microseconds(movie["created_at"])
+def _checked(movie: Movie) -> Movie:
+    """Return a movie that can be kept. Raises for fields that are not what they must be."""
+    year = movie["year"]
     if type(year) is not int or not 0 <= year <= _MAX_YEAR:
         raise CannotApplyError("the year is not an integer of four digits")
-    title = fold(movie["title"])
-    texts = f"{title}\0{fold(movie['genre'])}\0{fold(movie['creator'])}\0"
-    front = f"{year:04}\0{created_us:016}\0{texts}"
-    if front.count("\0") != _JSON:
+    if "\0" in movie["title"] + movie["genre"] + movie["creator"]:
         raise CannotApplyError("a text contains NUL")
-    return Row(
-        movie,
-        front.encode() + orjson.dumps(movie),
-        f"{title}\0{movie['id']}",
-        year,
-        created_us,
-    )
+    return movie
 
 
 def movie_in(line: bytes) -> Movie:
@@ -195,41 +177,57 @@ def _changed(now: Movie, version: int, data: Mapping[str, Any]) -> Movie:
     if version <= now["version"]:
         raise CannotApplyError(f"version {version} after version {now['version']}")
     facts = {name: data[name] for name in ("title", "genre", "year") if name in data}
-    return now | facts | {"version": version, "updated_at": data["timestamp"]}
+    return now | facts | {"version": version, "updated_at": _text(data["timestamp"])}
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise CannotApplyError("there is no text where text must be")
+    return value
 
 
 def _commands(
-    rows: Mapping[str, Row],
+    rows: Mapping[str, Movie],
     gone: Mapping[str, Movie],
     users: Mapping[str, str],
     before: Before,
+    born: Mapping[str, int],
 ) -> list[Command]:
     """Return index changes first and rows last: a row tells which index entries are there."""
-    fresh = [(key, row) for key, row in rows.items() if key not in before.rows]
-    lines = {key: before.rows[key] for key in (*rows, *gone) if key in before.rows}
-    old = {key: line.split(SEPARATOR, 3) for key, line in lines.items()}
-    unlisted = [key for key in gone if key in lines]
-    moved = [
-        (f"{title.decode()}\0{key}", row)
-        for key, (_, _, title, _) in old.items()
-        if (row := rows.get(key)) and row.title != f"{title.decode()}\0{key}"
-    ]
-    aged = [
-        (key, row)
-        for key, (year, *_) in old.items()
-        if (row := rows.get(key)) and row.year != int(year)
-    ]
+    listed = before.rows
+    unlisted = [key for key in gone if key in listed]
+    old_titles = [_title_in(listed[key], key) for key in unlisted]
+    created: list[Any] = []
+    years: list[Any] = []
+    titles: list[Any] = []
+    lines: list[Any] = []
+    for key, movie in rows.items():
+        title = fold(movie["title"])
+        created_us = born[key] if key in born else microseconds(movie["created_at"])
+        front = (
+            f"{movie['year']:04}\0{created_us:016}\0{title}\0"
+            f"{_fold(movie['genre'])}\0{_fold(movie['creator'])}\0"
+        )
+        lines += (key, front.encode() + orjson.dumps(movie))
+        member = f"{title}\0{key}"
+        if key not in listed:
+            created += (created_us, key)
+            years += (movie["year"], key)
+            titles += (0, member)
+        else:
+            was = listed[key]
+            if int(was[:4]) != movie["year"]:
+                years += (movie["year"], key)
+            if (old := _title_in(was, key)) != member:
+                old_titles.append(old)
+                titles += (0, member)
     commands: list[Command] = [
         ("ZREM", "created", unlisted),
         ("ZREM", "years", unlisted),
-        (
-            "ZREM",
-            "titles",
-            [f"{old[key][2].decode()}\0{key}" for key in unlisted] + [was for was, _ in moved],
-        ),
-        ("ZADD", "created", [arg for key, row in fresh for arg in (row.created_us, key)]),
-        ("ZADD", "years", [arg for key, row in (*fresh, *aged) for arg in (row.year, key)]),
-        ("ZADD", "titles", _titles(fresh, moved)),
+        ("ZREM", "titles", old_titles),
+        ("ZADD", "created", created),
+        ("ZADD", "years", years),
+        ("ZADD", "titles", titles),
         ("HDEL", "gone", [key for key in rows if key in before.gone]),
         (
             "HSET",
@@ -238,10 +236,15 @@ def _commands(
         ),
         ("HSET", "users", [arg for pair in users.items() for arg in pair]),
         ("HDEL", "rows", unlisted),
-        ("HSET", "rows", [arg for key, row in rows.items() for arg in (key, row.line)]),
+        ("HSET", "rows", lines),
     ]
     return [command for command in commands if command[2]]
 
 
-def _titles(fresh: list[tuple[str, Row]], moved: list[tuple[str, Row]]) -> list[Any]:
-    return [arg for _, row in (*fresh, *moved) for arg in (0, row.title)]
+def _title_in(line: bytes, key: str) -> str:
+    """Return the member in the index by title that belongs to a line."""
+    return f"{line.split(SEPARATOR, 3)[2].decode()}\0{key}"
+
+
+# Genres and usernames come again and again.
+_fold = lru_cache(maxsize=4096)(fold)

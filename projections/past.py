@@ -11,7 +11,9 @@ import threading
 from typing import Any
 
 import orjson
+from redis.exceptions import RedisError
 
+from commands.errors import CinelogError
 from commands.store import Store
 from projections import generations, whole
 from projections.connection import open_redis
@@ -24,6 +26,8 @@ from projections.scripts import Script
 from projections.view import View
 
 KEPT, KEPT_S = 3, 600
+# How many movies may be in those that are kept besides the one that was built last.
+KEPT_ROWS = 500_000
 # How long a build may take between two steps.
 _STEP_S = 60
 _NICE = 5
@@ -43,7 +47,10 @@ return 1
 
 
 # KEYS: PAST. ARGV: position.
-USED = Script("return redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])")
+USED = Script("""
+local now = redis.call('TIME')
+return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]), ARGV[1])
+""")
 
 
 def use_of(position: int) -> tuple[tuple[str, ...], list[int]]:
@@ -79,15 +86,16 @@ def build(store: Store, redis: Any, position: int) -> bool:
 def _make_room(redis: Any, position: int) -> None:
     """Drop all but those used last, and whatever an earlier build left."""
     others = [int(one) for one in redis.execute_command("ZREVRANGE", PAST, 0, -1)]
-    kept = [one for one in others if one != position and _is_there(redis, one)]
-    for other in {*others, position} - {*kept[: KEPT - 1]}:
+    kept, rows = [position], 0
+    for other in others:
+        state, number = redis.execute_command("HMGET", Keys(-other).head, "state", "rows")
+        rows += int(number or 0)
+        there = state == LIVE.encode() and other != position
+        if there and len(kept) < KEPT and rows <= KEPT_ROWS:
+            kept.append(other)
+    for other in {*others, position} - {*kept[1:]}:
         generations.drop(redis, -other)
         redis.execute_command("ZREM", PAST, other)
-
-
-def _is_there(redis: Any, position: int) -> bool:
-    state: bytes | None = redis.execute_command("HGET", Keys(-position).head, "state")
-    return state == LIVE.encode()
 
 
 def main() -> int:
@@ -95,8 +103,12 @@ def main() -> int:
     os.nice(_NICE)
     order = orjson.loads(sys.stdin.buffer.readline())
     threading.Thread(target=die_with_stdin, daemon=True).start()
-    store = Store.open(order["store"], create=False)
-    return 0 if build(store, open_redis(order["redis"]), order["position"]) else BUSY
+    try:
+        store = Store.open(order["store"], create=False)
+        return 0 if build(store, open_redis(order["redis"]), order["position"]) else BUSY
+    except (CinelogError, RedisError) as error:
+        sys.stderr.write(f"cinelog: {type(error).__name__}: {error}\n")
+        return 1
 
 
 if __name__ == "__main__":

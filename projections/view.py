@@ -114,7 +114,7 @@ class View:
         last = batch[-1]
         commands = [*changes.commands, *parking(changes.refused)]
         args = [
-            *(after, last.position, changes.events, last.data.get("timestamp", "")),
+            *(after, last.position, changes.events, heads.time_of(last)),
             *(heads.name_of(last), known.mends),
             *arguments(self.keys, commands),
         ]

@@ -1,5 +1,6 @@
 """``cinelog rebuild``, ``verify`` and ``parked``: the read model against its log."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,8 @@ parked = typer.Typer(
     no_args_is_help=True,
 )
 views.add_typer(parked)
+# Long work is done with what the service leaves of the processor.
+NICE = 10
 
 
 @views.command()
@@ -42,6 +45,7 @@ def rebuild(
     from projections.rebuild import rebuild as build  # noqa: PLC0415
     from service.drift import told  # noqa: PLC0415
 
+    os.nice(NICE)
     started = time.monotonic()
     with _parts() as (settings, store, redis), _phases() as advance:
         fillers = Fillers(parallel, settings.event_store_url, settings.redis_url_or_embedded)
@@ -78,6 +82,7 @@ def verify(
     from projections.verify import verify as check  # noqa: PLC0415
     from service.drift import told  # noqa: PLC0415
 
+    os.nice(NICE)
     with _parts() as (_, store, redis), _phases() as advance:
         found = check(
             store,

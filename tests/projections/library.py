@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from types import SimpleNamespace
 
+import orjson
 from controls import ANN, BOB, create, delete, new_id, register, revert, update
 from read_side import contents
 
@@ -73,12 +74,24 @@ def replayed(store, redis):
 
 def spoil(path, movie_id, version=1):
     """Make an event of a movie one that cannot be applied."""
-    _replace(path, movie_id, version, "timestamp", "pmatsemit")
+    _replace(path, movie_id, version, '"timestamp":', '"pmatsemit":')
 
 
 def heal(path, movie_id, version=1):
     """Take ``spoil`` back, as a release does that knows what to make of such an event."""
-    _replace(path, movie_id, version, "pmatsemit", "timestamp")
+    _replace(path, movie_id, version, '"pmatsemit":', '"timestamp":')
+
+
+def rewrite(path, stream_id, version=1, **fields):
+    """Give an event other fields; None takes one out."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        where = "WHERE originator_id = ? AND originator_version = ?"
+        key = (stream_id.replace("-", ""), version)
+        (state,) = connection.execute(f"SELECT state FROM stored_events {where}", key).fetchone()
+        said = {k: v for k, v in (orjson.loads(state) | fields).items() if v is not None}
+        connection.execute(
+            f"UPDATE stored_events SET state = ? {where}", (orjson.dumps(said), *key)
+        )
 
 
 def _replace(path, movie_id, version, old, new):
@@ -86,6 +99,6 @@ def _replace(path, movie_id, version, old, new):
         changed = connection.execute(
             "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), ?, ?) AS BLOB)"
             " WHERE originator_id = ? AND originator_version = ?",
-            (f'"{old}":', f'"{new}":', movie_id.replace("-", ""), version),
+            (old, new, movie_id.replace("-", ""), version),
         ).rowcount
     assert changed == 1

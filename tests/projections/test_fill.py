@@ -100,7 +100,7 @@ def test_a_process_that_fails_is_told(sqlite_store, redis, valkey, capfd):
     fillers = Fillers(1, "sqlite:////nowhere/events.db", valkey.url)
     with pytest.raises(ReadModelUnavailableError, match="failed"):
         filled(sqlite_store, redis, by=fillers.fill)
-    assert "ConfigurationError" in capfd.readouterr().err
+    assert capfd.readouterr().err.startswith("cinelog: ConfigurationError: ")
 
 
 def test_a_generation_that_was_dropped_is_not_filled(sqlite_store, redis, monkeypatch):

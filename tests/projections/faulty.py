@@ -57,6 +57,9 @@ class _Pipeline:
     def execute_command(self, *args):
         self._pipeline.execute_command(*args)
 
+    def __len__(self):
+        return len(self._pipeline)
+
     def execute(self):
         return self._client.call(self._pipeline.execute)
 

@@ -86,7 +86,7 @@ async def test_it_is_not_shown_before_it_is_whole(sqlite_store, redis, reader, m
     """Nor after a part of it was lost."""
     library(sqlite_store)
     monkeypatch.setattr(fill, "BATCH", 4)
-    dying = Dying(redis, 20)
+    dying = Dying(redis, 30)
     with pytest.raises(DiedError):
         build(sqlite_store, dying, 10)
     assert redis.keys("{movies:-10}:*")

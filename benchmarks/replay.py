@@ -36,11 +36,12 @@ from running import COMMAND, Cinelog, environment, run
 
 from commands.store import Store
 from commands.transcoder import rfc3339
-from projections.fill import Names, Span, fold, whole_streams
+from projections.fill import Names, Span, collect_seldom, fold, whole_streams
 from projections.fillers import spans_of
 
 WORDS = ["the", "of", "alien", "night", "day", "love", "red", "star", "war", "man", "ant", "wasp"]
 GENRES = ["Action", "Adventure", "Comedy", "Drama", "Horror", "Musical", "Western", "Thriller"]
+SPAWN = multiprocessing.get_context("spawn")
 RATE = 100  # lists a second
 PATHS = ["/movies/", "/movies/?ordering=title&page=7", "/movies/?ordering=-year&page_size=50"]
 
@@ -111,15 +112,13 @@ def replay(url, processes):
     spans = spans_of(store, until, processes * 4)
     shares = [(url, until, [tuple(span) for span in spans[n::processes]]) for n in range(processes)]
     store.close()
-    if processes == 1:
-        read = replay_share(*shares[0])
-    else:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            read = sum(pool.starmap(replay_share, shares))
+    with SPAWN.Pool(processes) as pool:
+        read = sum(pool.starmap(replay_share, shares))
     return read / (time.perf_counter() - started)
 
 
 def replay_share(url, until, spans):
+    collect_seldom()  # as cinelog rebuild does
     store = Store.open(url, create=False)
     names, read = Names(store), 0
     for span in spans:
@@ -252,6 +251,7 @@ def main():
     parser.add_argument("--movies", type=int, default=1_000_000)
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--replay-only", action="store_true")
     parser.add_argument("--seconds", type=int, default=10)
     options = parser.parse_args()
     load = os.getloadavg()[0]
@@ -264,7 +264,8 @@ def main():
         url = f"sqlite:///{path}"
         rates = {"plain": [], "one": [], "all": []}
         for _ in range(options.rounds):
-            rates["plain"].append(plain(url))
+            with SPAWN.Pool(1) as pool:
+                rates["plain"].append(pool.apply(plain, [url]))
             rates["one"].append(replay(url, 1))
             rates["all"].append(replay(url, options.parallel))
         base = statistics.median(rates["plain"])
@@ -275,7 +276,8 @@ def main():
         ):
             rate = statistics.median(rates[kind])
             print(f"{what:24}{rate:10,.0f} events/s{rate / base:8.2f}")
-        serve(folder, options)
+        if not options.replay_only:
+            serve(folder, options)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ share the work by the ids of streams. The writes are plain commands: nobody read
 yet, and one whose filling was interrupted is thrown away.
 """
 
+import gc
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -72,6 +73,15 @@ class Names(dict[str, str]):
             self.clear()
         self[account] = name
         return name
+
+
+def collect_seldom() -> None:
+    """Let this process look for cycles seldom: events and rows hold none.
+
+    To look for some takes a quarter of the time of a replay.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 def whole_streams(store: Store, until: int, span: Span = EVERYTHING) -> Iterator[list[Recorded]]:

@@ -17,7 +17,7 @@ from commands.errors import CinelogError
 from commands.store import Store
 from projections import generations, whole
 from projections.connection import open_redis
-from projections.fill import fill, finish
+from projections.fill import collect_seldom, fill, finish
 from projections.fillers import die_with_stdin
 from projections.heads import FILLING, LIVE
 from projections.keys import PAST, PAST_LEASE, Keys
@@ -101,6 +101,7 @@ def _make_room(redis: Any, position: int) -> None:
 def main() -> int:
     """Build what is asked for."""
     os.nice(_NICE)
+    collect_seldom()
     order = orjson.loads(sys.stdin.buffer.readline())
     threading.Thread(target=die_with_stdin, daemon=True).start()
     try:

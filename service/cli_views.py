@@ -40,12 +40,13 @@ def rebuild(
 
     Everything is served meanwhile. Exit 1 where the old one differed from the log.
     """
-    from projections.fill import fill  # noqa: PLC0415 - commands start fast one by one
+    from projections.fill import collect_seldom, fill  # noqa: PLC0415 - commands start fast one by one
     from projections.fillers import Fillers  # noqa: PLC0415
     from projections.rebuild import rebuild as build  # noqa: PLC0415
     from service.drift import told  # noqa: PLC0415
 
     os.nice(NICE)
+    collect_seldom()
     started = time.monotonic()
     with _parts() as (settings, store, redis), _phases() as advance:
         fillers = Fillers(parallel, settings.event_store_url, settings.redis_url_or_embedded)
@@ -79,10 +80,12 @@ def verify(
 
     Exit 1 where something differs, also where --repair has put it right.
     """
+    from projections.fill import collect_seldom  # noqa: PLC0415
     from projections.verify import verify as check  # noqa: PLC0415
     from service.drift import told  # noqa: PLC0415
 
     os.nice(NICE)
+    collect_seldom()
     with _parts() as (_, store, redis), _phases() as advance:
         found = check(
             store,

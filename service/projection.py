@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from commands.errors import CinelogError, ConfigurationError
 from commands.store import Store
 from projections.connection import open_redis
+from projections.fill import collect_seldom
 from projections.worker import run_projection
 from service.embedded import EmbeddedRedis
 from service.logs import configure_logs
@@ -64,6 +65,7 @@ def run(
     Redis does not answer; later on neither stops it.
     """
     store = Store.open(settings.event_store_url)
+    collect_seldom()
     try:
         redis = open_redis(settings.redis_url_or_embedded)
         if check:

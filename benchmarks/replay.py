@@ -32,8 +32,6 @@ import uuid_utils.compat
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT))
-from running import COMMAND, Cinelog, environment, run
-
 from commands.store import Store
 from commands.transcoder import rfc3339
 from projections.fill import Names, Span, collect_seldom, fold, whole_streams
@@ -188,6 +186,9 @@ def percentile(times, share=0.99):
 
 def serve(folder, options):
     """Measure the running service."""
+    # Here, so that the processes of a replay start as those of a rebuild do.
+    from running import COMMAND, Cinelog, environment, run  # noqa: PLC0415
+
     data = folder / "var"
     started = time.monotonic()
     with Cinelog(data, write_wait_ms=5000) as cinelog:

@@ -248,14 +248,15 @@ class Store:
 
 
 def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
-    loads = orjson.loads
+    loads, current = orjson.loads, _CURRENT.get
+    new = tuple.__new__  # what Recorded() does, at a third of the time; a replay makes millions
     recorded = []
     for position, stream, version, topic, state in rows:
         data = loads(state)
         stored_as = data.pop("class_version", 1)  # the library writes no number for the first
-        if stored_as != _CURRENT.get(topic, stored_as):
+        if stored_as != current(topic, stored_as):
             _upcast(topic, data, stored_as)
-        recorded.append(Recorded(position, _with_dashes(stream), version, topic, data))
+        recorded.append(new(Recorded, (position, _with_dashes(stream), version, topic, data)))
     return recorded
 
 

@@ -11,7 +11,7 @@ from projections.view import View
 HASHES = ("rows", "gone", "users", "parked")
 SORTED_SETS = ("created", "years", "titles")
 NAMES = (*HASHES, *SORTED_SETS)
-FIELDS = 500
+FIELDS = 200
 """How many are read at a time: Redis does nothing else in the meantime."""
 _ID = 36  # the length of an id, with which the members of titles end
 

@@ -24,7 +24,7 @@ BATCH = 2_000
 # So few events are read in log order, whatever else is in the log.
 FEW = 20_000
 # Values in one command, and commands that are sent at once: then Redis answers others.
-_VALUES, _PIECES = 64, 4
+_VALUES, _PIECES = 32, 4
 _KNOWN_USERS = 50_000
 _FIRST, _END = "00000000-0000-0000-0000-000000000000", "g"
 

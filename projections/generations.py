@@ -5,6 +5,8 @@ lie in different slots of a cluster, so they are set one after the other, the st
 between them leaves readers with what they had.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from projections.heads import BUILDING as STATE_BUILDING
@@ -32,26 +34,25 @@ end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1
 """)
-# Takes up to so many out of a key; answers whether that was all of it.
+# Takes about so many out of a key, from a cursor on; answers the next one, '0' once it is gone.
 _SHRINK = Script("""
 local kind = redis.call('TYPE', KEYS[1])['ok']
 if kind == 'zset' then
-  if redis.call('ZCARD', KEYS[1]) > tonumber(ARGV[1]) then
-    redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[1] - 1)
-    return 0
-  end
+  if redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[2] - 1) == tonumber(ARGV[2]) then return '1' end
 elseif kind == 'hash' then
-  if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[1]) then
-    -- Not by a scan: from its beginning it would pass over more and more that is empty.
-    redis.call('HDEL', KEYS[1], unpack(redis.call('HRANDFIELD', KEYS[1], ARGV[1])))
-    return 0
+  local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+  if found[1] ~= '0' then
+    local fields = {}
+    for i = 1, #found[2], 2 do fields[#fields + 1] = found[2][i] end
+    if #fields > 0 then redis.call('HDEL', KEYS[1], unpack(fields)) end
+    return found[1]
   end
 end
 redis.call('UNLINK', KEYS[1])
-return 1
+return '0'
 """)
-# How many fields or members are removed in one step, and steps that are made at once.
-_PIECE, _AT_ONCE = 200, 20
+# About how many fields or members are removed in one step, and steps that are made at once.
+_PIECE, _AT_ONCE = 100, 20
 _RETIRE = Script(f"""
 return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'state', '{RETIRED}')
 """)
@@ -140,26 +141,23 @@ def drop(redis: Any, generation: int) -> None:
     redis.execute_command("SADD", DROPPED, generation)
     redis.execute_command("UNLINK", GenerationKeys(generation).head)
     redis.execute_command("SREM", GENERATIONS, generation)
-    for _ in range(_AT_ONCE):
-        if not sweep(redis):
-            return
+    for _ in islice(sweep(redis), _AT_ONCE):
+        pass
 
 
-def sweep(redis: Any) -> bool:
-    """Remove a piece of what was dropped; True where there may be more.
+def sweep(redis: Any) -> Iterator[None]:
+    """Remove what was dropped, yielding after each piece of it.
 
     Piece by piece, since to free a large key takes Redis long, and even where it does so aside,
     others wait for it.
     """
-    number = _number(redis.execute_command("SRANDMEMBER", DROPPED))
-    if number is None:
-        return False
-    keys = GenerationKeys(number)
-    for key in (*keys.lasting, keys.kept):
-        if not _SHRINK.run(redis, [key], [_PIECE]):
-            return True
-    redis.execute_command("SREM", DROPPED, number)
-    return True
+    while (number := _number(redis.execute_command("SRANDMEMBER", DROPPED))) is not None:
+        keys = GenerationKeys(number)
+        for key in (*keys.lasting, keys.kept):
+            cursor = b"0"
+            while (cursor := _SHRINK.run(redis, [key], [cursor, _PIECE])) != b"0":
+                yield
+        redis.execute_command("SREM", DROPPED, number)
 
 
 def retire(redis: Any, view: View) -> None:

@@ -164,13 +164,13 @@ def microseconds(time: str) -> int:
     """Return microseconds since the epoch of ``2026-11-23T11:45:26.123456Z``."""
     if len(time) != _RFC_3339:
         raise CannotApplyError("the time is not RFC 3339 in UTC with microseconds")
-    return _minute(time[:16]) + int(time[17:19] + time[20:26])
+    return _second(time[:19]) + int(time[20:26])
 
 
 @lru_cache(maxsize=1024)
-def _minute(minute: str) -> int:
-    # Events of one minute share it, and no datetime is made for each of a million events.
-    return int(datetime.fromisoformat(minute).replace(tzinfo=UTC).timestamp()) * 1_000_000
+def _second(second: str) -> int:
+    # Events of one second share it, and no datetime is made for each of a million events.
+    return int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _changed(now: Movie, version: int, data: Mapping[str, Any]) -> Movie:

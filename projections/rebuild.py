@@ -125,7 +125,7 @@ def _rebuild(store: Store, view: View, fill: Filler, lease: Lease, advance: Adva
             drift.add(found)
     _switch(store, view)
     follow(store, view, store.head(), limit=_FOLLOWED)
-    while generations.sweep(view.redis):
+    for _ in generations.sweep(view.redis):
         _check(lease)
     head, there = view.head(), count(view).of
     position = head.position if head else until

@@ -96,8 +96,9 @@ class Tail:
     def _sweep(self) -> None:
         """Remove what is left of dropped generations, for a moment."""
         until = time.monotonic() + SWEEP_S
-        while generations.sweep(self._redis) and time.monotonic() < until:
-            pass
+        for _ in generations.sweep(self._redis):
+            if time.monotonic() > until:
+                return
 
     def _look(self, view: View) -> int | None:
         """Return a generation's position, None where it is of no use."""

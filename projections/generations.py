@@ -34,8 +34,10 @@ end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1
 """)
-# Takes about so many out of a key, from a cursor on; answers the next one, '0' once it is gone.
+# Takes about so many out of a key, from a cursor on; answers the next one, '0' once it is gone, or
+# where its generation has a head: it was made anew, and nothing of it is to be removed.
 _SHRINK = Script("""
+if redis.call('EXISTS', KEYS[2]) == 1 then return '0' end
 local kind = redis.call('TYPE', KEYS[1])['ok']
 if kind == 'zset' then
   if redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[2] - 1) == tonumber(ARGV[2]) then return '1' end
@@ -46,6 +48,10 @@ elseif kind == 'hash' then
     for i = 1, #found[2], 2 do fields[#fields + 1] = found[2][i] end
     if #fields > 0 then redis.call('HDEL', KEYS[1], unpack(fields)) end
     return found[1]
+  end
+elseif kind == 'list' then
+  for _, result in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+    redis.call('UNLINK', result, result .. ':scan')
   end
 end
 redis.call('UNLINK', KEYS[1])
@@ -134,10 +140,7 @@ def drop_remains(redis: Any) -> None:
 
 
 def drop(redis: Any, generation: int) -> None:
-    """Show a generation to nobody any more and remove it, or, where it is large, begin to.
-
-    Results that filters kept expire by themselves.
-    """
+    """Show a generation to nobody any more and remove it, or, where it is large, begin to."""
     redis.execute_command("SADD", DROPPED, generation)
     redis.execute_command("UNLINK", GenerationKeys(generation).head)
     redis.execute_command("SREM", GENERATIONS, generation)
@@ -155,7 +158,7 @@ def sweep(redis: Any) -> Iterator[None]:
         keys = GenerationKeys(number)
         for key in (*keys.lasting, keys.kept):
             cursor = b"0"
-            while (cursor := _SHRINK.run(redis, [key], [cursor, _PIECE])) != b"0":
+            while (cursor := _SHRINK.run(redis, [key, keys.head], [cursor, _PIECE])) != b"0":
                 yield
         redis.execute_command("SREM", DROPPED, number)
 

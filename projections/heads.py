@@ -64,8 +64,11 @@ def create(redis: Any, keys: Keys, state: str) -> None:
 
 
 def name_of(event: Recorded) -> str:
-    """Return what an event is known by: no two logs have the same one at the same position."""
-    return f"{event.stream_id}:{event.version}"
+    """Return what an event is known by: no two logs have the same one at the same position.
+
+    Its time tells it from the one that takes its place after the log was set back.
+    """
+    return f"{event.stream_id}:{event.version}:{time_of(event)}"
 
 
 def time_of(event: Recorded) -> str:
@@ -74,13 +77,16 @@ def time_of(event: Recorded) -> str:
     return time if type(time) is str else ""
 
 
+def name_at(store: Store, position: int) -> str:
+    """Return the name of the event at a position, "" where the log has none there."""
+    found = store.read(position - 1, 1, position) if position else []
+    return name_of(found[0]) if found else ""
+
+
 def belongs(store: Store, head: Head) -> bool:
     """Tell whether a generation was built from this log, as far as the log still goes.
 
     The event that was applied last must be there: a log that was replaced, or restored to an
     earlier state, has another at its position, or none.
     """
-    if head.position == 0:
-        return True
-    found = store.read(head.position - 1, 1)
-    return bool(found) and (found[0].position, name_of(found[0])) == (head.position, head.last)
+    return name_at(store, head.position) == head.last

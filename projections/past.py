@@ -19,7 +19,7 @@ from projections import generations, whole
 from projections.connection import open_redis
 from projections.fill import collect_seldom, fill, finish
 from projections.fillers import die_with_stdin
-from projections.heads import FILLING, LIVE
+from projections.heads import FILLING, LIVE, name_at
 from projections.keys import PAST, PAST_LEASE, Keys
 from projections.lease import Lease
 from projections.scripts import Script
@@ -34,12 +34,13 @@ _NICE = 5
 BUSY = 3
 """The exit code where another one is being built."""
 
-# KEYS: lasting, kept. ARGV: seconds. Whether the list is there; if so it is kept from now on.
+# KEYS: lasting, kept. ARGV: seconds, the name of its last event. Whether the list is there, and of
+# this log; if so it is kept from now on.
 USE = Script(
     whole.LISTS
     + f"""
-local head = redis.call('HMGET', KEYS[1], 'state', 'rows')
-if head[1] ~= '{LIVE}' or not lists_whole(head[2]) then return 0 end
+local head = redis.call('HMGET', KEYS[1], 'state', 'rows', 'last')
+if head[1] ~= '{LIVE}' or not lists_whole(head[2]) or head[3] ~= ARGV[2] then return 0 end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
 return 1
 """,
@@ -53,10 +54,10 @@ return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]
 """)
 
 
-def use_of(position: int) -> tuple[tuple[str, ...], list[int]]:
-    """Return what ``USE`` takes for the list as it was at a position."""
+def use_of(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
+    """Return what ``USE`` takes for the list as it was at a position, whose event has a name."""
     keys = Keys(-position)
-    return (*keys.lasting, keys.kept), [KEPT_S]
+    return (*keys.lasting, keys.kept), [KEPT_S, last]
 
 
 def build(store: Store, redis: Any, position: int) -> bool:
@@ -65,9 +66,14 @@ def build(store: Store, redis: Any, position: int) -> bool:
     if not lease.hold():
         return False
     try:
-        if USE.run(redis, *use_of(position)):
+        use = use_of(position, name_at(store, position))
+        if USE.run(redis, *use):
             return True
         _make_room(redis, position)
+        # To the end: an earlier one of this position would be mixed with the new one.
+        for _ in generations.sweep(redis):
+            if not lease.hold():
+                return False
         USED.run(redis, [PAST], [position])
         view = View(redis, -position)
         view.create(FILLING)
@@ -77,7 +83,7 @@ def build(store: Store, redis: Any, position: int) -> bool:
                 return False
             applied += step.applied
         finish(store, view, position, applied, LIVE)
-        USE.run(redis, *use_of(position))
+        USE.run(redis, *use)
     finally:
         lease.release()
     return True

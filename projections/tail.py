@@ -15,6 +15,9 @@ from projections.view import RefusedEventsError, View
 BATCH = 1000
 HELD_PAUSE_S = 0.005
 SWEEP_S = 0.02
+# One that was live for so long was lost by something else than what it was built from.
+_SETTLED_S = 60
+_FIRST_REST_S, _LONGEST_REST_S = 0.1, 30.0
 # A refusal may come from rows read a moment too early; the second one counts.
 _TRIES_BEFORE_PARKING = 2
 log = structlog.get_logger(__name__)
@@ -42,6 +45,9 @@ class Tail:
         self._live = False
         self._pointer: int | None = None
         self._highest = 0
+        self._settled_at = 0.0
+        self._rest_s = 0.0
+        self._rest_until = 0.0
         self.position = 0
 
     def step(self) -> bool:
@@ -49,6 +55,9 @@ class Tail:
 
         Raises what the store and Redis raise when they are away; nothing is lost by trying again.
         """
+        if (rest_s := self._rest_until - time.monotonic()) > 0:
+            time.sleep(min(rest_s, _FIRST_REST_S))
+            return False
         view = self._view
         if view is None or generations.live(self._redis) != self._pointer:
             view = self._find()
@@ -59,8 +68,7 @@ class Tail:
         # Nothing to apply: look whether the generation is still there, or Redis may stay empty.
         position = apply_batch(view, batch, self.position) if batch else self._look(view)
         if position is None:
-            log.warning("generation is gone", generation=view.generation)
-            self._view = None
+            self._lose(view)
             return False
         if batch and position == self.position:
             time.sleep(HELD_PAUSE_S)
@@ -93,6 +101,19 @@ class Tail:
         self._view = view
         return view
 
+    def _lose(self, view: View) -> None:
+        """Begin another one next time, after a rest that grows where they are lost again and again.
+
+        A Redis that evicts keys, say, would lose every one, and to build them would be all we do.
+        """
+        now = time.monotonic()
+        if self._live and now > self._settled_at:
+            self._rest_s = 0.0
+        log.warning("generation is gone", generation=view.generation, rest_s=self._rest_s)
+        self._rest_until = now + self._rest_s
+        self._rest_s = min(_LONGEST_REST_S, self._rest_s * 2 or _FIRST_REST_S)
+        self._view = None
+
     def _sweep(self) -> None:
         """Remove what is left of dropped generations, for a moment."""
         until = time.monotonic() + SWEEP_S
@@ -114,6 +135,7 @@ class Tail:
     def _go_live(self, view: View) -> None:
         self._live = generations.go_live(self._redis, view, instead_of=self._pointer or 0)
         if self._live:
+            self._settled_at = time.monotonic() + _SETTLED_S
             self._pointer = view.generation
             log.info("live", generation=view.generation, position=self.position)
         else:

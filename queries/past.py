@@ -53,14 +53,15 @@ class PastLists:
         self._builder = builder
         self._building: asyncio.Task[None] | None = None
 
-    async def at(self, position: int) -> ReadModel:
+    async def at(self, position: int, last: str) -> ReadModel:
         """Return a reader of the list as it was at a position, which must be in the log.
 
+        ``last`` is the name of the event there, by which a list of another log is told.
         Raises ReadModelUnavailableError where it is not there in 5 s; a later try may find it.
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + WAIT_S
-        while not await self._use(position):
+        while not await self._use(position, last):
             if loop.time() > give_up:
                 raise ReadModelUnavailableError(
                     "the list as it was then is being built", retry_after_s=RETRY_AFTER_S
@@ -77,8 +78,8 @@ class PastLists:
             self._building.cancel()
             await asyncio.wait([self._building])
 
-    async def _use(self, position: int) -> bool:
-        keys, args = use_of(position)
+    async def _use(self, position: int, last: str) -> bool:
+        keys, args = use_of(position, last)
         if not await self._trips.script(USE, keys, args):
             return False
         await self._trips.script(USED, [PAST], [position])

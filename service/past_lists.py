@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from commands.errors import InvalidError, NotFoundError, ReadModelUnavailableError
+from projections.heads import name_at
 from queries import movies
 from queries.filters import MovieQuery
 from queries.past import position_at
@@ -30,7 +31,8 @@ async def list_as_it_was(
             page = await movies.list_changed(parts.reader, query, known)
             if page.position == position:
                 return page
-    return await movies.list_changed(await parts.past.at(position), query, known)
+    last = await parts.reads.run(name_at, parts.store, position)
+    return await movies.list_changed(await parts.past.at(position, last), query, known)
 
 
 async def _asked(request: CinelogRequest, at: datetime | None) -> int | None:

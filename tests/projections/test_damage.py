@@ -1,7 +1,9 @@
 """What is lost of the read model, or is not ours, is noticed at once and built again."""
 
+import time
+
 import pytest
-from controls import ANN, create, new_id, register
+from controls import ANN, create, new_id, register, update
 from faulty import every_death
 from library import caught_up, kept, library, replayed, spoil, write
 
@@ -91,6 +93,47 @@ def test_a_log_that_was_set_back(sqlite_store, redis, books, tmp_path):
     assert tail.position == 10
     assert kept(redis) == replayed(backup, redis)
     backup.close()
+
+
+def test_a_log_that_was_set_back_and_went_on(sqlite_store, redis, books, tmp_path):
+    """The same version of the same movie stands where another one stood; its time is another."""
+    backup = Store.open(f"sqlite:///{tmp_path}/backup.db")
+    last = sqlite_store.head()
+    backup.restore([sqlite_store.read_stored(0, last, last)])
+    for store, title in ((sqlite_store, "Then"), (backup, "Now")):
+        write(store, update(books.ids[0], by=ANN, title=title))
+    caught_up(sqlite_store, redis)
+    followed(Tail(backup, redis))
+    assert kept(redis) == replayed(backup, redis)
+    backup.close()
+
+
+def lose_and_follow(tail, redis):
+    """Lose a key of the live generation; return after how long another one is live."""
+    redis.delete(Keys(generations.live(redis)).titles)
+    began = time.monotonic()
+    assert not tail.step()
+    followed(tail)
+    return time.monotonic() - began
+
+
+def test_one_that_is_lost_again_and_again_is_built_after_a_rest(sqlite_store, redis, books):
+    """A Redis that evicts keys is not kept busy with nothing else."""
+    tail = caught_up(sqlite_store, redis)
+    tail._settled_at = 0  # it was live for long
+    lose_and_follow(tail, redis)
+    assert lose_and_follow(tail, redis) >= 0.1
+    assert lose_and_follow(tail, redis) >= 0.2
+    assert kept(redis) == books.expected
+
+
+def test_one_that_was_live_for_long_is_built_again_at_once(sqlite_store, redis, books, monkeypatch):
+    monkeypatch.setattr("projections.tail._FIRST_REST_S", 30)
+    tail = caught_up(sqlite_store, redis)
+    for _ in range(3):
+        tail._settled_at = 0
+        assert lose_and_follow(tail, redis) < 30
+    assert kept(redis) == books.expected
 
 
 def test_one_of_another_log_that_was_being_built(sqlite_store, redis, books, tmp_path):

@@ -12,7 +12,9 @@ from library import caught_up, library, write
 
 from commands.errors import ReadModelUnavailableError
 from commands.movie import Movie
-from projections import fill, past
+from commands.store import Store
+from projections import fill, generations, past
+from projections.heads import name_at
 from projections.keys import PAST, PAST_LEASE, Keys
 from projections.lease import Lease
 from projections.past import build
@@ -164,6 +166,7 @@ async def lists(reader, valkey, tmp_path):
     url = f"sqlite:///{tmp_path}/events.db"
     argv = [sys.executable, "-m", "projections.past"]
     lists = PastLists(reader, Builder(argv, {}, url, valkey.url))
+    lists.reader = reader
     yield lists
     await lists.close()
 
@@ -171,11 +174,50 @@ async def lists(reader, valkey, tmp_path):
 async def test_a_process_builds_it(sqlite_store, redis, lists):
     """Whoever asks for whichever waits for it."""
     library(sqlite_store)
-    readers = await asyncio.gather(*(lists.at(position) for position in (9, 12, 9)))
+    readers = await asyncio.gather(
+        *(lists.at(position, name_at(sqlite_store, position)) for position in (9, 12, 9))
+    )
     pages = [await list_movies(reader, ASKED[0]) for reader in readers]
     assert [page.position for page in pages] == [9, 12, 9]
     assert [page.count for page in pages] == [3, 6, 3]
     assert not redis.exists(PAST_LEASE)
+
+
+async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp_path):
+    """As after the log was set back and went on from there: the same movie, the same version."""
+    books = library(sqlite_store)
+    last = sqlite_store.head()
+    backup = Store.open(f"sqlite:///{tmp_path}/backup.db")
+    backup.restore([sqlite_store.read_stored(0, last, last)])
+    for store, title in ((backup, "Then"), (sqlite_store, "Now")):
+        write(store, update(books.ids[0], by=ANN, title=title))
+    position = last + 1
+    assert build(backup, redis, position)
+    page = await list_movies(then(lists.reader, position), parse_query({"title": ["then"]}))
+    assert page.count == 1
+    reader = await lists.at(position, name_at(sqlite_store, position))
+    assert (await list_movies(reader, parse_query({"title": ["then"]}))).count == 0
+    assert (await list_movies(reader, parse_query({"title": ["now"]}))).count == 1
+    backup.close()
+
+
+async def test_what_is_left_of_an_earlier_one_is_not_mixed_in(
+    sqlite_store, redis, reader, monkeypatch
+):
+    """It is removed piece by piece, also by others; the new one is left alone."""
+    monkeypatch.setattr(generations, "_AT_ONCE", 1)
+    monkeypatch.setattr(generations, "_PIECE", 1)
+    library(sqlite_store)
+    assert build(sqlite_store, redis, 12)
+    generations.drop(redis, -12)
+    others = generations.sweep(redis)
+    next(others)
+    assert redis.exists(Keys(-12).years)
+    assert build(sqlite_store, redis, 12)
+    for _ in (*others, *generations.sweep(redis)):
+        pass
+    assert (await list_movies(then(reader, 12), ASKED[0])).count == 6
+    assert redis.zcard(Keys(-12).years) == 6
 
 
 async def test_who_waits_too_long_is_told_when_to_come_again(
@@ -185,7 +227,7 @@ async def test_who_waits_too_long_is_told_when_to_come_again(
     monkeypatch.setattr("queries.past.WAIT_S", 0.2)
     redis.set(PAST_LEASE, "elsewhere:1:x")
     with pytest.raises(ReadModelUnavailableError) as waited:
-        await lists.at(0)
+        await lists.at(0, "")
     assert waited.value.retry_after_s == 2
 
 
@@ -193,14 +235,14 @@ async def test_a_process_that_fails(redis, reader, monkeypatch):
     monkeypatch.setattr("queries.past.WAIT_S", 0.2)
     lists = PastLists(reader, Builder([sys.executable, "-c", "exit(1)"], {}, "", ""))
     with pytest.raises(ReadModelUnavailableError):
-        await lists.at(0)
+        await lists.at(0, "")
     await lists.close()
 
 
 async def test_a_process_ends_with_who_started_it(sqlite_store, redis, lists):
     """Nobody waits for what it builds any more."""
     library(sqlite_store)
-    building = asyncio.create_task(lists.at(10))
+    building = asyncio.create_task(lists.at(10, name_at(sqlite_store, 10)))
     await asyncio.sleep(0.05)
     building.cancel()
     await asyncio.wait([building])

@@ -61,7 +61,7 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.MalformedError():
             return Problem(400, "parse_error", str(error))
         case errors.MediaTypeError():
-            accept = {"Accept-Post": ", ".join(error.accepted)}
+            accept = {"Accept": ", ".join(error.accepted)}  # RFC 9110 section 15.5.16
             return Problem(415, "unsupported_media_type", str(error), accept)
         case errors.KeyReusedError():
             detail = "This idempotency key was used with another request."

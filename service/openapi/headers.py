@@ -79,10 +79,10 @@ RETRY_AFTER = Header(
     "Retry-After", "Seconds after which to ask again.", {"type": "integer", "minimum": 0}
 )
 CHALLENGE = Header("WWW-Authenticate", "How to prove who asks.", _TEXT, always=False)
-ACCEPT_POST = Header("Accept-Post", "The media types that are taken.", _TEXT)
+ACCEPT = Header("Accept", "The media types that are taken.", _TEXT)
 ALLOW = Header("Allow", "The methods that the path takes.", _TEXT)
 
 EVERYWHERE = (REQUEST_ID, RATE_LIMIT_POLICY, RATE_LIMIT)
-_REFUSED = (RETRY_AFTER, CHALLENGE, ACCEPT_POST, ALLOW, MOVIE_TAG)
+_REFUSED = (RETRY_AFTER, CHALLENGE, ACCEPT, ALLOW, MOVIE_TAG)
 WITH_REFUSALS = {header.name: header for header in _REFUSED}
 AFTER_WRITE = (EVENT_POSITION, READ_MODEL, PREFERENCE_APPLIED)

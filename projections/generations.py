@@ -57,8 +57,10 @@ end
 redis.call('UNLINK', KEYS[1])
 return '0'
 """)
-# About how many fields or members are removed in one step, and steps that are made at once.
-_PIECE, _AT_ONCE = 100, 20
+PIECE = 100
+"""About how many fields or members are removed in one step."""
+# Steps that are made at once.
+_AT_ONCE = 20
 _RETIRE = Script(f"""
 return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'state', '{RETIRED}')
 """)
@@ -158,7 +160,7 @@ def sweep(redis: Any) -> Iterator[None]:
         keys = GenerationKeys(number)
         for key in (*keys.lasting, keys.kept):
             cursor = b"0"
-            while (cursor := _SHRINK.run(redis, [key, keys.head], [cursor, _PIECE])) != b"0":
+            while (cursor := _SHRINK.run(redis, [key, keys.head], [cursor, PIECE])) != b"0":
                 yield
         redis.execute_command("SREM", DROPPED, number)
 

@@ -125,8 +125,10 @@ def _rebuild(store: Store, view: View, fill: Filler, lease: Lease, advance: Adva
             drift.add(found)
     _switch(store, view)
     follow(store, view, store.head(), limit=_FOLLOWED)
-    for _ in generations.sweep(view.redis):
+    total = count(view).total // generations.PIECE
+    for done, _ in enumerate(generations.sweep(view.redis), 1):
         _check(lease)
+        advance("drop", done, max(done, total))
     head, there = view.head(), count(view).of
     position = head.position if head else until
     movies, aside = there["rows"], there["parked"]

@@ -52,6 +52,18 @@ def test_the_new_one_is_as_the_old_one(sqlite_store, redis, books):
     assert keys_of(redis) == LEFT
 
 
+def test_a_large_one_is_removed_piece_by_piece(sqlite_store, redis, books, monkeypatch):
+    """To the end, and told step by step."""
+    monkeypatch.setattr(generations, "_AT_ONCE", 1)
+    monkeypatch.setattr(generations, "PIECE", 1)
+    told = []
+    rebuild(sqlite_store, redis, advance=lambda *step: told.append(step))
+    assert told[-1][0] == "drop"
+    assert told[-1][1] > 5
+    assert kept(redis) == books.expected
+    assert keys_of(redis) == LEFT
+
+
 def test_without_a_live_one(sqlite_store, redis, books):
     """There is nothing to compare with."""
     redis.flushall()

@@ -206,7 +206,7 @@ async def test_what_is_left_of_an_earlier_one_is_not_mixed_in(
 ):
     """It is removed piece by piece, also by others; the new one is left alone."""
     monkeypatch.setattr(generations, "_AT_ONCE", 1)
-    monkeypatch.setattr(generations, "_PIECE", 1)
+    monkeypatch.setattr(generations, "PIECE", 1)
     library(sqlite_store)
     assert build(sqlite_store, redis, 12)
     generations.drop(redis, -12)

@@ -17,6 +17,7 @@
     │   ├── KeyReusedError           an idempotency key with another body
     │   ├── KeyInFlightError         an idempotency key whose first request still runs
     │   └── ThrottledError           too many requests in too short a time
+    ├── UnreadableEventError         an event in the log that this release cannot read
     ├── UnavailableError             a part is away; try again later
     │   ├── EventStoreUnavailableError
     │   ├── ReadModelUnavailableError
@@ -131,6 +132,14 @@ class ThrottledError(RefusedError):
         super().__init__(f"Request was throttled. Expected available in {retry_after_s} seconds.")
         self.limit = limit
         self.retry_after_s = retry_after_s
+
+
+class UnreadableEventError(CinelogError):
+    """An event of the stream ``stream_id`` cannot be read, so nothing can be decided on it."""
+
+    def __init__(self, stream_id: UUID) -> None:
+        super().__init__(f"An event of {stream_id} cannot be read.")
+        self.stream_id = stream_id
 
 
 class UnavailableError(CinelogError):

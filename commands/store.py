@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 import psycopg
 from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.domain import Aggregate
+from eventsourcing.domain import Aggregate, OriginatorVersionError
 from eventsourcing.persistence import (
     ConnectionPoolClosedError,
     IntegrityError,
@@ -27,12 +27,15 @@ from commands.errors import (
     EventStoreUnavailableError,
     InvalidError,
     NotFoundError,
+    UnreadableEventError,
 )
 from commands.movie import Movie
 from commands.user import User
 
 A = TypeVar("A", bound=Aggregate)
 VARIABLE = "CINELOG_EVENT_STORE_URL"
+# What comes of an event that is not what its type says; the library's own is a ValueError.
+_BROKEN = (ValueError, TypeError, AttributeError, LookupError)
 # How many aggregates a process keeps: what was appended since is read on top at each use.
 _KEPT = 2_000
 
@@ -44,6 +47,9 @@ _KINDS: dict[str, Any] = {
     if isinstance(kind, type) and issubclass(kind, Aggregate.Event) and "TOPIC" in vars(kind)
 }
 _CURRENT = {topic: getattr(kind, "class_version", 1) for topic, kind in _KINDS.items()}
+
+
+UNREADABLE = "unreadable"
 
 
 class Recorded(NamedTuple):
@@ -58,7 +64,8 @@ class Recorded(NamedTuple):
     type: str
     """Its stored name, such as ``MovieCreated``."""
     data: dict[str, Any]
-    """Its fields; ``timestamp`` is RFC 3339 text."""
+    """Its fields; ``timestamp`` is RFC 3339 text. Of an event that cannot be read there is none
+    but ``UNREADABLE``: why not."""
 
 
 class Stored(NamedTuple):
@@ -139,8 +146,11 @@ class Store:
             yield
 
     def find(self, kind: type[A], stream_id: UUID) -> A | None:
-        """Return the aggregate as it is now, or None where there is none of this kind."""
-        with _reached():
+        """Return the aggregate as it is now, or None where there is none of this kind.
+
+        Raises UnreadableEventError, as all do that return one.
+        """
+        with _reached(), _readable(stream_id):
             try:
                 found: Aggregate = self._log.repository.get(stream_id)
             except AggregateNotFoundError:
@@ -157,7 +167,7 @@ class Store:
 
     def movie_at(self, movie_id: UUID, version: int) -> Movie:
         """Return a movie as it was at a version it has had."""
-        with _reached():
+        with _reached(), _readable(movie_id):
             movie: Movie = self._log.repository.get(movie_id, version=version)
         return movie
 
@@ -252,10 +262,13 @@ def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
     new = tuple.__new__  # what Recorded() does, at a third of the time; a replay makes millions
     recorded = []
     for position, stream, version, topic, state in rows:
-        data = loads(state)
-        stored_as = data.pop("class_version", 1)  # the library writes no number for the first
-        if stored_as != current(topic, stored_as):
-            _upcast(topic, data, stored_as)
+        try:
+            data = loads(state)
+            stored_as = data.pop("class_version", 1)  # the library writes no number for the first
+            if stored_as != current(topic, stored_as):
+                _upcast(topic, data, stored_as)
+        except _BROKEN as error:
+            data = {UNREADABLE: f"{type(error).__name__}: {error}"}
         recorded.append(new(Recorded, (position, _with_dashes(stream), version, topic, data)))
     return recorded
 
@@ -268,8 +281,10 @@ def _with_dashes(stream: Any) -> str:
 
 
 def _upcast(topic: str, data: dict[str, Any], stored_as: int) -> None:
-    kind = _KINDS[topic]
-    for version in range(stored_as, _CURRENT[topic]):
+    kind, current = _KINDS[topic], _CURRENT[topic]
+    if stored_as > current:
+        raise ValueError(f"its shape {stored_as} is of a later release; this one knows {current}")
+    for version in range(stored_as, current):
         getattr(kind, f"upcast_v{version}_v{version + 1}")(data)
 
 
@@ -282,6 +297,15 @@ def _reached(but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterato
         raise
     except (PersistenceError, ConnectionPoolClosedError) as error:
         raise EventStoreUnavailableError(type(error).__name__) from error
+
+
+@contextmanager
+def _readable(stream_id: UUID) -> Iterator[None]:
+    """Turn what the library and our events raise over a broken event into our word for it."""
+    try:
+        yield
+    except (OriginatorVersionError, *_BROKEN) as error:
+        raise UnreadableEventError(stream_id) from error
 
 
 def _sqlite(url: str) -> dict[str, str]:

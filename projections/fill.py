@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from commands.errors import NotFoundError, ReadModelUnavailableError
+from commands.errors import NotFoundError, ReadModelUnavailableError, UnreadableEventError
 from commands.store import Recorded, Store
 from projections import generations, whole
 from projections.heads import FILLING, name_of, time_of
@@ -67,7 +67,7 @@ class Names(dict[str, str]):
     def __missing__(self, account: str) -> str:
         try:
             name = self._store.name_of(account)
-        except (NotFoundError, ValueError):
+        except (NotFoundError, UnreadableEventError, ValueError):
             raise KeyError(account) from None
         if len(self) >= _KNOWN_USERS:
             self.clear()

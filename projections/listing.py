@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from commands.store import Recorded
+from commands.store import UNREADABLE, Recorded
 from commands.text import fold
 
 SEPARATOR = b"\0"
@@ -132,7 +132,7 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
             refused[key] = {
                 "position": position,
                 "type": kind,
-                "error": f"{type(error).__name__}: {error}",
+                "error": data.get(UNREADABLE) or f"{type(error).__name__}: {error}",
             }
     commands = _commands(rows, gone, users, before, born)
     return Changes(commands, len(batch) - skipped, users, refused)

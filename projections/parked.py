@@ -1,8 +1,8 @@
 """Movies that are put aside because an event of theirs cannot be applied.
 
 Readers see the last good row of a parked movie. ``retry`` takes it up again, after a release that
-can apply the event; ``drop`` gives up on it: it leaves the lists, and its later events are passed
-over without a word. Until a retry or a rebuild, either way.
+can apply the event, as a projection does by itself when it starts; ``drop`` gives up on it: it
+leaves the lists, and its later events are passed over without a word, until a retry or a rebuild.
 """
 
 from collections.abc import Iterable, Iterator

@@ -6,9 +6,12 @@ from typing import Any
 import structlog
 
 from commands.store import Store
+from projections import generations
 from projections.bell import Bell
 from projections.lease import Lease
+from projections.parked import parked_in, retry
 from projections.tail import BATCH, OnShown, Tail
+from projections.view import View
 
 POLL_S = 0.25
 STANDBY_S = 0.5
@@ -28,6 +31,9 @@ class Projection:
         poll_s: float = POLL_S,
         on_shown: OnShown | None = None,
     ) -> None:
+        self._store = store
+        self._redis = redis
+        self._tried_again = False
         self._tail = Tail(store, redis, limit=limit, on_shown=on_shown)
         self._lease = Lease(redis)
         self._bell = Bell(redis)
@@ -75,7 +81,26 @@ class Projection:
         while not self._tail.step():
             if stop.is_set() or not self._lease.hold():
                 return
+        if not self._tried_again:
+            self._tried_again = self._try_again(stop)
         self._bell.wait(self.position, self._poll_s)
+
+    def _try_again(self, stop: threading.Event) -> bool:
+        """Take up again what was parked, once in a process: an earlier release may have done that.
+
+        False where it was not tried to the end.
+        """
+        number = generations.live(self._redis)
+        if number is None:
+            return False
+        view = View(self._redis, number)
+        ids = [mark.id for mark in parked_in(view).values() if not mark.dropped]
+        for key, error in retry(self._store, view, ids):
+            if error is None:
+                log.info("taken up again", stream=key)
+            if stop.is_set() or not self._lease.hold():
+                return False
+        return True
 
     def _end(self) -> None:
         self._bell.close()

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from commands.errors import NotFoundError
+from commands.errors import NotFoundError, UnreadableEventError
 from commands.movie import Movie
 from commands.store import Recorded, Store
 
@@ -20,16 +20,19 @@ _CHUNK = 1_000
 
 
 class Entry(NamedTuple):
-    """One change: ``changes`` maps a field to what it was and what it became."""
+    """One change: ``changes`` maps a field to what it was and what it became.
+
+    Of an event that cannot be read there is no more than its place and its type.
+    """
 
     movie_id: str
     version: int
     position: int
     type: str
-    at: str
-    by: str
+    at: str | None
+    by: str | None
     changes: dict[str, tuple[Any, Any]]
-    request_id: str
+    request_id: str | None
     reason: str | None
 
     def shown(self, name_of: Callable[[str], str]) -> dict[str, Any]:
@@ -39,13 +42,22 @@ class Entry(NamedTuple):
             "position": self.position,
             "type": self.type,
             "at": self.at,
-            "actor": {"id": self.by, "username": name_of(self.by)},
+            "actor": {"id": self.by, "username": _known(name_of, self.by)},
             "changes": {
                 name: {"from": was, "to": now} for name, (was, now) in self.changes.items()
             },
             "request_id": self.request_id,
             "reason": self.reason,
         }
+
+
+def _known(name_of: Callable[[str], str], account: str | None) -> str | None:
+    if account is None:
+        return None
+    try:
+        return name_of(account)
+    except (NotFoundError, UnreadableEventError, ValueError):
+        return None
 
 
 def entries(events: Iterable[Recorded]) -> Iterator[Entry]:
@@ -67,10 +79,10 @@ def entries(events: Iterable[Recorded]) -> Iterator[Entry]:
             event.version,
             event.position,
             event.type,
-            data["timestamp"],
-            data["by"],
+            data.get("timestamp"),
+            data.get("by"),
             changes,
-            data["request_id"],
+            data.get("request_id"),
             data.get("reason"),
         )
 
@@ -116,7 +128,8 @@ def movie_at_time(store: Store, movie_id: UUID, at: datetime) -> Movie:
     """Return a movie as it was at a time. Raises NotFoundError where it was not there then."""
     version = 0
     for event in store.read_stream(movie_id):
-        if datetime.fromisoformat(event.data["timestamp"]) > at:
+        time = event.data.get("timestamp")
+        if time is not None and datetime.fromisoformat(time) > at:
             break
         version = event.version
     return movie_at_version(store, movie_id, version)

@@ -220,7 +220,7 @@ def history(
             wanted = UUID(movie_id)
         except ValueError:
             _wrong_use("a movie id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
-        if store.find(Movie, wanted) is None:
+        if store.last_version(Movie, wanted) == 0:
             raise NotFoundError
         name_of = lru_cache(store.name_of)
         rows = [row.shown(name_of) for row in entries(store.read_stream(wanted))]
@@ -232,8 +232,8 @@ def history(
     for row in rows:
         changes = (f"{name}: {c['from']!r} → {c['to']!r}" for name, c in row["changes"].items())
         cells = (row["at"], row["actor"]["username"], row["type"], "\n".join(changes))
-        more = (row["reason"] or "", row["request_id"])
-        table.add_row(str(row["version"]), *map(escape, (*cells, *more)))
+        more = (row["reason"], row["request_id"])
+        table.add_row(str(row["version"]), *(escape(cell or "") for cell in (*cells, *more)))
     out.print(table)
 
 

@@ -10,15 +10,15 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
-from uuid import UUID
 
 import orjson
 
-from commands.store import Recorded, Store
+from commands.store import Store
+from projections.fill import Names, fold, whole_streams
+from projections.listing import movie_in
 from service.event_file import EventWriter, Summary
 
 COLUMNS = ("id", "title", "genre", "year", "creator", "version", "created_at", "updated_at")
@@ -67,36 +67,11 @@ def export_movies(store: Store, path: Path, advance: Callable[[int], None]) -> E
 
 
 def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator[dict[str, Any]]:
-    name_of = lru_cache(maxsize=10_000)(store.name_of)
-    for stream_id, stream in groupby(
-        _by_stream(store, head, advance), key=lambda event: event.stream_id
-    ):
-        first, *later = stream
-        last = later[-1] if later else first
-        if first.type != "MovieCreated" or last.type == "MovieDeleted":
-            continue
-        facts = first.data
-        for event in later:
-            facts = facts | event.data
-        yield {
-            "id": stream_id,
-            "title": facts["title"],
-            "genre": facts["genre"],
-            "year": facts["year"],
-            "creator": name_of(first.data["by"]),
-            "version": last.version,
-            "created_at": first.data["timestamp"],
-            "updated_at": last.data["timestamp"],
-        }
-
-
-def _by_stream(store: Store, head: int, advance: Callable[[int], None]) -> Iterator[Recorded]:
-    """Yield all events up to a position, stream by stream: no movie has to be remembered."""
-    after = (str(UUID(int=0)), 0)
-    done = 0
-    while events := store.read_by_stream(after, _BATCH):
-        yield from (event for event in events if event.position <= head)
-        after = (events[-1].stream_id, events[-1].version)
+    names, done = Names(store), 0
+    for events in whole_streams(store, head):
+        for command, name, values in fold(events, names).commands:
+            if (command, name) == ("HSET", "rows"):
+                yield from sorted(map(movie_in, values[1::2]), key=itemgetter("id"))
         done += len(events)
         advance(done)
 

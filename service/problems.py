@@ -72,15 +72,18 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.ThrottledError():
             wait = {"Retry-After": str(error.retry_after_s)}
             return Problem(429, "throttled", str(error), wait)
+        case errors.UnreadableEventError():
+            return Problem(500, "event_unreadable", "An event in the log cannot be read.")
         case errors.UnavailableError():
             wait = {"Retry-After": str(error.retry_after_s)}
             return Problem(503, "unavailable", f"The {error.part} is unavailable.", wait)
         case SanicException():
             return _of_sanic(error)
         case _:
-            return Problem(500, "error", "A server error occurred.")
+            return Problem(500, _UNFORESEEN, "A server error occurred.")
 
 
+_UNFORESEEN = "error"
 _SANIC = {
     400: ("bad_request", "Bad request."),
     404: ("not_found", "Not found."),
@@ -150,7 +153,7 @@ class ProblemHandler(ErrorHandler):
         if isinstance(exception, MethodNotAllowed):
             detail = f'Method "{request.method}" not allowed.'
             problem = problem._replace(detail=detail, headers={"Allow": methods_of(request)})
-        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        if problem.code == _UNFORESEEN:
             known = {"request_id": request.request_id}
             if request.trace:
                 known["trace_id"] = request.trace.trace_id

@@ -50,10 +50,10 @@ class MoviePage(TypedDict):
 
 
 class Actor(TypedDict):
-    """The account that made a change."""
+    """The account that made a change; null where its event cannot be read."""
 
-    id: Id
-    username: str
+    id: Id | None
+    username: str | None
 
 
 Change = TypedDict("Change", {"from": str | int | None, "to": str | int})
@@ -69,15 +69,15 @@ class Changes(TypedDict, total=False):
 
 
 class HistoryEntry(TypedDict):
-    """One event of a movie."""
+    """One event of a movie. Of one that cannot be read there is no more than place and type."""
 
     version: Version
     position: Position
     type: Literal["MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored"]
-    at: Time
+    at: Time | None
     actor: Actor
     changes: Changes
-    request_id: RequestId
+    request_id: RequestId | None
     reason: Annotated[str | None, Field(description="The `Change-Reason` that was given.")]
 
 

@@ -1,5 +1,6 @@
 """How far each part is, for ``cinelog status``, ``/readyz`` and ``/metrics``."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from commands.errors import EventStoreUnavailableError, ReadModelUnavailableErro
 from commands.store import Store
 from projections import generations
 from projections.connection import open_redis
+from projections.heads import time_of
 from projections.keys import LEASE
 from projections.view import View
 from service.settings import Settings
@@ -82,5 +84,7 @@ def _lag_s(store: Store, position: int) -> float:
     waiting = store.read(position, 1)
     if not waiting:
         return 0.0
-    stored = datetime.fromisoformat(waiting[0].data["timestamp"])
-    return round(max(0.0, (datetime.now(UTC) - stored).total_seconds()), 3)
+    with suppress(ValueError):  # one that does not say when it happened
+        stored = datetime.fromisoformat(time_of(waiting[0]))
+        return round(max(0.0, (datetime.now(UTC) - stored).total_seconds()), 3)
+    return 0.0

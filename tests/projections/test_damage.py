@@ -1,16 +1,21 @@
 """What is lost of the read model, or is not ours, is noticed at once and built again."""
 
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from controls import ANN, create, new_id, register, update
 from faulty import every_death
-from library import caught_up, kept, library, replayed, spoil, write
+from library import caught_up, kept, library, live, replayed, spoil, write
 
 from commands.store import Store
 from projections import generations
 from projections.keys import Keys
+from projections.parked import parked_in, retry
+from projections.rebuild import rebuild
 from projections.tail import Tail
+from projections.verify import verify
 
 LASTING = {
     name: getattr(Keys(1), name)
@@ -106,6 +111,58 @@ def test_a_log_that_was_set_back_and_went_on(sqlite_store, redis, books, tmp_pat
     followed(Tail(backup, redis))
     assert kept(redis) == replayed(backup, redis)
     backup.close()
+
+
+UNREADABLE = {
+    "no JSON": b'{"title": "Al',
+    "no UTF-8": b"\xff\xfe",
+    "no object": b"[1, 2]",
+    "nothing": b"",
+    "no fields": b"{}",
+    "of a later release": b'{"class_version": 99, "title": "Aliens"}',
+}
+
+
+@pytest.mark.parametrize("state", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_event_that_cannot_be_read_parks_its_movie_alone(
+    sqlite_store, redis, books, state, tmp_path
+):
+    """All others flow, also in the batch that holds it; a rebuild and a verify agree."""
+    with closing(sqlite3.connect(tmp_path / "events.db")) as connection, connection:
+        connection.execute(
+            "UPDATE stored_events SET state = ? WHERE originator_id = ? AND originator_version = 2",
+            (state, books.changed.replace("-", "")),
+        )
+    tail = caught_up(sqlite_store, redis)
+    assert tail.position == sqlite_store.head()
+    (mark,) = parked_in(live(redis)).values()
+    assert mark.id == books.changed
+    assert mark.error
+    write(sqlite_store, create(by=ANN, title="Zardoz"))
+    followed(tail)
+    assert kept(redis) == replayed(sqlite_store, redis)
+    followed(Tail(sqlite_store, redis))
+    assert not rebuild(sqlite_store, redis).drift.counts
+    assert not verify(sqlite_store, redis).drift.counts
+
+
+def test_an_account_that_cannot_be_read_parks_its_movies(sqlite_store, redis, books, tmp_path):
+    """And itself; they are taken up again together."""
+    path = tmp_path / "events.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        where = "WHERE originator_id = ? AND originator_version = 1"
+        key = (ANN.hex,)
+        (state,) = connection.execute(f"SELECT state FROM stored_events {where}", key).fetchone()
+        connection.execute(f"UPDATE stored_events SET state = '{{' {where}", key)
+    tail = caught_up(sqlite_store, redis)
+    assert tail.position == sqlite_store.head()
+    assert str(ANN) in parked_in(live(redis))
+    assert b"ann" not in b"".join(redis.hvals(live(redis).keys.rows))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE stored_events SET state = ? {where}", (state, *key))
+    for _ in retry(Store.open(f"sqlite:///{path}"), live(redis), list(parked_in(live(redis)))):
+        pass
+    assert kept(redis) == books.expected
 
 
 def lose_and_follow(tail, redis):

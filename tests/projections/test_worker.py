@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 import structlog
 from controls import create, new_id, register, update
+from library import caught_up, heal, library, live, spoil
 
 from commands.errors import EventStoreUnavailableError
 from commands.executor import commit
@@ -18,6 +19,7 @@ from commands.store import Store
 from projections import generations
 from projections.connection import open_redis
 from projections.lease import Lease
+from projections.parked import drop, parked_in
 from projections.worker import Projection, run_projection
 
 
@@ -61,6 +63,22 @@ def position_of(redis):
 
 def shows(redis, store):
     return lambda: position_of(redis) == store.head()
+
+
+def test_what_was_parked_is_taken_up_again(sqlite_store, redis, tmp_path):
+    """By a process that starts: its release may know what to make of the event. Not by others."""
+    books = library(sqlite_store)
+    for movie in (books.changed, books.back):
+        spoil(tmp_path / "events.db", movie, version=2)
+    caught_up(sqlite_store, redis)
+    given_up = live(redis)
+    assert drop(given_up, books.back)
+    for movie in (books.changed, books.back):
+        heal(tmp_path / "events.db", movie, version=2)
+    with running(sqlite_store, redis):
+        until(lambda: list(parked_in(live(redis))) == [books.back])
+    row = redis.hget(live(redis).keys.rows, books.changed)
+    assert b'"title":"\xc3\x89lan"' in row
 
 
 def test_catching_up_once(sqlite_store, redis, account):

@@ -2,11 +2,12 @@
 
 import itertools
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -216,3 +217,49 @@ def test_on_its_own(tmp_path):
     assert absent.returncode == 2
     assert absent.stderr.strip().startswith("cinelog: The read model is unavailable")
     assert "Traceback" not in absent.stderr
+
+
+def test_an_event_that_cannot_be_read(tmp_path):
+    """Its movie stays as it was and takes no change; all others go on, and so does the feed."""
+    with Cinelog(tmp_path / "var") as cinelog:
+        ann = cinelog.account("ann")
+        fields = {"title": "Alien", "genre": "Horror", "year": 1979}
+        url = ann.post("/movies/", json=fields).headers["Location"]
+        movie = url.split("/")[-2]
+        with closing(sqlite3.connect(cinelog.data_dir / "events.db")) as log, log:
+            log.execute(
+                "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
+                " VALUES (?, 2, 'MovieUpdated', '{\"title\": \"Al')",
+                [movie.replace("-", "")],
+            )
+        assert ann.post("/movies/", json=fields | {"title": "Brazil"}).status_code == 201
+        assert eventually(lambda: ready(cinelog)["read_model"]["parked"] == 1)
+        assert ann.get(url).json()["version"] == 1
+        assert ann.get("/movies/").json()["count"] == 2
+        problem(ann.patch(url, json={"title": "Aliens"}), 500, "event_unreadable")
+        problem(ann.get(url, params={"version": 2}), 500, "event_unreadable")
+        assert ann.get(url, params={"version": 1}).json()["title"] == "Alien"
+        created, unreadable = ann.get(f"{url}history/").json()["results"]
+        assert created["at"]
+        assert unreadable == {
+            "version": 2,
+            "position": created["position"] + 1,
+            "type": "MovieUpdated",
+            "at": None,
+            "actor": {"id": None, "username": None},
+            "changes": {},
+            "request_id": None,
+            "reason": None,
+        }
+        feed = ann.get("/events/").json()["results"]
+        assert [entry["version"] for entry in feed] == [1, 2, 1]
+        told = run(cinelog.data_dir, "history", movie)
+        assert (told.returncode, told.stderr) == (0, "")
+        exported = run(cinelog.data_dir, "export", str(tmp_path / "movies.jsonl"))
+        assert exported.returncode == 0
+        titles = [
+            json.loads(line)["title"]
+            for line in (tmp_path / "movies.jsonl").read_text().splitlines()
+        ]
+        assert titles == ["Alien", "Brazil"]
+    assert "Traceback" not in cinelog.output()

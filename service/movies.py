@@ -16,7 +16,7 @@ from commands.errors import (
     ReadModelUnavailableError,
     RefusedError,
 )
-from commands.executor import Receipt, preview
+from commands.group_commit import Receipt, preview
 from commands.messages import (
     CreateMovie,
     DeleteMovie,

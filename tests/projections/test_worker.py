@@ -13,7 +13,7 @@ import structlog
 from controls import create, new_id, register, update
 
 from commands.errors import EventStoreUnavailableError
-from commands.executor import commit
+from commands.group_commit import commit
 from commands.store import Store
 from projections import generations
 from projections.connection import open_redis

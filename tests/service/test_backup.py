@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from running import run
 
 from commands.errors import ConfigurationError
-from commands.executor import commit
+from commands.group_commit import commit
 from commands.store import Store, Stored
 from service.event_file import DamagedError, EventWriter, read_events
 from service.export import export_events, export_movies

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from commands.errors import CinelogError, NotFoundError
+from commands.errors import CinelogError, DamagedError, NotFoundError
 from commands.messages import reason_of
 from commands.movie import Movie
 from commands.store import Store
@@ -238,7 +238,7 @@ def history(
 
 
 def _import_events(file: Path, *, json: bool) -> None:
-    from service.event_file import DamagedError, Summary  # noqa: PLC0415
+    from service.event_file import Summary  # noqa: PLC0415
     from service.progress import Progress  # noqa: PLC0415
     from service.restore import check, restore  # noqa: PLC0415
     from service.wake import waker  # noqa: PLC0415

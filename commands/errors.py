@@ -22,6 +22,7 @@
     │   ├── EventStoreUnavailableError
     │   ├── ReadModelUnavailableError
     │   └── BusyError                a bounded queue is full
+    ├── DamagedError                 a file of events that is not what was exported
     └── ConfigurationError           a setting that cannot work
 
 Each carries its facts as attributes. The domain raises, routes do not catch,
@@ -168,6 +169,15 @@ class BusyError(UnavailableError):
     """A bounded queue is full; taking more would only make everyone wait longer."""
 
     part = "queue"
+
+
+class DamagedError(CinelogError):
+    """A file of events is not what was exported. ``line`` is where that shows, from 1, or None."""
+
+    def __init__(self, line: int | None, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.reason = reason
 
 
 class ConfigurationError(CinelogError):

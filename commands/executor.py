@@ -1,9 +1,7 @@
-"""Group commit: many waiting commands, one transaction.
+"""Carries out the commands of a process: one thread, many waiting commands, one transaction.
 
-One thread a process takes all commands that wait (at most 256), lets each decide, appends what
-they decided in one transaction, and answers each with its receipt. A command on an aggregate that
-the batch has already changed waits for the next batch. Where the transaction conflicts with
-another process, the batch is done again command by command on fresh state.
+The thread takes all commands that wait (at most 256), has them committed together, and answers
+each with its receipt.
 """
 
 import asyncio
@@ -11,42 +9,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
-from uuid import UUID
+from typing import NamedTuple
 
 import structlog
-from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import IntegrityError
 
-from commands.errors import BusyError, CinelogError, EventStoreUnavailableError
-from commands.handlers import HANDLERS, Decision
+from commands.errors import BusyError
+from commands.group_commit import BATCH, Receipt, commit
 from commands.messages import Command
-from commands.movie import Movie
 from commands.store import Store
-from commands.user import User
 
-A = TypeVar("A", bound=Aggregate)
-BATCH = 256
 MAX_WAITING = 10_000
-# Each try loses only to a writer that won: twenty losses in a row mean something else is wrong.
-_TRIES = 20
 log = structlog.get_logger(__name__)
-
-
-class Receipt(NamedTuple):
-    """What became of a command: the aggregate, and a position that shows it."""
-
-    about: Movie | User
-    position: int
-    events: int
-    """How many events it appended."""
-    replayed: bool = False
-    """Whether this answers a request that was carried out before."""
-
-    @property
-    def appended(self) -> bool:
-        """Whether anything was appended."""
-        return self.events > 0
 
 
 class Committed(NamedTuple):
@@ -56,126 +29,6 @@ class Committed(NamedTuple):
     answers: Sequence[Receipt | Exception]
     began_ns: int
     ended_ns: int
-
-
-class _WaitsError(Exception):
-    """This command needs an aggregate that its batch has already changed."""
-
-
-class _Batch:
-    """The streams as one batch sees them, and what it has decided so far."""
-
-    def __init__(self, store: Store, *, repeated: bool = False) -> None:
-        self._store = store
-        self._changed: set[UUID] = set()
-        self.repeated = repeated
-
-    def find(self, kind: type[A], stream_id: UUID) -> A | None:
-        self._check(stream_id)
-        return self._store.find(kind, stream_id)
-
-    def movie(self, movie_id: UUID) -> Movie:
-        self._check(movie_id)
-        return self._store.movie(movie_id)
-
-    def movie_at(self, movie_id: UUID, version: int) -> Movie:
-        self._check(movie_id)
-        return self._store.movie_at(movie_id, version)
-
-    def _check(self, stream_id: UUID) -> None:
-        if stream_id in self._changed:
-            raise _WaitsError
-
-    def decide(self, command: Command) -> Decision:
-        decision = HANDLERS[type(command)](command, self)
-        self._changed.update(one.id for one in _pending(decision))
-        return decision
-
-
-def _pending(decision: Decision) -> list[Aggregate]:
-    return [one for one in (decision.about, *decision.beside) if one.pending_events]
-
-
-def _count(pending: list[Aggregate]) -> int:
-    return sum(len(one.pending_events) for one in pending)
-
-
-def commit(
-    store: Store, commands: Sequence[Command], *, repeated: bool = False
-) -> list[Receipt | Exception]:
-    """Carry out ``commands`` in as few transactions as they allow.
-
-    Returns a receipt or an error for each, in their order; errors are never raised, so that no
-    command suffers for another.
-    """
-    answers: dict[int, Receipt | Exception] = {}
-    waiting = list(enumerate(commands))
-    while waiting:
-        batch = _Batch(store, repeated=repeated)
-        decided: list[tuple[int, Decision, list[Aggregate]]] = []
-        later: list[tuple[int, Command]] = []
-        for index, command in waiting:
-            try:
-                decision = batch.decide(command)
-            except _WaitsError:
-                later.append((index, command))
-            except Exception as error:  # noqa: BLE001 - it becomes this command's answer
-                answers[index] = error
-            else:
-                decided.append((index, decision, _pending(decision)))
-        answers |= _save(store, commands, decided)
-        waiting = later
-    return [answers[index] for index in range(len(commands))]
-
-
-def preview(store: Store, command: Command) -> Movie | User:
-    """Return what ``command`` would make of its aggregate; append nothing.
-
-    Raises what the handler refuses with.
-    """
-    return _Batch(store).decide(command).about
-
-
-def _save(
-    store: Store,
-    commands: Sequence[Command],
-    decided: list[tuple[int, Decision, list[Aggregate]]],
-) -> dict[int, Receipt | Exception]:
-    events = {index: _count(pending) for index, _, pending in decided}
-    try:
-        positions = store.append([one for _, _, pending in decided for one in pending])
-        head = store.head() if any(not pending for _, _, pending in decided) else 0
-    except IntegrityError:
-        return {index: _alone(store, commands[index]) for index, _, _ in decided}
-    except CinelogError as error:
-        return {index: error for index, _, _ in decided}
-    return {
-        index: Receipt(
-            decision.about,
-            max((positions[one.id] for one in pending), default=head),
-            events[index],
-            decision.replayed,
-        )
-        for index, decision, pending in decided
-    }
-
-
-def _alone(store: Store, command: Command) -> Receipt | Exception:
-    """Carry out one command against writers elsewhere, on fresh state each time."""
-    for _ in range(_TRIES):
-        try:
-            with store.turn():  # else a fast writer elsewhere could win every time
-                decision = _Batch(store, repeated=True).decide(command)
-                pending = _pending(decision)
-                events = _count(pending)
-                positions = store.append(pending)
-                position = max(positions.values()) if positions else store.head()
-        except IntegrityError:
-            continue
-        except Exception as error:  # noqa: BLE001 - it becomes this command's answer
-            return error
-        return Receipt(decision.about, position, events, decision.replayed)
-    return EventStoreUnavailableError("too many writers at once")
 
 
 class _Waiting(NamedTuple):

@@ -5,50 +5,28 @@ The position (the library's notification id) orders everything. Nothing is ever 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
-import psycopg
-from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.application import AggregateNotFoundError
 from eventsourcing.domain import Aggregate, OriginatorVersionError
-from eventsourcing.persistence import (
-    ConnectionPoolClosedError,
-    IntegrityError,
-    PersistenceError,
-)
-from eventsourcing.utils import Environment, EnvType
+from eventsourcing.persistence import IntegrityError
+from eventsourcing.utils import TopicError
 
 from commands.claims import Claim, username_claim
 from commands.errors import (
     ConfigurationError,
-    EventStoreUnavailableError,
     InvalidError,
     NotFoundError,
     UnreadableEventError,
 )
+from commands.event_log import VARIABLE, EventLog, open_log, reached
+from commands.kinds import BROKEN, CURRENT, KINDS, upcast
 from commands.movie import Movie
 from commands.user import User
 
 A = TypeVar("A", bound=Aggregate)
-VARIABLE = "CINELOG_EVENT_STORE_URL"
-# What comes of an event that is not what its type says; the library's own is a ValueError.
-_BROKEN = (ValueError, TypeError, AttributeError, LookupError)
-# How many aggregates a process keeps: what was appended since is read on top at each use.
-_KEPT = 2_000
-
-
-_KINDS: dict[str, Any] = {
-    vars(kind)["TOPIC"]: kind
-    for aggregate in (Movie, User, Claim)
-    for kind in vars(aggregate).values()
-    if isinstance(kind, type) and issubclass(kind, Aggregate.Event) and "TOPIC" in vars(kind)
-}
-_CURRENT = {topic: getattr(kind, "class_version", 1) for topic, kind in _KINDS.items()}
-
-
 UNREADABLE = "unreadable"
 
 
@@ -79,16 +57,6 @@ class Stored(NamedTuple):
     """Its fields, byte for byte."""
 
 
-class EventLog(Application[UUID]):
-    """The eventsourcing application that all aggregates share."""
-
-    name = "cinelog"
-
-    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
-        """Configure from what is given and nothing else: the environment belongs to the service."""
-        return Environment(name, dict(env or {}))
-
-
 class Store:
     """Appends events and reads them. Synchronous and safe to share between threads."""
 
@@ -102,28 +70,7 @@ class Store:
 
         Raises ConfigurationError where the URL cannot work or its server does not answer.
         """
-        scheme = urlsplit(url).scheme
-        env = {
-            "TRANSCODER_TOPIC": "commands.transcoder:OrjsonTranscoder",
-            "AGGREGATE_CACHE_MAXSIZE": str(_KEPT),
-            "CREATE_TABLE": "n",
-        }
-        if scheme == "sqlite":
-            env |= _sqlite(url)
-        elif scheme in ("postgresql", "postgres"):
-            env |= _postgresql(url)
-        else:
-            raise ConfigurationError(VARIABLE, "begin it with sqlite:/// or postgresql://")
-        try:
-            store = cls(EventLog(env))
-            if create:
-                store._recorder.create_table()
-            store.head()
-        except (PersistenceError, EventStoreUnavailableError, OSError) as error:
-            raise ConfigurationError(
-                VARIABLE, f"the event store cannot be opened ({_first_line(error)})"
-            ) from None
-        return store
+        return cls(open_log(url, create=create))
 
     def close(self) -> None:
         """Close every connection."""
@@ -135,14 +82,14 @@ class Store:
         Raises IntegrityError when one of them has moved on, and EventStoreUnavailableError; after
         the latter the events may or may not be in the log.
         """
-        with _reached(but=IntegrityError):
+        with reached(but=IntegrityError):
             recordings = self._log.save(*aggregates)
         return {one.domain_event.originator_id: one.notification.id for one in recordings}
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Hold back other writers, so that what is read now can be built on."""
-        with _reached(but=IntegrityError), self._recorder.turn():
+        with reached(but=IntegrityError), self._recorder.turn():
             yield
 
     def find(self, kind: type[A], stream_id: UUID) -> A | None:
@@ -150,7 +97,7 @@ class Store:
 
         Raises UnreadableEventError, as all do that return one.
         """
-        with _reached(), _readable(stream_id):
+        with reached(), _readable(stream_id):
             try:
                 found: Aggregate = self._log.repository.get(stream_id)
             except AggregateNotFoundError:
@@ -167,7 +114,7 @@ class Store:
 
     def movie_at(self, movie_id: UUID, version: int) -> Movie:
         """Return a movie as it was at a version it has had."""
-        with _reached(), _readable(movie_id):
+        with reached(), _readable(movie_id):
             movie: Movie = self._log.repository.get(movie_id, version=version)
         return movie
 
@@ -189,12 +136,12 @@ class Store:
 
     def read(self, after: int, limit: int = 1000, until: int | None = None) -> list[Recorded]:
         """Return up to ``limit`` events after a position (and up to ``until``), in log order."""
-        with _reached():
+        with reached():
             return _decoded(self._recorder.select_rows(after, limit, until))
 
     def read_stored(self, after: int, limit: int, until: int) -> list[Stored]:
         """Return up to ``limit`` events after a position, up to ``until``, as they are stored."""
-        with _reached():
+        with reached():
             rows = self._recorder.select_rows(after, limit, until)
         return [
             Stored(position, _with_dashes(stream), version, topic, state)
@@ -206,7 +153,7 @@ class Store:
 
         Streams come in the order of their ids, that of movies being the order of their creation.
         """
-        with _reached():
+        with reached():
             return _decoded(self._recorder.select_by_stream(after, limit))
 
     def restore(self, batches: Iterable[Sequence[Stored]]) -> None:
@@ -217,7 +164,7 @@ class Store:
         place, and what ``batches`` raises.
         """
         try:
-            with _reached(but=IntegrityError):
+            with reached(but=IntegrityError):
                 restored = self._recorder.restore_rows(batches)
         except IntegrityError:
             wrong = "Two of them are the same version of the same stream."
@@ -234,31 +181,31 @@ class Store:
         self, stream_id: UUID, after_version: int = 0, limit: int | None = None
     ) -> list[Recorded]:
         """Return one aggregate's events after a version, oldest first."""
-        with _reached():
+        with reached():
             return _decoded(self._recorder.select_stream(str(stream_id), after_version, limit))
 
     def last_version(self, kind: type[Aggregate], stream_id: UUID) -> int:
         """Return how many events a stream has; 0 where it is empty or of another kind."""
         first = self.read_stream(stream_id, limit=1)
-        if not first or _KINDS.get(first[0].type) not in vars(kind).values():
+        if not first or KINDS.get(first[0].type) not in vars(kind).values():
             return 0
-        with _reached():
+        with reached():
             (last,) = self._recorder.select_events(stream_id, desc=True, limit=1)
         return int(last.originator_version)
 
     def head(self) -> int:
         """Return the last position, 0 for an empty log."""
-        with _reached():
+        with reached():
             return self._recorder.max_notification_id() or 0
 
     def count(self) -> int:
         """Return how many events are stored."""
-        with _reached():
+        with reached():
             return int(self._recorder.count_rows())
 
 
 def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
-    loads, current = orjson.loads, _CURRENT.get
+    loads, current = orjson.loads, CURRENT.get
     new = tuple.__new__  # what Recorded() does, at a third of the time; a replay makes millions
     recorded = []
     for position, stream, version, topic, state in rows:
@@ -266,8 +213,8 @@ def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
             data = loads(state)
             stored_as = data.pop("class_version", 1)  # the library writes no number for the first
             if stored_as != current(topic, stored_as):
-                _upcast(topic, data, stored_as)
-        except _BROKEN as error:
+                upcast(topic, data, stored_as)
+        except BROKEN as error:
             data = {UNREADABLE: f"{type(error).__name__}: {error}"}
         recorded.append(new(Recorded, (position, _with_dashes(stream), version, topic, data)))
     return recorded
@@ -280,62 +227,10 @@ def _with_dashes(stream: Any) -> str:
     return str(stream)
 
 
-def _upcast(topic: str, data: dict[str, Any], stored_as: int) -> None:
-    kind, current = _KINDS[topic], _CURRENT[topic]
-    if stored_as > current:
-        raise ValueError(f"its shape {stored_as} is of a later release; this one knows {current}")
-    for version in range(stored_as, current):
-        getattr(kind, f"upcast_v{version}_v{version + 1}")(data)
-
-
-@contextmanager
-def _reached(but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn what a database raises when it is away into our word for it."""
-    try:
-        yield
-    except but:
-        raise
-    except (PersistenceError, ConnectionPoolClosedError) as error:
-        raise EventStoreUnavailableError(type(error).__name__) from error
-
-
 @contextmanager
 def _readable(stream_id: UUID) -> Iterator[None]:
     """Turn what the library and our events raise over a broken event into our word for it."""
     try:
         yield
-    except (OriginatorVersionError, *_BROKEN) as error:
+    except (OriginatorVersionError, TopicError, *BROKEN) as error:
         raise UnreadableEventError(stream_id) from error
-
-
-def _sqlite(url: str) -> dict[str, str]:
-    path = Path(url.removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:///") or not path.name:
-        raise ConfigurationError(VARIABLE, "write it as sqlite:///path/to/events.db")
-    return {"PERSISTENCE_MODULE": "commands.sqlite:Factory", "SQLITE_DBNAME": str(path)}
-
-
-def _postgresql(url: str) -> dict[str, str]:
-    try:
-        psycopg.connect(url, connect_timeout=3).close()
-    except psycopg.Error as error:
-        raise ConfigurationError(
-            VARIABLE,
-            f"PostgreSQL does not answer there; start it or correct the URL ({_first_line(error)})",
-        ) from None
-    return {
-        "PERSISTENCE_MODULE": "commands.postgres:Factory",
-        "POSTGRES_URL": url,
-        # The library insists on these; what libpq makes of the URL takes their place.
-        "POSTGRES_DBNAME": "-",
-        "POSTGRES_HOST": "-",
-        "POSTGRES_USER": "-",
-        "POSTGRES_PASSWORD": "-",
-        "POSTGRES_CONNECT_TIMEOUT": "3",
-        "POSTGRES_POOL_SIZE": "1",
-        "POSTGRES_MAX_OVERFLOW": "9",
-    }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

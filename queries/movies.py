@@ -15,8 +15,9 @@ from projections.keys import LIVE, Keys
 from projections.listing import microseconds
 from projections.scripts import Script
 from queries.filters import MovieQuery
-from queries.pages import FIND, LIST, ONE
+from queries.pages import LIST, ONE
 from queries.round_trips import RoundTrips
+from queries.scans import FIND
 
 # Rows that one call of a filter looks at: Redis does nothing else in the meantime.
 SCAN_ROWS = 4_000

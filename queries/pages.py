@@ -1,4 +1,4 @@
-"""What runs inside Redis to answer for movies: one page, the rows a filter leaves, one movie.
+"""What runs inside Redis to answer for movies: one page of all of them, or one movie.
 
 Each script answers ``gone`` for a generation that is not live and whole, else a word, the position
 it shows, and what was asked for.
@@ -8,14 +8,11 @@ from projections import whole
 from projections.heads import LIVE
 from projections.scripts import Script
 
-# How long a kept result waits for its next page, how many are kept, and how many ids in all.
-KEPT_S, KEPT_RESULTS, KEPT_IDS = 15, 64, 1_000_000
-
 # Ties come newest first in every order. Ids grow with time, so within one key that is descending
 # by id. Going down an index has that for free; going up, each run of equal keys (a bucket) is read
 # from its upper end. Finding a bucket's ends costs O(log N), wherever the page is.
-# KEYS of all scripts begin with ``Keys.listed``: head, rows, created, years, titles.
-_PAGES = (
+# Scripts begin with this, and their KEYS with ``Keys.listed``: head, rows, created, years, titles.
+PAGES = (
     whole.LISTS
     + f"""
 local head = redis.call('HMGET', KEYS[1], 'state', 'position', 'rows')
@@ -123,7 +120,7 @@ end
 # KEYS: those of all, index. ARGV: ordering, descending, place, size, and the position whose page
 # the asker has already ('' for none): answered with 'same' where nothing has changed since.
 LIST = Script(
-    _PAGES
+    PAGES
     + """
 if head[2] == ARGV[5] then return {'same', tonumber(head[2])} end
 return page(head[2], KEYS[6], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
@@ -133,117 +130,10 @@ return page(head[2], KEYS[6], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
 
 # KEYS: those of all. ARGV: id.
 ONE = Script(
-    _PAGES
+    PAGES
     + """
 local line = redis.call('HGET', KEYS[2], ARGV[1])
 return {'movie', tonumber(head[2]), line and string.sub(line, json_at(line))}
-""",
-    shareable=True,
-)
-
-# KEYS: those of all, kept, prefix of the results. ARGV: the first four of LIST, then the
-# position the scan started at ('' begins one), digest of filters and ordering, rows to look at in
-# one call, title, genre, creator, search, first year, last year, the last of LIST.
-#
-# Hits go into a sorted set of the shape of the ordering's index, so that pages of it are paged the
-# same way. A scan is joined, and its result used again, only by who starts at the same position:
-# nobody is shown what is older than his question. Answers 'more' until the scan is through.
-# The result's name is made here, since only here the position is known; its slot is that of KEYS.
-FIND = Script(
-    _PAGES
-    + f"""
-if head[2] == ARGV[14] then return {{'same', tonumber(head[2])}} end
-local find, sub = string.find, string.sub
-local ordering, size, budget = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[7])
-local title, genre, creator, search = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
-local from, to = tonumber(ARGV[12]), tonumber(ARGV[13])
-local named = title .. genre .. creator .. search ~= ''
-
-local function passes(line)
-  -- Where a text is found first tells whether it is in its field: no field is cut out for that.
-  local at = find(line, title, 23, true)
-  if not at then return false end
-  local title_end = find(line, '\\0', 23, true)
-  if at > title_end then return false end
-  at = find(line, genre, title_end + 1, true)
-  if not at then return false end
-  local genre_end = find(line, '\\0', title_end + 1, true)
-  if at > genre_end then return false end
-  at = find(line, search, 23, true)
-  -- A text that reaches over the end of the title is in none of them: it would hold a NUL.
-  if not at or at > genre_end then return false end
-  at = find(line, creator, genre_end + 1, true)
-  return at and at <= find(line, '\\0', genre_end + 1, true)
-end
-
-local function add(hits, line)
-  if named and not passes(line) then return end
-  local year = tonumber(sub(line, 1, 4))
-  if year < from or year > to then return end
-  local at = json_at(line)
-  local id, n = sub(line, at + 7, at + 42), #hits
-  if ordering == 'title' then
-    hits[n + 1], hits[n + 2] = '0', sub(line, 23, find(line, '\\0', 23, true)) .. id
-  elseif ordering == 'year' then
-    hits[n + 1], hits[n + 2] = year, id
-  else
-    hits[n + 1], hits[n + 2] = sub(line, 6, 21), id
-  end
-end
-
--- Lines of movies that may pass, and where to go on.
-local function lines(cursor)
-  if cursor == '0' then
-    local all, near = redis.call('HLEN', KEYS[2]), redis.call('ZCOUNT', KEYS[4], from, to)
-    if near == 0 then return 'done', {{}} end
-    if near <= math.min(all, budget) / 4 then
-      local ids = redis.call('ZRANGEBYSCORE', KEYS[4], from, to)
-      return 'done', redis.call('HMGET', KEYS[2], unpack(ids))
-    end
-    if all <= budget then return 'done', redis.call('HVALS', KEYS[2]) end
-  end
-  -- Few at a time: the rows of a large hash lie all over the memory, and take longer each.
-  local scanned = redis.call('HSCAN', KEYS[2], cursor, 'COUNT', math.ceil(budget / 4))
-  local pairs, found = scanned[2], {{}}
-  for i = 2, #pairs, 2 do found[i / 2] = pairs[i] end
-  return scanned[1] == '0' and 'done' or scanned[1], found
-end
-
-local function make_room()
-  local ids = 0
-  for i, name in ipairs(redis.call('LRANGE', KEYS[6], 0, -1)) do
-    ids = ids + redis.call('ZCARD', name)
-    if i >= {KEPT_RESULTS} or ids > {KEPT_IDS} then redis.call('UNLINK', name, name .. ':scan') end
-    if redis.call('EXISTS', name .. ':scan') == 0 then redis.call('LREM', KEYS[6], 1, name) end
-  end
-end
-
-local start = ARGV[5]
-local found = KEYS[7] .. ARGV[6] .. ':' .. start
-local cursor = start ~= '' and redis.call('GET', found .. ':scan')
-if not cursor then
-  start = head[2]
-  found = KEYS[7] .. ARGV[6] .. ':' .. start
-  cursor = redis.call('GET', found .. ':scan')
-end
-if not cursor then
-  make_room()
-  redis.call('LPUSH', KEYS[6], found)
-  cursor = '0'
-end
-if cursor ~= 'done' then
-  local looked, hits = nil, {{}}
-  cursor, looked = lines(cursor)
-  for _, line in ipairs(looked) do add(hits, line) end
-  for i = 1, #hits, 5000 do
-    redis.call('ZADD', found, unpack(hits, i, math.min(i + 4999, #hits)))
-  end
-  redis.call('SET', found .. ':scan', cursor)
-end
-redis.call('EXPIRE', found .. ':scan', {KEPT_S})
-redis.call('EXPIRE', found, {KEPT_S})
-if cursor ~= 'done' then return {{'more', tonumber(start)}} end
-return page(start, found, ordering, ARGV[2], ARGV[3], size)
 """,
     shareable=True,
 )

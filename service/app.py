@@ -17,7 +17,16 @@ from queries.movies import ReadModel
 from queries.past import Builder, PastLists
 from queries.position import PositionFeed
 from queries.round_trips import RoundTrips
-from service import accounts, docs, history, movies, operations, stream
+from service import (
+    accounts,
+    docs,
+    history,
+    movie_changes,
+    movie_list,
+    movies,
+    operations,
+    stream,
+)
 from service.access import Edge
 from service.authorization import Authorization
 from service.background import Background
@@ -158,8 +167,8 @@ def create_app(
 
 
 def _add_routes(app: App) -> None:
-    for blueprint in (movies.blueprint, history.blueprint, stream.blueprint):
-        app.blueprint(blueprint, url_prefix=API)
+    for module in (movie_list, movies, movie_changes, history, stream):
+        app.blueprint(module.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)
     app.blueprint(operations.blueprint)
     app.blueprint(docs.blueprint)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
 from commands.transcoder import rfc3339
+from service.cli_parts import Json, err, out
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,14 +16,10 @@ if TYPE_CHECKING:
 keys = typer.Typer(
     name="keys", help="List, rotate and retire the keys that sign tokens.", no_args_is_help=True
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 
 @keys.command("list")
-def show(
-    json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,  # noqa: FBT002 - a flag
-) -> None:
+def show(json: Json = False) -> None:
     """Show the keys, the one that signs first, and until when tokens of the others may be good."""
     from service.key_rotation import list_keys  # noqa: PLC0415 - commands start fast one by one
 

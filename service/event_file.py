@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 import orjson
 
+from commands.errors import DamagedError
 from commands.store import Stored
 from service.sealed_gzip import MAGIC, BrokenGzipError, GzipWriter, read_gzip
 
@@ -43,15 +44,6 @@ class Summary(NamedTuple):
 
     events: int
     position: int
-
-
-class DamagedError(Exception):
-    """The file is not what was exported. ``line`` is where that shows, from 1, or None."""
-
-    def __init__(self, line: int | None, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
-        self.reason = reason
 
 
 class _WrongError(Exception):

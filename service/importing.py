@@ -19,7 +19,7 @@ import uuid_utils.compat
 
 from commands.claims import row_claim
 from commands.errors import InvalidError
-from commands.executor import BATCH, Receipt, commit
+from commands.group_commit import BATCH, Receipt, commit
 from commands.messages import CreateMovie, MovieFields, OnceOnly
 from commands.store import Store
 

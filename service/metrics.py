@@ -10,7 +10,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from commands.errors import BusyError, ThrottledError
-from commands.executor import Committed, Receipt
+from commands.executor import Committed
+from commands.group_commit import Receipt
 from service.tallies import Tallies
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

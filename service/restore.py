@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import BinaryIO
 
-from commands.errors import InvalidError
+from commands.errors import DamagedError, InvalidError
 from commands.store import Store, Stored
-from service.event_file import DamagedError, Summary, read_events
+from service.event_file import Summary, read_events
 
 _BATCH = 1_000
 

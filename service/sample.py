@@ -9,7 +9,7 @@ import uuid_utils.compat
 from pydantic import SecretStr
 from rich.console import Console
 
-from commands.executor import Receipt, commit
+from commands.group_commit import Receipt, commit
 from commands.messages import RegisterUser
 from commands.store import Store
 from service.importing import import_movies, read_rows

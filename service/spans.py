@@ -13,7 +13,8 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from commands.executor import Committed, Receipt
+from commands.executor import Committed
+from commands.group_commit import Receipt
 from commands.store import Recorded
 from service.tracing import Trace
 

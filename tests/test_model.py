@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 from commands.errors import NotCreatorError, NotFoundError
-from commands.executor import commit
+from commands.group_commit import commit
 from commands.store import Store
 from commands.text import fold
 from commands.transcoder import rfc3339

@@ -12,7 +12,7 @@ from commands.errors import (
     VersionConflictError,
 )
 from commands.messages import MovieChanges, MovieFields, RevertTarget
-from service import movies, shapes
+from service import movie_changes, movie_list, movies, shapes
 from service.bodies import JSON
 from service.openapi import headers, parameters, request_headers
 from service.openapi.described import Answer, Body, Json, Operation, Table
@@ -55,7 +55,7 @@ def _links(place: str, *names: str) -> dict[str, Json]:
 
 
 TABLE: Table = {
-    movies.list_movies: Operation(
+    movie_list.list_movies: Operation(
         id="listMovies",
         tag=TAG,
         summary="List movies",
@@ -87,7 +87,7 @@ TABLE: Table = {
             ReadModelUnavailableError(),
         ),
     ),
-    movies.create_movie: Operation(
+    movie_changes.create_movie: Operation(
         id="createMovie",
         tag=TAG,
         summary="Create a movie",
@@ -142,7 +142,7 @@ TABLE: Table = {
             ReadModelUnavailableError(),
         ),
     ),
-    movies.replace_movie: Operation(
+    movie_changes.replace_movie: Operation(
         id="replaceMovie",
         tag=TAG,
         summary="Replace a movie",
@@ -153,7 +153,7 @@ TABLE: Table = {
         answers={200: Answer("The movie.", shapes.Movie, _WRITTEN, example=_MOVIE)},
         refuses=(*_BODY_REFUSED, *_WRITE_REFUSED),
     ),
-    movies.change_movie: Operation(
+    movie_changes.change_movie: Operation(
         id="changeMovie",
         tag=TAG,
         summary="Change a movie",
@@ -163,7 +163,7 @@ TABLE: Table = {
         answers={200: Answer("The movie.", shapes.Movie, _WRITTEN, example=_MOVIE)},
         refuses=(*_BODY_REFUSED, *_WRITE_REFUSED),
     ),
-    movies.delete_movie: Operation(
+    movie_changes.delete_movie: Operation(
         id="deleteMovie",
         tag=TAG,
         summary="Delete a movie",
@@ -172,7 +172,7 @@ TABLE: Table = {
         answers={204: Answer("It is deleted.", None, headers.AFTER_WRITE)},
         refuses=(*_WRITE_REFUSED, InvalidError({"Change-Reason": ["Not a valid string."]})),
     ),
-    movies.revert_movie: Operation(
+    movie_changes.revert_movie: Operation(
         id="revertMovie",
         tag=TAG,
         summary="Take a movie back to a version",

@@ -4,7 +4,7 @@ import pytest
 from controls import ANN, BOB, MOVIE, create, delete, register, update
 
 from commands.errors import ConfigurationError, NotFoundError
-from commands.executor import commit
+from commands.group_commit import commit
 from commands.movie import Movie
 from commands.store import Store
 from commands.user import User

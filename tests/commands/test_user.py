@@ -10,7 +10,7 @@ from commands.errors import (
     TokenNotValidError,
     TokenReusedError,
 )
-from commands.executor import Receipt, commit
+from commands.group_commit import Receipt, commit
 from commands.messages import ChangePassword, EndSession, EndSessions, OpenSession, ReportReuse
 from commands.user import User, session_id
 

@@ -8,7 +8,7 @@ import orjson
 from controls import ANN, BOB, create, delete, new_id, register, revert, update
 from read_side import contents
 
-from commands.executor import commit
+from commands.group_commit import commit
 from projections import generations
 from projections.tail import Tail
 from projections.view import View

@@ -6,7 +6,7 @@ import pytest
 from controls import create, delete, new_id, register, update
 from read_side import contents
 
-from commands.executor import commit
+from commands.group_commit import commit
 from projections import generations
 from projections.tail import Tail
 

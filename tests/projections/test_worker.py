@@ -14,7 +14,7 @@ from controls import create, new_id, register, update
 from library import caught_up, heal, library, live, spoil
 
 from commands.errors import EventStoreUnavailableError
-from commands.executor import commit
+from commands.group_commit import commit
 from commands.store import Store
 from projections import generations
 from projections.connection import open_redis

@@ -12,7 +12,7 @@ from read_side import Story, apply, shown
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
 from projections import generations
 from projections.view import View
-from queries import movies, pages
+from queries import movies, scans
 from queries.filters import MovieQuery, parse_query
 from queries.movies import ReadModel, get_movie, list_movies
 
@@ -438,12 +438,12 @@ async def test_a_scan_that_was_pushed_out_begins_again(redis, reader, many):
 
 async def test_kept_results_are_bounded(redis, reader, library):
     """The oldest go first, and all go after a while."""
-    for number in range(pages.KEPT_RESULTS + 20):
+    for number in range(scans.KEPT_RESULTS + 20):
         await titles(reader, title=f"alien{number}")
     kept = redis.keys("*:found:*")
-    assert len(kept) <= 2 * pages.KEPT_RESULTS
-    assert redis.llen(library.view.keys.kept) == pages.KEPT_RESULTS
-    assert all(0 < redis.ttl(key) <= pages.KEPT_S for key in kept)
+    assert len(kept) <= 2 * scans.KEPT_RESULTS
+    assert redis.llen(library.view.keys.kept) == scans.KEPT_RESULTS
+    assert all(0 < redis.ttl(key) <= scans.KEPT_S for key in kept)
 
 
 async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypatch):

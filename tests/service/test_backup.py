@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import run
 
-from commands.errors import ConfigurationError
-from commands.executor import commit
+from commands.errors import ConfigurationError, DamagedError
+from commands.group_commit import commit
 from commands.store import Store, Stored
-from service.event_file import DamagedError, EventWriter, read_events
+from service.event_file import EventWriter, read_events
 from service.export import export_events, export_movies
 from service.importing import import_movies, read_rows
 from service.restore import check, restore

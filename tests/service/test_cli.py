@@ -8,7 +8,7 @@ import pytest
 from controls import MOVIE, create, delete, register, update
 from running import run
 
-from commands.executor import commit
+from commands.group_commit import commit
 from commands.store import Store
 
 

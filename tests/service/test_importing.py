@@ -9,7 +9,7 @@ import pytest
 from controls import register
 from running import COMMAND, environment, run
 
-from commands.executor import commit
+from commands.group_commit import commit
 from commands.store import Store
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "movies.csv"

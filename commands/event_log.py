@@ -1,0 +1,104 @@
+"""Opens the log that all aggregates share from a URL, and tells when its database is away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import psycopg
+from eventsourcing.application import Application
+from eventsourcing.persistence import ConnectionPoolClosedError, PersistenceError
+from eventsourcing.utils import Environment, EnvType
+
+from commands.errors import ConfigurationError, EventStoreUnavailableError
+
+VARIABLE = "CINELOG_EVENT_STORE_URL"
+# How many aggregates a process keeps: what was appended since is read on top at each use.
+_KEPT = 2_000
+
+
+class EventLog(Application[UUID]):
+    """The eventsourcing application that all aggregates share."""
+
+    name = "cinelog"
+
+    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
+        """Configure from what is given and nothing else: the environment belongs to the service."""
+        return Environment(name, dict(env or {}))
+
+
+def open_log(url: str, *, create: bool) -> EventLog:
+    """Open ``sqlite:///path`` or ``postgresql://…``; ``create`` makes what is missing.
+
+    Raises ConfigurationError where the URL cannot work or its server does not answer.
+    """
+    scheme = urlsplit(url).scheme
+    env = {
+        "TRANSCODER_TOPIC": "commands.transcoder:OrjsonTranscoder",
+        "AGGREGATE_CACHE_MAXSIZE": str(_KEPT),
+        "CREATE_TABLE": "n",
+    }
+    if scheme == "sqlite":
+        env |= _sqlite(url)
+    elif scheme in ("postgresql", "postgres"):
+        env |= _postgresql(url)
+    else:
+        raise ConfigurationError(VARIABLE, "begin it with sqlite:/// or postgresql://")
+    try:
+        log = EventLog(env)
+        recorder = cast("Any", log.recorder)
+        if create:
+            recorder.create_table()
+        with reached():
+            recorder.max_notification_id()
+    except (PersistenceError, EventStoreUnavailableError, OSError) as error:
+        raise ConfigurationError(
+            VARIABLE, f"the event store cannot be opened ({_first_line(error)})"
+        ) from None
+    return log
+
+
+@contextmanager
+def reached(but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn what a database raises when it is away into our word for it."""
+    try:
+        yield
+    except but:
+        raise
+    except (PersistenceError, ConnectionPoolClosedError) as error:
+        raise EventStoreUnavailableError(type(error).__name__) from error
+
+
+def _sqlite(url: str) -> dict[str, str]:
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not path.name:
+        raise ConfigurationError(VARIABLE, "write it as sqlite:///path/to/events.db")
+    return {"PERSISTENCE_MODULE": "commands.sqlite:Factory", "SQLITE_DBNAME": str(path)}
+
+
+def _postgresql(url: str) -> dict[str, str]:
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.Error as error:
+        raise ConfigurationError(
+            VARIABLE,
+            f"PostgreSQL does not answer there; start it or correct the URL ({_first_line(error)})",
+        ) from None
+    return {
+        "PERSISTENCE_MODULE": "commands.postgres:Factory",
+        "POSTGRES_URL": url,
+        # The library insists on these; what libpq makes of the URL takes their place.
+        "POSTGRES_DBNAME": "-",
+        "POSTGRES_HOST": "-",
+        "POSTGRES_USER": "-",
+        "POSTGRES_PASSWORD": "-",
+        "POSTGRES_CONNECT_TIMEOUT": "3",
+        "POSTGRES_POOL_SIZE": "1",
+        "POSTGRES_MAX_OVERFLOW": "9",
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,37 @@
+"""Which events there are, by their stored names, and how old ones are brought up to date.
+
+A stored name means the same event for ever; what its fields are may have changed since.
+"""
+
+from typing import Any
+
+from eventsourcing.domain import Aggregate
+
+from commands.claims import Claim
+from commands.movie import Movie
+from commands.user import User
+
+KINDS: dict[str, Any] = {
+    vars(kind)["TOPIC"]: kind
+    for aggregate in (Movie, User, Claim)
+    for kind in vars(aggregate).values()
+    if isinstance(kind, type) and issubclass(kind, Aggregate.Event) and "TOPIC" in vars(kind)
+}
+CURRENT = {topic: getattr(kind, "class_version", 1) for topic, kind in KINDS.items()}
+
+
+BROKEN = (ValueError, TypeError, AttributeError, LookupError)
+"""What comes of an event that is not what its name says; what the library makes of one is among
+them."""
+
+
+def upcast(topic: str, data: dict[str, Any], stored_as: int) -> None:
+    """Bring the fields of an event that was stored in form ``stored_as`` to the form of today.
+
+    Raises ValueError for a form of a later release.
+    """
+    kind, current = KINDS[topic], CURRENT[topic]
+    if stored_as > current:
+        raise ValueError(f"its form {stored_as} is of a later release; this one knows {current}")
+    for version in range(stored_as, current):
+        getattr(kind, f"upcast_v{version}_v{version + 1}")(data)

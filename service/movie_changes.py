@@ -1,0 +1,168 @@
+"""The routes that create, change, delete and bring back movies."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import uuid_utils.compat
+from sanic import Blueprint
+
+from commands.errors import RefusedError
+from commands.group_commit import Receipt, preview
+from commands.messages import (
+    CreateMovie,
+    DeleteMovie,
+    MovieChanges,
+    MovieFields,
+    RevertMovie,
+    RevertTarget,
+    UpdateMovie,
+    reason_of,
+)
+from commands.movie import Movie
+from service.bodies import read_body
+from service.conditions import expected_versions, movie_tag
+from service.freshness import after_write
+from service.idempotency import once_only
+from service.links import link
+from service.movies import PATH, movie_id_of, representation
+from service.parts import parts_of
+from service.requests import CinelogRequest
+from service.responses import HTTPResponse, empty
+from service.tokens import Principal, principal_of
+
+blueprint = Blueprint("movie_changes")
+_JSON = "application/json"
+_TRUE = frozenset({"1", "true", "yes", "on"})
+
+
+@blueprint.post("/movies/", name="create")
+async def create_movie(request: CinelogRequest) -> HTTPResponse:
+    """Create a movie that belongs to the caller."""
+    principal = principal_of(request)
+    body = read_body(request)
+    command = CreateMovie(
+        **_by(request, principal),
+        movie_id=uuid_utils.compat.uuid7(),
+        fields=MovieFields.of(body),
+        once=once_only(request, principal, body),
+    )
+    receipt = await _run_once(request, command)
+    response = await _answer(request, receipt, principal.username, status=201)
+    response.headers["Location"] = link(request, f"{PATH}{receipt.about.id}/")
+    return response
+
+
+@blueprint.post("/movies/<movie_id>/revert/", name="revert")
+async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
+    """Take a movie of one's own back to a version; with ``dry_run`` only say what would change."""
+    principal = principal_of(request)
+    wanted = movie_id_of(movie_id)
+    target: RevertTarget | RefusedError
+    once = None
+    try:
+        body = read_body(request)
+        once = once_only(request, principal, body)
+        target = RevertTarget.of(body)
+    except RefusedError as error:  # raised by the handler, after its checks of movie and owner
+        target = error
+    command = RevertMovie(
+        **_by(request, principal),
+        movie_id=wanted,
+        target=target,
+        expected=expected_versions(request),
+        once=once,
+    )
+    parts = parts_of(request)
+    if request.args.get("dry_run", "").strip().lower() in _TRUE:
+        headers = {"Event-Position": str(await parts.reads.run(parts.store.head))}
+        movie = await parts.reads.run(preview, parts.store, command)
+        assert isinstance(movie, Movie)  # noqa: S101 - what the command is about
+        row = representation(movie, principal.username)
+        return HTTPResponse(row, headers=headers, content_type=_JSON)
+    receipt = await _run_once(request, command)
+    return await _answer(request, receipt, principal.username, status=200)
+
+
+@blueprint.put("/movies/<movie_id>/", name="replace")
+async def replace_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
+    """Replace every field of a movie of one's own."""
+    return await _update(request, movie_id, MovieFields)
+
+
+@blueprint.patch("/movies/<movie_id>/", name="change")
+async def change_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
+    """Change some fields of a movie of one's own."""
+    return await _update(request, movie_id, MovieChanges)
+
+
+@blueprint.delete("/movies/<movie_id>/", name="delete")
+async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
+    """Delete a movie of one's own."""
+    principal = principal_of(request)
+    command = DeleteMovie(
+        **_by(request, principal),
+        movie_id=movie_id_of(movie_id),
+        expected=expected_versions(request),
+    )
+    receipt = await parts_of(request).executor.run(command)
+    return empty(headers=await after_write(request, receipt.position))
+
+
+async def _update(
+    request: CinelogRequest,
+    movie_id: str,
+    body: type[MovieFields | MovieChanges],
+) -> HTTPResponse:
+    principal = principal_of(request)
+    wanted = movie_id_of(movie_id)
+    fields: MovieFields | MovieChanges | RefusedError
+    try:
+        fields = body.of(read_body(request))
+    except RefusedError as error:  # raised by the handler, after its checks of movie and owner
+        fields = error
+    command = UpdateMovie(
+        **_by(request, principal),
+        movie_id=wanted,
+        fields=fields,
+        expected=expected_versions(request),
+    )
+    receipt = await parts_of(request).executor.run(command)
+    return await _answer(request, receipt, principal.username, status=200)
+
+
+async def _run_once(request: CinelogRequest, command: CreateMovie | RevertMovie) -> Receipt:
+    """Carry out a command that may have a key; the same key at the same time is told to wait."""
+    parts = parts_of(request)
+    if command.once is None:
+        return await parts.executor.run(command)
+    with parts.in_flight.hold(command.once.claim):
+        return await parts.executor.run(command)
+
+
+async def _answer(
+    request: CinelogRequest,
+    receipt: Receipt,
+    username: str,
+    *,
+    status: int,
+) -> HTTPResponse:
+    assert isinstance(receipt.about, Movie)  # noqa: S101 - only movie commands come here
+    headers = await after_write(request, receipt.position)
+    headers["ETag"] = movie_tag(receipt.about.version)
+    if receipt.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return HTTPResponse(
+        representation(receipt.about, username),
+        status=status,
+        headers=headers,
+        content_type=_JSON,
+    )
+
+
+def _by(request: CinelogRequest, principal: Principal) -> dict[str, Any]:
+    return {
+        "by": principal.account_id,
+        "request_id": request.request_id,
+        "at": datetime.now(UTC),
+        "reason": reason_of(request.headers.get("change-reason", ""), "Change-Reason"),
+    }

@@ -1,0 +1,61 @@
+"""``GET /movies/``: pages of movies, as they are or as they were."""
+
+import orjson
+from sanic import Blueprint
+
+from queries import movies
+from queries.filters import MovieQuery, parse_query
+from service.asked_past import asked_time
+from service.conditions import known_position, list_tag
+from service.cursors import seal, unseal
+from service.freshness import asked_position, before_read
+from service.links import link_with
+from service.movies import PATH
+from service.parts import parts_of
+from service.past_lists import list_as_it_was
+from service.requests import CinelogRequest
+from service.responses import HTTPResponse, empty
+from service.tokens import principal_of
+
+blueprint = Blueprint("movie_list")
+_JSON = "application/json"
+
+
+@blueprint.get("/movies/", name="list")
+async def list_movies(request: CinelogRequest) -> HTTPResponse:
+    """Answer a page of movies from the read model, as they are or as they were."""
+    principal_of(request)
+    parts = parts_of(request)
+    query = _query(request)
+    known = known_position(request)
+    asked_position(request)  # nonsense is refused for the past as well, which waits for nothing
+    page = await list_as_it_was(request, query, known, asked_time(request))
+    if page is None:
+        position = await before_read(request)
+        page = await movies.list_changed(parts.reader, query, known, min_position=position)
+    headers = {"Event-Position": str(page.position), "ETag": list_tag(page.position)}
+    if isinstance(page, movies.Unchanged):
+        return empty(status=304, headers=headers)
+    following = previous = None
+    if page.more and page.rows:
+        cursor = seal(movies.place_of(page.rows[-1], query), query, parts.tokens.keys)
+        further = link_with(request, PATH, cursor=cursor, page=None)
+        headers["Link"] = f'<{further}>; rel="next"'
+        following = further if query.after else link_with(request, PATH, page=str(page.page + 1))
+    if page.page > 1:
+        previous = link_with(request, PATH, page=str(page.page - 1))
+    body = b'{"count":%d,"next":%b,"previous":%b,"results":[%b]}' % (
+        page.count,
+        orjson.dumps(following),
+        orjson.dumps(previous),
+        b",".join(page.rows),
+    )
+    return HTTPResponse(body, headers=headers, content_type=_JSON)
+
+
+def _query(request: CinelogRequest) -> MovieQuery:
+    cursor = request.args.get("cursor")
+    if cursor is None:
+        return parse_query(request.args)
+    query = parse_query({name: said for name, said in request.args.items() if name != "page"})
+    return unseal(cursor, query, parts_of(request).tokens.keys)

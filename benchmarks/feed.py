@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from controls import create, new_id, update
 from running import Cinelog
 
-from commands.executor import commit
+from commands.group_commit import commit
 from commands.store import Store
 
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}

@@ -16,7 +16,8 @@
     │   ├── VersionConflictError     the movie has moved on
     │   ├── KeyReusedError           an idempotency key with another body
     │   ├── KeyInFlightError         an idempotency key whose first request still runs
-    │   └── ThrottledError           too many requests in too short a time
+    │   ├── ThrottledError           too many requests in too short a time
+    │   └── RebuildRunningError      one rebuild at a time
     ├── UnreadableEventError         an event in the log that this release cannot read
     ├── UnavailableError             a part is away; try again later
     │   ├── EventStoreUnavailableError
@@ -133,6 +134,13 @@ class ThrottledError(RefusedError):
         super().__init__(f"Request was throttled. Expected available in {retry_after_s} seconds.")
         self.limit = limit
         self.retry_after_s = retry_after_s
+
+
+class RebuildRunningError(RefusedError):
+    """The read model is being rebuilt by someone else."""
+
+    def __init__(self) -> None:
+        super().__init__("another rebuild is running")
 
 
 class UnreadableEventError(CinelogError):

@@ -125,8 +125,8 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
                 now = gone[key] if key in gone else orjson.loads(before.gone[key])
                 rows[key] = _checked(_changed(now, version, data))
                 gone.pop(key, None)
-            elif kind == "UserRegistered":
-                users[key] = _text(data["username"])
+            else:
+                users |= _registered(key, kind, data)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             skipped += 1
             refused[key] = {
@@ -136,6 +136,15 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
             }
     commands = _commands(rows, gone, users, before, born)
     return Changes(commands, len(batch) - skipped, users, refused)
+
+
+def _registered(key: str, kind: str, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the account that an event registered, if it did; most others mean nothing here."""
+    if kind == "UserRegistered":
+        return {key: _text(data["username"])}
+    if kind.startswith("Movie"):
+        raise CannotApplyError("an event of a later release")
+    return {}
 
 
 def parking(refused: Mapping[str, dict[str, Any]]) -> list[Command]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
-from commands.errors import ReadModelUnavailableError
+from commands.errors import ReadModelUnavailableError, RebuildRunningError
 from commands.store import Store
 from projections import generations, heads
 from projections.compare import Drift, differences
@@ -82,7 +82,7 @@ def rebuild(
     """Rebuild, compare, switch, drop the old one.
 
     ``advance`` is told what is being done, how much of it and of how much. Raises
-    ReadModelUnavailableError where another rebuild runs, or Redis is wiped meanwhile.
+    RebuildRunningError, and ReadModelUnavailableError where Redis is wiped meanwhile.
     """
     lease = Lease(redis, key=REBUILDING)
     _check(lease)
@@ -175,4 +175,4 @@ def _switch(store: Store, view: View) -> None:
 
 def _check(lease: Lease) -> None:
     if not lease.hold():
-        raise ReadModelUnavailableError("another rebuild is running")
+        raise RebuildRunningError

@@ -110,8 +110,10 @@ class PositionFeed:
         """Take one message. After a (re)connection and after silence the head is read instead."""
         message = await pubsub.get_message(timeout=_SILENCE_S)
         if message is not None and message["type"] == "message":
-            generation, _, position = message["data"].partition(b":")
-            self._set(int(generation), int(position))
+            generation, position = map(int, message["data"].split(b":"))
+            # Who lets a generation go live may tell its position after others told of a later one.
+            least = self.current[1] if self.current[0] == generation else 0
+            self._set(generation, max(least, position))
         elif message is None or message["type"] == "subscribe":
             # Also where the client connected again by itself: what was published between is lost.
             await self._read_head()

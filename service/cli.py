@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from commands.errors import CinelogError, NotFoundError
+from commands.errors import CinelogError, NotFoundError, RebuildRunningError
 from service.cli_files import export_file, import_file
 from service.cli_keys import keys
 from service.cli_parked import parked
@@ -30,13 +30,17 @@ app.add_typer(views)
 app.add_typer(parked)
 
 
+# What is no wrong use, only not what was hoped for.
+_ANSWERS = (NotFoundError, RebuildRunningError)
+
+
 def main() -> NoReturn:
     """Run ``cinelog``; whatever goes wrong is said in one line."""
     try:
         app(standalone_mode=True)
     except CinelogError as error:
         err.print(f"cinelog: {error}", markup=False, soft_wrap=True)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, _ANSWERS) else 2)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

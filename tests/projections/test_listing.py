@@ -120,10 +120,10 @@ def test_a_restored_movie_keeps_creator_and_creation(batch):
 
 
 def test_other_events_mean_nothing_here():
-    """A type that the list does not know is passed over, and counts as applied."""
+    """What does not happen to a movie is passed over, and counts as applied."""
     story = Story()
     story.claimed()
-    story.tell("MovieReviewed", "some-movie", stars=5)
+    story.tell("ReviewAdded", "some-review", stars=5)
     changes = fold_batch(story.events, NOTHING)
     assert (changes.commands, changes.events, changes.refused) == ([], 2, {})
 
@@ -191,6 +191,17 @@ def test_what_came_before_a_refused_event_stays():
     kept = Kept()
     assert kept.apply(story.events).refused[key]["position"] == 4
     assert movie_in(kept.keys["rows"][key])["title"] == "Aliens"
+
+
+def test_a_movie_event_of_an_unknown_kind_is_refused():
+    """With all later ones of its movie: a later release may know what it changes."""
+    story = Story()
+    movie = story.created(story.account())
+    story.tell("MovieExploded", movie)
+    story.tell("SessionOpened", "someone")
+    changes = fold_batch(story.events, NOTHING)
+    assert set(changes.refused) == {movie}
+    assert changes.events == 3
 
 
 @pytest.mark.parametrize("kind", ["MovieUpdated", "MovieDeleted", "MovieRestored"])

@@ -52,6 +52,23 @@ async def test_it_starts_from_the_head(redis, async_redis, told):
     assert not feed.connected
 
 
+async def test_an_earlier_position_that_is_told_late_changes_nothing(redis, feed, told):
+    """As when a generation goes live while the projection applies more to it."""
+    view = shown(redis, told)
+    await until(lambda: feed.current == (view.generation, 1))
+    for position in (7, 5, 6):
+        redis.publish("movies:position", f"{view.generation}:{position}")
+    redis.publish("movies:position", f"{view.generation + 1}:3")
+    await until(lambda: feed.current[0] == view.generation + 1)
+    assert feed.current[1] == 3
+    redis.publish("movies:position", f"{view.generation + 1}:9")
+    redis.publish("movies:position", f"{view.generation + 1}:4")
+    redis.publish("movies:position", f"{view.generation + 1}:8")
+    await until(lambda: feed.current[1] != 3)
+    assert feed.current[1] == 9
+    assert await feed.wait_for(9, 0.05)
+
+
 async def test_who_waits_is_woken_by_the_position(redis, feed, told):
     """Not before, and everyone at or below it."""
     view = shown(redis, told)

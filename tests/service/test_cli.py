@@ -86,6 +86,14 @@ def test_an_unknown_command(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_history_of_no_movie(tmp_path):
+    """The answer is no: that is not wrong use, as a malformed id is."""
+    done = run(tmp_path / "var", "history", MOVIE)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "cinelog: No Movie matches the given query.\n"
+    one_line(run(tmp_path / "var", "history", "nonsense"), "a movie id looks like")
+
+
 def test_history_as_a_table_and_as_json(tmp_path):
     (tmp_path / "var").mkdir(mode=0o700)
     store = Store.open(f"sqlite:///{tmp_path}/var/events.db")
@@ -100,11 +108,6 @@ def test_history_as_a_table_and_as_json(tmp_path):
     assert [json.loads(line)["version"] for line in lines] == [1, 2, 3]
     changes = json.loads(lines[1])["changes"]
     assert changes == {"title": {"from": "Alien", "to": "[bold]Aliens"}}
-
-
-@pytest.mark.parametrize("movie_id", ["nonsense", str(uuid.uuid4())])
-def test_history_of_what_never_was(tmp_path, movie_id):
-    one_line(run(tmp_path / "var", "history", movie_id))
 
 
 def test_status_of_a_new_directory(tmp_path):

@@ -85,6 +85,11 @@ class ReadModel:
                 return answer
         raise ReadModelUnavailableError(reason)
 
+    async def is_parked(self, movie_id: UUID) -> bool:
+        """Tell whether a movie is put aside: none of its later events is shown."""
+        generation = self._generation if self._generation is not None else await self._live()
+        return bool(await self.trips.call("HEXISTS", Keys(generation).parked, str(movie_id)))
+
     async def _live(self) -> int:
         self._generation = None
         generation = await self.trips.call("GET", LIVE)

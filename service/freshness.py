@@ -1,5 +1,7 @@
 """How far the read model must be: after a write, and for a read that asks for it."""
 
+from uuid import UUID
+
 from sanic import Request
 
 from commands.errors import InvalidError, ReadModelUnavailableError
@@ -12,8 +14,13 @@ def _wait_s(request: Request) -> float:
     return parts_of(request).settings.write_wait_ms / 1000
 
 
-async def after_write(request: Request, position: int) -> dict[str, str]:
-    """Wait until the read model shows ``position``; return the headers that say what came of it."""
+async def after_write(
+    request: Request, position: int, changed: UUID | None = None
+) -> dict[str, str]:
+    """Wait until the read model shows ``position``; return the headers that say what came of it.
+
+    Of a movie that was ``changed`` and is put aside, nothing later is shown however far that is.
+    """
     headers = {"Event-Position": str(position)}
     feed = parts_of(request).feed
     if "respond-async" in request.headers.get("prefer", "").lower():
@@ -21,6 +28,11 @@ async def after_write(request: Request, position: int) -> dict[str, str]:
         shown = feed.current[1] >= position
     else:
         shown = await feed.wait_for(position, _wait_s(request))
+    if shown and changed is not None:
+        try:
+            shown = not await parts_of(request).reader.is_parked(changed)
+        except ReadModelUnavailableError:
+            shown = False
     if not shown:
         headers["Read-Model"] = "behind"
     return headers

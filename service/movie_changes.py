@@ -105,7 +105,7 @@ async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
         expected=expected_versions(request),
     )
     receipt = await parts_of(request).executor.run(command)
-    return empty(headers=await after_write(request, receipt.position))
+    return empty(headers=await after_write(request, receipt.position, command.movie_id))
 
 
 async def _update(
@@ -147,7 +147,9 @@ async def _answer(
     status: int,
 ) -> HTTPResponse:
     assert isinstance(receipt.about, Movie)  # noqa: S101 - only movie commands come here
-    headers = await after_write(request, receipt.position)
+    # A movie that was just created is not put aside.
+    changed = receipt.about.id if receipt.about.version > 1 else None
+    headers = await after_write(request, receipt.position, changed)
     headers["ETag"] = movie_tag(receipt.about.version)
     if receipt.replayed:
         headers["Idempotent-Replayed"] = "true"

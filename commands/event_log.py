@@ -68,7 +68,7 @@ def reached(but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator
     except but:
         raise
     except (PersistenceError, ConnectionPoolClosedError) as error:
-        raise EventStoreUnavailableError(type(error).__name__) from error
+        raise EventStoreUnavailableError(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
 def _sqlite(url: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What the write side is asked to do: frozen commands, and the request bodies inside them."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self
@@ -96,6 +97,11 @@ class Registration(Body):
     last_name: Name = ""
 
 
+# Python does not count them as printable, yet words and emoji are made with them: spaces of other
+# widths, and what joins letters or keeps them apart.
+_UNSEEN_PARTS = re.compile("[\u00a0\u2000-\u200a\u200c\u200d\u202f\u205f\u3000]")
+
+
 def reason_of(given: str, name: str) -> str | None:
     """Return why a change is made, as its event keeps it; None where nothing is said.
 
@@ -104,7 +110,7 @@ def reason_of(given: str, name: str) -> str | None:
     reason = given.strip()
     if len(reason) > MAX_REASON:
         raise InvalidError({name: [f"Ensure this field has no more than {MAX_REASON} characters."]})
-    if not reason.isprintable():
+    if not _UNSEEN_PARTS.sub("", reason).isprintable():
         raise InvalidError({name: ["Not a valid string."]})
     return reason or None
 

@@ -73,6 +73,14 @@ def test_a_reason_that_cannot_be_kept(ann, reason, said):
     assert said in message
 
 
+def test_a_reason_in_any_writing(ann):
+    """Emoji are joined by what is not seen, and some spaces are of another width."""
+    reason = "Größe\u00a0M \U0001f468\u200d\U0001f469\u200d\U0001f467 می\u200cشود"
+    movie = ann.post("/movies/", json=ALIEN, headers={"Change-Reason": reason.encode()}).json()
+    (entry,) = ann.get(f"/movies/{movie['id']}/history/").json()["results"]
+    assert entry["reason"] == reason
+
+
 def test_a_movie_as_it_was(ann, bob, lived):
     times = [entry["at"] for entry in ann.get(f"{lived}history/").json()["results"]]
     for version, expected in ((1, ALIEN), (2, ALIEN | {"title": "Aliens", "year": 1986})):

@@ -5,19 +5,14 @@ from datetime import UTC, datetime
 
 from commands.errors import InvalidError
 from service.requests import CinelogRequest
+from service.whole_numbers import asked_number
 
-_MAX_DIGITS = 16
 _SPACED_OFFSET = re.compile(r":[\d.]+ \d\d:?\d\d$")
 
 
 def asked_version(request: CinelogRequest) -> int | None:
     """Return ``version``, None where it is not given. Raises InvalidError."""
-    if "version" not in request.args:
-        return None
-    given = request.args["version"][-1].strip()
-    if not (given.isascii() and given.isdigit() and len(given) < _MAX_DIGITS):
-        raise InvalidError({"version": ["Enter a number."]})
-    return int(given)
+    return asked_number(request, "version")
 
 
 def asked_time(request: CinelogRequest) -> datetime | None:

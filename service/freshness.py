@@ -4,8 +4,7 @@ from sanic import Request
 
 from commands.errors import InvalidError, ReadModelUnavailableError
 from service.parts import parts_of
-
-_MAX_POSITION = 2**53
+from service.whole_numbers import whole_number
 
 
 def _wait_s(request: Request) -> float:
@@ -31,9 +30,10 @@ def asked_position(request: Request) -> int:
     given = request.headers.get("min-event-position")
     if given is None:
         return 0
-    if not (given.isascii() and given.isdigit() and int(given[:20]) <= _MAX_POSITION):
+    position = whole_number(given)
+    if position is None:
         raise InvalidError({"Min-Event-Position": ["A valid integer is required."]})
-    return int(given)
+    return position
 
 
 async def before_read(request: Request) -> int:

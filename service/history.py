@@ -3,25 +3,25 @@
 from typing import Any
 
 import orjson
-from sanic import Blueprint, Request
+from sanic import Blueprint
 
-from commands.errors import InvalidError
 from queries import history
 from queries.filters import parse_page
 from service.links import API, link, page_links
 from service.movies import movie_id_of
 from service.parts import parts_of
+from service.requests import CinelogRequest
 from service.responses import HTTPResponse
 from service.tokens import principal_of
+from service.whole_numbers import asked_number
 
 blueprint = Blueprint("history")
 _JSON = "application/json"
 MAX_LIMIT, DEFAULT_LIMIT = 1_000, 100
-_MAX_POSITION = 2**53
 
 
 @blueprint.get("/movies/<movie_id>/history/", name="movie")
-async def movie_history(request: Request, movie_id: str) -> HTTPResponse:
+async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer what happened to a movie, oldest first, deleted ones included."""
     principal_of(request)
     parts = parts_of(request)
@@ -42,12 +42,13 @@ async def movie_history(request: Request, movie_id: str) -> HTTPResponse:
 
 
 @blueprint.get("/events/", name="events")
-async def events(request: Request) -> HTTPResponse:
+async def events(request: CinelogRequest) -> HTTPResponse:
     """Answer the changes of all movies after a position, in log order."""
     principal_of(request)
     parts = parts_of(request)
-    after = position_of(request, "after")
-    limit = max(1, min(MAX_LIMIT, position_of(request, "limit", DEFAULT_LIMIT)))
+    after = asked_number(request, "after") or 0
+    limit = asked_number(request, "limit")
+    limit = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
 
     def read() -> tuple[history.Changes, list[dict[str, Any]]]:
         changes = history.changes_after(parts.store, after, limit)
@@ -64,13 +65,3 @@ async def events(request: Request) -> HTTPResponse:
         headers={"Event-Position": str(changes.reached)},
         content_type=_JSON,
     )
-
-
-def position_of(request: Request, name: str, default: int = 0) -> int:
-    """Return a position among the query parameters. Raises InvalidError for what is none."""
-    given = request.args.get(name, "").strip()
-    if not given:
-        return default
-    if not (given.isascii() and given.isdigit() and int(given[:20]) <= _MAX_POSITION):
-        raise InvalidError({name: ["Enter a number."]})
-    return int(given)

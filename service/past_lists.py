@@ -10,8 +10,7 @@ from queries.filters import MovieQuery
 from queries.past import position_at
 from service.parts import parts_of
 from service.requests import CinelogRequest
-
-_MAX_DIGITS = 16
+from service.whole_numbers import asked_number
 
 
 async def list_as_it_was(
@@ -43,9 +42,7 @@ async def _asked(request: CinelogRequest, at: datetime | None) -> int | None:
         return await parts.reads.run(position_at, parts.store, at)
     if at is not None:
         raise InvalidError({"at": ["Give either at or at_position."]})
-    given = request.args["at_position"][-1].strip()
-    if not (given.isascii() and given.isdigit() and len(given) < _MAX_DIGITS):
-        raise InvalidError({"at_position": ["Enter a number."]})
-    if int(given) > await parts.reads.run(parts.store.head):
+    position = asked_number(request, "at_position")
+    if position is not None and position > await parts.reads.run(parts.store.head):
         raise NotFoundError("No such position.")
-    return int(given)
+    return position

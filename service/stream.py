@@ -15,20 +15,20 @@ from typing import Any, NamedTuple
 
 import orjson
 import structlog
-from sanic import Blueprint, Request
+from sanic import Blueprint
 
 from commands.errors import BusyError, CinelogError, InvalidError
 from queries.history import Changes
-from service.history import position_of
 from service.parts import parts_of
+from service.requests import CinelogRequest
 from service.tokens import principal_of
+from service.whole_numbers import asked_number, whole_number
 
 KEPT = 4_096
 MAX_CLIENTS = 5_000
 PING_S = 15.0
 _LOOK_S = 1.0
 _CATCH_UP = 500
-_MAX_DIGITS = 15
 log = structlog.get_logger(__name__)
 blueprint = Blueprint("stream")
 
@@ -167,7 +167,7 @@ def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
 
 
 @blueprint.get("/events/stream", name="stream")
-async def stream(request: Request) -> None:
+async def stream(request: CinelogRequest) -> None:
     """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin."""
     principal = principal_of(request)
     live = parts_of(request).live
@@ -189,11 +189,12 @@ async def stream(request: Request) -> None:
     await response.eof()
 
 
-def _begin(request: Request) -> int | None:
-    after = position_of(request, "after") if "after" in request.args else None
+def _begin(request: CinelogRequest) -> int | None:
+    after = asked_number(request, "after")
     given = request.headers.get("last-event-id")
     if given is None:
         return after
-    if not (given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS):
+    last = whole_number(given)
+    if last is None:
         raise InvalidError({"Last-Event-ID": ["Enter a number."]})
-    return int(given)
+    return last

@@ -235,3 +235,33 @@ def test_now(ann):
     movie = ann.post("/movies/", json=ALIEN).json()
     now = datetime.now(UTC).isoformat()
     assert ann.get(f"/movies/{movie['id']}/", params={"at": now}).json() == movie
+
+
+@pytest.mark.parametrize("number", ["9" * 24, "0" * 20 + "9" * 24, "9" * 5000, "-1", "1.0", "²"])
+def test_a_number_beyond_all_positions_is_none(ann, lived, number):
+    """Whatever asks for it: 2**53 is the last."""
+    for path, name in (
+        ("/events/", "after"),
+        ("/events/", "limit"),
+        ("/events/stream", "after"),
+        ("/movies/", "at_position"),
+        (lived, "version"),
+    ):
+        response = ann.get(path, params={name: number})
+        assert problem(response, 400, "invalid")["errors"] == {name: ["Enter a number."]}
+    for path, name in (("/events/stream", "Last-Event-ID"), ("/movies/", "Min-Event-Position")):
+        response = ann.get(path, headers={name: number.encode()})
+        assert set(problem(response, 400, "invalid")["errors"]) == {name}
+
+
+def test_zeros_before_a_number_do_not_count(ann, lived):
+    zeros = "0" * 30
+    entry = ann.get(f"{lived}history/").json()["results"][0]
+    after = ann.get("/events/", params={"after": f"{zeros}{entry['position'] - 1}", "limit": "01"})
+    assert after.json()["results"][0]["position"] == entry["position"]
+    assert ann.get(lived, params={"version": f"{zeros}2"}).json()["version"] == 2
+    listed = ann.get("/movies/", params={"at_position": f"{zeros}{entry['position']}"})
+    assert listed.headers["event-position"] == str(entry["position"])
+    at_least = {"Min-Event-Position": f"{zeros}{entry['position']}"}
+    assert ann.get("/movies/", headers=at_least).status_code == 200
+    assert ann.get("/events/", params={"after": 2**53}).json()["results"] == []

@@ -20,6 +20,7 @@ from sanic import Blueprint
 from commands.errors import BusyError, CinelogError, InvalidError
 from queries.history import Changes
 from service.parts import parts_of
+from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.tokens import principal_of
 from service.whole_numbers import asked_number, whole_number
@@ -190,11 +191,13 @@ async def stream(request: CinelogRequest) -> None:
 
 
 def _begin(request: CinelogRequest) -> int | None:
-    after = asked_number(request, "after")
-    given = request.headers.get("last-event-id")
-    if given is None:
-        return after
-    last = whole_number(given)
-    if last is None:
-        raise InvalidError({"Last-Event-ID": ["Enter a number."]})
-    return last
+    refusals = Refusals()
+    begin: int | None = None
+    with refusals:
+        begin = asked_number(request, "after")
+    if (given := request.headers.get("last-event-id")) is not None:
+        begin = whole_number(given)
+        if begin is None:
+            refusals.add(InvalidError({"Last-Event-ID": ["Enter a number."]}))
+    refusals.check()
+    return begin

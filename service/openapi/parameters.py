@@ -69,19 +69,19 @@ CURSOR = Parameter(
 AT_VERSION = Parameter(
     "version",
     "query",
-    "The movie as it was at this version.",
+    "The movie as it was at this version; instead of `at`. Blank is none.",
     _WHOLE,
 )
 AT_TIME = Parameter(
     "at",
     "query",
-    "What was shown at this time (ISO 8601; without an offset it is UTC).",
-    _TEXT | {"anyOf": [{"format": "date-time"}, {"format": "date"}, {"maxLength": 0}]},
+    "What was shown at this time (ISO 8601; without an offset it is UTC). Blank is none.",
+    _TEXT | {"anyOf": [{"format": "date-time"}, {"format": "date"}, {"pattern": r"^\s*$"}]},
 )
 AT_POSITION = Parameter(
     "at_position",
     "query",
-    "What was shown at this place in the log; instead of `at`.",
+    "What was shown at this place in the log; instead of `at`. Blank is none.",
     _WHOLE,
 )
 DRY_RUN = Parameter(

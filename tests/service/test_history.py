@@ -265,3 +265,31 @@ def test_zeros_before_a_number_do_not_count(ann, lived):
     at_least = {"Min-Event-Position": f"{zeros}{entry['position']}"}
     assert ann.get("/movies/", headers=at_least).status_code == 200
     assert ann.get("/events/", params={"after": 2**53}).json()["results"] == []
+
+
+def test_a_version_and_a_time_are_one_too_many(ann, lived):
+    """And every error of the request is named at once."""
+    both = ann.get(lived, params={"version": 1, "at": "2026-01-01"})
+    assert problem(both, 400, "invalid")["errors"] == {"at": ["Give either version or at."]}
+    nonsense = ann.get(
+        lived, params={"version": "x", "at": "x"}, headers={"Min-Event-Position": "x"}
+    )
+    assert problem(nonsense, 400, "invalid")["errors"] == {
+        "version": ["Enter a number."],
+        "at": ["Enter a valid date/time.", "Give either version or at."],
+        "Min-Event-Position": ["A valid integer is required."],
+    }
+
+
+@pytest.mark.parametrize("query", ["at=%20", "version=%20", "at=+&version=+", "at=&version="])
+def test_a_blank_moment_is_now(ann, query):
+    movie = ann.post("/movies/", json=ALIEN).json()
+    assert ann.get(f"/movies/{movie['id']}/?{query}").json() == movie
+    ann.patch(f"/movies/{movie['id']}/", json={"year": 1980})
+    assert ann.get(f"/movies/{movie['id']}/?{query}&version=1").json() == movie
+
+
+def test_every_error_of_a_place_at_once(ann):
+    asked = ann.get("/events/stream?after=x", headers={"Last-Event-ID": "x"})
+    errors = problem(asked, 400, "invalid")["errors"]
+    assert errors == {"after": ["Enter a number."], "Last-Event-ID": ["Enter a number."]}

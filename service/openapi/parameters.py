@@ -8,6 +8,7 @@ from typing import Any
 
 from queries.filters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, ORDERINGS, TEXTS
 from service import docs
+from service.flags import FALSE, TRUE
 from service.history import DEFAULT_LIMIT, MAX_LIMIT
 from service.openapi.described import Parameter
 from service.whole_numbers import MAX_NUMBER
@@ -87,9 +88,13 @@ AT_POSITION = Parameter(
 DRY_RUN = Parameter(
     "dry_run",
     "query",
-    "`true` only answers what the movie would become; anything else but `1`, `yes` and `on` is "
-    "false.",
-    {"type": ["boolean", "string"], "default": False},
+    "Only answers what the movie would become: `true`, `1`, `yes`, `on`, or nothing behind the "
+    "name. The others revert it. Without regard to case.",
+    {
+        "type": ["boolean", "string"],
+        "default": False,
+        "pattern": rf"^\s*({'|'.join(sorted(TRUE | FALSE))})\s*$",
+    },
 )
 AFTER = Parameter("after", "query", "Only what stands behind this place in the log.", _WHOLE)
 LIMIT = Parameter(

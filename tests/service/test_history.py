@@ -293,3 +293,54 @@ def test_every_error_of_a_place_at_once(ann):
     asked = ann.get("/events/stream?after=x", headers={"Last-Event-ID": "x"})
     errors = problem(asked, 400, "invalid")["errors"]
     assert errors == {"after": ["Enter a number."], "Last-Event-ID": ["Enter a number."]}
+
+
+@pytest.fixture
+def changed(ann):
+    """A movie at version 2; its URL."""
+    url = f"/movies/{ann.post('/movies/', json=ALIEN).json()['id']}/"
+    ann.patch(url, json={"title": "Aliens"})
+    return url
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["dry_run", "dry_run=", "dry_run=1", "dry_run=On", "dry_run=%20YES+", "dry_run=no&dry_run"],
+)
+def test_a_dry_run_writes_nothing(ann, changed, query):
+    """The bare name is enough, and of repeated ones the last counts."""
+    dry = ann.post(f"{changed}revert/?{query}", json={"version": 1})
+    assert (dry.status_code, dry.json()["title"]) == (200, "Alien")
+    assert ann.get(changed).json()["title"] == "Aliens"
+
+
+@pytest.mark.parametrize(
+    "query", ["dry_run=0", "dry_run=False", "dry_run=off", "dry_run&dry_run=no"]
+)
+def test_no_dry_run(ann, changed, query):
+    ann.post(f"{changed}revert/?{query}", json={"version": 1})
+    assert ann.get(changed).json()["title"] == "Alien"
+
+
+def test_what_is_neither_dry_nor_not_writes_nothing(ann, bob, changed):
+    """It is refused with the errors of the body, after the checks of movie and owner."""
+    url, said = f"{changed}revert/?dry_run=maybe", ["Must be a valid boolean."]
+    refused = ann.post(url, json={"version": 1})
+    assert problem(refused, 400, "invalid")["errors"] == {"dry_run": said}
+    both = ann.post(url, json={"version": "x"}, headers={"Idempotency-Key": "ü".encode()})
+    assert problem(both, 400, "invalid")["errors"] == {
+        "dry_run": said,
+        "version": ["A valid integer is required."],
+        "Idempotency-Key": ["Enter 1 to 255 printable ASCII characters."],
+    }
+    problem(bob.post(url, json={"version": 1}), 403, "permission_denied")
+    missing = ann.post(f"/movies/{uuid.uuid4()}/revert/?dry_run=maybe", json={"version": 1})
+    problem(missing, 404, "not_found")
+    assert ann.get(changed).json()["version"] == 2
+
+
+def test_a_key_does_not_answer_for_what_is_refused(ann, changed):
+    once = {"Idempotency-Key": str(uuid.uuid4())}
+    assert ann.post(f"{changed}revert/", json={"version": 1}, headers=once).is_success
+    again = ann.post(f"{changed}revert/?dry_run=maybe", json={"version": 1}, headers=once)
+    problem(again, 400, "invalid")

@@ -2,7 +2,12 @@
 
 from sanic import Request
 
-from commands.errors import InvalidError, ReadModelUnavailableError
+from commands.errors import (
+    EventStoreUnavailableError,
+    InvalidError,
+    ReadModelUnavailableError,
+)
+from commands.store import Store
 from service.parts import parts_of
 from service.whole_numbers import whole_number
 
@@ -34,6 +39,17 @@ def asked_position(request: Request) -> int:
     if position is None:
         raise InvalidError({"Min-Event-Position": ["A valid integer is required."]})
     return position
+
+
+def head_of(store: Store, asked: int) -> int:
+    """Return the position of the log's last event; for a thread.
+
+    Raises EventStoreUnavailableError where that is less than was ``asked`` for.
+    """
+    head = store.head()
+    if head < asked:
+        raise EventStoreUnavailableError("it has not reached that position yet")
+    return head
 
 
 async def before_read(request: Request) -> int:

@@ -7,9 +7,11 @@ from sanic import Blueprint
 
 from queries import history
 from queries.filters import parse_page
+from service.freshness import asked_position, head_of
 from service.links import API, link, page_links
 from service.movies import movie_id_of
 from service.parts import parts_of
+from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
 from service.tokens import principal_of
@@ -26,10 +28,11 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     principal_of(request)
     parts = parts_of(request)
     wanted = movie_id_of(movie_id)
+    asked = asked_position(request)
     number, size = parse_page(request.args)
 
     def read() -> tuple[int, history.HistoryPage, list[dict[str, Any]]]:
-        position = parts.store.head()
+        position = head_of(parts.store, asked)
         page = history.history(parts.store, wanted, number, size)
         return position, page, [entry.shown(parts.name_of) for entry in page.entries]
 
@@ -43,25 +46,44 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
 
 @blueprint.get("/events/", name="events")
 async def events(request: CinelogRequest) -> HTTPResponse:
-    """Answer the changes of all movies after a position, in log order."""
+    """Answer the changes of all movies after a position, in log order.
+
+    ``Event-Position`` is the place they reach, never one that the log has not.
+    """
     principal_of(request)
     parts = parts_of(request)
-    after = asked_number(request, "after") or 0
-    limit = asked_number(request, "limit")
-    limit = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
+    after, limit, asked = _asked(request)
 
-    def read() -> tuple[history.Changes, list[dict[str, Any]]]:
+    def read() -> tuple[int, history.Changes, list[dict[str, Any]]]:
+        head = head_of(parts.store, asked)
         changes = history.changes_after(parts.store, after, limit)
         shown = [
             {"movie_id": entry.movie_id, **entry.shown(parts.name_of)} for entry in changes.entries
         ]
-        return changes, shown
+        position = changes.reached if changes.reached > after else min(after, head)
+        return position, changes, shown
 
-    changes, results = await parts.reads.run(read)
+    position, changes, results = await parts.reads.run(read)
     query = {"after": str(changes.reached), "limit": str(limit)}
     following = link(request, f"{API}/events/", query) if changes.more else None
     return HTTPResponse(
         orjson.dumps({"results": results, "next": following}),
-        headers={"Event-Position": str(changes.reached)},
+        headers={"Event-Position": str(position)},
         content_type=_JSON,
     )
+
+
+def _asked(request: CinelogRequest) -> tuple[int, int, int]:
+    """Return ``after``, ``limit`` and ``Min-Event-Position``."""
+    refusals = Refusals()
+    after = limit = None
+    asked = 0
+    with refusals:
+        after = asked_number(request, "after")
+    with refusals:
+        limit = asked_number(request, "limit")
+    with refusals:
+        asked = asked_position(request)
+    refusals.check()
+    most = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
+    return after or 0, most, asked

@@ -6,13 +6,13 @@ from uuid import UUID
 import orjson
 from sanic import Blueprint
 
-from commands.errors import EventStoreUnavailableError, NotFoundError, ReadModelUnavailableError
+from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.movie import Movie
 from commands.transcoder import rfc3339
 from queries import history, movies
 from service.asked_past import Moment, asked_moment
 from service.conditions import movie_tag, none_match
-from service.freshness import asked_position, before_read
+from service.freshness import asked_position, before_read, head_of
 from service.links import API
 from service.parts import parts_of
 from service.refusals import Refusals
@@ -69,9 +69,7 @@ async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) ->
     (at, version), asked = moment, asked_position(request)
 
     def read() -> tuple[bytes, int, int]:
-        position = parts.store.head()
-        if position < asked:
-            raise EventStoreUnavailableError("it has not reached that position yet")
+        position = head_of(parts.store, asked)
         if version is not None:
             movie = history.movie_at_version(parts.store, movie_id, version)
         else:

@@ -344,3 +344,25 @@ def test_a_key_does_not_answer_for_what_is_refused(ann, changed):
     assert ann.post(f"{changed}revert/", json={"version": 1}, headers=once).is_success
     again = ann.post(f"{changed}revert/?dry_run=maybe", json={"version": 1}, headers=once)
     problem(again, 400, "invalid")
+
+
+def test_the_feed_reaches_no_further_than_the_log(ann, lived):
+    head = int(ann.get(f"{lived}history/").headers["event-position"])
+    beyond = ann.get("/events/", params={"after": head + 1000})
+    assert (beyond.status_code, beyond.json()["results"]) == (200, [])
+    assert beyond.headers["event-position"] == str(head)
+    assert ann.get(f"/events/?after={head}").headers["event-position"] == str(head)
+
+
+def test_the_log_shows_what_is_asked_for_at_least(ann, lived):
+    """Else it is 503, and not less."""
+    for path in (f"{lived}history/", "/events/"):
+        head = int(ann.get("/movies/").headers["event-position"])
+        shown = ann.get(path, headers={"Min-Event-Position": str(head)})
+        assert shown.status_code == 200
+        less = ann.get(path, headers={"Min-Event-Position": str(head + 10_000)})
+        problem(less, 503, "unavailable")
+        assert int(less.headers["retry-after"]) >= 1
+        nonsense = ann.get(path, headers={"Min-Event-Position": "soon"})
+        said = problem(nonsense, 400, "invalid")["errors"]
+        assert said == {"Min-Event-Position": ["A valid integer is required."]}

@@ -75,7 +75,7 @@ TABLE: Table = {
             200: Answer(
                 "Events, as they happen.",
                 str,
-                (headers.CACHE_CONTROL,),
+                (headers.CACHE_CONTROL, headers.BEGINNING),
                 media="text/event-stream",
                 example="id: 7\nevent: MovieUpdated\ndata: {}\n\n",
             )

@@ -1,9 +1,12 @@
 """The live feed: nothing missed, nothing repeated, nothing queued for anyone."""
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
+from controls import ALIEN
 from running import Cinelog, eventually
 
 from commands.errors import EventStoreUnavailableError
@@ -209,3 +212,25 @@ def test_over_http_the_stream_says_where_it_begins(ann):
     for headers, place in (({}, head), ({"Last-Event-ID": "1"}, "1")):
         with ann.stream("GET", "/events/stream", headers=headers) as response:
             assert response.headers["event-position"] == place
+
+
+def test_over_http_the_stream_outlives_what_it_cannot_show(tmp_path):
+    """An event by nobody we can name holds it up only for as long as it is there."""
+    with Cinelog(tmp_path / "var") as cinelog:
+        ann = cinelog.account("ann")
+        ann.post("/movies/", json=ALIEN)
+        with ann.stream("GET", "/events/stream", timeout=20) as response:
+            lines = response.iter_lines()
+            next(lines)
+            with closing(sqlite3.connect(tmp_path / "var" / "events.db")) as log:
+                log.execute(
+                    "INSERT INTO stored_events SELECT ?, 1, topic, json_set(state, '$.by', "
+                    "json('[]')) FROM stored_events WHERE topic = 'MovieCreated'",
+                    ("0" * 32,),
+                )
+                log.commit()
+                eventually(lambda: "stream waits" in cinelog.output())
+                log.execute("DELETE FROM stored_events WHERE originator_id = ?", ("0" * 32,))
+                log.commit()
+            movie = cinelog.client(ann.pair["access"]).post("/movies/", json=ALIEN).json()
+            assert any(movie["id"] in line for line in lines)

@@ -6,7 +6,7 @@ from service.requests import CinelogRequest
 
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 _VERSION = re.compile(r'"(\d{1,15})"')
-_LIST = re.compile(r'W/"p(\d{1,15})"')
+_LIST = re.compile(r'(?:W/)?"p(\d{1,15})"')
 
 
 def movie_tag(version: int) -> str:
@@ -35,9 +35,14 @@ def none_match(request: CinelogRequest, tag: str) -> bool:
 
 
 def known_position(request: CinelogRequest) -> int | None:
-    """Return the latest position among the list tags of ``If-None-Match``."""
+    """Return the latest position among the list tags of ``If-None-Match`` (weak comparison)."""
     tags = _tags(request, "if-none-match") or []
     return max((int(found[1]) for tag in tags if (found := _LIST.fullmatch(tag))), default=None)
+
+
+def knows_any(request: CinelogRequest) -> bool:
+    """Return whether ``If-None-Match`` is ``*``, which whatever there is matches."""
+    return _tags(request, "if-none-match") == ["*"]
 
 
 def _tags(request: CinelogRequest, header: str) -> list[str] | None:

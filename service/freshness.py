@@ -4,10 +4,14 @@ from uuid import UUID
 
 from sanic import Request
 
-from commands.errors import InvalidError, ReadModelUnavailableError
+from commands.errors import (
+    EventStoreUnavailableError,
+    InvalidError,
+    ReadModelUnavailableError,
+)
+from commands.store import Store
 from service.parts import parts_of
-
-_MAX_POSITION = 2**53
+from service.whole_numbers import whole_number
 
 
 def _wait_s(request: Request) -> float:
@@ -43,9 +47,21 @@ def asked_position(request: Request) -> int:
     given = request.headers.get("min-event-position")
     if given is None:
         return 0
-    if not (given.isascii() and given.isdigit() and int(given[:20]) <= _MAX_POSITION):
+    position = whole_number(given)
+    if position is None:
         raise InvalidError({"Min-Event-Position": ["A valid integer is required."]})
-    return int(given)
+    return position
+
+
+def head_of(store: Store, asked: int) -> int:
+    """Return the position of the log's last event; for a thread.
+
+    Raises EventStoreUnavailableError where that is less than was ``asked`` for.
+    """
+    head = store.head()
+    if head < asked:
+        raise EventStoreUnavailableError("it has not reached that position yet")
+    return head
 
 
 async def before_read(request: Request) -> int:

@@ -3,33 +3,36 @@
 from typing import Any
 
 import orjson
-from sanic import Blueprint, Request
+from sanic import Blueprint
 
-from commands.errors import InvalidError
 from queries import history
 from queries.filters import parse_page
+from service.freshness import asked_position, head_of
 from service.links import API, link, page_links
 from service.movies import movie_id_of
 from service.parts import parts_of
+from service.refusals import Refusals
+from service.requests import CinelogRequest
 from service.responses import HTTPResponse
 from service.tokens import principal_of
+from service.whole_numbers import asked_number
 
 blueprint = Blueprint("history")
 _JSON = "application/json"
 MAX_LIMIT, DEFAULT_LIMIT = 1_000, 100
-_MAX_POSITION = 2**53
 
 
 @blueprint.get("/movies/<movie_id>/history/", name="movie")
-async def movie_history(request: Request, movie_id: str) -> HTTPResponse:
+async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer what happened to a movie, oldest first, deleted ones included."""
     principal_of(request)
     parts = parts_of(request)
     wanted = movie_id_of(movie_id)
+    asked = asked_position(request)
     number, size = parse_page(request.args)
 
     def read() -> tuple[int, history.HistoryPage, list[dict[str, Any]]]:
-        position = parts.store.head()
+        position = head_of(parts.store, asked)
         page = history.history(parts.store, wanted, number, size)
         return position, page, [entry.shown(parts.name_of) for entry in page.entries]
 
@@ -42,35 +45,45 @@ async def movie_history(request: Request, movie_id: str) -> HTTPResponse:
 
 
 @blueprint.get("/events/", name="events")
-async def events(request: Request) -> HTTPResponse:
-    """Answer the changes of all movies after a position, in log order."""
+async def events(request: CinelogRequest) -> HTTPResponse:
+    """Answer the changes of all movies after a position, in log order.
+
+    ``Event-Position`` is the place they reach, never one that the log has not.
+    """
     principal_of(request)
     parts = parts_of(request)
-    after = position_of(request, "after")
-    limit = max(1, min(MAX_LIMIT, position_of(request, "limit", DEFAULT_LIMIT)))
+    after, limit, asked = _asked(request)
 
-    def read() -> tuple[history.Changes, list[dict[str, Any]]]:
+    def read() -> tuple[int, history.Changes, list[dict[str, Any]]]:
+        head = head_of(parts.store, asked)
         changes = history.changes_after(parts.store, after, limit)
         shown = [
             {"movie_id": entry.movie_id, **entry.shown(parts.name_of)} for entry in changes.entries
         ]
-        return changes, shown
+        position = changes.reached if changes.reached > after else min(after, head)
+        return position, changes, shown
 
-    changes, results = await parts.reads.run(read)
+    position, changes, results = await parts.reads.run(read)
     query = {"after": str(changes.reached), "limit": str(limit)}
     following = link(request, f"{API}/events/", query) if changes.more else None
     return HTTPResponse(
         orjson.dumps({"results": results, "next": following}),
-        headers={"Event-Position": str(changes.reached)},
+        headers={"Event-Position": str(position)},
         content_type=_JSON,
     )
 
 
-def position_of(request: Request, name: str, default: int = 0) -> int:
-    """Return a position among the query parameters. Raises InvalidError for what is none."""
-    given = request.args.get(name, "").strip()
-    if not given:
-        return default
-    if not (given.isascii() and given.isdigit() and int(given[:20]) <= _MAX_POSITION):
-        raise InvalidError({name: ["Enter a number."]})
-    return int(given)
+def _asked(request: CinelogRequest) -> tuple[int, int, int]:
+    """Return ``after``, ``limit`` and ``Min-Event-Position``."""
+    refusals = Refusals()
+    after = limit = None
+    asked = 0
+    with refusals:
+        after = asked_number(request, "after")
+    with refusals:
+        limit = asked_number(request, "limit")
+    with refusals:
+        asked = asked_position(request)
+    refusals.check()
+    most = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
+    return after or 0, most, asked

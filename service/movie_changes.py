@@ -21,18 +21,19 @@ from commands.messages import (
 from commands.movie import Movie
 from service.bodies import read_body
 from service.conditions import expected_versions, movie_tag
+from service.flags import asked_flag
 from service.freshness import after_write
 from service.idempotency import once_only
 from service.links import link
 from service.movies import PATH, movie_id_of, representation
 from service.parts import parts_of
+from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
 from service.tokens import Principal, principal_of
 
 blueprint = Blueprint("movie_changes")
 _JSON = "application/json"
-_TRUE = frozenset({"1", "true", "yes", "on"})
 
 
 @blueprint.post("/movies/", name="create")
@@ -57,23 +58,26 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Take a movie of one's own back to a version; with ``dry_run`` only say what would change."""
     principal = principal_of(request)
     wanted = movie_id_of(movie_id)
-    target: RevertTarget | RefusedError
-    once = None
-    try:
+    refusals = Refusals()
+    target: RevertTarget | None = None
+    once, dry_run = None, False
+    with refusals:
+        dry_run = asked_flag(request, "dry_run")
+    with refusals:
         body = read_body(request)
-        once = once_only(request, principal, body)
+        with refusals:
+            once = once_only(request, principal, body)
         target = RevertTarget.of(body)
-    except RefusedError as error:  # raised by the handler, after its checks of movie and owner
-        target = error
+    refused = refusals.found  # raised by the handler, after its checks of movie and owner
     command = RevertMovie(
         **_by(request, principal),
         movie_id=wanted,
-        target=target,
+        target=refused or target,
         expected=expected_versions(request),
-        once=once,
+        once=None if refused else once,
     )
     parts = parts_of(request)
-    if request.args.get("dry_run", "").strip().lower() in _TRUE:
+    if dry_run:
         headers = {"Event-Position": str(await parts.reads.run(parts.store.head))}
         movie = await parts.reads.run(preview, parts.store, command)
         assert isinstance(movie, Movie)  # noqa: S101 - what the command is about

@@ -5,14 +5,15 @@ from sanic import Blueprint
 
 from queries import movies
 from queries.filters import MovieQuery, parse_query
-from service.asked_past import asked_time
-from service.conditions import known_position, list_tag
+from service.asked_past import Moment, asked_moment
+from service.conditions import known_position, knows_any, list_tag
 from service.cursors import seal, unseal
 from service.freshness import asked_position, before_read
 from service.links import link_with
 from service.movies import PATH
 from service.parts import parts_of
 from service.past_lists import list_as_it_was
+from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
 from service.tokens import principal_of
@@ -26,15 +27,14 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of movies from the read model, as they are or as they were."""
     principal_of(request)
     parts = parts_of(request)
-    query = _query(request)
+    query, moment = _asked(request)
     known = known_position(request)
-    asked_position(request)  # nonsense is refused for the past as well, which waits for nothing
-    page = await list_as_it_was(request, query, known, asked_time(request))
+    page = await list_as_it_was(request, query, known, moment)
     if page is None:
         position = await before_read(request)
         page = await movies.list_changed(parts.reader, query, known, min_position=position)
     headers = {"Event-Position": str(page.position), "ETag": list_tag(page.position)}
-    if isinstance(page, movies.Unchanged):
+    if isinstance(page, movies.Unchanged) or knows_any(request):
         return empty(status=304, headers=headers)
     following = previous = None
     if page.more and page.rows:
@@ -51,6 +51,18 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
         b",".join(page.rows),
     )
     return HTTPResponse(body, headers=headers, content_type=_JSON)
+
+
+def _asked(request: CinelogRequest) -> tuple[MovieQuery, Moment]:
+    refusals = Refusals()
+    query = MovieQuery()
+    with refusals:
+        query = _query(request)
+    moment = asked_moment(request, "at_position", refusals)
+    with refusals:
+        asked_position(request)  # also of the past, which waits for nothing
+    refusals.check()
+    return query, moment
 
 
 def _query(request: CinelogRequest) -> MovieQuery:

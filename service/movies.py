@@ -6,15 +6,16 @@ from uuid import UUID
 import orjson
 from sanic import Blueprint
 
-from commands.errors import EventStoreUnavailableError, NotFoundError, ReadModelUnavailableError
+from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.movie import Movie
 from commands.transcoder import rfc3339
 from queries import history, movies
-from service.asked_past import asked_time, asked_version
+from service.asked_past import Moment, asked_moment
 from service.conditions import movie_tag, none_match
-from service.freshness import asked_position, before_read
+from service.freshness import asked_position, before_read, head_of
 from service.links import API
 from service.parts import parts_of
+from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
 from service.tokens import principal_of
@@ -33,8 +34,9 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     principal_of(request)
     wanted = movie_id_of(movie_id)
     parts = parts_of(request)
-    if request.args.keys() & {"version", "at"}:
-        return await _read_past(request, wanted)
+    moment = _asked(request)
+    if moment.past:
+        return await _read_past(request, wanted, moment)
     try:
         await before_read(request)
         row, position = await movies.get_movie(parts.reader, wanted)
@@ -52,15 +54,22 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 
-async def _read_past(request: CinelogRequest, movie_id: UUID) -> HTTPResponse:
+def _asked(request: CinelogRequest) -> Moment:
+    refusals = Refusals()
+    moment = asked_moment(request, "version", refusals)
+    with refusals:
+        asked_position(request)
+    refusals.check()
+    return moment
+
+
+async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) -> HTTPResponse:
     """Answer a movie as it was at a version or at a time, from the log."""
     parts = parts_of(request)
-    version, at, asked = asked_version(request), asked_time(request), asked_position(request)
+    (at, version), asked = moment, asked_position(request)
 
     def read() -> tuple[bytes, int, int]:
-        position = parts.store.head()
-        if position < asked:
-            raise EventStoreUnavailableError("it has not reached that position yet")
+        position = head_of(parts.store, asked)
         if version is not None:
             movie = history.movie_at_version(parts.store, movie_id, version)
         else:

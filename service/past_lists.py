@@ -3,29 +3,28 @@
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from commands.errors import InvalidError, NotFoundError, ReadModelUnavailableError
+from commands.errors import NotFoundError, ReadModelUnavailableError
 from projections.heads import name_at
 from queries import movies
 from queries.filters import MovieQuery
 from queries.past import position_at
-from service.parts import parts_of
+from service.asked_past import Moment
+from service.parts import Parts, parts_of
 from service.requests import CinelogRequest
-
-_MAX_DIGITS = 16
 
 
 async def list_as_it_was(
-    request: CinelogRequest, query: MovieQuery, known: int | None, at: datetime | None
+    request: CinelogRequest, query: MovieQuery, known: int | None, moment: Moment
 ) -> movies.Page | movies.Unchanged | None:
     """Return a page as it was then, None where the request asks for now, which any later time is.
 
-    Raises InvalidError for a position that is no number, NotFoundError for one the log has not
-    reached, ReadModelUnavailableError while the list as it was is being built.
+    Raises NotFoundError for a position the log has not reached, ReadModelUnavailableError while the
+    list as it was is being built.
     """
-    position = await _asked(request, at)
+    parts = parts_of(request)
+    position = await _position(parts, moment)
     if position is None:
         return None
-    parts = parts_of(request)
     if position == parts.feed.current[1]:  # then is now, unless something happens right now
         with suppress(NotFoundError, ReadModelUnavailableError):
             page = await movies.list_changed(parts.reader, query, known)
@@ -35,17 +34,12 @@ async def list_as_it_was(
     return await movies.list_changed(await parts.past.at(position, last), query, known)
 
 
-async def _asked(request: CinelogRequest, at: datetime | None) -> int | None:
-    parts = parts_of(request)
-    if "at_position" not in request.args:
-        if at is None or at >= datetime.now(UTC):
-            return None
-        return await parts.reads.run(position_at, parts.store, at)
-    if at is not None:
-        raise InvalidError({"at": ["Give either at or at_position."]})
-    given = request.args["at_position"][-1].strip()
-    if not (given.isascii() and given.isdigit() and len(given) < _MAX_DIGITS):
-        raise InvalidError({"at_position": ["Enter a number."]})
-    if int(given) > await parts.reads.run(parts.store.head):
-        raise NotFoundError("No such position.")
-    return int(given)
+async def _position(parts: Parts, moment: Moment) -> int | None:
+    at, position = moment
+    if position is not None:
+        if position > await parts.reads.run(parts.store.head):
+            raise NotFoundError("No such position.")
+        return position
+    if at is None or at >= datetime.now(UTC):
+        return None
+    return await parts.reads.run(position_at, parts.store, at)

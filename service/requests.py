@@ -45,3 +45,7 @@ class CinelogRequest(Request):
             else:
                 self._request_id = str(uuid_utils.uuid7())
         return self._request_id
+
+    def asked(self, name: str) -> str:
+        """Return a query parameter, trimmed, of repeated ones the last; "" where none is given."""
+        return self.args[name][-1].strip() if name in self.args else ""

@@ -15,26 +15,27 @@ from typing import Any, NamedTuple
 
 import orjson
 import structlog
-from sanic import Blueprint, Request
+from sanic import Blueprint
 
-from commands.errors import BusyError, CinelogError, InvalidError
+from commands.errors import BusyError, InvalidError
 from queries.history import Changes
-from service.history import position_of
 from service.parts import parts_of
+from service.refusals import Refusals
+from service.requests import CinelogRequest
 from service.tokens import principal_of
+from service.whole_numbers import asked_number, whole_number
 
 KEPT = 4_096
 MAX_CLIENTS = 5_000
 PING_S = 15.0
 _LOOK_S = 1.0
 _CATCH_UP = 500
-_MAX_DIGITS = 15
 log = structlog.get_logger(__name__)
 blueprint = Blueprint("stream")
 
 
 class Sent(NamedTuple):
-    """One event as it goes over the wire, and its place in the log."""
+    """What goes over the wire, and the place in the log that it leads to."""
 
     position: int
     text: bytes
@@ -76,23 +77,24 @@ class Live:
         self._follower: asyncio.Task[None] | None = None
         self._closing = False
 
-    async def events(self, after: int | None, until: float) -> AsyncGenerator[bytes]:
+    async def events(self, after: int | None, until: float) -> AsyncGenerator[Sent]:
         """Yield what follows ``after`` (None: from now on), then what comes, until a Unix time.
 
-        The greeting comes first, and once it is there nothing is missed. A comment stands where
-        nothing came for 15 s. Raises BusyError when too many listen.
+        The greeting comes first, with the place after which it begins; once it is there nothing is
+        missed. A comment stands where nothing came for 15 s. Raises BusyError when too many listen.
         """
         if self._clients >= MAX_CLIENTS:
             raise BusyError("too many streams")
         self._clients += 1
         try:
             async with self._starting:
-                if self._follower is None:
+                if self._follower is None or self._follower.done():
                     self._reached = self._kept_after = await self._head()
                     self._kept.clear()
                     self._follower = asyncio.create_task(self._follow())
+                    self._tell()  # whoever waits still reads from the log what came meanwhile
             place = self._reached if after is None else after
-            yield b": Cinelog\nretry: 1000\n\n"
+            yield Sent(place, b": Cinelog\nretry: 1000\n\n")
             while not self._closing and (left := until - time.time()) > 0:
                 news = self._news
                 if place < self._kept_after:
@@ -100,14 +102,14 @@ class Live:
                 else:
                     stretch = self._after(place)
                 if stretch.events:
-                    yield b"".join(sent.text for sent in stretch.events)
+                    yield Sent(stretch.reached, b"".join(sent.text for sent in stretch.events))
                 if stretch.reached > place:
                     place = stretch.reached
                     continue
                 try:
                     await asyncio.wait_for(news.wait(), min(self._ping_s, left))
                 except TimeoutError:
-                    yield b": ping\n\n"
+                    yield Sent(place, b": ping\n\n")
         finally:
             self._clients -= 1
             if not self._clients and self._follower:
@@ -126,21 +128,28 @@ class Live:
     async def _follow(self) -> None:
         while True:
             try:
-                if not await self._grown(self._reached + 1, _LOOK_S):
-                    await asyncio.sleep(_LOOK_S / 4)
-                stretch = await self._read(self._reached, _CATCH_UP)
-            except CinelogError as error:
-                log.warning("stream waits", error=str(error))
+                await self._step()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the streams must live on
+                log.warning(
+                    "stream waits",
+                    position=self._reached,
+                    error=f"{type(error).__name__}: {error}",
+                )
                 await asyncio.sleep(_LOOK_S)
-                continue
-            overflow = len(self._kept) + len(stretch.events) - self._most_kept
-            if overflow > 0:
-                dropped = (*self._kept, *stretch.events)[overflow - 1]
-                self._kept_after = dropped.position
-            self._kept.extend(stretch.events)
-            if stretch.reached > self._reached:
-                self._reached = stretch.reached
-                self._tell()
+
+    async def _step(self) -> None:
+        """Keep what is new, once there is something."""
+        if not await self._grown(self._reached + 1, _LOOK_S):
+            await asyncio.sleep(_LOOK_S / 4)
+        stretch = await self._read(self._reached, _CATCH_UP)
+        overflow = len(self._kept) + len(stretch.events) - self._most_kept
+        if overflow > 0:
+            dropped = (*self._kept, *stretch.events)[overflow - 1]
+            self._kept_after = dropped.position
+        self._kept.extend(stretch.events)
+        if stretch.reached > self._reached:
+            self._reached = stretch.reached
+            self._tell()
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()
@@ -152,8 +161,7 @@ class Live:
         self._tell()
         if self._follower:
             self._follower.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._follower
+            await asyncio.wait([self._follower])
 
 
 def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
@@ -167,7 +175,7 @@ def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
 
 
 @blueprint.get("/events/stream", name="stream")
-async def stream(request: Request) -> None:
+async def stream(request: CinelogRequest) -> None:
     """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin."""
     principal = principal_of(request)
     live = parts_of(request).live
@@ -176,24 +184,31 @@ async def stream(request: Request) -> None:
         greeting = await anext(events)  # what cannot begin is refused before anything is sent
         response = await request.respond(
             content_type="text/event-stream; charset=utf-8",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            headers={
+                "Cache-Control": "no-store",
+                "Event-Position": str(greeting.position),
+                "X-Accel-Buffering": "no",
+            },
         )
         if request.method == "HEAD":
             await response.send(b"")
             http: Any = request.stream
             http.head_response_ignored(b"", end_stream=True)  # Sanic's own way there fails
             return
-        await response.send(greeting)
-        async for text in events:
-            await response.send(text)
+        await response.send(greeting.text)
+        async for sent in events:
+            await response.send(sent.text)
     await response.eof()
 
 
-def _begin(request: Request) -> int | None:
-    after = position_of(request, "after") if "after" in request.args else None
-    given = request.headers.get("last-event-id")
-    if given is None:
-        return after
-    if not (given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS):
-        raise InvalidError({"Last-Event-ID": ["Enter a number."]})
-    return int(given)
+def _begin(request: CinelogRequest) -> int | None:
+    refusals = Refusals()
+    begin: int | None = None
+    with refusals:
+        begin = asked_number(request, "after")
+    if (given := request.headers.get("last-event-id")) is not None:
+        begin = whole_number(given)
+        if begin is None:
+            refusals.add(InvalidError({"Last-Event-ID": ["Enter a number."]}))
+    refusals.check()
+    return begin

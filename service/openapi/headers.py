@@ -48,6 +48,12 @@ EVENT_POSITION = Header(
     "`Min-Event-Position`.",
     {"type": "integer", "minimum": 0},
 )
+BEGINNING = Header(
+    "Event-Position",
+    "The place in the log behind which the stream begins.",
+    {"type": "integer", "minimum": 0},
+    key="StreamPosition",
+)
 READ_MODEL = Header(
     "Read-Model",
     "`behind` where the write is stored but not shown yet.",

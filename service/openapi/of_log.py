@@ -30,7 +30,7 @@ TABLE: Table = {
         tag=TAG,
         summary="Read what happened to a movie",
         about="Oldest first, and of a deleted movie, too. Straight from the log: it never lags.",
-        takes=(parameters.MOVIE_ID, *parameters.PAGING),
+        takes=(parameters.MOVIE_ID, *parameters.PAGING, request_headers.MIN_POSITION),
         answers={
             200: Answer(
                 "A page of its history.",
@@ -39,7 +39,12 @@ TABLE: Table = {
                 example={"count": 2, "next": None, "previous": None, "results": [_ENTRY]},
             )
         },
-        refuses=(NotFoundError(), NotFoundError("Invalid page."), *_AWAY),
+        refuses=(
+            InvalidError({"Min-Event-Position": ["A valid integer is required."]}),
+            NotFoundError(),
+            NotFoundError("Invalid page."),
+            *_AWAY,
+        ),
     ),
     history.events: Operation(
         id="listEvents",
@@ -47,7 +52,7 @@ TABLE: Table = {
         summary="List the events of all movies",
         about="In log order. Whoever follows `next`, and later asks again from the last position, "
         "sees every event once.",
-        takes=(parameters.AFTER, parameters.LIMIT),
+        takes=(parameters.AFTER, parameters.LIMIT, request_headers.MIN_POSITION),
         answers={
             200: Answer(
                 "Events after a position.",
@@ -70,7 +75,7 @@ TABLE: Table = {
             200: Answer(
                 "Events, as they happen.",
                 str,
-                (headers.CACHE_CONTROL,),
+                (headers.CACHE_CONTROL, headers.BEGINNING),
                 media="text/event-stream",
                 example="id: 7\nevent: MovieUpdated\ndata: {}\n\n",
             )

@@ -8,22 +8,24 @@ from typing import Any
 
 from queries.filters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, ORDERINGS, TEXTS
 from service import docs
+from service.flags import FALSE, TRUE
 from service.history import DEFAULT_LIMIT, MAX_LIMIT
 from service.openapi.described import Parameter
+from service.whole_numbers import MAX_NUMBER
 
 Json = dict[str, Any]
-MAX_POSITION = 2**53
 _TEXT: Json = {"type": "string"}
 _WITHOUT_NUL: Json = {"type": "string", "pattern": r"^[^\x00]*$"}
 _NUMERAL = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?"
 _NUMBER: Json = {"type": ["number", "string"], "pattern": rf"^\s*({_NUMERAL})?\s*$"}
 _ANY_SIZE: Json = {"type": ["integer", "string"], "default": DEFAULT_PAGE_SIZE}
 _PAGE: Json = {"type": ["integer", "string"], "pattern": r"^\s*(last|[0-9]{1,15})?\s*$"}
-_POSITION: Json = {
+# As text it may be blank. Up to 16 digits: 2**53 has as many, but begins with a 9.
+_WHOLE: Json = {
     "type": ["integer", "string"],
     "minimum": 0,
-    "maximum": MAX_POSITION,
-    "pattern": r"^\s*([0-9]{1,15})?\s*$",
+    "maximum": MAX_NUMBER,
+    "pattern": r"^\s*(0*[0-8]?[0-9]{1,15})?\s*$",
 }
 
 MOVIE_ID = Parameter(
@@ -68,34 +70,36 @@ CURSOR = Parameter(
 AT_VERSION = Parameter(
     "version",
     "query",
-    "The movie as it was at this version.",
-    {"type": ["integer", "string"], "minimum": 0, "maximum": 10**15 - 1}
-    | {"pattern": r"^(\s*[0-9]{1,15}\s*)?$"},
+    "The movie as it was at this version; instead of `at`. Blank is none.",
+    _WHOLE,
 )
 AT_TIME = Parameter(
     "at",
     "query",
-    "What was shown at this time (ISO 8601; without an offset it is UTC).",
-    _TEXT | {"anyOf": [{"format": "date-time"}, {"format": "date"}, {"maxLength": 0}]},
+    "What was shown at this time (ISO 8601; without an offset it is UTC). Blank is none.",
+    _TEXT | {"anyOf": [{"format": "date-time"}, {"format": "date"}, {"pattern": r"^\s*$"}]},
 )
 AT_POSITION = Parameter(
     "at_position",
     "query",
-    "What was shown at this place in the log; instead of `at`.",
-    {"type": ["integer", "string"], "minimum": 0, "maximum": 10**15 - 1}
-    | {"pattern": r"^(\s*[0-9]{1,15}\s*)?$"},
+    "What was shown at this place in the log; instead of `at`. Blank is none.",
+    _WHOLE,
 )
 DRY_RUN = Parameter(
     "dry_run",
     "query",
-    "`true` only answers what the movie would become; anything else but `1`, `yes` and `on` is "
-    "false.",
-    {"type": ["boolean", "string"], "default": False},
+    "Only answers what the movie would become: `true`, `1`, `yes`, `on`, or nothing behind the "
+    "name. The others revert it. Without regard to case.",
+    {
+        "type": ["boolean", "string"],
+        "default": False,
+        "pattern": rf"^\s*({'|'.join(sorted(TRUE | FALSE))})\s*$",
+    },
 )
-AFTER = Parameter("after", "query", "Only what stands behind this place in the log.", _POSITION)
+AFTER = Parameter("after", "query", "Only what stands behind this place in the log.", _WHOLE)
 LIMIT = Parameter(
     "limit",
     "query",
     f"How many at most, from 1 to {MAX_LIMIT:,}; more is cut to that.",
-    _POSITION | {"default": DEFAULT_LIMIT},
+    _WHOLE | {"default": DEFAULT_LIMIT},
 )

@@ -5,7 +5,7 @@ from typing import Any
 from commands.messages import MAX_REASON
 from service.idempotency import MAX_KEY
 from service.openapi.described import Parameter
-from service.openapi.parameters import MAX_POSITION
+from service.whole_numbers import MAX_NUMBER
 
 _TEXT: dict[str, Any] = {"type": "string"}
 
@@ -57,12 +57,12 @@ MIN_POSITION = Parameter(
     "Min-Event-Position",
     "header",
     "An `Event-Position`: the answer shows at least that much, or is 503.",
-    {"type": ["integer", "string"], "minimum": 0, "maximum": MAX_POSITION}
-    | {"pattern": "^[0-9]{1,15}$"},
+    {"type": ["integer", "string"], "minimum": 0, "maximum": MAX_NUMBER}
+    | {"pattern": "^0*[0-8]?[0-9]{1,15}$"},
 )
 LAST_EVENT_ID = Parameter(
     "Last-Event-ID",
     "header",
     "The `id` of the last event that was received.",
-    {"type": "string", "pattern": "^[0-9]{1,15}$"},
+    {"type": "string", "pattern": "^0*[0-8]?[0-9]{1,15}$"},
 )

@@ -53,3 +53,14 @@ def test_without_credentials_nothing_is_told(service, ann):
     tag = ann.get("/movies/").headers["etag"]
     with service.client() as anyone:
         assert asked(anyone, "/movies/", tag).status_code == 401
+
+
+def test_a_list_is_compared_weakly(ann):
+    """With or without ``W/``; and ``*`` is whatever there is, but no page that is none."""
+    tag = ann.get("/movies/").headers["etag"]
+    for given in (tag.removeprefix("W/"), f'"p1", {tag.removeprefix("W/")}', "*"):
+        unchanged = asked(ann, "/movies/", given)
+        assert (unchanged.status_code, unchanged.content) == (304, b"")
+        assert unchanged.headers["etag"] == tag
+    assert asked(ann, "/movies/", '"p1"').status_code == 200
+    assert asked(ann, "/movies/?page=999999", "*").status_code == 404

@@ -243,3 +243,134 @@ def test_now(ann):
     movie = ann.post("/movies/", json=ALIEN).json()
     now = datetime.now(UTC).isoformat()
     assert ann.get(f"/movies/{movie['id']}/", params={"at": now}).json() == movie
+
+
+@pytest.mark.parametrize("number", ["9" * 24, "0" * 20 + "9" * 24, "9" * 5000, "-1", "1.0", "²"])
+def test_a_number_beyond_all_positions_is_none(ann, lived, number):
+    """Whatever asks for it: 2**53 is the last."""
+    for path, name in (
+        ("/events/", "after"),
+        ("/events/", "limit"),
+        ("/events/stream", "after"),
+        ("/movies/", "at_position"),
+        (lived, "version"),
+    ):
+        response = ann.get(path, params={name: number})
+        assert problem(response, 400, "invalid")["errors"] == {name: ["Enter a number."]}
+    for path, name in (("/events/stream", "Last-Event-ID"), ("/movies/", "Min-Event-Position")):
+        response = ann.get(path, headers={name: number.encode()})
+        assert set(problem(response, 400, "invalid")["errors"]) == {name}
+
+
+def test_zeros_before_a_number_do_not_count(ann, lived):
+    zeros = "0" * 30
+    entry = ann.get(f"{lived}history/").json()["results"][0]
+    after = ann.get("/events/", params={"after": f"{zeros}{entry['position'] - 1}", "limit": "01"})
+    assert after.json()["results"][0]["position"] == entry["position"]
+    assert ann.get(lived, params={"version": f"{zeros}2"}).json()["version"] == 2
+    listed = ann.get("/movies/", params={"at_position": f"{zeros}{entry['position']}"})
+    assert listed.headers["event-position"] == str(entry["position"])
+    at_least = {"Min-Event-Position": f"{zeros}{entry['position']}"}
+    assert ann.get("/movies/", headers=at_least).status_code == 200
+    assert ann.get("/events/", params={"after": 2**53}).json()["results"] == []
+
+
+def test_a_version_and_a_time_are_one_too_many(ann, lived):
+    """And every error of the request is named at once."""
+    both = ann.get(lived, params={"version": 1, "at": "2026-01-01"})
+    assert problem(both, 400, "invalid")["errors"] == {"at": ["Give either version or at."]}
+    nonsense = ann.get(
+        lived, params={"version": "x", "at": "x"}, headers={"Min-Event-Position": "x"}
+    )
+    assert problem(nonsense, 400, "invalid")["errors"] == {
+        "version": ["Enter a number."],
+        "at": ["Enter a valid date/time.", "Give either version or at."],
+        "Min-Event-Position": ["A valid integer is required."],
+    }
+
+
+@pytest.mark.parametrize("query", ["at=%20", "version=%20", "at=+&version=+", "at=&version="])
+def test_a_blank_moment_is_now(ann, query):
+    movie = ann.post("/movies/", json=ALIEN).json()
+    assert ann.get(f"/movies/{movie['id']}/?{query}").json() == movie
+    ann.patch(f"/movies/{movie['id']}/", json={"year": 1980})
+    assert ann.get(f"/movies/{movie['id']}/?{query}&version=1").json() == movie
+
+
+def test_every_error_of_a_place_at_once(ann):
+    asked = ann.get("/events/stream?after=x", headers={"Last-Event-ID": "x"})
+    errors = problem(asked, 400, "invalid")["errors"]
+    assert errors == {"after": ["Enter a number."], "Last-Event-ID": ["Enter a number."]}
+
+
+@pytest.fixture
+def changed(ann):
+    """A movie at version 2; its URL."""
+    url = f"/movies/{ann.post('/movies/', json=ALIEN).json()['id']}/"
+    ann.patch(url, json={"title": "Aliens"})
+    return url
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["dry_run", "dry_run=", "dry_run=1", "dry_run=On", "dry_run=%20YES+", "dry_run=no&dry_run"],
+)
+def test_a_dry_run_writes_nothing(ann, changed, query):
+    """The bare name is enough, and of repeated ones the last counts."""
+    dry = ann.post(f"{changed}revert/?{query}", json={"version": 1})
+    assert (dry.status_code, dry.json()["title"]) == (200, "Alien")
+    assert ann.get(changed).json()["title"] == "Aliens"
+
+
+@pytest.mark.parametrize(
+    "query", ["dry_run=0", "dry_run=False", "dry_run=off", "dry_run&dry_run=no"]
+)
+def test_no_dry_run(ann, changed, query):
+    ann.post(f"{changed}revert/?{query}", json={"version": 1})
+    assert ann.get(changed).json()["title"] == "Alien"
+
+
+def test_what_is_neither_dry_nor_not_writes_nothing(ann, bob, changed):
+    """It is refused with the errors of the body, after the checks of movie and owner."""
+    url, said = f"{changed}revert/?dry_run=maybe", ["Must be a valid boolean."]
+    refused = ann.post(url, json={"version": 1})
+    assert problem(refused, 400, "invalid")["errors"] == {"dry_run": said}
+    both = ann.post(url, json={"version": "x"}, headers={"Idempotency-Key": "ü".encode()})
+    assert problem(both, 400, "invalid")["errors"] == {
+        "dry_run": said,
+        "version": ["A valid integer is required."],
+        "Idempotency-Key": ["Enter 1 to 255 printable ASCII characters."],
+    }
+    problem(bob.post(url, json={"version": 1}), 403, "permission_denied")
+    missing = ann.post(f"/movies/{uuid.uuid4()}/revert/?dry_run=maybe", json={"version": 1})
+    problem(missing, 404, "not_found")
+    assert ann.get(changed).json()["version"] == 2
+
+
+def test_a_key_does_not_answer_for_what_is_refused(ann, changed):
+    once = {"Idempotency-Key": str(uuid.uuid4())}
+    assert ann.post(f"{changed}revert/", json={"version": 1}, headers=once).is_success
+    again = ann.post(f"{changed}revert/?dry_run=maybe", json={"version": 1}, headers=once)
+    problem(again, 400, "invalid")
+
+
+def test_the_feed_reaches_no_further_than_the_log(ann, lived):
+    head = int(ann.get(f"{lived}history/").headers["event-position"])
+    beyond = ann.get("/events/", params={"after": head + 1000})
+    assert (beyond.status_code, beyond.json()["results"]) == (200, [])
+    assert beyond.headers["event-position"] == str(head)
+    assert ann.get(f"/events/?after={head}").headers["event-position"] == str(head)
+
+
+def test_the_log_shows_what_is_asked_for_at_least(ann, lived):
+    """Else it is 503, and not less."""
+    for path in (f"{lived}history/", "/events/"):
+        head = int(ann.get("/movies/").headers["event-position"])
+        shown = ann.get(path, headers={"Min-Event-Position": str(head)})
+        assert shown.status_code == 200
+        less = ann.get(path, headers={"Min-Event-Position": str(head + 10_000)})
+        problem(less, 503, "unavailable")
+        assert int(less.headers["retry-after"]) >= 1
+        nonsense = ann.get(path, headers={"Min-Event-Position": "soon"})
+        said = problem(nonsense, 400, "invalid")["errors"]
+        assert said == {"Min-Event-Position": ["A valid integer is required."]}

@@ -110,3 +110,51 @@ def test_nonsense_is_refused(times, asked, field):
 def test_it_needs_an_account(service):
     with service.client() as anyone:
         problem(anyone.get("/movies/?at_position=1"), 401, "not_authenticated")
+
+
+@pytest.mark.parametrize(
+    ("asked", "errors"),
+    [
+        (
+            {"at": "x", "year": "x", "title": "\0"},
+            {
+                "at": ["Enter a valid date/time."],
+                "year": ["Enter a number."],
+                "title": ["Null characters are not allowed."],
+            },
+        ),
+        (
+            {"at_position": "x", "year": "x"},
+            {"at_position": ["Enter a number."], "year": ["Enter a number."]},
+        ),
+        (
+            {"at_position": "x", "at": "x"},
+            {
+                "at_position": ["Enter a number."],
+                "at": ["Enter a valid date/time.", "Give either at or at_position."],
+            },
+        ),
+        ({"at": "x", "page": "x"}, {"at": ["Enter a valid date/time."]}),
+    ],
+)
+def test_every_error_of_a_list_at_once(times, asked, errors):
+    """Before a page that is none."""
+    assert problem(times.get("/movies/", params=asked), 400, "invalid")["errors"] == errors
+    response = times.get("/movies/", params=asked, headers={"Min-Event-Position": "x"})
+    assert problem(response, 400, "invalid")["errors"] == errors | {
+        "Min-Event-Position": ["A valid integer is required."]
+    }
+
+
+@pytest.mark.parametrize(
+    "asked", [{"at": " "}, {"at_position": " "}, {"at": " ", "at_position": " "}]
+)
+def test_a_blank_moment_is_now(times, asked):
+    _, shown = times.times[-1]
+    assert times.get("/movies/", params=times.mine | asked).json()["results"] == shown
+
+
+def test_a_blank_moment_beside_another_is_none(times):
+    position, shown = times.times[3]
+    asked = times.mine | {"at": " ", "at_position": position}
+    assert times.get("/movies/", params=asked).json()["results"] == shown

@@ -1,9 +1,12 @@
 """The live feed: nothing missed, nothing repeated, nothing queued for anyone."""
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
+from controls import ALIEN
 from running import Cinelog, eventually
 
 from commands.errors import EventStoreUnavailableError
@@ -43,7 +46,7 @@ async def take(events, count):
     """Return the numbers of the next ``count`` events."""
     numbers = []
     while len(numbers) < count:
-        text = await asyncio.wait_for(anext(events), 5)
+        _, text = await asyncio.wait_for(anext(events), 5)
         numbers += [int(word) for word in text.split() if not text.startswith(b":")]
     return numbers
 
@@ -56,7 +59,7 @@ async def test_from_now_on():
     log = Log(5)
     live = log.live()
     events = live.events(None, soon())
-    assert await anext(events) == GREETING
+    assert await anext(events) == (5, GREETING)
     log.length = 7
     assert await take(events, 2) == [6, 7]
     await live.close()
@@ -103,13 +106,13 @@ async def test_a_ping_where_nothing_comes():
     live = Log(3).live(ping_s=0.01)
     events = live.events(None, soon())
     await anext(events)
-    assert await asyncio.wait_for(anext(events), 5) == b": ping\n\n"
+    assert await asyncio.wait_for(anext(events), 5) == (3, b": ping\n\n")
     await live.close()
 
 
 async def test_the_end_of_the_token_ends_the_stream():
     live = Log(3).live()
-    texts = [text async for text in live.events(None, time.time() + 0.05)]
+    texts = [sent.text async for sent in live.events(None, time.time() + 0.05)]
     assert texts[0] == GREETING
     assert len(texts) <= 2
 
@@ -123,6 +126,46 @@ async def test_a_log_that_is_away_is_waited_for():
     await asyncio.sleep(0.1)
     log.away = False
     assert await take(events, 1) == [2]
+    await live.close()
+
+
+async def test_a_mistake_of_ours_does_not_end_the_streams(capsys):
+    """Whatever reading fails with, the loop lives on and says where it stands."""
+    log = Log(1)
+
+    async def grown(position, timeout_s):
+        if log.length == 2 and not failed:
+            failed.append(position)
+            raise AttributeError("a mistake of ours")
+        return await Log.grown(log, position, timeout_s)
+
+    log.grown, failed = grown, []
+    live = log.live()
+    events = live.events(None, soon())
+    await anext(events)
+    log.length = 2
+    assert await take(events, 1) == [2]
+    assert failed == [2]
+    said = capsys.readouterr()
+    assert "AttributeError: a mistake of ours" in said.out + said.err
+    await live.close()
+
+
+async def test_a_follower_that_ended_is_started_for_the_next_client():
+    """And those that are there already miss nothing."""
+    log = Log(1)
+    live = log.live()
+    first, second = live.events(None, soon()), live.events(None, soon())
+    await anext(first)
+    waiting = asyncio.create_task(take(first, 2))
+    await asyncio.sleep(0.01)
+    live._follower.cancel()
+    await asyncio.wait([live._follower])
+    log.length = 2
+    assert await anext(second) == (2, GREETING)
+    log.length = 3
+    assert await take(second, 1) == [3]
+    assert await waiting == [2, 3]
     await live.close()
 
 
@@ -162,3 +205,32 @@ def test_over_http_the_stream_ends_with_the_token_and_with_the_service(tmp_path)
                 pass
             assert eventually(lambda: cinelog.process.poll() is not None)
             assert time.monotonic() - began < 5
+
+
+def test_over_http_the_stream_says_where_it_begins(ann):
+    head = ann.get("/events/", params={"after": 2**53}).headers["event-position"]
+    for headers, place in (({}, head), ({"Last-Event-ID": "1"}, "1")):
+        with ann.stream("GET", "/events/stream", headers=headers) as response:
+            assert response.headers["event-position"] == place
+
+
+def test_over_http_the_stream_outlives_what_it_cannot_show(tmp_path):
+    """An event by nobody we can name holds it up only for as long as it is there."""
+    with Cinelog(tmp_path / "var") as cinelog:
+        ann = cinelog.account("ann")
+        ann.post("/movies/", json=ALIEN)
+        with ann.stream("GET", "/events/stream", timeout=20) as response:
+            lines = response.iter_lines()
+            next(lines)
+            with closing(sqlite3.connect(tmp_path / "var" / "events.db")) as log:
+                log.execute(
+                    "INSERT INTO stored_events SELECT ?, 1, topic, json_set(state, '$.by', "
+                    "json('[]')) FROM stored_events WHERE topic = 'MovieCreated'",
+                    ("0" * 32,),
+                )
+                log.commit()
+                eventually(lambda: "stream waits" in cinelog.output())
+                log.execute("DELETE FROM stored_events WHERE originator_id = ?", ("0" * 32,))
+                log.commit()
+            movie = cinelog.client(ann.pair["access"]).post("/movies/", json=ALIEN).json()
+            assert any(movie["id"] in line for line in lines)

@@ -24,6 +24,10 @@ if head[1] ~= ARGV[1] or head[2] ~= ARGV[2] or now[1] * 1000 + now[2] / 1000 > t
 then return 0 end
 run(3)
 count()
+if number(redis.call('HGET', KEYS[1], 'mends')) < 0 then
+  -- Lost: whatever it was, this was it never.
+  redis.call('HSET', KEYS[1], 'mends', now[1])
+end
 redis.call('HINCRBY', KEYS[1], 'mends', 1)
 for _, name in ipairs(redis.call('LRANGE', KEYS[9], 0, -1)) do
   redis.call('UNLINK', name, name .. ':scan')

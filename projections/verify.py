@@ -71,6 +71,8 @@ def verify(
             _mend(expected, live, waiting)
             waiting.clear()
     if repair and drift.counts:
+        if head.state == DAMAGED:
+            waiting.append(Difference("head", b"events", None, None))
         _mend(expected, live, waiting)
     return Verified(live.generation, head.position, compared, drift)
 
@@ -95,5 +97,8 @@ def _mend(expected: FromLog, live: View, found: Iterable[Difference]) -> None:
             elif b"events" in fields:
                 events = expected.counts(held.position)["events"]
                 again.append(Difference(key, b"events", events, None))
+        lost = {one.field.decode(errors="replace") for one in again if one.key == "parked"}
+        dropped = sum(mark.dropped for mark in parked_in(live).values() if mark.id not in lost)
+        again.append(Difference("head", b"dropped", b"%d" % dropped, None))
         # Also where nothing is left to do: it counts anew what there is.
         mend(live, held, commands_for(again))

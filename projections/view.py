@@ -16,7 +16,7 @@ from projections import heads, whole
 from projections.heads import BUILDING, LIVE, Head
 from projections.keys import POSITION, Keys
 from projections.listing import Before, fold_batch, parking, wanted
-from projections.scripts import RUN, Script, arguments
+from projections.scripts import RUN, Script, arguments, number
 
 # Usernames of the accounts that wrote last. They never change, so they may be kept.
 _KNOWN_USERS = 50_000
@@ -25,17 +25,15 @@ _KNOWN_USERS = 50_000
 # Answers the stored position, or -1 for a generation that takes no events.
 _APPLY = Script(
     whole.ALL
+    + heads.HELD
     + RUN
     + f"""
-local head = redis.call('HMGET', KEYS[1], 'position', 'state', 'mends', 'hold')
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'state', 'mends', 'hold')
 if not head[1] or (head[2] ~= '{BUILDING}' and head[2] ~= '{LIVE}') or not all_whole() then
   return -1
 end
 if head[1] ~= ARGV[1] or head[3] ~= ARGV[6] then return tonumber(head[1]) end
-if head[4] then
-  local now = redis.call('TIME')
-  if now[1] * 1000 + now[2] / 1000 < tonumber(head[4]) then return tonumber(head[1]) end
-end
+if held(head[4]) then return tonumber(head[1]) end
 run(7)
 redis.call('HSET', KEYS[1], 'position', ARGV[2], 'last', ARGV[5])
 redis.call('HINCRBY', KEYS[1], 'events', ARGV[3])
@@ -161,7 +159,8 @@ class View:
     def _read_known(self) -> _Known:
         # Read before the rows are: who changes one from aside meanwhile counts up the mends, who
         # parks moves the position, and either way this batch does not apply.
-        mends = int(self.redis.execute_command("HGET", self.keys.head, "mends") or 0)
+        mends = number(self.redis.execute_command("HGET", self.keys.head, "mends"))
         ids = self.redis.execute_command("HKEYS", self.keys.parked)
-        self._known = _Known(mends, {key.decode() for key in ids})
+        # One without a number is damaged, which is found out when the batch is applied.
+        self._known = _Known(mends or 0, {key.decode(errors="replace") for key in ids})
         return self._known

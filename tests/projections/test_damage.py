@@ -59,6 +59,47 @@ def test_lost_marks_are_noticed(sqlite_store, redis, books, tmp_path):
     assert redis.hkeys(Keys(2).parked) == [books.changed.encode()]
 
 
+HEAD = ("rows", "gone", "users", "parked", "dropped", "events", "mends", "position")
+
+
+@pytest.mark.parametrize("name", HEAD)
+@pytest.mark.parametrize("value", [None, "abc", "-1", "007", "1.5", "9" * 30, "\xff"])
+def test_a_number_of_the_head_that_is_none(sqlite_store, redis, books, name, value):
+    """Idle or busy, it is built again, and nobody calls it whole before."""
+    tail = caught_up(sqlite_store, redis)
+    head = Keys(1).head
+    if value is None:
+        redis.hdel(head, name)
+    else:
+        redis.hset(head, name, value)
+    if value is None and name == "position":
+        assert live(redis).head() is None
+    else:
+        assert live(redis).head().state == "damaged"
+        assert verify(sqlite_store, redis).drift.counts
+    write(sqlite_store, create(by=ANN))
+    assert not tail.step()
+    followed(tail)
+    assert generations.live(redis) == 2
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
+@pytest.mark.parametrize("value", ["9999999999999", "abc", "", "-5", "1e99"])
+def test_a_hold_that_nobody_took(sqlite_store, redis, books, value):
+    """It counts as none: writes are shown, and a rebuild and a repair can hold it."""
+    tail = caught_up(sqlite_store, redis)
+    redis.hset(Keys(1).head, "hold", value)
+    write(sqlite_store, create(by=ANN))
+    assert tail.step()
+    assert tail.position == sqlite_store.head()
+    redis.zadd(Keys(1).years, {str(books.ids[3]): 1})
+    assert verify(sqlite_store, redis, repair=True).drift.counts == {"years": 1}
+    redis.hset(Keys(1).head, "hold", value)
+    assert not rebuild(sqlite_store, redis).drift.counts
+    assert generations.live(redis) == 2
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
 def test_all_is_lost(sqlite_store, redis, books):
     """Again and again, at any step of the projection."""
     for step in range(8):

@@ -52,6 +52,8 @@ SPOILT = {
     "an account": ([f"HSET users {ANN} x"], {"users"}),
     "a number": (["HSET head events 3"], {"head"}),
     "a wrong count": (["HSET head rows 9"], {"head"}),
+    "a lost number": (["HDEL head mends"], {"head"}),
+    "numbers that are none": (["HSET head mends x dropped x events x gone x"], {"head"}),
     "a lost row": (["HDEL rows SOME"], {"rows", "head"}),
     "a lost key": (["DEL titles"], {"titles", "head"}),
     "a lost movie": (

@@ -72,7 +72,7 @@ def number(value: bytes | None) -> int | None:
 
 def of_another_type(error: ResponseError) -> bool:
     """Tell whether a command was refused since its key is of another type than it should be."""
-    return str(error).startswith("WRONGTYPE")
+    return "WRONGTYPE" in str(error)  # at the beginning but for a pipeline's
 
 
 def arguments(keys: Keys, commands: Iterable[tuple[str, str, Sequence[Any]]]) -> list[Any]:

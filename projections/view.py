@@ -11,12 +11,14 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from redis.exceptions import ResponseError
+
 from commands.store import Recorded
 from projections import heads, whole
 from projections.heads import BUILDING, LIVE, Head
 from projections.keys import POSITION, Keys
 from projections.listing import Before, fold_batch, parking, wanted
-from projections.scripts import RUN, Script, arguments, number
+from projections.scripts import RUN, Script, arguments, number, of_another_type
 
 # Usernames of the accounts that wrote last. They never change, so they may be kept.
 _KNOWN_USERS = 50_000
@@ -100,8 +102,13 @@ class View:
         RefusedEventsError and nothing is applied, or, to ``park``, are put aside with all later
         ones of their stream.
         """
-        known = self._known or self._read_known()
-        before = self._read_before(batch, known.parked)
+        try:
+            known = self._known or self._read_known()
+            before = self._read_before(batch, known.parked)
+        except ResponseError as error:
+            if of_another_type(error) and self.position() is None:
+                return None
+            raise
         changes = fold_batch(batch, before, known.parked)
         if changes.refused and not park:
             # Overtaken, the rows read are later than the batch: that is no fault of its events.

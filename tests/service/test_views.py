@@ -207,6 +207,39 @@ def test_a_lost_key(cinelog, name):
     assert cinelog.eve.get("/movies/?title=alien").json()["count"] == 4
 
 
+DAMAGE = (
+    ("SET", "{movies:%d}:rows", "x"),
+    ("SET", "{movies:%d}:head", "x"),
+    ("HSET", "{movies:%d}:head", "position", "abc"),
+    ("HDEL", "{movies:%d}:head", "mends"),
+    ("HSET", "{movies:%d}:head", "hold", 9999999999999),
+    ("SET", "movies:live", "x"),
+)
+
+
+def test_damage(tmp_path):
+    """Lists are whole or refused until it is built again by itself; writes go on, and are shown."""
+    with Cinelog(tmp_path / "var") as cinelog:
+        ann = cinelog.account("ann")
+        for number, (command, name, *args) in enumerate(DAMAGE):
+            damaged = name.replace("%d", str(generation(cinelog)))
+            cinelog.redis().execute_command(command, damaged, *args)
+            for _ in range(20):
+                answer = ann.get("/movies/")
+                if answer.is_success:
+                    assert answer.json()["count"] == number
+                else:
+                    problem(answer, 503, "unavailable")
+                    assert answer.headers["Retry-After"]
+            assert ready(cinelog)["read_model"]
+            movie = {"title": f"Alien {number}", "genre": "Horror", "year": 1979}
+            assert ann.post("/movies/", json=movie).status_code == 201
+            assert eventually(lambda: ready(cinelog)["projection"].get("lag_events") == 0)
+            assert ann.get("/movies/").json()["count"] == number + 1
+        assert run(cinelog.data_dir, "verify").returncode == 0
+    assert "Traceback" not in cinelog.output()
+
+
 def test_on_its_own(tmp_path):
     """Where nothing runs, the embedded Redis runs for as long as the command."""
     data_dir = tmp_path / "var"

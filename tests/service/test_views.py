@@ -160,7 +160,8 @@ def test_parked_movies(cinelog):
     assert (told["id"], told["type"], told["dropped"]) == (movie, "MovieUpdated", False)
     refused = run(cinelog.data_dir, "parked", "retry", movie)
     assert (refused.returncode, "1 still parked" in refused.stdout) == (1, True)
-    assert run(cinelog.data_dir, "parked", "drop", movie).returncode == 0
+    given_up = run(cinelog.data_dir, "parked", "drop", movie, "--json")
+    assert json.loads(given_up.stdout) == {"dropped": [movie]}
     state = cinelog.status()["read_model"]
     assert (state["parked"], state["dropped"]) == (0, 1)
     assert cinelog.eve.get(f"/movies/{movie}/").status_code == 404

@@ -1,13 +1,14 @@
 """The event store on one machine: SQLite with a write-ahead log, durable at every commit."""
 
 import fcntl
+import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import InterfaceError, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
@@ -29,10 +30,13 @@ class DurablePool(SQLiteConnectionPool):
     """Connections that sync each commit: an answered write survives a power cut."""
 
     def _create_connection(self) -> SQLiteConnection:
-        connection = super()._create_connection()
-        raw = connection._sqlite_conn  # noqa: SLF001 - the library gives no hook after connecting
-        raw.execute("PRAGMA synchronous=FULL")
-        raw.execute("PRAGMA journal_size_limit=67108864")
+        try:
+            connection = super()._create_connection()
+            raw = connection._sqlite_conn  # noqa: SLF001 - the library gives no hook after connecting
+            raw.execute("PRAGMA synchronous=FULL")
+            raw.execute("PRAGMA journal_size_limit=67108864")
+        except sqlite3.Error as error:  # a full disk, a file of another kind
+            raise InterfaceError(error) from error
         return connection
 
 

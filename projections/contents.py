@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from redis.exceptions import ResponseError
+
 from commands.errors import ReadModelUnavailableError
 from projections.listing import Command
-from projections.scripts import Script
+from projections.scripts import NUMBER, Script, of_another_type
 from projections.view import View
 
 HASHES = ("rows", "gone", "users", "parked")
@@ -18,21 +20,29 @@ _ID = 36  # the length of an id, with which the members of titles end
 Fields = dict[bytes, bytes | float]
 """Field to value, or member to score."""
 
-_READ = Script("""
-local position = redis.call('HGET', KEYS[1], 'position')
-if not position then return {} end
-return {tonumber(position), redis.call(ARGV[1], KEYS[2], unpack(ARGV, 2))}
-""")
-_COUNT = Script("""
-local head = redis.call('HMGET', KEYS[1], 'position', 'events')
-if not head[1] then return {} end
-local counts = {tonumber(head[1]), tonumber(head[2] or 0)}
+# In a key of another type there is nothing of ours.
+_READ = Script(
+    NUMBER
+    + """
+local position = number(redis.pcall('HGET', KEYS[1], 'position'))
+if position < 0 then return {} end
+local values = redis.pcall(ARGV[1], KEYS[2], unpack(ARGV, 2))
+return {position, values.err and {} or values}
+"""
+)
+_COUNT = Script(
+    NUMBER
+    + f"""
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'events')
+if number(head[1]) < 0 then return {{}} end
+local counts = {{number(head[1]), math.max(0, number(head[2]))}}
 for i = 2, #KEYS do
-  local sorted = redis.call('TYPE', KEYS[i])['ok'] == 'zset'
-  counts[i + 1] = redis.call(sorted and 'ZCARD' or 'HLEN', KEYS[i])
+  local size = redis.pcall(i <= {1 + len(HASHES)} and 'HLEN' or 'ZCARD', KEYS[i])
+  counts[i + 1] = type(size) == 'number' and size or 0
 end
 return counts
-""")
+"""
+)
 
 
 class Counts(NamedTuple):
@@ -58,7 +68,7 @@ def read(view: View, name: str, fields: Collection[bytes]) -> tuple[int, Fields]
         raise _gone(view)
     position, values = answer
     convert = bytes if name in HASHES else float
-    found = zip(fields, values, strict=True)
+    found = zip(fields, values, strict=True) if values else ()
     return position, {field: convert(value) for field, value in found if value is not None}
 
 
@@ -76,7 +86,12 @@ def scan(view: View, name: str) -> Iterator[Fields]:
     key, cursor = getattr(view.keys, name), 0
     command = "HSCAN" if name in HASHES else "ZSCAN"
     while True:
-        cursor, found = view.redis.execute_command(command, key, cursor, "COUNT", FIELDS)
+        try:
+            cursor, found = view.redis.execute_command(command, key, cursor, "COUNT", FIELDS)
+        except ResponseError as error:
+            if not of_another_type(error):
+                raise
+            return
         if found:
             yield dict(found)
         if int(cursor) == 0:

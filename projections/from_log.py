@@ -13,12 +13,15 @@ Kept = dict[str, Fields]
 
 
 class FromLog:
-    """The ``Expected`` of a log, first up to ``until``. Streams of ``without`` are left out."""
+    """The ``Expected`` of a log, first up to ``until``.
 
-    def __init__(self, store: Store, until: int, without: Collection[str] = ()) -> None:
+    Of ``given_up`` streams that cannot be applied there is nothing but the mark that says so.
+    """
+
+    def __init__(self, store: Store, until: int, given_up: Collection[str] = ()) -> None:
         self._store = store
         self._until = until
-        self._without = without
+        self._given_up = given_up
         self._names = Names(store)
         self._counts: Counter[str] = Counter()
 
@@ -60,10 +63,13 @@ class FromLog:
             yield self._fold([event for event in stream if event.position <= until])
 
     def _fold(self, events: list[Recorded]) -> tuple[Kept, Counter[str]]:
-        if self._without:
-            events = [event for event in events if event.stream_id not in self._without]
         changes = fold(events, self._names)
         kept = kept_by([*changes.commands, *parking(changes.refused)])
+        for key in changes.refused.keys() & self._given_up:
+            for name, fields in kept.items():
+                if name != "parked":
+                    for field in [field for field in fields if id_in(name, field) == key]:
+                        del fields[field]
         tally = Counter({name: len(fields) for name, fields in kept.items()})
         tally["events"] = changes.events
         return kept, tally

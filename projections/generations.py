@@ -9,31 +9,42 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from projections.heads import BUILDING as STATE_BUILDING
 from projections.heads import LIVE as STATE_LIVE
 from projections.heads import RETIRED
 from projections.keys import BUILDING, DROPPED, GENERATIONS, LIVE, POSITION
 from projections.keys import Keys as GenerationKeys
-from projections.scripts import Script
+from projections.scripts import NUMBER, Script, number, of_another_type
 from projections.view import View
 
-_GO_LIVE = Script(f"""
-local head = redis.call('HMGET', KEYS[1], 'position', 'state')
-if not head[1] or (head[2] ~= '{STATE_BUILDING}' and head[2] ~= '{STATE_LIVE}') then return -1 end
+_GO_LIVE = Script(
+    NUMBER
+    + f"""
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'state')
+if number(head[1]) < 0 or (head[2] ~= '{STATE_BUILDING}' and head[2] ~= '{STATE_LIVE}') then
+  return -1
+end
 redis.call('HSET', KEYS[1], 'state', '{STATE_LIVE}')
 return tonumber(head[1])
-""")
+"""
+)
 # ARGV: the generation that is to be live, the one whose place it takes ('' whichever, '0' none),
 # milliseconds since the epoch after which it may not any more ('' for ever).
-_POINT = Script("""
-if ARGV[2] ~= '' and (redis.call('GET', KEYS[1]) or '0') ~= ARGV[2] then return 0 end
+_POINT = Script(
+    NUMBER
+    + """
+local there = math.max(0, number(redis.pcall('GET', KEYS[1])))
+if ARGV[2] ~= '' and there ~= tonumber(ARGV[2]) then return 0 end
 if ARGV[3] ~= '' then
   local now = redis.call('TIME')
   if now[1] * 1000 + now[2] / 1000 > tonumber(ARGV[3]) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1
-""")
+"""
+)
 # Takes about so many out of a key, from a cursor on; answers the next one, '0' once it is gone, or
 # where its generation has a head: it was made anew, and nothing of it is to be removed.
 _SHRINK = Script("""
@@ -67,8 +78,8 @@ return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'state
 
 
 def live(redis: Any) -> int | None:
-    """Return the generation the pointer names."""
-    return _number(redis.execute_command("GET", LIVE))
+    """Return the generation the pointer names, None where it names none."""
+    return _named(redis, LIVE)
 
 
 def begin(redis: Any, *, above: int = 0) -> View:
@@ -76,28 +87,27 @@ def begin(redis: Any, *, above: int = 0) -> View:
 
     ``above`` is the highest number the caller has seen: a wiped Redis does not know it any more.
     """
-    building = _number(redis.execute_command("GET", BUILDING))
+    building = _named(redis, BUILDING)
     if building is not None:
         view = View(redis, building)
         if view.position() is not None:
             return view
-        redis.execute_command("DEL", BUILDING)
+    redis.execute_command("DEL", BUILDING)
     view = new(redis, above=max(above, building or 0))
     if redis.execute_command("SET", BUILDING, view.generation, "NX"):
         return view
     # Another projection began at the same time; two may well build the same one.
-    winner = _number(redis.execute_command("GET", BUILDING))
+    winner = _named(redis, BUILDING)
     return View(redis, winner) if winner is not None else view
 
 
 def new(redis: Any, *, above: int = 0, state: str = STATE_BUILDING) -> View:
     """Return an empty generation with a number greater than any known."""
-    known = redis.execute_command("SMEMBERS", GENERATIONS)
-    left = redis.execute_command("SMEMBERS", DROPPED)
-    number = 1 + max(above, live(redis) or 0, *map(int, known), *map(int, left), 0)
-    while not redis.execute_command("SADD", GENERATIONS, number):
-        number += 1  # someone else took it just now
-    view = View(redis, number)
+    known = _members(redis, GENERATIONS) + _members(redis, DROPPED)
+    next_one = 1 + max(above, live(redis) or 0, *known, 0)
+    while not redis.execute_command("SADD", GENERATIONS, next_one):
+        next_one += 1  # someone else took it just now
+    view = View(redis, next_one)
     view.create(state)
     return view
 
@@ -125,20 +135,20 @@ def go_live(
 
 def drop_others(redis: Any, generation: int) -> None:
     """Drop all generations before one that is live, and one that was being built in its place."""
-    building = _number(redis.execute_command("GET", BUILDING))
+    building = _named(redis, BUILDING)
     if building is not None:
         redis.execute_command("DEL", BUILDING)
-    for number in map(int, redis.execute_command("SMEMBERS", GENERATIONS)):
-        if number < generation or (number == building and number != generation):
-            drop(redis, number)
+    for other in _members(redis, GENERATIONS):
+        if other < generation or (other == building and other != generation):
+            drop(redis, other)
 
 
 def drop_remains(redis: Any) -> None:
     """Drop what was left by a rebuild that was interrupted."""
-    kept = {live(redis), _number(redis.execute_command("GET", BUILDING))}
-    for number in redis.execute_command("SMEMBERS", GENERATIONS):
-        if int(number) not in kept:
-            drop(redis, int(number))
+    kept = {live(redis), _named(redis, BUILDING)}
+    for other in _members(redis, GENERATIONS):
+        if other not in kept:
+            drop(redis, other)
 
 
 def drop(redis: Any, generation: int) -> None:
@@ -156,13 +166,13 @@ def sweep(redis: Any) -> Iterator[None]:
     Piece by piece, since to free a large key takes Redis long, and even where it does so aside,
     others wait for it.
     """
-    while (number := _number(redis.execute_command("SRANDMEMBER", DROPPED))) is not None:
-        keys = GenerationKeys(number)
+    while (dropped := _any(redis, DROPPED)) is not None:
+        keys = GenerationKeys(dropped)
         for key in (*keys.lasting, keys.kept):
             cursor = b"0"
             while (cursor := _SHRINK.run(redis, [key, keys.head], [cursor, PIECE])) != b"0":
                 yield
-        redis.execute_command("SREM", DROPPED, number)
+        redis.execute_command("SREM", DROPPED, dropped)
 
 
 def retire(redis: Any, view: View) -> None:
@@ -170,5 +180,43 @@ def retire(redis: Any, view: View) -> None:
     _RETIRE.run(redis, [view.keys.head])
 
 
-def _number(value: Any) -> int | None:
-    return None if value is None else int(value)
+def _named(redis: Any, pointer: str) -> int | None:
+    """Return the generation that a pointer names; None for what is the name of none."""
+    try:
+        return number(redis.execute_command("GET", pointer)) or None
+    except ResponseError as error:
+        if not of_another_type(error):
+            raise
+        return None
+
+
+def _members(redis: Any, key: str) -> list[int]:
+    """Return the generations in a set. What is the name of none is taken out."""
+    return [one for member in _of_set(redis, "SMEMBERS", key) if (one := _one(redis, key, member))]
+
+
+def _any(redis: Any, key: str) -> int | None:
+    """Return any generation in a set, None where there is none."""
+    while (member := _of_set(redis, "SRANDMEMBER", key)) is not None:
+        if (one := _one(redis, key, member)) is not None:
+            return one
+    return None
+
+
+def _of_set(redis: Any, command: str, key: str) -> Any:
+    try:
+        return redis.execute_command(command, key)
+    except ResponseError as error:
+        if not of_another_type(error):
+            raise
+        redis.execute_command("DEL", key)
+        return redis.execute_command(command, key)
+
+
+def _one(redis: Any, key: str, member: bytes) -> int | None:
+    # Lists as they were have negative numbers.
+    one = number(member.removeprefix(b"-"))
+    if one:
+        return -one if member.startswith(b"-") else one
+    redis.execute_command("SREM", key, member)
+    return None

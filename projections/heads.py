@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from commands.store import Recorded, Store
 from projections import whole
 from projections.keys import Keys
-from projections.scripts import Script
+from projections.scripts import Script, number
 
 FILLING = "filling"
 """It is being filled from aside, and takes no events yet."""
@@ -16,13 +16,28 @@ DAMAGED = "damaged"
 """Something of it is lost. Never stored: it is found out."""
 RETIRED = "retired"
 """It takes no events any more, and is shown to nobody."""
+HOLD_MS = 2_000
+"""For how long a generation is held at most."""
+HELD = f"""
+local function held(text)
+  if not text then return false end
+  local time, until_ms = redis.call('TIME'), number(text)
+  local now_ms = time[1] * 1000 + time[2] / 1000
+  return now_ms < until_ms and until_ms <= now_ms + {HOLD_MS}
+end
+"""
+"""Lua, after ``NUMBER``: whether a generation is, given the ``hold`` of its head.
+
+One that is no number, or ends later than any that begins now, was set by nobody and counts as none.
+"""
 _NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped")
 
 _LOOK = Script(
     whole.ALL
     + f"""
-local head = redis.call('HMGET', KEYS[1], 'position', 'events', 'at', 'state', 'last', 'parked',
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'events', 'at', 'state', 'last', 'parked',
   'dropped')
+if head.err then return {{false}} end
 if (head[4] == '{BUILDING}' or head[4] == '{LIVE}') and not all_whole() then
   head[4] = '{DAMAGED}'
 end
@@ -45,15 +60,16 @@ class Head(NamedTuple):
 
 
 def look(redis: Any, keys: Keys) -> Head | None:
-    """Return the head of a generation, or None where there is none."""
+    """Return the head of a generation, or None where there is none.
+
+    What should be a number and is none counts as 0: such a generation is damaged.
+    """
     found = _LOOK.run(redis, keys.lasting)
     if found[0] is None:
         return None
-    position, events, at, state, last, parked, dropped = ((one or b"").decode() for one in found)
-    given_up = int(dropped or 0)
-    return Head(
-        int(position), int(events or 0), at, state, last, int(parked or 0) - given_up, given_up
-    )
+    position, events, parked, dropped = (number(found[i]) or 0 for i in (0, 1, 5, 6))
+    at, state, last = ((one or b"").decode(errors="replace") for one in found[2:5])
+    return Head(position, events, at, state, last, max(0, parked - dropped), dropped)
 
 
 def create(redis: Any, keys: Keys, state: str) -> None:

@@ -9,25 +9,29 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from commands.errors import ReadModelUnavailableError
-from projections.scripts import Script
+from projections.heads import HELD, HOLD_MS
+from projections.scripts import NUMBER, Script
 from projections.view import View
 
-HOLD_MS = 2_000
 _WAIT_S, _PAUSE_S = 10.0, 0.02
 
 # Answers the position and when the hold ends, nothing where there is no generation, and 0 where
 # someone else holds it.
-_HOLD = Script("""
-local head = redis.call('HMGET', KEYS[1], 'position', 'hold')
-if not head[1] then return {} end
+_HOLD = Script(
+    NUMBER
+    + HELD
+    + """
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'hold')
+if number(head[1]) < 0 then return {} end
+if held(head[2]) then return {tonumber(head[1]), 0} end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-if head[2] and now < tonumber(head[2]) then return {tonumber(head[1]), 0} end
 redis.call('HSET', KEYS[1], 'hold', string.format('%d', now + ARGV[1]))
 return {tonumber(head[1]), now + ARGV[1]}
-""")
+"""
+)
 _RELEASE = Script("""
-return redis.call('HGET', KEYS[1], 'hold') == ARGV[1] and redis.call('HDEL', KEYS[1], 'hold')
+return redis.pcall('HGET', KEYS[1], 'hold') == ARGV[1] and redis.call('HDEL', KEYS[1], 'hold')
 """)
 
 

@@ -22,10 +22,19 @@ local head = redis.call('HMGET', KEYS[1], 'position', 'hold')
 local now = redis.call('TIME')
 if head[1] ~= ARGV[1] or head[2] ~= ARGV[2] or now[1] * 1000 + now[2] / 1000 > tonumber(ARGV[2])
 then return 0 end
+for i = 2, 8 do
+  local kind = redis.call('TYPE', KEYS[i])['ok']
+  local wanted = i >= 3 and i <= 5 and 'zset' or 'hash'
+  if kind ~= wanted and kind ~= 'none' then redis.call('UNLINK', KEYS[i]) end
+end
 run(3)
 count()
+if number(redis.call('HGET', KEYS[1], 'mends')) < 0 then
+  -- Lost: whatever it was, this was it never.
+  redis.call('HSET', KEYS[1], 'mends', now[1])
+end
 redis.call('HINCRBY', KEYS[1], 'mends', 1)
-for _, name in ipairs(redis.call('LRANGE', KEYS[9], 0, -1)) do
+for _, name in ipairs(redis.pcall('LRANGE', KEYS[9], 0, -1)) do
   redis.call('UNLINK', name, name .. ':scan')
 end
 redis.call('DEL', KEYS[9])

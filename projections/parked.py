@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from redis.exceptions import ResponseError
 
-from commands.store import Store
+from commands.store import Recorded, Store
 from projections.compare import Difference
 from projections.contents import Fields, kept_by
 from projections.fill import Names, fold
 from projections.hold import hold
 from projections.listing import SEPARATOR, Command, parking
 from projections.mend import commands_for, mend
+from projections.scripts import of_another_type
 from projections.view import View
 
 
@@ -33,8 +35,13 @@ class Parked(NamedTuple):
 
 def parked_in(view: View) -> dict[str, Parked]:
     """Return what is parked, by id, in log order."""
-    found = view.redis.execute_command("HGETALL", view.keys.parked)
-    marks = (_mark(key.decode(), value) for key, value in found.items())
+    try:
+        found = view.redis.execute_command("HGETALL", view.keys.parked)
+    except ResponseError as error:
+        if not of_another_type(error):
+            raise
+        found = {}
+    marks = (_mark(key.decode(errors="replace"), value) for key, value in found.items())
     return {mark.id: mark for mark in sorted(marks, key=lambda mark: mark.position)}
 
 
@@ -49,7 +56,7 @@ def retry(store: Store, view: View, ids: Iterable[str]) -> Iterator[tuple[str, s
             mark = parked_in(view).get(key)
             if mark is None:
                 continue
-            stream = [e for e in store.read_stream(UUID(key)) if e.position <= held.position]
+            stream = [e for e in _stream(store, key) if e.position <= held.position]
             changes = fold(stream, names)
             wanted = kept_by([*changes.commands, *parking(changes.refused)])
             applied = sum(event.position < mark.position for event in stream)
@@ -76,7 +83,8 @@ def _to(view: View, key: str, wanted: dict[str, Fields]) -> list[Command]:
     """Return the commands that leave of a movie what is wanted and nothing else."""
     line = view.redis.execute_command("HGET", view.keys.rows, key)
     fields = {name: [key.encode()] for name in ("rows", "gone", "created", "years", "parked")}
-    fields["titles"] = [line.split(SEPARATOR, 3)[2] + b"\0" + key.encode()] if line else []
+    titles = line.split(SEPARATOR, 3)[2:3] if line else []  # none in a line that is no row
+    fields["titles"] = [title + b"\0" + key.encode() for title in titles]
     out = [
         Difference(name, field, None, None)
         for name, there in fields.items()
@@ -91,10 +99,24 @@ def _to(view: View, key: str, wanted: dict[str, Fields]) -> list[Command]:
     return commands_for([*out, *into])
 
 
+def _stream(store: Store, key: str) -> list[Recorded]:
+    try:
+        return store.read_stream(UUID(key))
+    except ValueError:  # what is no id has no events
+        return []
+
+
 def _counted(numbers: Iterable[tuple[str, int]]) -> list[Command]:
     return [("HINCRBY", "head", [name, by]) for name, by in numbers if by]
 
 
 def _mark(key: str, value: bytes) -> Parked:
-    said: dict[str, Any] = orjson.loads(value)
-    return Parked(key, said["position"], said["type"], said["error"], said.get("dropped", False))
+    """Return what a mark says; one that cannot be read says nothing but that it is there."""
+    try:
+        said: dict[str, Any] = orjson.loads(value)
+        mark = Parked(key, said["position"], said["type"], said["error"], "dropped" in said)
+        if (type(mark.position), type(mark.type), type(mark.error)) == (int, str, str):
+            return mark._replace(dropped=said.get("dropped") is True)
+    except (ValueError, TypeError, KeyError):
+        pass
+    return Parked(key, 0, "", "the mark cannot be read", dropped=False)

@@ -39,7 +39,7 @@ BUSY = 3
 USE = Script(
     whole.LISTS
     + f"""
-local head = redis.call('HMGET', KEYS[1], 'state', 'rows', 'last')
+local head = redis.pcall('HMGET', KEYS[1], 'state', 'rows', 'last')
 if head[1] ~= '{LIVE}' or not lists_whole(head[2]) or head[3] ~= ARGV[2] then return 0 end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
 return 1

@@ -1,11 +1,12 @@
 """Lua that runs inside Redis: one script is one atomic step."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from projections.keys import Keys
 
@@ -24,6 +25,19 @@ local function run(i)
 end
 """
 """Lua: run the commands that ``ARGV`` has from a place on. ``KEYS`` are ``Keys.lasting``."""
+
+NUMBER = """
+local function number(text)
+  if text == '0' then return 0 end
+  if type(text) == 'string' and #text < 16 and string.find(text, '^[1-9]%d*$') then
+    return tonumber(text)
+  end
+  return -1
+end
+"""
+"""Lua: the number that a text is, written as we write it; -1 for what is none of ours."""
+
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,14}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,16 @@ class Script:
             return redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
         except NoScriptError:
             return redis.execute_command("EVAL", self.text, len(keys), *keys, *args)
+
+
+def number(value: bytes | None) -> int | None:
+    """Return the number that a value is, as ``NUMBER`` does; None for what is none of ours."""
+    return int(value) if value is not None and _NUMBER.fullmatch(value) else None
+
+
+def of_another_type(error: ResponseError) -> bool:
+    """Tell whether a command was refused since its key is of another type than it should be."""
+    return "WRONGTYPE" in str(error)  # at the beginning but for a pipeline's
 
 
 def arguments(keys: Keys, commands: Iterable[tuple[str, str, Sequence[Any]]]) -> list[Any]:

@@ -39,8 +39,9 @@ def verify(
 ) -> Verified:
     """Compare every row and index of the live generation, and the counts, with the log.
 
-    Beside a projection at work. Movies that an operator gave up are left out. To ``repair`` puts
-    right what differs and nothing else. ``advance`` is told how much of how much is compared.
+    Beside a projection at work. Movies that an operator gave up must not be shown, as long as the
+    log has an event of theirs that cannot be applied. To ``repair`` puts right what differs and
+    nothing else. ``advance`` is told how much of how much is compared.
     Raises ReadModelUnavailableError where no generation is live.
     """
     live = live_view(redis)
@@ -48,12 +49,18 @@ def verify(
     if head is None or head.state not in (LIVE, DAMAGED):
         raise ReadModelUnavailableError("it is being built")
     drift = Drift()
+    marks = parked_in(live).values()
     if not heads.belongs(store, head):
         drift.add(Difference("head", b"last", None, head.last.encode()))
         return Verified(live.generation, head.position, 0, drift, foreign=True)
     if head.state == DAMAGED:
         drift.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
-    given_up = {mark.id for mark in parked_in(live).values() if mark.dropped}
+    given_up = {mark.id for mark in marks if mark.dropped}
+    now = live.head()
+    # Not where one was given up just now.
+    if now is not None and head.dropped == now.dropped != len(given_up):
+        told = [b"%d" % number for number in (len(given_up), head.dropped)]
+        drift.add(Difference("head", b"dropped", *told))
     expected = FromLog(store, head.position, given_up)
     total = count(live).total
     compared = 0
@@ -64,13 +71,15 @@ def verify(
         advance(done, max(done, total))
 
     waiting: list[Difference] = []
-    for found in differences(expected, live, ignored=given_up, advance=reached):
+    for found in differences(expected, live, advance=reached):
         drift.add(found)
         waiting.append(found)
         if repair and len(waiting) >= _MENDED:
             _mend(expected, live, waiting)
             waiting.clear()
     if repair and drift.counts:
+        if head.state == DAMAGED:
+            waiting.append(Difference("head", b"events", None, None))
         _mend(expected, live, waiting)
     return Verified(live.generation, head.position, compared, drift)
 
@@ -95,5 +104,8 @@ def _mend(expected: FromLog, live: View, found: Iterable[Difference]) -> None:
             elif b"events" in fields:
                 events = expected.counts(held.position)["events"]
                 again.append(Difference(key, b"events", events, None))
+        lost = {one.field.decode(errors="replace") for one in again if one.key == "parked"}
+        dropped = sum(mark.dropped for mark in parked_in(live).values() if mark.id not in lost)
+        again.append(Difference("head", b"dropped", b"%d" % dropped, None))
         # Also where nothing is left to do: it counts anew what there is.
         mend(live, held, commands_for(again))

@@ -11,12 +11,14 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from redis.exceptions import ResponseError
+
 from commands.store import Recorded
 from projections import heads, whole
 from projections.heads import BUILDING, LIVE, Head
 from projections.keys import POSITION, Keys
 from projections.listing import Before, fold_batch, parking, wanted
-from projections.scripts import RUN, Script, arguments
+from projections.scripts import RUN, Script, arguments, number, of_another_type
 
 # Usernames of the accounts that wrote last. They never change, so they may be kept.
 _KNOWN_USERS = 50_000
@@ -25,17 +27,15 @@ _KNOWN_USERS = 50_000
 # Answers the stored position, or -1 for a generation that takes no events.
 _APPLY = Script(
     whole.ALL
+    + heads.HELD
     + RUN
     + f"""
-local head = redis.call('HMGET', KEYS[1], 'position', 'state', 'mends', 'hold')
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'state', 'mends', 'hold')
 if not head[1] or (head[2] ~= '{BUILDING}' and head[2] ~= '{LIVE}') or not all_whole() then
   return -1
 end
 if head[1] ~= ARGV[1] or head[3] ~= ARGV[6] then return tonumber(head[1]) end
-if head[4] then
-  local now = redis.call('TIME')
-  if now[1] * 1000 + now[2] / 1000 < tonumber(head[4]) then return tonumber(head[1]) end
-end
+if held(head[4]) then return tonumber(head[1]) end
 run(7)
 redis.call('HSET', KEYS[1], 'position', ARGV[2], 'last', ARGV[5])
 redis.call('HINCRBY', KEYS[1], 'events', ARGV[3])
@@ -102,8 +102,13 @@ class View:
         RefusedEventsError and nothing is applied, or, to ``park``, are put aside with all later
         ones of their stream.
         """
-        known = self._known or self._read_known()
-        before = self._read_before(batch, known.parked)
+        try:
+            known = self._known or self._read_known()
+            before = self._read_before(batch, known.parked)
+        except ResponseError as error:
+            if of_another_type(error) and self.position() is None:
+                return None
+            raise
         changes = fold_batch(batch, before, known.parked)
         if changes.refused and not park:
             # Overtaken, the rows read are later than the batch: that is no fault of its events.
@@ -161,7 +166,8 @@ class View:
     def _read_known(self) -> _Known:
         # Read before the rows are: who changes one from aside meanwhile counts up the mends, who
         # parks moves the position, and either way this batch does not apply.
-        mends = int(self.redis.execute_command("HGET", self.keys.head, "mends") or 0)
+        mends = number(self.redis.execute_command("HGET", self.keys.head, "mends"))
         ids = self.redis.execute_command("HKEYS", self.keys.parked)
-        self._known = _Known(mends, {key.decode() for key in ids})
+        # One without a number is damaged, which is found out when the batch is applied.
+        self._known = _Known(mends or 0, {key.decode(errors="replace") for key in ids})
         return self._known

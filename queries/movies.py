@@ -8,12 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from redis.exceptions import ResponseError
 
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
 from commands.text import fold
 from projections.keys import LIVE, Keys
 from projections.listing import microseconds
-from projections.scripts import Script
+from projections.scripts import Script, number
 from queries.filters import MovieQuery
 from queries.pages import LIST, ONE
 from queries.round_trips import RoundTrips
@@ -76,7 +77,10 @@ class ReadModel:
         """
         for known in (self._generation, None):
             generation = known if known is not None else await self._live()
-            answer: list[Any] = await self.trips.script(script, keys(Keys(generation)), args)
+            try:
+                answer: list[Any] = await self.trips.script(script, keys(Keys(generation)), args)
+            except ResponseError as error:  # something in it is not ours
+                raise ReadModelUnavailableError("it cannot be read") from error
             if answer[0] == b"gone":
                 reason = "it is being built"
             elif answer[1] < min_position:
@@ -92,10 +96,12 @@ class ReadModel:
 
     async def _live(self) -> int:
         self._generation = None
-        generation = await self.trips.call("GET", LIVE)
-        if generation is None:
+        try:
+            self._generation = number(await self.trips.call("GET", LIVE))
+        except ResponseError:  # the pointer is no text
+            self._generation = None
+        if not self._generation:
             raise ReadModelUnavailableError("it is being built")
-        self._generation = int(generation)
         return self._generation
 
 

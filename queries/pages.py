@@ -15,8 +15,8 @@ from projections.scripts import Script
 PAGES = (
     whole.LISTS
     + f"""
-local head = redis.call('HMGET', KEYS[1], 'state', 'position', 'rows')
-if head[1] ~= '{LIVE}' or not lists_whole(head[3]) then return {{'gone'}} end
+local head = redis.pcall('HMGET', KEYS[1], 'state', 'position', 'rows')
+if head[1] ~= '{LIVE}' or number(head[2]) < 0 or not lists_whole(head[3]) then return {{'gone'}} end
 
 local function json_at(line)
   local _, quote = string.find(line, '\\0{{"id":"', 1, true)

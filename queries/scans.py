@@ -79,8 +79,9 @@ local function lines(cursor)
 end
 
 local function make_room()
-  local ids = 0
-  for i, name in ipairs(redis.call('LRANGE', KEYS[6], 0, -1)) do
+  local ids, names = 0, redis.pcall('LRANGE', KEYS[6], 0, -1)
+  if names.err then redis.call('UNLINK', KEYS[6]) end
+  for i, name in ipairs(names) do
     ids = ids + redis.call('ZCARD', name)
     if i >= {KEPT_RESULTS} or ids > {KEPT_IDS} then redis.call('UNLINK', name, name .. ':scan') end
     if redis.call('EXISTS', name .. ':scan') == 0 then redis.call('LREM', KEYS[6], 1, name) end

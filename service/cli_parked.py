@@ -65,6 +65,7 @@ def retry(
 @parked.command()
 def drop(
     movie_id: Annotated[str, typer.Argument(metavar="ID", help="A parked movie.")],
+    json: Json = False,
 ) -> None:
     """Give up on a parked movie: it leaves the lists until a retry or a rebuild."""
     from projections.parked import drop as give_up  # noqa: PLC0415
@@ -75,7 +76,10 @@ def drop(
         live = live_view(redis)
         _check_parked([movie_id], parked_in(live))
         give_up(live, movie_id)
-    out.print(f"{movie_id} is dropped", markup=False)
+    if json:
+        print(orjson.dumps({"dropped": [movie_id]}).decode())  # noqa: T201
+    else:
+        out.print(f"{movie_id} is dropped", markup=False)
 
 
 def _check_parked(ids: list[str], known: dict[str, Any]) -> None:

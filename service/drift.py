@@ -12,15 +12,11 @@ SHOWN = 50
 
 def told(drift: Drift) -> dict[str, Any]:
     """Return differences as JSON has them: how many of each key, and the first of them."""
-    first = [
-        {
-            "key": found.key,
-            "field": found.field.decode(errors="replace"),
-            "wanted": _text(found.wanted),
-            "shown": _text(found.shown),
-        }
-        for found in drift.first
-    ]
+    first = []
+    for found in drift.first:
+        wanted, shown = _texts(found)
+        field = found.field.decode(errors="replace")
+        first.append({"key": found.key, "field": field, "wanted": wanted, "shown": shown})
     return {"differing": dict(drift.counts), "differences": first}
 
 
@@ -39,8 +35,16 @@ def lines(drift: Drift, what: str) -> Iterator[str]:
 
 def _line(found: Difference) -> str:
     field = found.field.decode(errors="replace").replace("\0", " ")
-    wanted, shown = _text(found.wanted) or "none", _text(found.shown) or "none"
+    wanted, shown = ("none" if text is None else text for text in _texts(found))
     return f"{found.key} {field}: {shown}, should be {wanted}"
+
+
+def _texts(found: Difference) -> tuple[str | None, str | None]:
+    """Return what is wanted and what is shown, so that they differ."""
+    wanted, shown = _text(found.wanted), _text(found.shown)
+    if wanted == shown and isinstance(found.wanted, bytes) and isinstance(found.shown, bytes):
+        return _whole(found.wanted), _whole(found.shown)
+    return wanted, shown
 
 
 def _text(value: Value) -> str | None:
@@ -49,4 +53,9 @@ def _text(value: Value) -> str | None:
         return None
     if isinstance(value, bytes):
         return value.rsplit(SEPARATOR, 1)[-1].decode(errors="replace")
-    return f"{value:.0f}"
+    return f"{value:.0f}" if float(value).is_integer() else repr(value)
+
+
+def _whole(value: bytes) -> str:
+    """Return a value with its end as before and all that stands before it, each byte visible."""
+    return value.decode(errors="backslashreplace").replace("\0", "\\0")

@@ -1,5 +1,7 @@
 """The event store: one log, in order, on SQLite and on PostgreSQL alike."""
 
+import resource
+
 import pytest
 from controls import ANN, BOB, MOVIE, create, delete, register, update
 
@@ -83,3 +85,20 @@ def test_a_url_that_cannot_work(url):
     assert caught.value.variable == "CINELOG_EVENT_STORE_URL"
     assert "hush" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_kind(tmp_path):
+    (tmp_path / "events.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(ConfigurationError, match="not a database"):
+        Store.open(f"sqlite:///{tmp_path}/events.db")
+
+
+def test_a_disk_that_is_full(tmp_path):
+    """As one is for a process that may write no file at all."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(ConfigurationError, match="cannot be opened"):
+            Store.open(f"sqlite:///{tmp_path}/events.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from contextlib import closing
+from functools import partial
 
 import pytest
 from controls import ANN, create, new_id, register, update
@@ -57,6 +58,123 @@ def test_lost_marks_are_noticed(sqlite_store, redis, books, tmp_path):
     assert not tail.step()
     followed(tail)
     assert redis.hkeys(Keys(2).parked) == [books.changed.encode()]
+
+
+HEAD = ("rows", "gone", "users", "parked", "dropped", "events", "mends", "position")
+
+
+@pytest.mark.parametrize("name", HEAD)
+@pytest.mark.parametrize("value", [None, "abc", "-1", "007", "1.5", "9" * 30, "\xff"])
+def test_a_number_of_the_head_that_is_none(sqlite_store, redis, books, name, value):
+    """Idle or busy, it is built again, and nobody calls it whole before."""
+    tail = caught_up(sqlite_store, redis)
+    head = Keys(1).head
+    if value is None:
+        redis.hdel(head, name)
+    else:
+        redis.hset(head, name, value)
+    if value is None and name == "position":
+        assert live(redis).head() is None
+    else:
+        assert live(redis).head().state == "damaged"
+        assert verify(sqlite_store, redis).drift.counts
+    write(sqlite_store, create(by=ANN))
+    assert not tail.step()
+    followed(tail)
+    assert generations.live(redis) == 2
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
+@pytest.mark.parametrize("value", ["9999999999999", "abc", "", "-5", "1e99"])
+def test_a_hold_that_nobody_took(sqlite_store, redis, books, value):
+    """It counts as none: writes are shown, and a rebuild and a repair can hold it."""
+    tail = caught_up(sqlite_store, redis)
+    redis.hset(Keys(1).head, "hold", value)
+    write(sqlite_store, create(by=ANN))
+    assert tail.step()
+    assert tail.position == sqlite_store.head()
+    redis.zadd(Keys(1).years, {str(books.ids[3]): 1})
+    assert verify(sqlite_store, redis, repair=True).drift.counts == {"years": 1}
+    redis.hset(Keys(1).head, "hold", value)
+    assert not rebuild(sqlite_store, redis).drift.counts
+    assert generations.live(redis) == 2
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
+JUNK = ("x", "-5", "0", "77", "9" * 30)
+
+
+@pytest.mark.parametrize("name", LASTING)
+@pytest.mark.parametrize(
+    "command", ["SET KEY x", "SADD KEY x", "HSET KEY a 1 b 1 c 1", "ZADD KEY 1 x"]
+)
+def test_a_key_of_another_type(sqlite_store, redis, books, name, command):
+    """It is noticed like a lost one, by an idle projection and by a busy one."""
+    for busy in (False, True):
+        redis.flushall()
+        tail = caught_up(sqlite_store, redis)
+        redis.delete(LASTING[name])
+        redis.execute_command(*command.replace("KEY", LASTING[name]).split())
+        if name != "head":
+            assert live(redis).head().state == "damaged"
+            assert verify(sqlite_store, redis).drift.counts
+        if busy:
+            write(sqlite_store, update(books.ids[0], by=ANN, title="Brazil"))
+        assert not tail.step()
+        followed(tail)
+        assert generations.live(redis) == 2
+        assert kept(redis) == replayed(sqlite_store, redis)
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_key_of_another_type_without_a_projection(sqlite_store, redis, books, name):
+    """A rebuild works, and a repair where there is something to repair."""
+    for number, mend in enumerate((rebuild, partial(verify, repair=True))):
+        caught_up(sqlite_store, redis)
+        if name == "head" and number:
+            break
+        key = getattr(live(redis).keys, name)
+        redis.set(key, "x")
+        mend(sqlite_store, redis)
+        assert live(redis).head().state == "live"
+        assert kept(redis) == books.expected
+
+
+@pytest.mark.parametrize("value", JUNK)
+@pytest.mark.parametrize("by", ["the projection", "a rebuild"])
+def test_a_pointer_to_nowhere(sqlite_store, redis, books, value, by):
+    """Another is put in its place."""
+    tail = caught_up(sqlite_store, redis)
+    redis.set("movies:live", value)
+    redis.set("movies:building", value)
+    write(sqlite_store, create(by=ANN))
+    if by == "a rebuild":
+        rebuild(sqlite_store, redis)
+    else:
+        followed(tail)
+    assert live(redis).head().state == "live"
+    assert kept(redis) == replayed(sqlite_store, redis)
+
+
+@pytest.mark.parametrize("name", ["live", "building", "generations", "dropped"])
+def test_a_name_of_another_type(sqlite_store, redis, books, name):
+    for mend in (caught_up, rebuild):
+        caught_up(sqlite_store, redis)
+        redis.delete(f"movies:{name}", Keys(generations.live(redis) or 1).titles)
+        redis.hset(f"movies:{name}", "x", "y")
+        mend(sqlite_store, redis)
+        assert kept(redis) == books.expected
+
+
+@pytest.mark.parametrize("name", ["generations", "dropped"])
+def test_junk_among_the_generations(sqlite_store, redis, books, name):
+    """It is taken out."""
+    for mend in (caught_up, rebuild):
+        redis.sadd(f"movies:{name}", *JUNK, b"\xff", "")
+        redis.delete("movies:live")
+        mend(sqlite_store, redis)
+        assert kept(redis) == books.expected
+        assert not redis.smembers(f"movies:{name}") & {b"x", b"0", b"9" * 30, b"\xff", b""}
 
 
 def test_all_is_lost(sqlite_store, redis, books):

@@ -190,6 +190,29 @@ def test_an_account_without_a_name(sqlite_store, redis, tmp_path):
     assert redis.hexists(live(redis).keys.rows, str(books.ids[3]))
 
 
+JUNK = (b"x", b"", b"[]", b"{}", b"null", b'{"position":"1","type":1,"error":null}', b"\xff")
+
+
+@pytest.mark.parametrize("value", JUNK)
+def test_a_mark_that_cannot_be_read(sqlite_store, redis, books, value):
+    """It parks all the same, and is written anew or taken out."""
+    keys = live(redis).keys
+    redis.hset(keys.parked, books.changed, value)
+    assert parked_in(live(redis))[books.changed].error
+    assert not verify(sqlite_store, redis).drift.counts
+    redis.hset(keys.parked, "nobody", value)
+    redis.hset(keys.parked, b"\xff", value)
+    redis.hset(keys.head, "parked", 3)
+    assert not next(iter(retry(sqlite_store, live(redis), ["nobody"])))[1]
+    assert drop(live(redis), books.changed)
+    assert parked_in(live(redis))[books.changed].dropped
+    assert verify(sqlite_store, redis, repair=True).drift.counts == {"parked": 1}
+    assert not verify(sqlite_store, redis).drift.counts
+    heal(books.path, books.changed, version=2)
+    assert list(retry(sqlite_store, live(redis), [books.changed])) == [(books.changed, None)]
+    assert set(kept(redis)) == set(books.whole)
+
+
 def test_why_is_json(redis, books):
     """It stands in Redis for whoever looks there."""
     value = redis.hget(live(redis).keys.parked, books.changed)

@@ -52,6 +52,8 @@ SPOILT = {
     "an account": ([f"HSET users {ANN} x"], {"users"}),
     "a number": (["HSET head events 3"], {"head"}),
     "a wrong count": (["HSET head rows 9"], {"head"}),
+    "a lost number": (["HDEL head mends"], {"head"}),
+    "numbers that are none": (["HSET head mends x dropped x events x gone x"], {"head"}),
     "a lost row": (["HDEL rows SOME"], {"rows", "head"}),
     "a lost key": (["DEL titles"], {"titles", "head"}),
     "a lost movie": (
@@ -167,6 +169,61 @@ def test_a_movie_that_was_given_up_is_left_out(sqlite_store, redis, books, tmp_p
     before = kept(redis)
     assert not verify(sqlite_store, redis, repair=True).drift.counts
     assert kept(redis) == before
+
+
+@pytest.fixture
+def dropped(sqlite_store, redis, books, tmp_path):
+    """The view where a movie was given up; ``row`` and ``title`` are what it showed before."""
+    spoil(tmp_path / "events.db", books.changed, version=2)
+    redis.flushall()
+    caught_up(sqlite_store, redis)
+    books.row = redis.hget(books.keys.rows, books.changed)
+    assert drop(live(redis), books.changed)
+    return books
+
+
+def test_a_movie_that_was_given_up_and_put_back(sqlite_store, redis, dropped):
+    """By hand, everywhere: it is found, and taken out again."""
+    before = kept(redis)
+    keys = dropped.keys
+    redis.hset(keys.rows, dropped.changed, dropped.row)
+    redis.zadd(keys.created, {dropped.changed: 1})
+    redis.zadd(keys.years, {dropped.changed: 1979})
+    redis.zadd(keys.titles, {f"alien 0\0{dropped.changed}": 0})
+    redis.hincrby(keys.head, "rows", 1)
+    assert live(redis).head().state == "live"
+    wrong = {"rows": 1, "created": 1, "years": 1, "titles": 1}
+    assert verify(sqlite_store, redis).drift.counts == wrong
+    assert verify(sqlite_store, redis, repair=True).drift.counts == wrong
+    assert kept(redis) == before
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_movie_that_nobody_gave_up(sqlite_store, redis, books, counted):
+    """A mark counts only where the log has an event that cannot be applied."""
+    keys = books.keys
+    redis.hset(keys.parked, books.some, MARK[:-1] + ',"dropped":true}')
+    redis.hincrby(keys.head, "parked", 1)
+    redis.hincrby(keys.head, "dropped", int(counted))
+    redis.hdel(keys.rows, books.some)
+    redis.zrem(keys.created, books.some)
+    redis.zrem(keys.years, books.some)
+    redis.zrem(
+        keys.titles, next(m for m in redis.zrange(keys.titles, 0, -1) if books.some.encode() in m)
+    )
+    redis.hincrby(keys.head, "rows", -1)
+    assert live(redis).head().state == "live"
+    wrong = {"rows", "created", "years", "titles", "parked"} | ({"head"} if not counted else set())
+    assert set(verify(sqlite_store, redis).drift.counts) == wrong
+    assert set(verify(sqlite_store, redis, repair=True).drift.counts) == wrong
+    assert not verify(sqlite_store, redis).drift.counts
+    assert kept(redis) == books.expected
+
+
+def test_events_are_counted_beside_one_that_was_given_up(sqlite_store, redis, dropped):
+    redis.hset(dropped.keys.head, "events", 3)
+    assert verify(sqlite_store, redis, repair=True).drift.counts == {"head": 1}
+    assert not verify(sqlite_store, redis).drift.counts
 
 
 def test_a_view_of_another_log_cannot_be_mended(sqlite_store, redis, books):

@@ -460,3 +460,37 @@ async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypat
     reader.ask = disturbed
     with pytest.raises(BusyError):
         await list_movies(reader, MovieQuery(title="alien"))
+
+
+SPOILT = {
+    "rows": ("SET", "rows", "x"),
+    "titles": ("SET", "titles", "x"),
+    "the head": ("SET", "head", "x"),
+    "the position": ("HSET", "head", "position", "abc"),
+    "a row": ("HSET", "rows", "SOME", "x"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+async def test_what_is_not_ours_is_refused(redis, reader, library, what):
+    """As a list that is being built: to come again later may help."""
+    command, name, *args = SPOILT[what]
+    some = redis.hkeys(library.view.keys.rows)[0]
+    args = [some if arg == "SOME" else arg for arg in args]
+    redis.execute_command(command, getattr(library.view.keys, name), *args)
+    with pytest.raises(ReadModelUnavailableError):
+        await list_movies(reader, MovieQuery())
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "0", "9" * 30, None])
+async def test_a_pointer_to_nothing(redis, reader, library, value):
+    redis.delete("movies:live")
+    redis.set("movies:live", value) if value else redis.hset("movies:live", "x", "y")
+    with pytest.raises(ReadModelUnavailableError):
+        await list_movies(reader, MovieQuery())
+
+
+async def test_kept_results_of_another_type(redis, reader, library):
+    """They are made anew."""
+    redis.set(library.view.keys.kept, "x")
+    assert await titles(reader, title="straße") == ["Straße"]

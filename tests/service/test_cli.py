@@ -42,6 +42,11 @@ def test_status_says_that_redis_is_away(tmp_path):
     assert (done.returncode, "unavailable" in done.stdout) == (1, True)
 
 
+def test_status_says_that_no_projection_is_at_work(tmp_path):
+    done = run(tmp_path / "var", "status")
+    assert done.stdout.split()[-2:] == ["active", "no"]
+
+
 @pytest.mark.parametrize("command", ["serve", "project"])
 @pytest.mark.parametrize(
     ("variable", "value"),

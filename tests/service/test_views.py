@@ -161,7 +161,8 @@ def test_parked_movies(cinelog):
     assert (told["id"], told["type"], told["dropped"]) == (movie, "MovieUpdated", False)
     refused = run(cinelog.data_dir, "parked", "retry", movie)
     assert (refused.returncode, "1 still parked" in refused.stdout) == (1, True)
-    assert run(cinelog.data_dir, "parked", "drop", movie).returncode == 0
+    given_up = run(cinelog.data_dir, "parked", "drop", movie, "--json")
+    assert json.loads(given_up.stdout) == {"dropped": [movie]}
     state = cinelog.status()["read_model"]
     assert (state["parked"], state["dropped"]) == (0, 1)
     assert cinelog.eve.get(f"/movies/{movie}/").status_code == 404
@@ -206,6 +207,39 @@ def test_a_lost_key(cinelog, name):
     assert all_.status_code == 503 or all_.json()["count"] == 4
     eventually(lambda: cinelog.eve.get("/movies/").is_success)
     assert cinelog.eve.get("/movies/?title=alien").json()["count"] == 4
+
+
+DAMAGE = (
+    ("SET", "{movies:%d}:rows", "x"),
+    ("SET", "{movies:%d}:head", "x"),
+    ("HSET", "{movies:%d}:head", "position", "abc"),
+    ("HDEL", "{movies:%d}:head", "mends"),
+    ("HSET", "{movies:%d}:head", "hold", 9999999999999),
+    ("SET", "movies:live", "x"),
+)
+
+
+def test_damage(tmp_path):
+    """Lists are whole or refused until it is built again by itself; writes go on, and are shown."""
+    with Cinelog(tmp_path / "var") as cinelog:
+        ann = cinelog.account("ann")
+        for number, (command, name, *args) in enumerate(DAMAGE):
+            damaged = name.replace("%d", str(generation(cinelog)))
+            cinelog.redis().execute_command(command, damaged, *args)
+            for _ in range(20):
+                answer = ann.get("/movies/")
+                if answer.is_success:
+                    assert answer.json()["count"] == number
+                else:
+                    problem(answer, 503, "unavailable")
+                    assert answer.headers["Retry-After"]
+            assert ready(cinelog)["read_model"]
+            movie = {"title": f"Alien {number}", "genre": "Horror", "year": 1979}
+            assert ann.post("/movies/", json=movie).status_code == 201
+            assert eventually(lambda: ready(cinelog)["projection"].get("lag_events") == 0)
+            assert ann.get("/movies/").json()["count"] == number + 1
+        assert run(cinelog.data_dir, "verify").returncode == 0
+    assert "Traceback" not in cinelog.output()
 
 
 def test_on_its_own(tmp_path):

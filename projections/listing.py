@@ -213,8 +213,9 @@ def _commands(
     for key, movie in rows.items():
         title = fold(movie["title"])
         created_us = born[key] if key in born else microseconds(movie["created_at"])
+        # Without format specifiers, which would take a third of the time of all this.
         front = (
-            f"{movie['year']:04}\0{created_us:016}\0{title}\0"
+            f"{_four_digits(movie['year'])}\0{str(created_us).zfill(16)}\0{title}\0"
             f"{_fold(movie['genre'])}\0{_fold(movie['creator'])}\0"
         )
         lines += (key, front.encode() + orjson.dumps(movie))
@@ -253,6 +254,11 @@ def _commands(
 def _title_in(line: bytes, key: str) -> str:
     """Return the member in the index by title that belongs to a line."""
     return f"{line.split(SEPARATOR, 3)[2].decode()}\0{key}"
+
+
+@lru_cache(maxsize=1024)
+def _four_digits(year: int) -> str:
+    return f"{year:04}"
 
 
 # Genres and usernames come again and again.

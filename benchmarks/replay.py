@@ -103,16 +103,20 @@ def plain(url):
 
 
 def replay(url, processes):
-    """Read, decode and fold the log; return events a second, with the start of the processes."""
+    """Read, decode and fold the log; return events a second.
+
+    Without the start of the processes, as for ``plain``.
+    """
     store = Store.open(url, create=False)
-    started = time.perf_counter()
     until = store.head()
     spans = spans_of(store, until, processes * 4)
     shares = [(url, until, [tuple(span) for span in spans[n::processes]]) for n in range(processes)]
     store.close()
     with SPAWN.Pool(processes) as pool:
-        read = sum(pool.starmap(replay_share, shares))
-    return read / (time.perf_counter() - started)
+        pool.map(time.sleep, [0.5] * processes, chunksize=1)  # each of them is there
+        started = time.perf_counter()
+        read = sum(pool.starmap(replay_share, shares, chunksize=1))
+        return read / (time.perf_counter() - started)
 
 
 def replay_share(url, until, spans):

@@ -60,6 +60,15 @@ def test_a_place_where_nothing_can_be_made_is_refused(tmp_path):
     assert "choose another directory" in refused(tmp_path / ("long" * 100))
 
 
+def test_a_directory_in_which_its_file_cannot_be_written_is_refused(tmp_path):
+    """Whoever asks, the superuser included."""
+    (tmp_path / "format").mkdir()
+
+    assert f"cannot write in {tmp_path} (Is a directory)" in refused(tmp_path)
+
+
+# Rights bind everyone but the superuser, for whom there is nothing to see here: the test above
+# stands in for this one where all runs as root, as in many containers.
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_directory_that_may_not_be_written_is_refused(tmp_path):
     tmp_path.chmod(0o500)

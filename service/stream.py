@@ -30,6 +30,11 @@ MAX_CLIENTS = 5_000
 PING_S = 15.0
 _LOOK_S = 1.0
 _CATCH_UP = 500
+# No blank line follows: it would end an event, and some clients deliver one that has no data.
+GREETING = b": Cinelog\nretry: 1000\n"
+PING = b": ping\n"
+# Some clients end a line at these too. JSON has them in texts only, where an escape means the same.
+_LINE_ENDS = tuple((end.encode(), b"\\u%04x" % ord(end)) for end in ("\u0085", "\u2028", "\u2029"))
 log = structlog.get_logger(__name__)
 blueprint = Blueprint("stream")
 
@@ -94,7 +99,7 @@ class Live:
                     self._follower = asyncio.create_task(self._follow())
                     self._tell()  # whoever waits still reads from the log what came meanwhile
             place = self._reached if after is None else after
-            yield Sent(place, b": Cinelog\nretry: 1000\n\n")
+            yield Sent(place, GREETING)
             while not self._closing and (left := until - time.time()) > 0:
                 news = self._news
                 if place < self._kept_after:
@@ -109,7 +114,7 @@ class Live:
                 try:
                     await asyncio.wait_for(news.wait(), min(self._ping_s, left))
                 except TimeoutError:
-                    yield Sent(place, b": ping\n\n")
+                    yield Sent(place, PING)
         finally:
             self._clients -= 1
             if not self._clients and self._follower:
@@ -169,6 +174,8 @@ def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
     events = []
     for entry in changes.entries:
         data = orjson.dumps({"movie_id": entry.movie_id, **entry.shown(name_of)})
+        for raw, escaped in _LINE_ENDS:
+            data = data.replace(raw, escaped)
         text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), data)
         events.append(Sent(entry.position, text))
     return Stretch(events, changes.reached)
@@ -206,7 +213,7 @@ def _begin(request: CinelogRequest) -> int | None:
     begin: int | None = None
     with refusals:
         begin = asked_number(request, "after")
-    if (given := request.headers.get("last-event-id")) is not None:
+    if given := request.headers.get("last-event-id", "").strip():
         begin = whole_number(given)
         if begin is None:
             refusals.add(InvalidError({"Last-Event-ID": ["Enter a number."]}))

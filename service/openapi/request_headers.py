@@ -63,6 +63,6 @@ MIN_POSITION = Parameter(
 LAST_EVENT_ID = Parameter(
     "Last-Event-ID",
     "header",
-    "The `id` of the last event that was received.",
-    {"type": "string", "pattern": "^0*[0-8]?[0-9]{1,15}$"},
+    "The `id` of the last event that was received. An empty one counts as absent.",
+    {"type": "string", "pattern": "^(0*[0-8]?[0-9]{1,15})?$"},
 )

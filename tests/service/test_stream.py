@@ -10,9 +10,7 @@ from controls import ALIEN
 from running import Cinelog, eventually
 
 from commands.errors import EventStoreUnavailableError
-from service.stream import Live, Sent, Stretch
-
-GREETING = b": Cinelog\nretry: 1000\n\n"
+from service.stream import GREETING, PING, Live, Sent, Stretch
 
 
 class Log:
@@ -106,7 +104,7 @@ async def test_a_ping_where_nothing_comes():
     live = Log(3).live(ping_s=0.01)
     events = live.events(None, soon())
     await anext(events)
-    assert await asyncio.wait_for(anext(events), 5) == (3, b": ping\n\n")
+    assert await asyncio.wait_for(anext(events), 5) == (3, PING)
     await live.close()
 
 

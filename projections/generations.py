@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from projections.heads import BUILDING as STATE_BUILDING
 from projections.heads import LIVE as STATE_LIVE
-from projections.heads import RETIRED
+from projections.heads import RETIRED, ROW_FORMAT
 from projections.keys import BUILDING, DROPPED, GENERATIONS, LIVE, POSITION
 from projections.keys import Keys as GenerationKeys
 from projections.scripts import NUMBER, Script, number, of_another_type
@@ -82,32 +82,34 @@ def live(redis: Any) -> int | None:
     return _named(redis, LIVE)
 
 
-def begin(redis: Any, *, above: int = 0) -> View:
+def begin(redis: Any, *, above: int = 0, row_format: int = ROW_FORMAT) -> View:
     """Return the generation that is being built, or a new one with a number greater than any known.
 
     ``above`` is the highest number the caller has seen: a wiped Redis does not know it any more.
     """
     building = _named(redis, BUILDING)
     if building is not None:
-        view = View(redis, building)
+        view = View(redis, building, row_format)
         if view.position() is not None:
             return view
     redis.execute_command("DEL", BUILDING)
-    view = new(redis, above=max(above, building or 0))
+    view = new(redis, above=max(above, building or 0), row_format=row_format)
     if redis.execute_command("SET", BUILDING, view.generation, "NX"):
         return view
     # Another projection began at the same time; two may well build the same one.
     winner = _named(redis, BUILDING)
-    return View(redis, winner) if winner is not None else view
+    return View(redis, winner, row_format) if winner is not None else view
 
 
-def new(redis: Any, *, above: int = 0, state: str = STATE_BUILDING) -> View:
+def new(
+    redis: Any, *, above: int = 0, state: str = STATE_BUILDING, row_format: int = ROW_FORMAT
+) -> View:
     """Return an empty generation with a number greater than any known."""
     known = _members(redis, GENERATIONS) + _members(redis, DROPPED)
     next_one = 1 + max(above, live(redis) or 0, *known, 0)
     while not redis.execute_command("SADD", GENERATIONS, next_one):
         next_one += 1  # someone else took it just now
-    view = View(redis, next_one)
+    view = View(redis, next_one, row_format)
     view.create(state)
     return view
 

@@ -1,4 +1,8 @@
-"""The head of a generation: how far it is, and what state it is in."""
+"""The head of a generation: how far it is, in what format its rows are, and its state.
+
+Whether a generation takes events is decided here and nowhere else: it must be being built or live,
+whole, of this release's row format (``STATE``), and built from this log (``belongs``).
+"""
 
 from typing import Any, NamedTuple
 
@@ -7,6 +11,12 @@ from projections import whole
 from projections.keys import Keys
 from projections.scripts import Script, number
 
+ROW_FORMAT = 2
+"""What rows and indexes look like. Count it up with each change of a line, a key or a score.
+
+A generation keeps the format that it was built with; a head without a number is of format 1. A
+projection that finds another format live, older or newer, builds its own beside it.
+"""
 FILLING = "filling"
 """It is being filled from aside, and takes no events yet."""
 BUILDING = "building"
@@ -14,6 +24,11 @@ LIVE = "live"
 """It may be shown to readers."""
 DAMAGED = "damaged"
 """Something of it is lost. Never stored: it is found out."""
+OTHER_FORMAT = "other format"
+"""It is whole, but another release laid out its rows. Never stored: it is found out.
+
+Readers are still shown what it has until a generation of this release is live; it takes no events.
+"""
 RETIRED = "retired"
 """It takes no events any more, and is shown to nobody."""
 HOLD_MS = 2_000
@@ -30,17 +45,29 @@ end
 
 One that is no number, or ends later than any that begins now, was set by nobody and counts as none.
 """
-_NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped")
-
-_LOOK = Script(
+STATE = (
     whole.ALL
     + f"""
-local head = redis.pcall('HMGET', KEYS[1], 'position', 'events', 'at', 'state', 'last', 'parked',
-  'dropped')
-if head.err then return {{false}} end
-if (head[4] == '{BUILDING}' or head[4] == '{LIVE}') and not all_whole() then
-  head[4] = '{DAMAGED}'
+local function state_of(state, format, wanted)
+  if state ~= '{BUILDING}' and state ~= '{LIVE}' then return state end
+  if not all_whole() then return '{DAMAGED}' end
+  if (format or '1') ~= wanted then return '{OTHER_FORMAT}' end
+  return state
 end
+"""
+)
+"""Lua, with ``whole.ALL``: the state of a generation, given what its head says is its ``state`` and
+``format``, and the format that is wanted. ``KEYS`` are ``lasting``."""
+_NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped")
+
+# ARGV: the format that is wanted.
+_LOOK = Script(
+    STATE
+    + """
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'events', 'at', 'state', 'last', 'parked',
+  'dropped', 'format')
+if head.err then return {false} end
+head[4] = state_of(head[4], head[8], ARGV[1])
 return head
 """
 )
@@ -57,25 +84,29 @@ class Head(NamedTuple):
     parked: int
     """Movies whose events cannot be applied, without those that were given up."""
     dropped: int
+    format: int
+    """Of its rows; 0 for what is no number."""
 
 
-def look(redis: Any, keys: Keys) -> Head | None:
+def look(redis: Any, keys: Keys, row_format: int = ROW_FORMAT) -> Head | None:
     """Return the head of a generation, or None where there is none.
 
     What should be a number and is none counts as 0: such a generation is damaged.
     """
-    found = _LOOK.run(redis, keys.lasting)
+    found = _LOOK.run(redis, keys.lasting, [row_format])
     if found[0] is None:
         return None
     position, events, parked, dropped = (number(found[i]) or 0 for i in (0, 1, 5, 6))
     at, state, last = ((one or b"").decode(errors="replace") for one in found[2:5])
-    return Head(position, events, at, state, last, max(0, parked - dropped), dropped)
+    stored_as = 1 if found[7] is None else number(found[7]) or 0
+    return Head(position, events, at, state, last, max(0, parked - dropped), dropped, stored_as)
 
 
-def create(redis: Any, keys: Keys, state: str) -> None:
+def create(redis: Any, keys: Keys, state: str, row_format: int = ROW_FORMAT) -> None:
     """Make the head of an empty generation, unless it is there already."""
     # The position comes last: a head that has one is whole.
-    for name, value in [("state", state), *((name, 0) for name in _NUMBERS), ("position", 0)]:
+    numbers = ((name, 0) for name in _NUMBERS)
+    for name, value in [("state", state), ("format", row_format), *numbers, ("position", 0)]:
         redis.execute_command("HSETNX", keys.head, name, value)
 
 

@@ -17,6 +17,8 @@ DROPPED = "movies:dropped"
 """Every generation of which something may be left to remove."""
 LEASE = "movies:lease"
 """Who is the active projection."""
+NEWEST_FORMAT = "movies:newest-format"
+"""The newest row format among the projections that run."""
 REBUILDING = "movies:rebuilding"
 """Who rebuilds beside the live generation."""
 PAST = "movies:past"
@@ -43,9 +45,9 @@ class Keys:
         """Hash of what else is known of the generation.
 
         ``position``, the ``last`` event there, its time ``at``, the number of ``events`` applied,
-        the ``state``; how many ``rows``, ``gone``, ``users`` and ``parked`` there are, and how many
-        of the parked are ``dropped``; ``mends`` counts changes from aside, and until ``hold``
-        (milliseconds since the epoch) the projection waits.
+        the ``state``, the ``format`` of the rows; how many ``rows``, ``gone``, ``users`` and
+        ``parked`` there are, and how many of the parked are ``dropped``; ``mends`` counts changes
+        from aside, and until ``hold`` (milliseconds since the epoch) the projection waits.
         """
         return self._key("head")
 

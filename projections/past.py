@@ -19,7 +19,7 @@ from projections import generations, whole
 from projections.connection import open_redis
 from projections.fill import collect_seldom, fill, finish
 from projections.fillers import die_with_stdin
-from projections.heads import FILLING, LIVE, name_at
+from projections.heads import FILLING, LIVE, ROW_FORMAT, name_at
 from projections.keys import PAST, PAST_LEASE, Keys
 from projections.lease import Lease
 from projections.scripts import Script
@@ -34,13 +34,15 @@ _NICE = 5
 BUSY = 3
 """The exit code where another one is being built."""
 
-# KEYS: lasting, kept. ARGV: seconds, the name of its last event. Whether the list is there, and of
-# this log; if so it is kept from now on.
+# KEYS: lasting, kept. ARGV: seconds, the name of its last event, the format of rows. Whether the
+# list is there, of this log and of this format; if so it is kept from now on.
 USE = Script(
     whole.LISTS
     + f"""
-local head = redis.pcall('HMGET', KEYS[1], 'state', 'rows', 'last')
-if head[1] ~= '{LIVE}' or not lists_whole(head[2]) or head[3] ~= ARGV[2] then return 0 end
+local head = redis.pcall('HMGET', KEYS[1], 'state', 'rows', 'last', 'format')
+if head[1] ~= '{LIVE}' or not lists_whole(head[2]) or head[3] ~= ARGV[2] or head[4] ~= ARGV[3] then
+  return 0
+end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
 return 1
 """,
@@ -57,7 +59,7 @@ return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]
 def use_of(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
     """Return what ``USE`` takes for the list as it was at a position, whose event has a name."""
     keys = Keys(-position)
-    return (*keys.lasting, keys.kept), [KEPT_S, last]
+    return (*keys.lasting, keys.kept), [KEPT_S, last, ROW_FORMAT]
 
 
 def build(store: Store, redis: Any, position: int) -> bool:

@@ -140,6 +140,7 @@ def _comparable(store: Store, view: View, until: int) -> View | None:
     number = generations.live(view.redis)
     live = View(view.redis, number) if number is not None else None
     head = live.head() if live else None
+    # Rows of another format differ, whatever they say.
     if live is None or head is None or head.state not in (LIVE, DAMAGED):
         return None
     if not heads.belongs(store, head):

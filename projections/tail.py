@@ -9,7 +9,7 @@ import structlog
 from commands.errors import ReadModelUnavailableError
 from commands.store import Recorded, Store
 from projections import generations
-from projections.heads import BUILDING, LIVE, belongs
+from projections.heads import BUILDING, LIVE, OTHER_FORMAT, ROW_FORMAT, belongs
 from projections.view import RefusedEventsError, View
 
 BATCH = 1000
@@ -30,14 +30,22 @@ OnShown = Callable[[Sequence[Recorded], int], None]
 class Tail:
     """Applies the log batch by batch. Safe beside others that do the same: the view compares.
 
-    Where no generation is live (a fresh, wiped or damaged Redis, or one that was built from another
-    log), the log is replayed into a new one, which goes live when it has caught up.
+    Where the live generation is of no use (a fresh, wiped or damaged Redis, one that was built from
+    another log or with another row format), the log is replayed into a new one, which goes live
+    when it has caught up.
     """
 
     def __init__(
-        self, store: Store, redis: Any, *, limit: int = BATCH, on_shown: OnShown | None = None
+        self,
+        store: Store,
+        redis: Any,
+        *,
+        limit: int = BATCH,
+        on_shown: OnShown | None = None,
+        row_format: int = ROW_FORMAT,
     ) -> None:
         self._on_shown = on_shown
+        self._row_format = row_format
         self._store = store
         self._redis = redis
         self._limit = limit
@@ -86,16 +94,17 @@ class Tail:
         self._view = None
         number = self._pointer = generations.live(self._redis)
         self._highest = max(self._highest, number or 0)
-        view = View(self._redis, number) if number is not None else None
+        view = View(self._redis, number, self._row_format) if number is not None else None
         position = self._look(view) if view else None
         self._live = position is not None
         if view is not None and self._live:
             # First of all, so that nobody reads an earlier one beside what is applied from now on.
             generations.drop_others(self._redis, view.generation)
         else:
-            view = generations.begin(self._redis, above=self._highest)
+            unfit = view.head() if view else None
+            view = generations.begin(self._redis, above=self._highest, row_format=self._row_format)
             self._highest = max(self._highest, view.generation)
-            log.info("building", generation=view.generation)
+            log.info("building", generation=view.generation, live=unfit.state if unfit else None)
             position = self._look(view)
         self.position = position or 0
         self._view = view
@@ -124,7 +133,7 @@ class Tail:
     def _look(self, view: View) -> int | None:
         """Return a generation's position, None where it is of no use."""
         head = view.head()
-        if head is None or head.state not in (BUILDING, LIVE):
+        if head is None or head.state not in (BUILDING, LIVE, OTHER_FORMAT):
             return None
         if not belongs(self._store, head):
             log.warning("generation of another log", generation=view.generation)

@@ -9,7 +9,7 @@ from projections import generations, heads
 from projections.compare import Difference, Drift, differences, look_again
 from projections.contents import count
 from projections.from_log import FromLog
-from projections.heads import DAMAGED, LIVE
+from projections.heads import DAMAGED, LIVE, OTHER_FORMAT, ROW_FORMAT, Head
 from projections.hold import hold
 from projections.mend import commands_for, mend
 from projections.parked import parked_in
@@ -28,6 +28,8 @@ class Verified(NamedTuple):
     drift: Drift
     foreign: bool = False
     """It was built from another log: nothing was compared, only a rebuild helps."""
+    other_format: bool = False
+    """A release with another row format built it: nothing was compared."""
 
 
 def verify(
@@ -46,13 +48,12 @@ def verify(
     """
     live = live_view(redis)
     head = live.head()
-    if head is None or head.state not in (LIVE, DAMAGED):
+    if head is None or head.state not in (LIVE, DAMAGED, OTHER_FORMAT):
         raise ReadModelUnavailableError("it is being built")
+    if (unlike := _incomparable(store, live, head)) is not None:
+        return unlike
     drift = Drift()
     marks = parked_in(live).values()
-    if not heads.belongs(store, head):
-        drift.add(Difference("head", b"last", None, head.last.encode()))
-        return Verified(live.generation, head.position, 0, drift, foreign=True)
     if head.state == DAMAGED:
         drift.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
     given_up = {mark.id for mark in marks if mark.dropped}
@@ -82,6 +83,19 @@ def verify(
             waiting.append(Difference("head", b"events", None, None))
         _mend(expected, live, waiting)
     return Verified(live.generation, head.position, compared, drift)
+
+
+def _incomparable(store: Store, live: View, head: Head) -> Verified | None:
+    """Return what is said of a generation that no field of can be compared with the log."""
+    drift = Drift()
+    found = Verified(live.generation, head.position, 0, drift)
+    if not heads.belongs(store, head):
+        drift.add(Difference("head", b"last", None, head.last.encode()))
+        return found._replace(foreign=True)
+    if head.state == OTHER_FORMAT:
+        drift.add(Difference("head", b"format", b"%d" % ROW_FORMAT, b"%d" % head.format))
+        return found._replace(other_format=True)
+    return None
 
 
 def live_view(redis: Any) -> View:

@@ -2,7 +2,8 @@
 
 1. A batch is applied only where the stored position is the one it was read from. So each event
    counts once, whoever applies it, however often it is tried.
-2. A generation that is not whole, or neither being built nor live, takes no events.
+2. A generation that is not whole, of another row format, or neither being built nor live takes no
+   events.
 3. Nor does one that is held, for as long as it is; and what was read before a change from aside
    (``mend.py``) counts no more after it.
 4. Whoever changes the live generation publishes its position in the same step.
@@ -14,8 +15,8 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from commands.store import Recorded
-from projections import heads, whole
-from projections.heads import BUILDING, LIVE, Head
+from projections import heads
+from projections.heads import BUILDING, LIVE, ROW_FORMAT, Head
 from projections.keys import POSITION, Keys
 from projections.listing import Before, fold_batch, parking, wanted
 from projections.scripts import RUN, Script, arguments, number, of_another_type
@@ -23,20 +24,19 @@ from projections.scripts import RUN, Script, arguments, number, of_another_type
 # Usernames of the accounts that wrote last. They never change, so they may be kept.
 _KNOWN_USERS = 50_000
 
-# ARGV: position before, after, events, time and name of the last event, mends, commands.
+# ARGV: position before, after, events, time and name of the last event, mends, format, commands.
 # Answers the stored position, or -1 for a generation that takes no events.
 _APPLY = Script(
-    whole.ALL
+    heads.STATE
     + heads.HELD
     + RUN
     + f"""
-local head = redis.pcall('HMGET', KEYS[1], 'position', 'state', 'mends', 'hold')
-if not head[1] or (head[2] ~= '{BUILDING}' and head[2] ~= '{LIVE}') or not all_whole() then
-  return -1
-end
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'state', 'mends', 'hold', 'format')
+local state = head[1] and state_of(head[2], head[5], ARGV[7])
+if state ~= '{BUILDING}' and state ~= '{LIVE}' then return -1 end
 if head[1] ~= ARGV[1] or head[3] ~= ARGV[6] then return tonumber(head[1]) end
 if held(head[4]) then return tonumber(head[1]) end
-run(7)
+run(8)
 redis.call('HSET', KEYS[1], 'position', ARGV[2], 'last', ARGV[5])
 redis.call('HINCRBY', KEYS[1], 'events', ARGV[3])
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'at', ARGV[4]) end
@@ -69,8 +69,9 @@ class RefusedEventsError(Exception):
 class View:
     """Applies events to one generation. For one thread; several views of a generation may race."""
 
-    def __init__(self, redis: Any, generation: int) -> None:
+    def __init__(self, redis: Any, generation: int, row_format: int = ROW_FORMAT) -> None:
         self.generation = generation
+        self.row_format = row_format
         self.keys = Keys(generation)
         self.redis = redis
         self._users: dict[str, str] = {}
@@ -79,11 +80,11 @@ class View:
 
     def create(self, state: str = BUILDING) -> None:
         """Make an empty generation, unless it is there already."""
-        heads.create(self.redis, self.keys, state)
+        heads.create(self.redis, self.keys, state, self.row_format)
 
     def head(self) -> Head | None:
         """Return how far this generation is, or None where there is none."""
-        return heads.look(self.redis, self.keys)
+        return heads.look(self.redis, self.keys, self.row_format)
 
     def position(self) -> int | None:
         """Return the position that takes the next batch; None for a generation that takes none."""
@@ -120,7 +121,7 @@ class View:
         commands = [*changes.commands, *parking(changes.refused)]
         args = [
             *(after, last.position, changes.events, heads.time_of(last)),
-            *(heads.name_of(last), known.mends),
+            *(heads.name_of(last), known.mends, self.row_format),
             *arguments(self.keys, commands),
         ]
         position = int(_APPLY.run(self.redis, self.keys.lasting, args))

@@ -8,8 +8,10 @@ import structlog
 from commands.store import Store
 from projections import generations
 from projections.bell import Bell
+from projections.heads import ROW_FORMAT
 from projections.lease import Lease
 from projections.parked import parked_in, retry
+from projections.precedence import NOTICE_MS, Precedence
 from projections.tail import BATCH, OnShown, Tail
 from projections.view import View
 
@@ -22,7 +24,7 @@ log = structlog.get_logger(__name__)
 class Projection:
     """Brings the read model up to date and keeps it there."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two are for tests and traces
         self,
         store: Store,
         redis: Any,
@@ -30,11 +32,14 @@ class Projection:
         limit: int = BATCH,
         poll_s: float = POLL_S,
         on_shown: OnShown | None = None,
+        row_format: int = ROW_FORMAT,
+        notice_ms: int = NOTICE_MS,
     ) -> None:
         self._store = store
         self._redis = redis
         self._tried_again = False
-        self._tail = Tail(store, redis, limit=limit, on_shown=on_shown)
+        self._tail = Tail(store, redis, limit=limit, on_shown=on_shown, row_format=row_format)
+        self._precedence = Precedence(redis, row_format, notice_ms)
         self._lease = Lease(redis)
         self._bell = Bell(redis)
         self._poll_s = poll_s
@@ -52,6 +57,8 @@ class Projection:
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until ``stop`` is set, as the one that holds the lease.
+
+        Stands by while a projection of a release with a newer row format runs.
 
         A store or Redis that is away is tried again, with a growing pause between.
         """
@@ -74,16 +81,21 @@ class Projection:
 
     def _turn(self, stop: threading.Event) -> None:
         """Apply what there is and wait for more, or stand by."""
-        if not self._lease.hold():
+        if not self._precedence.first():
+            self._lease.release()
+        if not self._mine():
             stop.wait(STANDBY_S)
             return
         self._bell.open()
         while not self._tail.step():
-            if stop.is_set() or not self._lease.hold():
+            if stop.is_set() or not self._mine():
                 return
         if not self._tried_again:
             self._tried_again = self._try_again(stop)
         self._bell.wait(self.position, self._poll_s)
+
+    def _mine(self) -> bool:
+        return self._precedence.first() and self._lease.hold()
 
     def _try_again(self, stop: threading.Event) -> bool:
         """Take up again what was parked, once in a process: an earlier release may have done that.
@@ -98,13 +110,14 @@ class Projection:
         for key, error in retry(self._store, view, ids):
             if error is None:
                 log.info("taken up again", stream=key)
-            if stop.is_set() or not self._lease.hold():
+            if stop.is_set() or not self._mine():
                 return False
         return True
 
     def _end(self) -> None:
         self._bell.close()
         try:
+            self._precedence.withdraw()
             self._lease.release()
         except Exception as error:  # noqa: BLE001 - it runs out by itself
             log.info("lease not released", error=str(error))

@@ -83,7 +83,8 @@ def verify(
             advance=lambda done, total: advance("verify", done, total),
         )
         head = store.head()
-    mended = repair and bool(found.drift.counts) and not found.foreign
+    compared = not (found.foreign or found.other_format)
+    mended = repair and bool(found.drift.counts) and compared
     if json:
         said = found._asdict() | {
             "log_position": head,
@@ -94,6 +95,11 @@ def verify(
         print(orjson.dumps(said).decode())  # noqa: T201
     elif found.foreign:
         out.print("the read model was built from another log; run cinelog rebuild")
+    elif found.other_format:
+        out.print(
+            "the rows of the read model have the format of another release; the projection builds"
+            " it anew, or run cinelog rebuild"
+        )
     else:
         what = f"generation {found.generation} at position {found.position:,} of {head:,},"
         _say(found.drift, f"{what} {found.compared:,} fields of it:")

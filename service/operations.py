@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sanic import Blueprint, Request
 
-from projections.heads import LIVE
+from projections.heads import LIVE, OTHER_FORMAT
 from service.parts import parts_of
 from service.responses import HTTPResponse
 from service.state import UNAVAILABLE, State
@@ -58,7 +58,8 @@ class _StateCollector(Collector):
 
 
 def _answers(part: dict[str, Any]) -> bool:
-    return part["state"] in ("ok", LIVE)
+    # Of another release's format, lists are shown until they are built anew.
+    return part["state"] in ("ok", LIVE, OTHER_FORMAT)
 
 
 @blueprint.get("/livez", name="livez")
@@ -78,7 +79,9 @@ async def readyz(request: Request) -> HTTPResponse:
     body = {
         "status": "ready" if ready else UNAVAILABLE,
         "event_store": _told(state["event_store"], "state", "position"),
-        "read_model": _told(state["read_model"], "state", "position", "parked"),
+        "read_model": _told(
+            state["read_model"], "state", "position", "parked", "format", "format_expected"
+        ),
         "projection": {
             "state": "active" if state["projection"]["active"] else "stopped",
             **_told(state["read_model"], "lag_events", "lag_seconds"),

@@ -227,6 +227,10 @@ class Part(TypedDict, total=False):
     state: Required[str]
     position: Position
     parked: Annotated[int, Field(ge=0, description="Movies whose events could not be applied.")]
+    format: Annotated[
+        int, Field(ge=0, description="Row format the live generation was built with.")
+    ]
+    format_expected: Annotated[int, Field(ge=1, description="Row format of this release.")]
     lag_events: Annotated[int, Field(ge=0, description="Positions that are not shown yet.")]
     lag_seconds: Annotated[float, Field(ge=0, description="Age of the first event not shown.")]
 

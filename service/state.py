@@ -10,7 +10,7 @@ from commands.errors import EventStoreUnavailableError, ReadModelUnavailableErro
 from commands.store import Store
 from projections import generations
 from projections.connection import open_redis
-from projections.heads import time_of
+from projections.heads import ROW_FORMAT, time_of
 from projections.keys import LEASE
 from projections.view import View
 from service.settings import Settings
@@ -72,6 +72,8 @@ def _read_model(client: Any) -> dict[str, Any]:
     return {
         "state": head.state,
         "generation": number,
+        "format": head.format,
+        "format_expected": ROW_FORMAT,
         "position": head.position,
         "events_applied": head.events,
         "parked": head.parked,

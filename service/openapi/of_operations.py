@@ -13,7 +13,7 @@ _SAME = Answer("Nothing has changed.", None, _FILE)
 _READY = {
     "status": "ready",
     "event_store": {"state": "ok", "position": 42},
-    "read_model": {"state": "live", "position": 42, "parked": 0},
+    "read_model": {"state": "live", "position": 42, "parked": 0, "format": 2, "format_expected": 2},
     "projection": {"state": "active", "lag_events": 0, "lag_seconds": 0.0},
 }
 _UNREADY = _READY | {"status": "unavailable", "read_model": {"state": "unavailable"}}

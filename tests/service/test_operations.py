@@ -128,6 +128,30 @@ def test_the_lag_is_that_of_the_first_event_not_shown(tmp_path):
         assert eventually(lambda: seen(service).of("cinelog_read_model_completeness")) == 1
 
 
+def test_a_read_model_of_another_row_format_is_told_and_built_anew(tmp_path):
+    """It is shown meanwhile, so the service is ready."""
+    with Cinelog(tmp_path / "var") as service:
+        ann = service.account("ann")
+        movie = ann.post("/movies/", json=ALIEN).json()
+        generation = service.status()["read_model"]["generation"]
+        (projection,) = service.processes("projection")
+        os.kill(projection, signal.SIGSTOP)
+        try:
+            service.redis().hdel(f"{{movies:{generation}}}:head", "format")
+            told = eventually(
+                lambda: (a := ready(service)).json()["read_model"]["format"] == 1 and a
+            )
+            assert told.status_code == 200
+            assert told.json()["read_model"]["state"] == "other format"
+            assert service.status()["read_model"]["state"] == "other format"
+            assert ann.get("/movies/").json()["results"] == [movie]
+        finally:
+            os.kill(projection, signal.SIGCONT)
+        eventually(lambda: service.status()["read_model"]["state"] == "live")
+        assert service.status()["read_model"]["generation"] > generation
+        assert ann.get("/movies/").json()["results"] == [movie]
+
+
 def test_parked_movies_are_told(tmp_path):
     with Cinelog(tmp_path / "var") as service:
         with service.redis().pipeline(transaction=True) as parking:

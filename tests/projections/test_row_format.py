@@ -1,0 +1,181 @@
+"""A generation keeps the row format that it was built with; another format is built anew."""
+
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from controls import ANN, create, register
+from library import caught_up, kept, library, live, write
+
+from projections import generations
+from projections.heads import LIVE, OTHER_FORMAT, ROW_FORMAT
+from projections.keys import NEWEST_FORMAT, Keys
+from projections.past import USE, build, use_of
+from projections.precedence import Precedence
+from projections.rebuild import rebuild
+from projections.tail import Tail
+from projections.verify import verify
+from projections.worker import Projection
+from service.state import State, _read_model
+
+
+def built_by_another(redis, row_format):
+    """Make the live generation one of another release, its rows one field short."""
+    head = live(redis).keys.head
+    if row_format is None:
+        redis.hdel(head, "format")
+    else:
+        redis.hset(head, "format", row_format)
+    rows = live(redis).keys.rows
+    for key, line in redis.hgetall(rows).items():
+        redis.hset(rows, key, line.replace(b'"version":', b'"release":'))
+
+
+@pytest.mark.parametrize("row_format", [None, 1, ROW_FORMAT + 1, "", "junk", -1])
+def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, redis, row_format):
+    library(sqlite_store)
+    caught_up(sqlite_store, redis)
+    as_it_should_be, old = kept(redis), generations.live(redis)
+    built_by_another(redis, row_format)
+    tail = Tail(sqlite_store, redis, limit=5)
+    assert not tail.step()
+    assert generations.live(redis) == old
+    assert live(redis).head().state == OTHER_FORMAT
+    assert redis.hget(Keys(old).head, "state") == LIVE.encode()
+    caught_up(sqlite_store, redis)
+    assert generations.live(redis) == old + 1
+    assert kept(redis) == as_it_should_be
+    assert not redis.exists(Keys(old).head)
+
+
+def test_a_generation_of_another_format_takes_no_events(sqlite_store, redis):
+    """Not even from one who found it usable just before."""
+    library(sqlite_store)
+    tail = caught_up(sqlite_store, redis)
+    view = live(redis)
+    rows = redis.hgetall(view.keys.rows)
+    redis.hset(view.keys.head, "format", ROW_FORMAT + 1)
+    write(sqlite_store, create(by=ANN))
+    assert not tail.step()
+    assert redis.hgetall(view.keys.rows) == rows
+
+
+def test_a_half_built_generation_of_another_format_is_not_gone_on_with(sqlite_store, redis):
+    library(sqlite_store)
+    half = generations.begin(redis, row_format=ROW_FORMAT + 1)
+    Tail(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).step()
+    caught_up(sqlite_store, redis)
+    assert generations.live(redis) == half.generation + 1
+    assert not verify(sqlite_store, redis).drift.counts
+
+
+def test_another_format_from_another_log_is_not_served(sqlite_store, redis):
+    """Old rows may be shown for a while, those of another log never."""
+    library(sqlite_store)
+    caught_up(sqlite_store, redis)
+    redis.hset(live(redis).keys.head, mapping={"format": 1, "last": "x:1:y"})
+    old = live(redis).keys.head
+    assert not Tail(sqlite_store, redis, limit=5).step()
+    assert redis.hget(old, "state") != LIVE.encode()
+
+
+def test_verify_tells_the_format_and_rebuild_replaces_it(sqlite_store, redis):
+    library(sqlite_store)
+    caught_up(sqlite_store, redis)
+    built_by_another(redis, 1)
+    found = verify(sqlite_store, redis, repair=True)
+    assert found.other_format
+    assert [(one.key, one.field, one.wanted, one.shown) for one in found.drift.first] == [
+        ("head", b"format", b"%d" % ROW_FORMAT, b"1")
+    ]
+    assert rebuild(sqlite_store, redis).compared == 0
+    assert not verify(sqlite_store, redis).drift.counts
+
+
+def test_the_state_of_the_read_model_tells_the_format(sqlite_store, redis):
+    library(sqlite_store)
+    caught_up(sqlite_store, redis)
+    built_by_another(redis, ROW_FORMAT + 1)
+    state: State = _read_model(redis)
+    facts = (state["state"], state["format"], state["format_expected"])
+    assert facts == (OTHER_FORMAT, ROW_FORMAT + 1, ROW_FORMAT)
+
+
+def test_a_list_as_it_was_of_another_format_is_built_anew(sqlite_store, redis):
+    library(sqlite_store)
+    assert build(sqlite_store, redis, 5)
+    head = Keys(-5).head
+    name = redis.hget(head, "last").decode()
+    redis.hdel(head, "format")
+    assert not USE.run(redis, *use_of(5, name))
+    assert build(sqlite_store, redis, 5)
+    assert USE.run(redis, *use_of(5, name))
+
+
+@contextmanager
+def running(store, redis, row_format, notice_ms=30_000):
+    """A projection of a release with some row format, in a thread of its own."""
+    stop = threading.Event()
+    projection = Projection(store, redis, row_format=row_format, notice_ms=notice_ms, poll_s=0.02)
+    thread = threading.Thread(target=projection.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+
+
+def until(condition):
+    give_up = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def shows(redis, store, row_format):
+    number = generations.live(redis)
+    head = redis.hmget(Keys(number).head, "format", "position") if number else None
+    return head == [b"%d" % row_format, b"%d" % store.head()]
+
+
+def test_two_releases_side_by_side_do_not_build_over_each_other(sqlite_store, redis):
+    """The newer one projects, whoever came first; once it has ended the older one goes on."""
+    write(sqlite_store, register(ANN), create(by=ANN))
+    with running(sqlite_store, redis, 7):
+        until(lambda: shows(redis, sqlite_store, 7))
+        with running(sqlite_store, redis, 8):
+            until(lambda: shows(redis, sqlite_store, 8))
+            number = generations.live(redis)
+            for _ in range(3):
+                write(sqlite_store, create(by=ANN))
+                until(lambda: shows(redis, sqlite_store, 8))
+                time.sleep(0.2)
+            assert generations.live(redis) == number
+        until(lambda: shows(redis, sqlite_store, 7))
+        assert generations.live(redis) == number + 1
+
+
+def test_a_newer_release_that_was_killed_is_waited_for_a_while(redis):
+    """Its supervisor starts it again, and it would find an older generation."""
+    with ExitStack() as stack:
+        newer, older = Precedence(redis, 8, 300), Precedence(redis, 7, 300)
+        stack.callback(older.withdraw)
+        assert newer.first()
+        assert not older.first()
+        older.withdraw()
+        assert redis.get(NEWEST_FORMAT) == b"8"
+        until(lambda: not redis.exists(NEWEST_FORMAT))
+        until(older.first)
+    assert not redis.exists(NEWEST_FORMAT)
+
+
+@pytest.mark.parametrize("junk", ["x", "", "-3"])
+def test_junk_in_the_announcement_stops_nobody(redis, junk):
+    redis.set(NEWEST_FORMAT, junk)
+    assert Precedence(redis, 7).first()
+    redis.delete(NEWEST_FORMAT)
+    redis.sadd(NEWEST_FORMAT, "1")
+    assert Precedence(redis, 7).first()

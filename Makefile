@@ -1,36 +1,51 @@
-# make run: set all up and serve. make test: set all up and pass every test.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests mostly wait for servers, so one more process than cores keeps the cores busy.
+JOBS ?= $(shell expr $$(nproc) + 1)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run test check setup lock clean
+.DEFAULT_GOAL := help
+.PHONY: help run setup test unit check fix lock clean
 
-run: setup
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run ## install what the service needs, then serve with sample data on port 8000
 	$(BIN)/cinelog serve --sample
 
-test: setup
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+setup: .venv/dev ## install everything, tests and linters included
 
-check: setup
+test: .venv/dev ## run every test, in parallel, with branch coverage
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered
+
+unit: .venv/dev ## run the fast tests: no server, no coverage
+	$(BIN)/pytest -m unit
+
+check: .venv/dev ## run the linters and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-setup: .venv/ready
+fix: .venv/dev ## format the code and apply the safe fixes of the linter
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
-.venv/ready: requirements.txt requirements-dev.txt pyproject.toml
+lock: ## pin the dependencies again, with hashes (needs uv)
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) requirements-build.in -o requirements-build.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove the environment and the caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+
+.venv/run: requirements.txt requirements-build.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements.txt -r requirements-build.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Pins what pyproject.toml and requirements-dev.in ask for; needs uv.
-lock:
-	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.txt
-	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
-
-clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
+.venv/dev: .venv/run requirements-dev.txt
+	$(PIP) --require-hashes -r requirements-dev.txt
+	touch $@

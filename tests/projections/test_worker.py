@@ -231,6 +231,7 @@ def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
         f"{socket.gethostname()}:{'9' * 30}:x",
         "?",
     ],
+    ids=["another machine", "a living process", "no process", "no holder"],
 )
 def test_the_lease_of_others_is_respected(redis, holder):
     redis.set("movies:lease", holder, px=60_000)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from running import PASSWORD, Cinelog
 
+pytestmark = pytest.mark.xdist_group("schemathesis")  # one service, and one after the other
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("schemathesis")
 # The stream never ends; the description is what a run begins with.

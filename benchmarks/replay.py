@@ -32,8 +32,8 @@ import uuid_utils.compat
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT))
+from commands.rfc3339 import rfc3339
 from commands.store import Store
-from commands.transcoder import rfc3339
 from projections.fill import Names, Span, collect_seldom, fold, whole_streams
 from projections.fillers import spans_of
 

@@ -2,10 +2,10 @@
 
 A command on an aggregate that the batch has already changed waits for the next batch. Where the
 transaction conflicts with another process, the batch is done again command by command on fresh
-state.
+state. Batches of all processes take turns, so that each is stamped after the last event of the log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
@@ -52,6 +52,7 @@ class _Batch:
     def __init__(self, store: Store, *, repeated: bool = False) -> None:
         self._store = store
         self._changed: set[UUID] = set()
+        self._last_stamp = store.last_stamp()
         self.repeated = repeated
 
     def find(self, kind: type[A], stream_id: UUID) -> A | None:
@@ -71,8 +72,13 @@ class _Batch:
             raise _WaitsError
 
     def decide(self, command: Command) -> Decision:
+        at = self._store.clock.stamp(command.at, self._last_stamp)
+        if at is not command.at:
+            command = command.model_copy(update={"at": at})
         decision = HANDLERS[type(command)](command, self)
-        self._changed.update(one.id for one in _pending(decision))
+        if pending := _pending(decision):
+            self._changed.update(one.id for one in pending)
+            self._last_stamp = at
         return decision
 
 
@@ -95,21 +101,38 @@ def commit(
     answers: dict[int, Receipt | Exception] = {}
     waiting = list(enumerate(commands))
     while waiting:
-        batch = _Batch(store, repeated=repeated)
-        decided: list[tuple[int, Decision, list[Aggregate]]] = []
-        later: list[tuple[int, Command]] = []
-        for index, command in waiting:
-            try:
-                decision = batch.decide(command)
-            except _WaitsError:
-                later.append((index, command))
-            except Exception as error:  # noqa: BLE001 - it becomes this command's answer
-                answers[index] = error
-            else:
-                decided.append((index, decision, _pending(decision)))
-        answers |= _save(store, commands, decided)
-        waiting = later
+        try:
+            with store.turn():
+                waiting = _carry_out(store, waiting, answers, repeated=repeated)
+        except CinelogError as error:
+            unanswered = [index for index in range(len(commands)) if index not in answers]
+            answers |= dict.fromkeys(unanswered, error)
+            break
     return [answers[index] for index in range(len(commands))]
+
+
+def _carry_out(
+    store: Store,
+    waiting: list[tuple[int, Command]],
+    answers: dict[int, Receipt | Exception],
+    *,
+    repeated: bool,
+) -> list[tuple[int, Command]]:
+    """Add the answers of one transaction; return the commands that wait for the next."""
+    batch = _Batch(store, repeated=repeated)
+    decided: list[tuple[int, Decision, list[Aggregate]]] = []
+    later: list[tuple[int, Command]] = []
+    for index, command in waiting:
+        try:
+            decision = batch.decide(command)
+        except _WaitsError:
+            later.append((index, command))
+        except Exception as error:  # noqa: BLE001 - it becomes this command's answer
+            answers[index] = error
+        else:
+            decided.append((index, decision, _pending(decision)))
+    answers |= _save(store, dict(waiting), decided)
+    return later
 
 
 def preview(store: Store, command: Command) -> Movie | User:
@@ -122,7 +145,7 @@ def preview(store: Store, command: Command) -> Movie | User:
 
 def _save(
     store: Store,
-    commands: Sequence[Command],
+    commands: Mapping[int, Command],
     decided: list[tuple[int, Decision, list[Aggregate]]],
 ) -> dict[int, Receipt | Exception]:
     events = {index: _count(pending) for index, _, pending in decided}

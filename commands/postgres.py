@@ -1,10 +1,12 @@
 """The event store for more than one machine: PostgreSQL."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 from uuid import UUID
 
+import psycopg
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
 from eventsourcing.utils import Environment, EnvType
@@ -12,9 +14,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed, Identifier
 
-# Advisory locks, the same in every Cinelog: who creates the tables, who lost a race for a stream.
+# Advisory locks, the same in every Cinelog: who creates the tables, whose turn it is to write.
 _CREATING = 0x43494E454C4F47
-_LOSERS = _CREATING + 1
+_WRITING = _CREATING + 1
 _SELECT = SQL("SELECT notification_id, originator_id, originator_version, topic, state FROM {log} ")
 _COUNT = SQL("SELECT count(*) AS n FROM {log}")
 _RESTORE = SQL(
@@ -30,18 +32,31 @@ class PlainRecorder(PostgresApplicationRecorder):
     happened, the projection has its own pauses, and a request has a client who waits.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._held = threading.local()
+
     def _from_log(self, select: SQL) -> Composed:
         return select.format(log=Identifier(self.events_table_name))
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Keep out every other writer that asks for a turn: those that lost a race."""
+        """Keep out every other writer that asks for a turn; may be nested.
+
+        A connection that is lost gives the turn back by itself.
+        """
+        if getattr(self._held, "here", False):
+            yield
+            return
         with self.datastore.get_connection() as connection:
-            connection.execute("SELECT pg_advisory_lock(%s)", (_LOSERS,))
+            connection.execute("SELECT pg_advisory_lock(%s)", (_WRITING,))
+            self._held.here = True
             try:
                 yield
             finally:
-                connection.execute("SELECT pg_advisory_unlock(%s)", (_LOSERS,))
+                self._held.here = False
+                with suppress(psycopg.Error):
+                    connection.execute("SELECT pg_advisory_unlock(%s)", (_WRITING,))
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
@@ -86,6 +101,10 @@ class PlainRecorder(PostgresApplicationRecorder):
             "WHERE originator_id=%s AND originator_version>%s ORDER BY originator_version LIMIT %s",
             (stream_id, after_version, limit),
         )
+
+    def select_last(self) -> list[tuple[Any, ...]]:
+        """Return the last row of the log, as a list of at most one."""
+        return self._rows("ORDER BY notification_id DESC LIMIT 1", ())
 
     def select_by_stream(self, after: tuple[str, int], limit: int) -> list[tuple[Any, ...]]:
         """Return the rows after a stream's version, stream by stream."""

@@ -95,6 +95,10 @@ class QueuedRecorder(SQLiteApplicationRecorder):
             (stream_id.replace("-", ""), after_version, -1 if limit is None else limit),
         )
 
+    def select_last(self) -> list[tuple[Any, ...]]:
+        """Return the last row of the log, as a list of at most one."""
+        return self._rows("ORDER BY rowid DESC LIMIT 1", ())
+
     def _rows(self, where: str, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self.datastore.transaction(commit=False) as cursor:
             raw = cursor.sqlite_cursor

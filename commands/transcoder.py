@@ -1,15 +1,12 @@
 """How the fields of an event are stored: one flat JSON object, times as RFC 3339 text."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 from eventsourcing.persistence import Transcoder
 
-
-def rfc3339(time: datetime) -> str:
-    """Return ``time`` in UTC with microseconds and ``Z``: 27 characters that sort by time."""
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+from commands.rfc3339 import rfc3339
 
 
 class OrjsonTranscoder(Transcoder):

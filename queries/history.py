@@ -5,7 +5,6 @@ Synchronous, like the store: a server calls these on a thread.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -124,15 +123,12 @@ def movie_at_version(store: Store, movie_id: UUID, version: int) -> Movie:
     return movie
 
 
-def movie_at_time(store: Store, movie_id: UUID, at: datetime) -> Movie:
-    """Return a movie as it was at a time. Raises NotFoundError where it was not there then."""
-    version = 0
-    for event in store.read_stream(movie_id):
-        time = event.data.get("timestamp")
-        if time is not None and datetime.fromisoformat(time) > at:
-            break
-        version = event.version
-    return movie_at_version(store, movie_id, version)
+def movie_at_position(store: Store, movie_id: UUID, position: int) -> Movie:
+    """Return a movie as it was at a position. Raises NotFoundError where it was not there then."""
+    versions = (
+        event.version for event in store.read_stream(movie_id) if event.position <= position
+    )
+    return movie_at_version(store, movie_id, max(versions, default=0))
 
 
 class Changes(NamedTuple):

@@ -3,14 +3,12 @@
 import asyncio
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 import orjson
 import structlog
 
 from commands.errors import ReadModelUnavailableError
-from commands.store import Recorded, Store
 from projections.keys import PAST, PAST_LEASE
 from projections.past import BUSY, USE, USED, use_of
 from queries.movies import ReadModel
@@ -18,8 +16,6 @@ from queries.round_trips import RoundTrips
 
 WAIT_S, RETRY_AFTER_S = 5.0, 2
 _LOOK_S, _AFTER_FAILURE_S = 0.05, 1.0
-# Events of one moment may stand in the log in another order than their times.
-_DISORDER = 256
 log = structlog.get_logger(__name__)
 
 
@@ -102,26 +98,3 @@ class PastLists:
         if code not in (0, BUSY):
             log.error("a list as it was could not be built", position=position, code=code)
             await asyncio.sleep(_AFTER_FAILURE_S)
-
-
-def position_at(store: Store, at: datetime) -> int:
-    """Return the position of the last event not after a time; 0 where there is none."""
-    low, high = 0, store.head()
-    while low < high:
-        middle = (low + high) // 2
-        found = store.read(middle, 1, high)
-        if found and _not_after(found[0], at):
-            low = found[0].position
-        else:
-            high = middle
-    for event in store.read(low, _DISORDER):
-        if _not_after(event, at):
-            low = event.position
-    return low
-
-
-def _not_after(event: Recorded, at: datetime) -> bool:
-    try:
-        return datetime.fromisoformat(event.data["timestamp"]) <= at
-    except (KeyError, TypeError, ValueError):  # one that no list shows, whenever it was
-        return True

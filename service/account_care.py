@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from sanic import Blueprint
 
-from commands.transcoder import rfc3339
+from commands.rfc3339 import rfc3339
 from queries.accounts import AccountPage, account_history
 from queries.filters import parse_page
 from service import shapes, trail

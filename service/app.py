@@ -17,6 +17,7 @@ from queries.movies import ReadModel
 from queries.past import Builder, PastLists
 from queries.position import PositionFeed
 from queries.round_trips import RoundTrips
+from queries.timeline import Timeline
 from service import (
     accounts,
     docs,
@@ -133,6 +134,7 @@ def create_app(
             reads=reads,
             reader=reader,
             past=_past_lists(settings, reader),
+            timeline=Timeline(store),
             feed=feed,
             live=_live(store, name_of, reads, feed),
             tokens=tokens,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from commands.transcoder import rfc3339
+from commands.rfc3339 import rfc3339
 from service.cli_parts import Json, err, out
 from service.settings import Settings
 

@@ -14,7 +14,8 @@ from service.parts import parts_of
 from service.whole_numbers import whole_number
 
 
-def _wait_s(request: Request) -> float:
+def wait_s(request: Request) -> float:
+    """Return how long a request waits for the read model."""
     return parts_of(request).settings.write_wait_ms / 1000
 
 
@@ -31,7 +32,7 @@ async def after_write(
         headers["Preference-Applied"] = "respond-async"
         shown = feed.current[1] >= position
     else:
-        shown = await feed.wait_for(position, _wait_s(request))
+        shown = await feed.wait_for(position, wait_s(request))
     if shown and changed is not None:
         try:
             shown = not await parts_of(request).reader.is_parked(changed)
@@ -70,6 +71,6 @@ async def before_read(request: Request) -> int:
     Raises ReadModelUnavailableError rather than show less.
     """
     position = asked_position(request)
-    if position and not await parts_of(request).feed.wait_for(position, _wait_s(request)):
+    if position and not await parts_of(request).feed.wait_for(position, wait_s(request)):
         raise ReadModelUnavailableError("it has not reached that position yet")
     return position

@@ -8,7 +8,7 @@ from sanic import Blueprint
 
 from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.movie import Movie
-from commands.transcoder import rfc3339
+from commands.rfc3339 import rfc3339
 from queries import history, movies
 from service.asked_past import Moment, asked_moment
 from service.conditions import movie_tag, none_match
@@ -64,7 +64,10 @@ def _asked(request: CinelogRequest) -> Moment:
 
 
 async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) -> HTTPResponse:
-    """Answer a movie as it was at a version or at a time, from the log."""
+    """Answer a movie as it was at a version or at a time, from the log.
+
+    ``Event-Position`` is where the log stood at that time, or stands now.
+    """
     parts = parts_of(request)
     (at, version), asked = moment, asked_position(request)
 
@@ -74,7 +77,8 @@ async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) ->
             movie = history.movie_at_version(parts.store, movie_id, version)
         else:
             assert at is not None  # noqa: S101 - one of them was given
-            movie = history.movie_at_time(parts.store, movie_id, at)
+            position = parts.timeline.position_at(at)
+            movie = history.movie_at_position(parts.store, movie_id, position)
         return representation(movie, parts.name_of(movie.creator)), movie.version, position
 
     row, shown, position = await parts.reads.run(read)

@@ -11,6 +11,7 @@ from commands.store import Store
 from queries.movies import ReadModel
 from queries.past import PastLists
 from queries.position import PositionFeed
+from queries.timeline import Timeline
 from service.authorization import Authorization
 from service.idempotency import InFlight
 from service.limits import Limits
@@ -39,6 +40,7 @@ class Parts:
     """Threads for reading the log."""
     reader: ReadModel
     past: PastLists
+    timeline: Timeline
     feed: PositionFeed
     live: "Live"
     tokens: Tokens

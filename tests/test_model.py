@@ -28,9 +28,9 @@ from hypothesis.stateful import (
 
 from commands.errors import NotCreatorError, NotFoundError
 from commands.group_commit import commit
+from commands.rfc3339 import rfc3339
 from commands.store import Store
 from commands.text import fold
-from commands.transcoder import rfc3339
 from projections.connection import open_async_redis
 from projections.past import build
 from projections.rebuild import rebuild

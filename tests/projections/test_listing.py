@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from read_side import Story
 
-from commands.transcoder import rfc3339
+from commands.rfc3339 import rfc3339
 from projections.listing import Before, Changes, fold_batch, microseconds, movie_in, wanted
 
 NOTHING = Before({}, {}, {})

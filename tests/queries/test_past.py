@@ -3,7 +3,6 @@
 import asyncio
 import random
 import sys
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from controls import ANN, BOB, create, delete, new_id, register, revert, update
@@ -20,7 +19,7 @@ from projections.lease import Lease
 from projections.past import build
 from queries.filters import parse_query
 from queries.movies import list_movies
-from queries.past import Builder, PastLists, PastReadModel, position_at
+from queries.past import Builder, PastLists, PastReadModel
 
 pytestmark = pytest.mark.anyio
 
@@ -249,19 +248,3 @@ async def test_a_process_ends_with_who_started_it(sqlite_store, redis, lists):
     await lists.close()
     await asyncio.sleep(0.3)
     assert not redis.keys("{movies:-10}:*")
-
-
-def test_the_position_of_a_time(store):
-    """The last event not after it, whatever their order; none before the first."""
-    library(store)
-    events = store.read(0)
-    times = [datetime.fromisoformat(event.data["timestamp"]) for event in events]
-    assert position_at(store, times[0] - timedelta(microseconds=1)) == 0
-    for at in {*times, *(time + timedelta(microseconds=1) for time in times)}:
-        last = max(event.position for event, time in zip(events, times, strict=True) if time <= at)
-        assert position_at(store, at) == last
-    assert position_at(store, datetime(9999, 12, 31, tzinfo=UTC)) == store.head()
-
-
-def test_the_position_of_a_time_in_an_empty_log(sqlite_store):
-    assert position_at(sqlite_store, datetime.now(UTC)) == 0

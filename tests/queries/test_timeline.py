@@ -1,0 +1,142 @@
+"""At a time T: the log up to the first event that is stamped later, whatever the clocks did."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from controls import MOVIE, NOON, new_id, stamp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from library import rewrite
+
+from commands.errors import NotFoundError
+from commands.movie import Facts, Movie
+from commands.store import Store
+from queries.history import movie_at_position
+from queries.timeline import Timeline
+
+LATE = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def movie(minutes, movie_id=None):
+    return Movie.create(
+        movie_id or new_id(), Facts("Alien", "Horror", 1979), stamp(minutes=minutes)
+    )
+
+
+def store_of(path, minutes):
+    store = Store.open(f"sqlite:///{path}")
+    store.append([movie(one) for one in minutes])
+    return store
+
+
+def as_defined(minutes, at):
+    """The last position whose every earlier event, and its own, is stamped at or before a time."""
+    return next((place for place, one in enumerate(minutes) if one > at), len(minutes))
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    minutes=st.lists(st.integers(0, 9), max_size=14),
+    asked=st.lists(st.integers(-1, 10), min_size=1, max_size=6),
+    stretch=st.integers(1, 5),
+    later=st.lists(st.integers(0, 9), max_size=5),
+)
+def test_any_order_of_stamps(tmp_path_factory, minutes, asked, stretch, later):
+    """Also while the log grows, and wherever stretches of it end."""
+    store = store_of(tmp_path_factory.mktemp("log") / "events.db", minutes)
+    try:
+        timeline = Timeline(store, stretch=stretch)
+        for told in (minutes, minutes + later):
+            for at in asked:
+                found = timeline.position_at(NOON + timedelta(minutes=at))
+                assert found == as_defined(told, at)
+            if told is minutes:
+                store.append([movie(one) for one in later])
+    finally:
+        store.close()
+
+
+def test_an_empty_log(store):
+    assert Timeline(store).position_at(LATE) == 0
+
+
+def test_each_kind_of_store(store):
+    store.append([movie(one) for one in (60, 61, 0, 1)])
+    timeline = Timeline(store)
+    for minutes, position in ((0, 0), (59, 0), (60, 1), (61, 4)):
+        assert timeline.position_at(NOON + timedelta(minutes=minutes)) == position
+
+
+def test_a_movie_is_what_the_log_says_up_to_there(sqlite_store):
+    """Its own stamps do not matter: the list shows what the whole log shows."""
+    first = movie(0, MOVIE)
+    sqlite_store.append([first])
+    sqlite_store.append([movie(60)])
+    first.update({"year": 1980}, stamp(minutes=1))
+    sqlite_store.append([first])
+    timeline = Timeline(sqlite_store)
+
+    def year_at(minutes):
+        position = timeline.position_at(NOON + timedelta(minutes=minutes))
+        return movie_at_position(sqlite_store, MOVIE, position).facts.year
+
+    with pytest.raises(NotFoundError):
+        year_at(-1)
+    assert [year_at(minutes) for minutes in (0, 1, 59, 60)] == [1979, 1979, 1979, 1980]
+
+
+@pytest.mark.parametrize("told", [None, "soon", "2026-01-02", 7, "9999-12-31T00:00:00Z"])
+def test_an_event_that_tells_no_time_is_no_later(tmp_path, told):
+    path = tmp_path / "events.db"
+    store = store_of(path, [0, 1, 2])
+    rewrite(path, store.read(1, 1)[0].stream_id, timestamp=told)
+    timeline = Timeline(store, stretch=2)
+    assert timeline.position_at(NOON + timedelta(minutes=1)) == 2
+    assert timeline.position_at(NOON + timedelta(minutes=2)) == 3
+    store.close()
+
+
+def test_a_stamp_between_spaces_or_quoted_in_a_title(tmp_path):
+    """Logs are imported byte for byte, and titles say anything."""
+    path = tmp_path / "events.db"
+    store = store_of(path, [0, 1])
+    title = '"timestamp":"9999-12-31T00:00:00.000000Z"'
+    rewrite(path, store.read(0, 1)[0].stream_id, title=title)
+    assert [stamp for _, stamp in store.read_stamps(0, 9)] == [
+        event.data["timestamp"] for event in store.read(0)
+    ]
+    import sqlite3  # noqa: PLC0415
+
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), '\":\"', '\" : \"') AS BLOB)"
+        )
+    connection.close()
+    assert [stamp for _, stamp in store.read_stamps(0, 9)] == [
+        event.data["timestamp"] for event in store.read(0)
+    ]
+    store.close()
+
+
+def test_another_log_in_the_same_place(tmp_path):
+    """Nothing is remembered of the one before."""
+    timeline = Timeline(store_of(tmp_path / "one.db", [60, 61, 62]))
+    assert timeline.position_at(LATE) == 3
+    timeline._store = store_of(tmp_path / "other.db", [0, 1])
+    assert timeline.position_at(NOON + timedelta(minutes=1)) == 2
+
+
+def test_what_is_read_once_is_not_read_again(sqlite_store):
+    """A time before the latest stamp costs two reads, however long the log is."""
+    sqlite_store.append([movie(one) for one in range(50)])
+    timeline = Timeline(sqlite_store, stretch=5)
+    timeline.position_at(LATE)
+    reads = []
+    read_stamps = sqlite_store.read_stamps
+    sqlite_store.read_stamps = lambda *args: reads.append(args) or read_stamps(*args)
+    assert timeline.position_at(NOON + timedelta(minutes=22)) == 23
+    assert reads == [(20, 5)]

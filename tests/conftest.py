@@ -10,6 +10,22 @@ import pytest
 from commands.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent))
+# A test that uses one of these starts a server or a process, or talks to one.
+_SERVERS = {"postgres", "valkey", "service", "described", "cluster_url", "auth_redis_url"}
+_PROCESSES = {"subprocess", "Cinelog", "run", "running", "processes", "Valkey", "auth_server"}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark each test that needs no server and no process as ``unit``."""
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        on_postgres = parameters is not None and "postgresql" in parameters.params.values()
+        if not (
+            on_postgres
+            or _SERVERS & set(item.fixturenames)
+            or _PROCESSES & vars(item.module).keys()
+        ):
+            item.add_marker("unit")
 
 
 @pytest.fixture(scope="session")

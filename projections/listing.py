@@ -12,17 +12,17 @@ brings it back names neither its creator nor its time of creation.
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
+from commands.rfc3339 import is_stamp
 from commands.store import UNREADABLE, Recorded
 from commands.text import fold
 
 SEPARATOR = b"\0"
 _JSON = 5  # how many separators stand before the JSON of a line
 _MAX_YEAR = 9999
-_RFC_3339 = len("2026-11-23T11:45:26.123456Z")
 
 Movie = dict[str, Any]
 Command = tuple[str, str, list[Any]]
@@ -171,8 +171,7 @@ def movie_in(line: bytes) -> Movie:
 
 def microseconds(time: str) -> int:
     """Return microseconds since the epoch of ``2026-11-23T11:45:26.123456Z``."""
-    if len(time) != _RFC_3339:
-        raise CannotApplyError("the time is not RFC 3339 in UTC with microseconds")
+    _time(time)
     return _second(time[:19]) + int(time[20:26])
 
 
@@ -186,7 +185,13 @@ def _changed(now: Movie, version: int, data: Mapping[str, Any]) -> Movie:
     if version <= now["version"]:
         raise CannotApplyError(f"version {version} after version {now['version']}")
     facts = {name: data[name] for name in ("title", "genre", "year") if name in data}
-    return now | facts | {"version": version, "updated_at": _text(data["timestamp"])}
+    return now | facts | {"version": version, "updated_at": _time(data["timestamp"])}
+
+
+def _time(value: Any) -> str:
+    if not is_stamp(value):
+        raise CannotApplyError("the time is not RFC 3339 in UTC with microseconds")
+    return cast("str", value)
 
 
 def _text(value: Any) -> str:

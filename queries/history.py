@@ -10,6 +10,7 @@ from uuid import UUID
 
 from commands.errors import NotFoundError, UnreadableEventError
 from commands.movie import Movie
+from commands.rfc3339 import is_stamp
 from commands.store import Recorded, Store
 
 FIELDS = ("title", "genre", "year")
@@ -78,7 +79,7 @@ def entries(events: Iterable[Recorded]) -> Iterator[Entry]:
             event.version,
             event.position,
             event.type,
-            data.get("timestamp"),
+            stamp if is_stamp(stamp := data.get("timestamp")) else None,
             data.get("by"),
             changes,
             data.get("request_id"),

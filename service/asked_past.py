@@ -1,15 +1,17 @@
 """What a request asks of the past: ``version``, ``at`` and ``at_position``."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from commands.errors import InvalidError
+from commands.rfc3339 import parse_rfc3339
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.whole_numbers import asked_number
 
-_SPACED_OFFSET = re.compile(r":[\d.]+ \d\d:?\d\d$")
+# In a query a plus sign says space.
+_SPACED_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 
 
 class Moment(NamedTuple):
@@ -46,18 +48,15 @@ def asked_moment(
     return Moment(at, number)
 
 
-def asked_time(request: CinelogRequest) -> datetime | None:
-    """Return ``at``, None where it is not given or blank. Raises InvalidError.
+def asked_time(request: CinelogRequest, name: str = "at") -> datetime | None:
+    """Return the time (RFC 3339) that a parameter asks for, None where it is absent or blank.
 
-    Without an offset it is UTC, and a ``+`` may have become a space.
+    Raises InvalidError.
     """
-    given = request.asked("at")
+    given = request.asked(name)
     if not given:
         return None
-    if _SPACED_OFFSET.search(given):
-        given = "+".join(given.rsplit(" ", 1))
     try:
-        at = datetime.fromisoformat(given)
+        return parse_rfc3339(_SPACED_OFFSET.sub("+", given))
     except ValueError:
-        raise InvalidError({"at": ["Enter a valid date/time."]}) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+        raise InvalidError({name: ["Enter a valid date/time."]}) from None

@@ -76,9 +76,10 @@ AT_VERSION = Parameter(
 AT_TIME = Parameter(
     "at",
     "query",
-    "What there was at this time (ISO 8601; without an offset it is UTC): the log up to the first "
-    "event stamped later, whose place `Event-Position` tells. Blank is none.",
-    _TEXT | {"anyOf": [{"format": "date-time"}, {"format": "date"}, {"pattern": r"^\s*$"}]},
+    "What there was at this time (RFC 3339, with an offset): the log up to the first event that is "
+    "stamped later; `Event-Position` tells how far that is. Digits beyond microseconds are cut "
+    "off, and `23:59:60Z` is the second that follows. Blank is none.",
+    _TEXT | {"anyOf": [{"format": "date-time"}, {"pattern": r"^\s*$"}]},
 )
 AT_POSITION = Parameter(
     "at_position",

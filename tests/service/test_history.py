@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from running import eventually, problem
 
+from commands.rfc3339 import rfc3339
+
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
 
@@ -94,11 +96,19 @@ def test_a_movie_as_it_was(ann, bob, lived):
     between = datetime.fromisoformat(times[1]) + timedelta(microseconds=1)
     local = between.astimezone().isoformat()
     assert bob.get(f"{lived}?at={local}").json()["version"] == 2
-    assert bob.get(f"{lived}?at={between.replace(tzinfo=None).isoformat()}").json()["version"] == 2
+    # The plus sign of an offset, which a query takes for a space; small letters; nanoseconds.
+    for written in (
+        between.isoformat(),
+        rfc3339(between).lower(),
+        rfc3339(between).replace("Z", "999Z"),
+        f" {rfc3339(between)} ",
+    ):
+        assert bob.get(f"{lived}?at={written}").json()["version"] == 2
 
 
 @pytest.mark.parametrize(
-    "query", ["version=4", "version=5", "version=0", "at=2001-01-01", "at=2999-01-01T00:00:00Z"]
+    "query",
+    ["version=4", "version=5", "version=0", "at=2001-01-01T00:00:00Z", "at=2999-01-01T00:00:00Z"],
 )
 def test_when_it_was_not_there(ann, lived, query):
     problem(ann.get(f"{lived}?{query}"), 404, "not_found")
@@ -107,6 +117,38 @@ def test_when_it_was_not_there(ann, lived, query):
 @pytest.mark.parametrize("query", ["version=x", "version=-1", "at=soon"])
 def test_no_such_moment(ann, lived, query):
     problem(ann.get(f"{lived}?{query}"), 400, "invalid")
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "20261126100000Z",
+        "1764123112345",
+        "2026-11-26",
+        "2026-11-26+02:00",
+        "2026-11-26T10:00:00",
+        "2026-11-26 10:00:00Z",
+        "2026-11-26T10:00Z",
+        "2026-11-26T10:00:00,5Z",
+        "2026-W48-4T10:00:00Z",
+        "2026-11-26T10:00:00+0200",
+        "now",
+    ],
+)
+def test_a_time_that_is_not_rfc_3339(ann, lived, time):
+    """It is refused for a movie and for a list, never taken for another time."""
+    for path in (lived, "/movies/"):
+        answer = ann.get(path, params={"at": time})
+        errors = problem(answer, 400, "invalid")["errors"]
+        assert errors == {"at": ["Enter a valid date/time."]}
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["0000-01-01T00:00:00Z", "0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-23:59"],
+)
+def test_times_at_the_ends_of_the_calendar(ann, time):
+    assert ann.get("/movies/", params={"at": time}).status_code == 200
 
 
 def test_a_deleted_movie_comes_back(ann, lived):
@@ -277,7 +319,7 @@ def test_zeros_before_a_number_do_not_count(ann, lived):
 
 def test_a_version_and_a_time_are_one_too_many(ann, lived):
     """And every error of the request is named at once."""
-    both = ann.get(lived, params={"version": 1, "at": "2026-01-01"})
+    both = ann.get(lived, params={"version": 1, "at": "2026-01-01T00:00:00Z"})
     assert problem(both, 400, "invalid")["errors"] == {"at": ["Give either version or at."]}
     nonsense = ann.get(
         lived, params={"version": "x", "at": "x"}, headers={"Min-Event-Position": "x"}

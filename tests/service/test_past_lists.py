@@ -100,7 +100,7 @@ def test_what_was_not_yet(times):
         ({"at_position": "-1"}, "at_position"),
         ({"at_position": "9" * 30}, "at_position"),
         ({"at": "yesterday"}, "at"),
-        ({"at": "2026-01-01", "at_position": "1"}, "at"),
+        ({"at": "2026-01-01T00:00:00Z", "at_position": "1"}, "at"),
     ],
 )
 def test_nonsense_is_refused(times, asked, field):

@@ -1,59 +1,35 @@
-"""What JSON Schema says of the field types in ``commands/fields.py``: what is taken, not more.
+"""JSON Schemas of the field types in ``commands/fields.py``: what a client should send.
 
-Patterns mean the same to Python's ``re`` and in the dialect of ECMA-262, which does not count all
-as white space that ``str.strip`` removes.
+The validators accept more: numbers for text, digits in a string for an integer, white space
+around either. The description leaves that out, so that generated clients get simple types.
+Patterns mean the same to Python's ``re`` and in the dialect of ECMA-262, which does not count as
+white space all that ``str.strip`` removes.
 """
 
 from pydantic import WithJsonSchema
 
 _SPACE = r"\s\x1c-\x1f\x85"
-_SUBSTANCE = rf"[^{_SPACE}\x00]"
+_NOT_BLANK = rf"^[^\x00]*[^{_SPACE}\x00][^\x00]*$"
+_NO_NUL = r"^[^\x00]*$"
 
 
-def shown_text(
-    *, max_length: int, min_length: int = 1, blank: bool = False, trim: bool = True
-) -> WithJsonSchema:
-    """Return what JSON Schema says of ``text``; a number stands for its digits."""
-    core = rf"{_SUBSTANCE}([^\x00]{{0,{max_length - 2}}}{_SUBSTANCE})?"
-    if not trim:
-        pattern = rf"^[^\x00]*{_SUBSTANCE}[^\x00]*$"
-    elif blank:
-        pattern = rf"^[{_SPACE}]*({core})?[{_SPACE}]*$"
-    else:
-        pattern = rf"^[{_SPACE}]*{core}[{_SPACE}]*$"
-    said = f"{min_length} to {max_length:,} characters"
+def text_schema(*, max_length: int, min_length: int = 1, blank: bool = False) -> WithJsonSchema:
+    """Return the schema of ``text``; lengths are in characters."""
+    schema = {"type": "string", "maxLength": max_length}
     if blank:
-        said = f"Up to {max_length:,} characters"
-    schema = {"type": ["string", "number"], "pattern": pattern}
-    if trim:
-        return WithJsonSchema(
-            schema | {"description": f"{said}; white space around them is removed."}
-        )
-    return WithJsonSchema(
-        schema | {"minLength": min_length, "maxLength": max_length, "description": f"{said}."}
-    )
+        return WithJsonSchema(schema | {"pattern": _NO_NUL})
+    return WithJsonSchema(schema | {"minLength": min_length, "pattern": _NOT_BLANK})
 
 
-def shown_integer(*, at_most: int) -> WithJsonSchema:
-    """Return what JSON Schema says of ``integer``."""
-    # Numerals with as many digits as the greatest are left to the validator, but for years.
-    digits = len(str(at_most)) - (at_most != 10 ** len(str(at_most)) - 1)
-    pattern = rf"^[{_SPACE}]*\+?0{{0,24}}[1-9][0-9]{{0,{digits - 1}}}(\.0*)?[{_SPACE}]*$"
-    return WithJsonSchema(
-        {
-            "type": ["integer", "string"],
-            "minimum": 1,
-            "maximum": at_most,
-            "pattern": pattern,
-            "description": f"An integer from 1 to {at_most:,}, or its digits in a string.",
-        }
-    )
+def integer_schema(*, at_most: int) -> WithJsonSchema:
+    """Return the schema of ``integer``."""
+    return WithJsonSchema({"type": "integer", "minimum": 1, "maximum": at_most})
 
 
 USERNAME = WithJsonSchema(
     {
-        "type": ["string", "number"],
-        "pattern": r"^\s*[^\s\x00-\x1f!-*,/:-?\[-^`{-\x7f]{1,150}\s*$",
+        "type": "string",
+        "pattern": r"^[^\s\x00-\x1f!-*,/:-?\[-^`{-\x7f]{1,150}$",
         "description": "1 to 150 letters, digits and any of `@ . + - _`, of any script; "
         "stored in the compatibility form NFKC. Unique without regard to case.",
     }

@@ -9,7 +9,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from commands.field_schemas import EMAIL, USERNAME, shown_integer, shown_text
+from commands.field_schemas import EMAIL, USERNAME, integer_schema, text_schema
 
 MAX_TEXT = 100
 MAX_YEAR = 9999
@@ -102,31 +102,31 @@ def email(value: object) -> str:
     return found.normalized
 
 
-Text = Annotated[str, BeforeValidator(text(max_length=MAX_TEXT)), shown_text(max_length=MAX_TEXT)]
+Text = Annotated[str, BeforeValidator(text(max_length=MAX_TEXT)), text_schema(max_length=MAX_TEXT)]
 SomeText = Annotated[
-    str | None, BeforeValidator(text(max_length=MAX_TEXT)), shown_text(max_length=MAX_TEXT)
+    str | None, BeforeValidator(text(max_length=MAX_TEXT)), text_schema(max_length=MAX_TEXT)
 ]
-Year = Annotated[int, BeforeValidator(integer(at_most=MAX_YEAR)), shown_integer(at_most=MAX_YEAR)]
+Year = Annotated[int, BeforeValidator(integer(at_most=MAX_YEAR)), integer_schema(at_most=MAX_YEAR)]
 SomeYear = Annotated[
-    int | None, BeforeValidator(integer(at_most=MAX_YEAR)), shown_integer(at_most=MAX_YEAR)
+    int | None, BeforeValidator(integer(at_most=MAX_YEAR)), integer_schema(at_most=MAX_YEAR)
 ]
 Version = Annotated[
-    int, BeforeValidator(integer(at_most=MAX_VERSION)), shown_integer(at_most=MAX_VERSION)
+    int, BeforeValidator(integer(at_most=MAX_VERSION)), integer_schema(at_most=MAX_VERSION)
 ]
 Username = Annotated[str, BeforeValidator(username), USERNAME]
 Email = Annotated[str, BeforeValidator(email), EMAIL]
 Name = Annotated[
-    str, BeforeValidator(text(max_length=150, blank=True)), shown_text(max_length=150, blank=True)
+    str, BeforeValidator(text(max_length=150, blank=True)), text_schema(max_length=150, blank=True)
 ]
 # A password is never trimmed; the limit bounds the work of hashing it.
 Password = Annotated[
     str,
     BeforeValidator(text(max_length=1024, trim=False)),
-    shown_text(max_length=1024, min_length=8, trim=False),
+    text_schema(max_length=1024, min_length=8),
 ]
 # What is compared, not stored: an over-long log-in name is simply wrong.
 Given = Annotated[
     str,
     BeforeValidator(text(max_length=1024, trim=False)),
-    shown_text(max_length=1024, trim=False),
+    text_schema(max_length=1024),
 ]

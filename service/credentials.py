@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from commands.errors import InvalidError
-from commands.field_schemas import shown_text
+from commands.field_schemas import text_schema
 from commands.fields import Given, Password, text
 from commands.messages import Body, Registration
 from commands.user import WRONG_OLD, User
@@ -18,7 +18,7 @@ B = TypeVar("B", bound=Body)
 _SomeToken = Annotated[
     str,
     BeforeValidator(text(max_length=1024 * 1024)),
-    shown_text(max_length=1024 * 1024, trim=False),
+    text_schema(max_length=1024 * 1024),
 ]
 
 

@@ -38,7 +38,11 @@ class Header:
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carries: ``shape`` as JSON, and as a form where ``form`` says so."""
+    """What a request carries: ``shape`` as JSON.
+
+    ``form`` says that a form is taken too. The description tells so in words, since a second media
+    type makes client generators write a second function.
+    """
 
     shape: Any
     example: Json
@@ -71,8 +75,8 @@ class Operation:
     id: str
     tag: str
     summary: str
+    about: str
     answers: dict[int, Answer]
-    about: str = ""
     refuses: tuple[Exception, ...] = ()
     takes: tuple[Parameter, ...] = ()
     body: Body | None = None
@@ -82,6 +86,8 @@ class Operation:
     """Whether its path is written with a slash at the end. It answers without, too."""
     limited: bool = True
     """Whether a rate limit counts it."""
+    hidden: bool = False
+    """Whether it is left out of the description: no client calls it."""
 
     @property
     def produces(self) -> str | None:

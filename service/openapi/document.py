@@ -52,11 +52,12 @@ def document_of(app: Sanic[Any, Any], settings: Settings) -> Json:
     """Return the description of the routes of ``app``."""
     routes = {route.handler: route for route in app.router.routes}
     paths: dict[str, dict[str, Operation]] = {}
-    for handler, operation in TABLE.items():
+    described = {handler: one for handler, one in TABLE.items() if not one.hidden}
+    for handler, operation in described.items():
         route = routes[handler]
         path = paths.setdefault(path_of(route, slash=operation.slash), {})
         path |= {method.lower(): operation for method in route.methods}
-    writer = Writer(TABLE.values())
+    writer = Writer(described.values())
     return {
         "openapi": "3.1.0",
         "info": {

@@ -49,15 +49,16 @@ TABLE: Table = {
     accounts.me: Operation(
         id="readAccount",
         tag=TAG,
-        summary="Read one's account",
+        summary="Read one's own account",
+        about="The account that the access token belongs to.",
         answers={200: Answer("The account.", shapes.Account, _KEPT, example={"id": _ID} | _ANN)},
         refuses=_AWAY,
     ),
     account_care.change_password: Operation(
         id="changePassword",
         tag=TAG,
-        summary="Change one's password",
-        about="Ends all other sessions.",
+        summary="Change one's own password",
+        about="Ends all other sessions of the account.",
         body=Body(
             PasswordChange,
             {"old_password": _PASSWORD, "new_password": "battery-9", "new_password2": "battery-9"},
@@ -72,8 +73,8 @@ TABLE: Table = {
     account_care.list_sessions: Operation(
         id="listSessions",
         tag=TAG,
-        summary="List one's sessions",
-        about="The last used first.",
+        summary="List one's own sessions",
+        about="The most recently used session comes first.",
         takes=parameters.PAGING,
         answers={
             200: Answer(
@@ -103,13 +104,15 @@ TABLE: Table = {
         id="endSessions",
         tag=TAG,
         summary="Sign out everywhere",
+        about="Ends every session of the account, the calling one included.",
         answers={204: Answer("All sessions are ended.", None, _KEPT)},
         refuses=_AWAY,
     ),
     account_care.end_session: Operation(
         id="endSession",
         tag=TAG,
-        summary="End one of one's sessions",
+        summary="End one session",
+        about="Ends a session of the caller's account.",
         takes=(parameters.SESSION_ID,),
         answers={204: Answer("It is ended.", None, _KEPT)},
         refuses=(NotFoundError("No Session matches the given query."), *_AWAY),
@@ -117,8 +120,8 @@ TABLE: Table = {
     account_care.history: Operation(
         id="readAccountHistory",
         tag=TAG,
-        summary="Read what happened to one's account",
-        about="Oldest first.",
+        summary="Read the history of one's own account",
+        about="One entry for each event of the account, oldest first.",
         takes=parameters.PAGING,
         answers={
             200: Answer(

@@ -22,7 +22,8 @@ TABLE: Table = {
     operations.livez: Operation(
         id="isAlive",
         tag=TAG,
-        summary="Tell whether the process serves",
+        summary="Liveness probe",
+        about="Answers 200 while the process serves.",
         answers={200: Answer("It does.", shapes.Alive, _KEPT, example={"status": "ok"})},
         open=True,
         slash=False,
@@ -31,7 +32,8 @@ TABLE: Table = {
     operations.readyz: Operation(
         id="isReady",
         tag=TAG,
-        summary="Tell how far each part is",
+        summary="Readiness probe",
+        about="Reports the state of each part; 503 while a part that requests need is unavailable.",
         answers={
             200: Answer("All answer.", shapes.Readiness, _KEPT, example=_READY),
             503: Answer(
@@ -48,8 +50,8 @@ TABLE: Table = {
     operations.metrics: Operation(
         id="readMetrics",
         tag=TAG,
-        summary="Read the metrics of all processes",
-        about="The text format of Prometheus.",
+        summary="Read the metrics",
+        about="The sums over all API processes, in the Prometheus text format.",
         answers={
             200: Answer("The metrics.", str, _KEPT, media="text/plain", example="cinelog_up 1\n")
         },
@@ -61,6 +63,7 @@ TABLE: Table = {
         id="readDescription",
         tag=SELF,
         summary="Read this description",
+        about="An OpenAPI 3.1 document.",
         takes=(request_headers.IF_NONE_MATCH,),
         answers={200: Answer("OpenAPI 3.1.", shapes.Description, _FILE), 304: _SAME},
         open=True,
@@ -70,6 +73,8 @@ TABLE: Table = {
         id="readPage",
         tag=SELF,
         summary="Read this description as a page",
+        about="An HTML page.",
+        hidden=True,
         takes=(request_headers.IF_NONE_MATCH,),
         answers={200: Answer("The page.", str, _FILE, media="text/html"), 304: _SAME},
         open=True,
@@ -79,6 +84,8 @@ TABLE: Table = {
         id="readPageFile",
         tag=SELF,
         summary="Read a file of the page",
+        about="A script or a style sheet.",
+        hidden=True,
         takes=(parameters.FILE_NAME, request_headers.IF_NONE_MATCH),
         answers={200: Answer("The file.", str, _FILE, media="*/*"), 304: _SAME},
         refuses=(NotFound(),),

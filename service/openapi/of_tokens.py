@@ -1,7 +1,5 @@
 """What there is to say of the routes of tokens."""
 
-from typing import Literal
-
 from commands.errors import (
     BusyError,
     EventStoreUnavailableError,
@@ -23,42 +21,21 @@ _PAIR = {"access": "eyJ…", "refresh": "eyJ…", "token_type": "Bearer", "expir
 _PASSWORD = "correct-horse-7"  # noqa: S105 - an example
 
 
-class RefreshGrant(Refreshing):
-    """A refresh token to exchange, as RFC 6749 has it."""
-
-    grant_type: Literal["refresh_token"]
-
-
 TABLE: Table = {
     accounts.obtain: Operation(
         id="signIn",
         tag=TAG,
         summary="Sign in",
-        about="Begins a session. A client that names a `grant_type`, `password` or "
-        "`refresh_token`, is answered under the names of RFC 6749.",
-        body=Body(
-            Credentials | RefreshGrant, {"username": "ann", "password": _PASSWORD}, form=True
-        ),
+        about="Begins a session. An OAuth client sends a `grant_type` of `password` or "
+        "`refresh_token` beside the fields of that grant, and gets an answer in the terms of "
+        "RFC 6749.",
+        body=Body(Credentials, {"username": "ann", "password": _PASSWORD}, form=True),
         answers={
             200: Answer(
                 "A pair of tokens.",
-                shapes.TokenPair | shapes.OAuthTokens,
+                shapes.TokenPair,
                 _KEPT,
                 example=_PAIR,
-                links={
-                    "refresh": {
-                        "operationId": "refresh",
-                        "requestBody": {"refresh": "$response.body#/refresh"},
-                    },
-                    "verify": {
-                        "operationId": "verify",
-                        "requestBody": {"token": "$response.body#/access"},
-                    },
-                    "revoke": {
-                        "operationId": "revoke",
-                        "requestBody": {"token": "$response.body#/refresh"},
-                    },
-                },
             )
         },
         refuses=(required("password"), NoActiveAccountError(), *unreadable(JSON, FORM), *_AWAY),
@@ -77,7 +54,8 @@ TABLE: Table = {
     accounts.verify: Operation(
         id="verify",
         tag=TAG,
-        summary="Tell whether a token would be accepted",
+        summary="Check a token",
+        about="Answers 200 for a token that the service accepts, else 401.",
         body=Body(Presented, {"token": "eyJ…"}),
         answers={200: Answer("It would.", shapes.Nothing, _KEPT, example={})},
         refuses=(required("token"), TokenNotValidError(), *unreadable(JSON), *_AWAY),

@@ -1,14 +1,13 @@
 """What requests carry in their path, query and header.
 
-Queries come as text, and most of what they may say is taken leniently: schemas tell what is
-accepted, descriptions what it means.
+Schemas say what a client should send. Filters and pages accept more: blank filters are ignored,
+and a page size that is no number is the default.
 """
 
 from typing import Any
 
 from queries.filters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, ORDERINGS, TEXTS
 from service import docs
-from service.flags import FALSE, TRUE
 from service.history import DEFAULT_LIMIT, MAX_LIMIT
 from service.openapi.described import Parameter
 from service.whole_numbers import MAX_NUMBER
@@ -16,17 +15,15 @@ from service.whole_numbers import MAX_NUMBER
 Json = dict[str, Any]
 _TEXT: Json = {"type": "string"}
 _WITHOUT_NUL: Json = {"type": "string", "pattern": r"^[^\x00]*$"}
-_NUMERAL = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?"
-_NUMBER: Json = {"type": ["number", "string"], "pattern": rf"^\s*({_NUMERAL})?\s*$"}
-_ANY_SIZE: Json = {"type": ["integer", "string"], "default": DEFAULT_PAGE_SIZE}
-_PAGE: Json = {"type": ["integer", "string"], "pattern": r"^\s*(last|[0-9]{1,15})?\s*$"}
-# As text it may be blank. Up to 16 digits: 2**53 has as many, but begins with a 9.
-_WHOLE: Json = {
-    "type": ["integer", "string"],
-    "minimum": 0,
-    "maximum": MAX_NUMBER,
-    "pattern": r"^\s*(0*[0-8]?[0-9]{1,15})?\s*$",
+_NUMBER: Json = {"type": "number"}
+_PAGE_SIZE: Json = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": MAX_PAGE_SIZE,
+    "default": DEFAULT_PAGE_SIZE,
 }
+_PAGE: Json = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "enum": ["last"]}]}
+_WHOLE: Json = {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}
 
 MOVIE_ID = Parameter(
     "movie_id", "path", "The movie.", {"type": "string", "format": "uuid"}, key="MovieId"
@@ -61,7 +58,7 @@ PAGE_SIZE = Parameter(
     "page_size",
     "query",
     f"From 1 to {MAX_PAGE_SIZE}; more is cut to that, nonsense is {DEFAULT_PAGE_SIZE}.",
-    _ANY_SIZE,
+    _PAGE_SIZE,
 )
 PAGING = (PAGE, PAGE_SIZE)
 CURSOR = Parameter(
@@ -92,11 +89,7 @@ DRY_RUN = Parameter(
     "query",
     "Only answers what the movie would become: `true`, `1`, `yes`, `on`, or nothing behind the "
     "name. The others revert it. Without regard to case.",
-    {
-        "type": ["boolean", "string"],
-        "default": False,
-        "pattern": rf"^\s*({'|'.join(sorted(TRUE | FALSE))})\s*$",
-    },
+    {"type": "boolean", "default": False},
 )
 AFTER = Parameter("after", "query", "Only what stands behind this place in the log.", _WHOLE)
 LIMIT = Parameter(

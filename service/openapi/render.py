@@ -1,21 +1,16 @@
 """Operations as OpenAPI writes them; what several share becomes a component."""
 
-import re
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from typing import Any
 
 from service import shapes
 from service.bodies import FORM, JSON
 from service.openapi import request_headers
 from service.openapi.described import Answer, Body, Header, Json, Operation, Parameter
-from service.openapi.headers import ALLOW, EVERYWHERE, REQUEST_ID
+from service.openapi.headers import EVERYWHERE, REQUEST_ID
 from service.openapi.refusals import Refusal, refusals_of
 from service.openapi.schemas import schemas_of
 from service.problems import PROBLEM
-
-_TEXT = {"type": "string"}
-_METHODS = Answer("The methods are in `Allow`.", headers=(ALLOW,))
 
 
 class Writer:
@@ -33,9 +28,6 @@ class Writer:
         """Return what a path does, by method."""
         first = next(iter(operations.values()))
         item: Json = {method: self._operation(one, path) for method, one in operations.items()}
-        if "get" in item:
-            item["head"] = self._head(item["get"])
-        item["options"] = self._options(path, first)
         if inside := _inside(first):
             item["parameters"] = [self._parameter(one) for one in inside]
         return item
@@ -45,39 +37,15 @@ class Writer:
             "operationId": said.id,
             "tags": [said.tag],
             "summary": said.summary,
+            "description": said.about,
             "parameters": self._parameters(one for one in said.takes if one.place != "path"),
             "responses": self._responses(said, path),
         }
-        if said.about:
-            written["description"] = said.about
         if said.body:
             written["requestBody"] = self._body(said.body)
         if said.open:
             written["security"] = []
         return written
-
-    def _head(self, get: Json) -> Json:
-        name = get["operationId"]
-        bare = {
-            status: {part: answer[part] for part in ("description", "headers")}
-            for status, answer in get["responses"].items()
-        }
-        about = f"As `{name}`, without the body."
-        return get | {"operationId": f"{name}Head", "description": about, "responses": bare}
-
-    def _options(self, path: str, first: Operation) -> Json:
-        words = [word.strip("{}") for word in re.split("[/.-]", path) if word]
-        return {
-            "operationId": "_".join(["options", *words]),
-            "tags": [first.tag],
-            "summary": "Tell the methods of the path",
-            # Whatever a path's parameters are, its methods are the same.
-            "parameters": self._parameters(
-                replace(one, schema=_TEXT, key=f"Any{one.key}") for one in _inside(first)
-            ),
-            "responses": {"204": self._answer(_METHODS, (REQUEST_ID,))},
-            "security": [],
-        }
 
     def _responses(self, said: Operation, path: str) -> Json:
         common = EVERYWHERE if said.limited else (REQUEST_ID,)
@@ -108,8 +76,10 @@ class Writer:
 
     def _body(self, said: Body) -> Json:
         content = {"schema": self._shapes[id(said.shape)], "example": said.example}
-        kinds = (JSON, FORM) if said.form else (JSON,)
-        return {"required": said.required, "content": dict.fromkeys(kinds, content)}
+        written: Json = {"required": said.required, "content": {JSON: content}}
+        if said.form:
+            written["description"] = f"The same fields are accepted as `{FORM}`."
+        return written
 
     def _parameters(self, said: Iterable[Parameter]) -> list[Json]:
         return [self._parameter(one) for one in (*said, *request_headers.EVERYWHERE)]

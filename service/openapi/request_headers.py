@@ -57,8 +57,7 @@ MIN_POSITION = Parameter(
     "Min-Event-Position",
     "header",
     "An `Event-Position`: the answer shows at least that much, or is 503.",
-    {"type": ["integer", "string"], "minimum": 0, "maximum": MAX_NUMBER}
-    | {"pattern": "^0*[0-8]?[0-9]{1,15}$"},
+    {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
 )
 LAST_EVENT_ID = Parameter(
     "Last-Event-ID",

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ SCAN_ROWS = 4_000
 # Scans that one process lets Redis do in one round trip: others of its questions wait for them.
 _SCANS = 2
 _RESTARTS = 3
+_MOVIE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,16}")
 _INDEXES: dict[str, Callable[[Keys], str]] = {
     "created_at": lambda keys: keys.created,
     "title": lambda keys: keys.titles,
@@ -141,6 +144,16 @@ def place_of(row: bytes, query: MovieQuery) -> str:
     else:
         key = str(microseconds(movie["created_at"]))
     return f"{key}\0{movie['id']}"
+
+
+def is_place(place: str, query: MovieQuery) -> bool:
+    """Return whether ``place`` is of the form that ``place_of`` gives in the order of ``query``."""
+    key, separator, movie_id = place.rpartition("\0")
+    if not separator or not _MOVIE_ID.fullmatch(movie_id):
+        return False
+    if query.ordering == "title":
+        return "\0" not in key
+    return bool(_NUMBER.fullmatch(key))
 
 
 async def get_movie(

@@ -2,7 +2,7 @@
 
 1. It is a JWK Set, readable by its owner only. Every key is an EC key on P-256 for ES256; its
    ``kid`` is its RFC 7638 thumbprint unless the file says otherwise. A key without its private part
-   verifies only.
+   verifies only. A file with a key of another kind is refused as a whole.
 2. Of several processes that make it at once one does and all read the same.
 3. A file that cannot be used is refused in one line; no key is made in its place, or all tokens out
    there would end without a word.
@@ -11,6 +11,7 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from commands.errors import ConfigurationError
 ALGORITHM = "ES256"
 CURVE = "P-256"
 VARIABLE = "CINELOG_SIGNING_KEYS"
+# It stands in the header of every token, which has a bound.
+_KID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
 class Mark(NamedTuple):
@@ -86,10 +89,12 @@ def make_file(path: Path) -> None:
 def _parse(content: bytes, path: Path) -> list[ECKey]:
     try:
         entries = json.loads(content)["keys"]
-        keys = [ECKey.import_key(entry) for entry in entries]
+        if not all(_may_be_used(entry) for entry in entries):
+            raise _broken(path, "holds a key whose key_ops do not allow its use")
+        keys = [ECKey.import_key(_without_operations(entry)) for entry in entries]
         for key in keys:
             key.ensure_kid()
-    except (ValueError, KeyError, TypeError, RecursionError, JoseError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, JoseError):
         # What the parser says may quote the key, so it is not passed on.
         raise _broken(path, "is no JWK Set of EC keys") from None
     if not keys:
@@ -100,9 +105,22 @@ def _parse(content: bytes, path: Path) -> list[ECKey]:
         raise _broken(path, f"holds a key that is not for {ALGORITHM}")
     if not keys[0].is_private:
         raise _broken(path, "begins with a key that cannot sign")
+    if not all(_KID.fullmatch(str(key.kid)) for key in keys):
+        raise _broken(path, "holds a kid that is not 1 to 128 printable ASCII characters")
     if len({key.kid for key in keys}) < len(keys):
         raise _broken(path, "holds two keys with one kid")
     return keys
+
+
+def _may_be_used(entry: Any) -> bool:
+    """Return whether ``key_ops`` (RFC 7517, 4.3) allows what the key is there for."""
+    allowed = entry.get("key_ops")
+    return allowed is None or ("sign" if "d" in entry else "verify") in allowed
+
+
+def _without_operations(entry: Any) -> Any:
+    """Return the entry without ``key_ops``: the key that signs also verifies, whatever they say."""
+    return {name: value for name, value in entry.items() if name != "key_ops"}
 
 
 def unreachable(path: Path, error: OSError) -> ConfigurationError:

@@ -17,6 +17,8 @@ from joserfc.jwk import ECKey
 from commands.errors import ConfigurationError
 from service.key_file import VARIABLE, new_key, read_keys, unreachable, written_aside
 
+_LAST_S = 2**32  # 2106: later times are no times of keys
+
 
 class Listed(NamedTuple):
     """A key in the file. Times are in seconds since 1970, None where they are not known."""
@@ -109,4 +111,4 @@ def _public(key: ECKey) -> dict[str, Any]:
 
 def _time(key: ECKey, name: str) -> int | None:
     given: Any = key.get(name)
-    return given if type(given) is int else None
+    return given if type(given) is int and 0 <= given <= _LAST_S else None

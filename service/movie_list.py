@@ -7,7 +7,7 @@ from queries import movies
 from queries.filters import MovieQuery, parse_query
 from service.asked_past import Moment, asked_moment
 from service.conditions import known_position, knows_any, list_tag
-from service.cursors import seal, unseal
+from service.cursors import continued, cursor_of
 from service.freshness import asked_position, before_read
 from service.links import link_with
 from service.movies import PATH
@@ -38,7 +38,7 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
         return empty(status=304, headers=headers)
     following = previous = None
     if page.more and page.rows:
-        cursor = seal(movies.place_of(page.rows[-1], query), query, parts.tokens.keys)
+        cursor = cursor_of(movies.place_of(page.rows[-1], query), query)
         further = link_with(request, PATH, cursor=cursor, page=None)
         headers["Link"] = f'<{further}>; rel="next"'
         following = further if query.after else link_with(request, PATH, page=str(page.page + 1))
@@ -66,8 +66,8 @@ def _asked(request: CinelogRequest) -> tuple[MovieQuery, Moment]:
 
 
 def _query(request: CinelogRequest) -> MovieQuery:
-    cursor = request.args.get("cursor")
-    if cursor is None:
+    cursor = request.asked("cursor")
+    if not cursor:
         return parse_query(request.args)
     query = parse_query({name: said for name, said in request.args.items() if name != "page"})
-    return unseal(cursor, query, parts_of(request).tokens.keys)
+    return continued(query, cursor)

@@ -1,11 +1,20 @@
-"""Paging by cursor: opaque, tamper-proof, and stable while movies are added and taken away."""
+"""Paging by cursor: opaque, checked, and stable while movies are added and taken away."""
 
+import base64
+import json
 import random
 import re
 
 import httpx
 import pytest
-from running import problem
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import ECKey
+from running import problem, run
+
+from commands.errors import NotFoundError
+from queries.filters import MovieQuery
+from service.cursors import continued, cursor_of
 
 FILTERS = ({}, {"genre": "drama"}, {"search": "film", "year__gte": "2001"})
 ORDERINGS = ("created_at", "-created_at", "year", "-year", "title", "-title")
@@ -92,3 +101,88 @@ def test_a_cursor_that_was_changed(kim):
         response = kim.get("/movies/", params=params | {"cursor": cursor} | other)
         problem(response, 404, "not_found")
     assert kim.get("/movies/", params=params | {"cursor": cursor, "page_size": "2"}).is_success
+
+
+ID = "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58"
+
+
+@pytest.mark.parametrize(
+    ("ordering", "place"),
+    [
+        ("year", f"inf\0{ID}"),
+        ("year", f"(1979\0{ID}"),
+        ("year", f"1979\0{ID[:-1]}"),
+        ("year", f"1979\0{ID.upper()}"),
+        ("year", f"1979{ID}"),
+        ("year", "7"),
+        ("year", ""),
+        ("created_at", f"1e9\0{ID}"),
+        ("created_at", f"\0{ID}"),
+        ("title", f"a\0b\0{ID}"),
+        ("title", ID),
+    ],
+)
+def test_a_well_made_cursor_for_what_is_no_place(ordering, place):
+    """Anyone can compute a checksum: what is inside is checked, and never reaches Redis."""
+    query = MovieQuery(ordering=ordering)
+    with pytest.raises(NotFoundError, match=r"Invalid cursor\."):
+        continued(query, cursor_of(place, query))
+
+
+@given(
+    cursor=st.text(max_size=80) | st.binary(max_size=80).map(lambda b: base64.b64encode(b).decode())
+)
+def test_no_text_but_ours_is_a_cursor(cursor):
+    with pytest.raises(NotFoundError, match=r"Invalid cursor\."):
+        continued(MovieQuery(), cursor)
+
+
+@given(
+    title=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=300)
+)
+def test_a_cursor_has_one_spelling(title):
+    """Base64 that another encoder would write, or with characters that decoders skip, is refused."""
+    query = MovieQuery(ordering="title", descending=False)
+    cursor = cursor_of(f"{title}\0{ID}", query)
+    assert continued(query, cursor).after == f"{title}\0{ID}"
+    for other in (f"{cursor}=", f"{cursor}\n", f"{cursor[:9]}!{cursor[9:]}", cursor.swapcase()):
+        with pytest.raises(NotFoundError):
+            continued(query, other)
+
+
+def test_cursors_outlive_the_keys_that_sign_tokens(kim, service):
+    """Lists have nothing to do with keys: none of what may stand in the key file ends a cursor."""
+    path = service.data_dir / "signing-keys.json"
+    params = {"creator__username": "kim", "page_size": 2}
+    page = kim.get("/movies/", params=params)
+    link = page.headers["link"][1:].partition(">")[0]
+    second = httpx.get(link, headers=kim.headers).json()["results"]
+    before = path.read_text()
+    added = ECKey.generate_key("P-256", auto_kid=True).as_dict(private=False)
+
+    def append_by_hand():
+        keys = json.loads(path.read_text())["keys"]
+        path.write_text(json.dumps({"keys": [*keys, added]}))
+
+    def change(*args):
+        done = run(service.data_dir, "keys", *args)
+        assert done.returncode == 0, done.stderr
+
+    retired = json.loads(before)["keys"][0]["kid"]
+    try:
+        for step in (
+            append_by_hand,
+            lambda: change("rotate"),
+            lambda: change("rotate"),
+            lambda: change("retire", added["kid"]),
+        ):
+            step()
+            again = kim.get("/movies/", params=params)
+            assert again.json() == page.json()
+            assert httpx.get(link, headers=kim.headers).json()["results"] == second
+            listed = json.loads(run(service.data_dir, "keys", "list", "--json").stdout)
+            published = httpx.get(f"{service.url}/.well-known/jwks.json").json()["keys"]
+            assert [key["kid"] for key in published] == [key["kid"] for key in listed]
+        assert retired in [key["kid"] for key in listed]
+    finally:
+        path.write_text(before)

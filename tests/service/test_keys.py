@@ -6,11 +6,15 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
+from auth_controls import pair
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from commands.errors import ConfigurationError
 from service.key_file import make_file
+from service.key_rotation import list_keys, retire, rotate
 from service.keys import load_keys
+from service.settings import Settings
+from service.tokens import Tokens
 
 
 @pytest.fixture
@@ -78,6 +82,26 @@ def kids_in(path):
     return load_keys(path).kids
 
 
+def test_every_form_of_entry_serves_every_reader(path):
+    """Private and public-only ones, with ``key_ops`` as browsers export them, or without a kid."""
+    named, other = ec(key_ops=["sign"], kid="a key"), ec(made_at=10**30)
+    public = ECKey.import_key(ec()).as_dict(private=False) | {"key_ops": ["verify"], "ext": True}
+    nameless = {name: public[name] for name in ("kty", "crv", "x", "y")}
+    write(path, named, other, ECKey.import_key(ec()).as_dict(private=False), nameless)
+    tokens = Tokens(load_keys(path), Settings(data_dir=path.parent))
+    listed = list_keys(path)
+    assert [key.signs for key in listed] == [True, False, False, False]
+    assert listed[1].made_at is None
+    assert tokens.check(pair(tokens)[0])
+    assert [key["kid"] for key in tokens.keys.public()["keys"]] == [key.kid for key in listed]
+    fresh = rotate(path)
+    assert tokens.check(pair(tokens)[0])
+    assert [key.kid for key in list_keys(path)] == [fresh, *(key.kid for key in listed)]
+    assert "d" not in json.loads(path.read_text())["keys"][2]
+    assert all(retire(path, key.kid) for key in listed)
+    assert tokens.check(pair(tokens)[0])
+
+
 BROKEN = {
     "no JSON": "{",
     "no set": "[]",
@@ -92,6 +116,16 @@ BROKEN = {
     "for encryption": json.dumps({"keys": [ec(use="enc")]}),
     "another algorithm": json.dumps({"keys": [ec(alg="ES384")]}),
     "public only": json.dumps({"keys": [ECKey.import_key(ec()).as_dict(private=False)]}),
+    "public first": json.dumps({"keys": [ECKey.import_key(ec()).as_dict(private=False), ec()]}),
+    "RSA behind": json.dumps({"keys": [ec(), RSAKey.generate_key(2048).as_dict(private=False)]}),
+    "unknown kind behind": json.dumps({"keys": [ec(), {"kty": "AKP", "kid": "a"}]}),
+    "null": json.dumps({"keys": [None]}),
+    "operations without signing": json.dumps({"keys": [ec(key_ops=["verify"])]}),
+    "operations that are a number": json.dumps({"keys": [ec(key_ops=7)]}),
+    "empty kid": json.dumps({"keys": [ec(kid="")]}),
+    "long kid": json.dumps({"keys": [ec(kid="a" * 129)]}),
+    "kid that does not print": json.dumps({"keys": [ec(kid="a\nb")]}),
+    "kid that is no text": json.dumps({"keys": [ec(kid=7)]}),
     "one kid twice": json.dumps({"keys": [ec(kid="a"), ec(kid="a")]}),
     "no point of the curve": json.dumps({"keys": [ec(x="AAAA")]}),
     "private part of another": json.dumps({"keys": [ec() | {"d": ec()["d"]}]}),

@@ -1,7 +1,8 @@
 """``cinelog import`` and ``export``: movies, or the whole log, from a file and to one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import orjson
 import typer
@@ -9,9 +10,21 @@ import typer
 from commands.errors import DamagedError
 from service.cli_parts import Json, err, open_store, out, prepared, wrong_use
 
+if TYPE_CHECKING:
+    from commands.store import Store
+    from service.file_kinds import UnreadableInputError
+    from service.importing import Report
+    from service.row_source import RowSource
+    from service.settings import Settings
+
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help="CSV with a header, or JSON Lines.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV with a header, JSON Lines or a JSON array, also in gzip; - is standard input."
+        ),
+    ],
     as_: Annotated[
         str | None, typer.Option("--as", help="Username of the movies' creator.")
     ] = None,
@@ -25,6 +38,7 @@ def import_file(
     """Import movies from a file. A second import of the same rows adds nothing.
 
     With --events: a whole log into an empty event store; of a damaged file, nothing.
+    Exit 1 where a row, or the whole input, was refused.
     """
     if events:
         if as_ is not None or reason:
@@ -32,46 +46,79 @@ def import_file(
         _import_events(file, json=json)
         return
     from commands.messages import reason_of  # noqa: PLC0415 - commands start fast one by one
-    from service.importing import (  # noqa: PLC0415
-        Refused,
-        Report,
-        count_lines,
-        import_movies,
-        read_rows,
-    )
-    from service.progress import Progress  # noqa: PLC0415
-    from service.wake import waker  # noqa: PLC0415
+    from service.row_source import RowSource  # noqa: PLC0415
 
     why = reason_of(reason, "--reason")
     if as_ is None:
         wrong_use("whose movies are they? name an account: --as USERNAME")
     settings = prepared()
     try:
-        total = count_lines(file)
-        rows = read_rows(file)
+        source = RowSource.open(file)
     except OSError as error:
         wrong_use(f"{file}: {error.strerror}")
-    with open_store(settings) as store, waker(settings) as wake:
+    with source, open_store(settings) as store:
         account = store.account_id_of(as_)
         if account is None:
             wrong_use(f"no account is called {as_!r}; register it first")
-        with Progress(err, "import", total) as progress:
-
-            def advance(now: Report) -> None:
-                progress.reach(now.line)
-                wake(now.position)
-
-            def refuse(row: Refused) -> None:
-                err.print(f"line {row.line}: {row.reason}", markup=False, soft_wrap=True)
-
-            report = import_movies(store, rows, account, advance=advance, refuse=refuse, reason=why)
+        report, unreadable = _import_rows(settings, store, source, account, why)
+    if unreadable is not None:
+        where = f"cinelog: {file}" if unreadable.line is None else f"line {unreadable.line}: row"
+        err.print(f"{where}: {unreadable.reason}", markup=False, soft_wrap=True)
+    elif not (report.added or report.already or report.refused):
+        err.print(f"cinelog: {file}: it has no rows", markup=False, soft_wrap=True)
     if json:
-        print(orjson.dumps(report._asdict()).decode())  # noqa: T201
+        damage = unreadable and {"line": unreadable.line, "reason": unreadable.reason}
+        print(orjson.dumps(report._asdict() | {"damage": damage}).decode())  # noqa: T201
     else:
-        out.print(
-            f"{report.added:,} added, {report.already:,} already there, {report.refused:,} refused"
+        out.print(report.said())
+    raise typer.Exit(1 if report.refused or unreadable else 0)
+
+
+def _import_rows(
+    settings: "Settings", store: "Store", source: "RowSource", account: UUID, reason: str | None
+) -> "tuple[Report, UnreadableInputError | None]":
+    """Import; what went in before anything goes wrong is told."""
+    from service.file_kinds import UnreadableInputError  # noqa: PLC0415
+    from service.importing import NOTHING, Refused, Report, import_movies  # noqa: PLC0415
+    from service.progress import Progress  # noqa: PLC0415
+    from service.row_readers import rows_of  # noqa: PLC0415
+    from service.wake import waker  # noqa: PLC0415
+
+    report, undecoded = NOTHING, 0
+    by_bytes = source.size is not None
+    with (
+        waker(settings) as wake,
+        Progress(err, "import", source.size, unit="bytes" if by_bytes else "rows") as progress,
+    ):
+
+        def advance(now: Report) -> None:
+            nonlocal report
+            report = now
+            progress.reach(source.bytes_read if by_bytes else now.rows)
+            wake(now.position)
+
+        def refuse(row: Refused) -> None:
+            nonlocal undecoded
+            undecoded += row.reason == f"row: not {source.encoding}"
+            err.print(f"line {row.line}: {row.reason}", markup=False, soft_wrap=True)
+
+        try:
+            rows = rows_of(source)
+            import_movies(store, rows, account, advance=advance, refuse=refuse, reason=reason)
+        except UnreadableInputError as error:
+            return report, error
+        except BaseException:
+            progress.stop()
+            said = f"the import ended early: {report.said()}; run it again to add the rest"
+            err.print(f"cinelog: {said}", soft_wrap=True)
+            raise
+    if undecoded and source.encoding == "UTF-8":
+        err.print(
+            f"cinelog: {undecoded:,} rows are not UTF-8; if the file is Windows-1252 or Latin-1,"
+            " convert it with iconv -f WINDOWS-1252 -t UTF-8",
+            soft_wrap=True,
         )
-    raise typer.Exit(1 if report.refused else 0)
+    return report, None
 
 
 def export_file(
@@ -127,6 +174,8 @@ def _import_events(file: Path, *, json: bool) -> None:
         store.check_empty()
         try:
             with file.open("rb") as source:
+                if not source.seekable():
+                    wrong_use(f"{file}: it is read twice, so a pipe will not do; name a file")
                 with Progress(err, "check, bytes", file.stat().st_size) as progress:
                     checked = check(source, progress.reach)
                 with Progress(err, "import", checked.events) as progress:

@@ -19,9 +19,9 @@ import orjson
 from commands.store import Store
 from projections.fill import Names, fold, whole_streams
 from projections.listing import movie_in
+from service.cells import EXPORTED, guarded
 from service.event_file import EventWriter, Summary
 
-COLUMNS = ("id", "title", "genre", "year", "creator", "version", "created_at", "updated_at")
 _BATCH = 2_000
 # Password hashes stand in the log: it is for its owner alone. Movies may be read as the umask says.
 _EVENTS_MODE, _MOVIES_MODE = 0o600, 0o666
@@ -79,8 +79,8 @@ def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator
 def _csv(file: BinaryIO) -> Callable[[dict[str, Any]], object]:
     # Its lines end as RFC 4180 says: with less, Python would not quote a lone CR in a title.
     rows = csv.writer(codecs.getwriter("utf-8")(file))
-    rows.writerow(COLUMNS)
-    return lambda movie: rows.writerow(movie.values())
+    rows.writerow(EXPORTED)
+    return lambda movie: rows.writerow([guarded(str(movie[name])) for name in EXPORTED])
 
 
 def _json_lines(file: BinaryIO) -> Callable[[dict[str, Any]], object]:

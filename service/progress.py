@@ -7,6 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     ProgressColumn,
     Task,
@@ -27,17 +28,19 @@ class _Rate(ProgressColumn):
 
 
 class Progress:
-    """Shows how much of ``total`` steps is done."""
+    """Shows how much of ``total`` steps is done, or how much without end where that is None."""
 
-    def __init__(self, console: Console, what: str, total: int) -> None:
+    def __init__(self, console: Console, what: str, total: int | None, *, unit: str = "") -> None:
         self._console = console
         self._what = what
+        self._unit = f" {unit}" if unit else ""
         self._total = total
         self._started = self._said = time.monotonic()
+        count = DownloadColumn(binary_units=True) if unit == "bytes" else MofNCompleteColumn()
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            count,
             _Rate(),
             TimeRemainingColumn(),
             console=console,
@@ -56,6 +59,10 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bar away."""
         self._bar.stop()
 
     def reach(self, done: int) -> None:
@@ -66,7 +73,10 @@ class Progress:
             return
         self._said = now
         rate = done / (now - self._started)
-        left = f", {(self._total - done) / rate:,.0f} s left" if rate else ""
+        of = left = ""
+        if self._total is not None:
+            of = f" of {self._total:,}"
+            left = f", {max(0, self._total - done) / rate:,.0f} s left" if rate else ""
         self._console.print(
-            f"{self._what}: {done:,} of {self._total:,} ({rate:,.0f}/s{left})", soft_wrap=True
+            f"{self._what}: {done:,}{of}{self._unit} ({rate:,.0f}/s{left})", soft_wrap=True
         )

@@ -12,8 +12,9 @@ from rich.console import Console
 from commands.group_commit import Receipt, commit
 from commands.messages import RegisterUser
 from commands.store import Store
-from service.importing import import_movies, read_rows
+from service.importing import import_movies
 from service.passwords import Hasher
+from service.row_readers import read_rows
 from service.settings import Settings
 
 ACCOUNT = "demo"

@@ -24,8 +24,9 @@ from commands.group_commit import commit
 from commands.store import Store, Stored
 from service.event_file import EventWriter, read_events
 from service.export import export_events, export_movies
-from service.importing import import_movies, read_rows
+from service.importing import import_movies
 from service.restore import check, restore
+from service.row_readers import read_rows
 
 NAMES = ["log.jsonl", "log.jsonl.gz"]
 

@@ -1,13 +1,16 @@
 """``cinelog import``: a bad row is refused with its line, the rest goes in, once."""
 
+import csv
+import gzip
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from controls import register
-from running import COMMAND, environment, run
+from running import COMMAND, environment, eventually, run
 
 from commands.group_commit import commit
 from commands.store import Store
@@ -142,3 +145,92 @@ def test_an_interrupted_import_can_be_run_again(data):
     assert report["added"] > 0
     assert report["already"] > 0
     assert len(titles(data)) == 3200
+
+
+def piped(data, file, content):
+    args = [COMMAND, "import", file, "--as", "ann", "--json"]
+    env = environment(data)
+    return subprocess.run(
+        args, input=content, env=env, capture_output=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("file", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe(data, file, pack):
+    done = piped(data, file, pack(EXAMPLES.read_bytes()))
+    assert (done.returncode, json.loads(done.stdout)["added"]) == (0, 3200)
+
+
+def test_process_substitution(data):
+    line = f"{COMMAND} import <(cat {EXAMPLES}) --as ann --json"
+    done = subprocess.run(
+        ["bash", "-c", line], env=environment(data), capture_output=True, timeout=60, check=False
+    )
+    assert json.loads(done.stdout)["added"] == 3200
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\ufeff", " \n", "title,genre,year", "title,genre,year\n,,\n", "[]"]
+)
+def test_no_rows(data, content):
+    """An empty list is one: nothing is refused."""
+    done = import_file(data, content, "movies.csv", "--json")
+    assert (done.returncode, done.stderr.count("it has no rows")) == (0, 1)
+    assert json.loads(done.stdout) | {"added": 0, "refused": 0} == json.loads(done.stdout)
+
+
+def test_an_input_that_cannot_be_read_is_one_line(data):
+    done = import_file(data, b"PK\x03\x04...", "movies.xlsx")
+    assert (done.returncode, done.stdout.strip()) == (1, "0 added, 0 already there, 0 refused")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("movies.xlsx: this is a zip archive; unpack it and import the file inside")
+
+
+def test_a_damaged_gzip_counts_what_went_in(data):
+    whole = gzip.compress(EXAMPLES.read_bytes())
+    done = import_file(data, whole[: len(whole) // 2], "movies.csv.gz", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["added"] == len(titles(data)) > 0
+    assert "cut off" in report["damage"]["reason"]
+    again = json.loads(import_file(data, whole, "movies.csv.gz", "--json").stdout)
+    assert (again["already"], again["added"]) == (report["added"], 3200 - report["added"])
+
+
+def test_a_file_in_another_encoding_says_how_to_convert_it(data):
+    done = import_file(data, "title,genre,year\nAmélie,Romance,2001\n".encode("latin-1"))
+    assert done.returncode == 1
+    assert "iconv -f WINDOWS-1252" in done.stderr
+
+
+def test_an_interrupted_import_says_what_went_in(data):
+    args = [COMMAND, "import", "-", "--as", "ann"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(args, env=environment(data), **pipes) as process:
+        process.stdin.write(EXAMPLES.read_bytes()[:60_000])
+        process.stdin.flush()
+        eventually(lambda: titles(data))
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+        process.stdin.close()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "run it again to add the rest" in said
+
+
+def test_cells_that_look_like_formulas(data, tmp_path):
+    """An export to CSV guards them, and an import of it takes them back as they were."""
+    odd = ["=1+1", "'=1+1", "+1", "-30-", "@Home", "\uff1d1", "'plain", "''-"]
+    table = "title,genre,year\n" + "".join(f"{title},@g,1990\n" for title in odd)
+    assert import_file(data, table).returncode == 0
+    assert titles(data) == odd
+    out = tmp_path / "out.csv"
+    assert run(data, "export", out).returncode == 0
+    with out.open(newline="") as file:
+        cells = [row["title"] for row in csv.DictReader(file)]
+    assert cells[:3] == ["'=1+1", "''=1+1", "'+1"]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert json.loads(run(data, "import", out, "--as", "ann", "--json").stdout)["already"] == len(
+        odd
+    )

@@ -1,4 +1,6 @@
-"""What every request meets on its way in and out: its limit, its headers, its place in the ledger.
+"""What every request meets on its way in and out: credentials, limits, headers, the ledger.
+
+Every route needs good credentials unless it declares itself open (``ctx_open=True``).
 
 The operations' own paths are let through: nobody limits, counts or logs them.
 """
@@ -7,9 +9,11 @@ import re
 from collections.abc import Coroutine
 from functools import lru_cache
 from time import perf_counter, time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from sanic import Sanic
 from sanic.response import BaseHTTPResponse
+from sanic_routing.route import Route
 
 from commands.errors import NotAuthenticatedError, TokenNotValidError
 from service import operations
@@ -47,9 +51,31 @@ class _Way(NamedTuple):
     template: str
     limited: bool
     watched: bool
+    open: bool
 
 
-_NO_WAY = _Way("unmatched", limited=True, watched=True)
+_NO_WAY = _Way("unmatched", limited=True, watched=True, open=True)
+
+
+def identify(request: CinelogRequest) -> None:
+    """Set who sent ``request``, or why that is not known."""
+    try:
+        request.caller = principal_of(request)
+    except (NotAuthenticatedError, TokenNotValidError) as error:
+        request.refused = error
+
+
+def is_open(app: Sanic[Any, Any], route: Route) -> bool:
+    """Return whether a route answers without credentials: only where it says ``ctx_open=True``.
+
+    HEAD is answered as GET is. OPTIONS tells the methods of a path to anyone.
+    """
+    if getattr(route.handler, "__auto_handler__", False):
+        if route.methods == {"OPTIONS"}:
+            return True
+        answered_by = getattr(route.handler, "__route_handler__", None)
+        return any(is_open(app, one) for one in app.router.routes if one.handler is answered_by)
+    return getattr(route.ctx, "open", False) is True
 
 
 class Edge:
@@ -70,11 +96,16 @@ class Edge:
         """Find out who asks, and count the call. Raises ThrottledError, now or when awaited."""
         if traceparent := request.headers.get("traceparent"):
             request.trace = Trace.of_header(traceparent)
-        try:  # noqa: SIM105 - costs nothing where nothing is raised
-            request.principal = principal_of(request)
-        except (NotAuthenticatedError, TokenNotValidError):
-            pass
+        identify(request)
         return self._limits.call(request) if self._way(request).limited else None
+
+    def admit(self, request: CinelogRequest) -> None:
+        """Refuse a request without good credentials, unless its route is open.
+
+        Raises NotAuthenticatedError, TokenNotValidError.
+        """
+        if request.caller is None and not self._way(request).open:
+            raise request.refused
 
     def after(self, request: CinelogRequest, response: BaseHTTPResponse) -> None:
         """Complete the answer's headers, and take down what became of the request."""
@@ -92,7 +123,7 @@ class Edge:
             self._complete(request, response, security.headers)
         way = self._way(request)
         if way.watched:
-            principal = request.principal
+            principal = request.caller
             self._ledger.add(
                 (
                     time(),
@@ -137,5 +168,6 @@ class Edge:
             template = "/" + _PARAMETER.sub(r"{\1}", route.path).strip("/")
             own = f".{operations.blueprint.name}." in route.name
             counted = route.name.rpartition(".")[2] in _PASSWORDS
-            way = self._ways[route.name] = _Way(template, not own and not counted, not own)
+            way = _Way(template, not own and not counted, not own, is_open(request.app, route))
+            self._ways[route.name] = way
         return way

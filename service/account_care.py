@@ -17,7 +17,6 @@ from service.parts import parts_of
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
 from service.sessions import Session, SessionPage
-from service.tokens import principal_of
 
 PATH = f"{API}/auth"
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -28,7 +27,7 @@ blueprint = Blueprint("account_care", url_prefix=PATH)
 @blueprint.post("/password/", name="change_password")
 async def change_password(request: CinelogRequest) -> HTTPResponse:
     """Change the password; all other sessions end."""
-    principal = principal_of(request)
+    principal = request.principal
     await parts_of(request).limits.sign_in(request, principal.username)
     await trail.change_password(request, principal, read_body(request))
     return empty(headers=_NO_STORE)
@@ -37,7 +36,7 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
 @blueprint.get("/sessions/", name="sessions")
 async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of the caller's sessions, the last used first."""
-    principal = principal_of(request)
+    principal = request.principal
     parts = parts_of(request)
     number, size = parse_page(request.args)
 
@@ -54,21 +53,21 @@ async def list_sessions(request: CinelogRequest) -> HTTPResponse:
 @blueprint.delete("/sessions/", name="end_sessions")
 async def end_sessions(request: CinelogRequest) -> HTTPResponse:
     """Sign out everywhere."""
-    await trail.end_sessions(request, principal_of(request))
+    await trail.end_sessions(request, request.principal)
     return empty(headers=_NO_STORE)
 
 
 @blueprint.delete("/sessions/<sid>/", name="end_session")
 async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
     """End one of the caller's sessions."""
-    await trail.end_session(request, principal_of(request), sid)
+    await trail.end_session(request, request.principal, sid)
     return empty(headers=_NO_STORE)
 
 
 @blueprint.get("/me/history/", name="history")
 async def history(request: CinelogRequest) -> HTTPResponse:
     """Answer what happened to the caller's account, oldest first."""
-    principal = principal_of(request)
+    principal = request.principal
     parts = parts_of(request)
     number, size = parse_page(request.args)
 

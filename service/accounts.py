@@ -20,7 +20,6 @@ from service.links import API
 from service.parts import parts_of
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
-from service.tokens import principal_of
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _PUBLIC = {"Cache-Control": "public, max-age=300"}
@@ -30,7 +29,7 @@ well_known = Blueprint("well_known", url_prefix="/.well-known")
 blueprint = Blueprint.group(auth, account_care.blueprint, well_known)
 
 
-@auth.post("/register/", name="register")
+@auth.post("/register/", name="register", ctx_open=True)
 async def register(request: CinelogRequest) -> HTTPResponse:
     """Open an account."""
     parts = parts_of(request)
@@ -51,7 +50,7 @@ async def register(request: CinelogRequest) -> HTTPResponse:
     return _answer(_account(receipt.about), status=201)
 
 
-@auth.post("/token/", name="sign_in")
+@auth.post("/token/", name="sign_in", ctx_open=True)
 async def obtain(request: CinelogRequest) -> HTTPResponse:
     """Sign in: a first pair of tokens. An OAuth client may name a grant, and refresh here too."""
     parts = parts_of(request)
@@ -66,14 +65,14 @@ async def obtain(request: CinelogRequest) -> HTTPResponse:
     return _pair(answer, standard="grant_type" in body)
 
 
-@auth.post("/token/refresh/", name="refresh")
+@auth.post("/token/refresh/", name="refresh", ctx_open=True)
 async def renew(request: CinelogRequest) -> HTTPResponse:
     """Exchange a refresh token for the next pair."""
     token = Refreshing.of(read_body(request, form=True)).refresh
     return _pair(await trail.refresh(request, token))
 
 
-@auth.post("/token/verify/", name="verify")
+@auth.post("/token/verify/", name="verify", ctx_open=True)
 async def verify(request: Request) -> HTTPResponse:
     """Tell whether a token would be accepted."""
     parts = parts_of(request)
@@ -82,7 +81,7 @@ async def verify(request: Request) -> HTTPResponse:
     return _answer({})
 
 
-@auth.post("/token/revoke/", name="revoke")
+@auth.post("/token/revoke/", name="revoke", ctx_open=True)
 async def revoke(request: CinelogRequest) -> HTTPResponse:
     """End the session of a token (RFC 7009); an unknown one is as good as revoked."""
     await trail.revoke(request, Presented.of(read_body(request, form=True)).token)
@@ -90,21 +89,21 @@ async def revoke(request: CinelogRequest) -> HTTPResponse:
 
 
 @auth.get("/me/", name="me")
-async def me(request: Request) -> HTTPResponse:
+async def me(request: CinelogRequest) -> HTTPResponse:
     """Answer the caller's account."""
-    principal = principal_of(request)
+    principal = request.principal
     parts = parts_of(request)
     account = await parts.threads.run(parts.authorization.account, principal.account_id)
     return _answer(_account(account))
 
 
-@well_known.get("/jwks.json", name="jwks")
+@well_known.get("/jwks.json", name="jwks", ctx_open=True)
 async def show_keys(request: Request) -> HTTPResponse:
     """Answer the keys that verify our tokens (RFC 7517)."""
     return _answer(parts_of(request).tokens.keys.public(), headers=_PUBLIC)
 
 
-@well_known.get("/oauth-authorization-server", name="metadata")
+@well_known.get("/oauth-authorization-server", name="metadata", ctx_open=True)
 async def show_metadata(request: Request) -> HTTPResponse:
     """Answer what an OAuth client may want to know (RFC 8414)."""
     return _answer(server_metadata(parts_of(request).settings, API), headers=_PUBLIC)

@@ -94,8 +94,9 @@ def create_app(
     _add_routes(app)
     edge = Edge(settings.proxies)
     app.register_middleware(edge.before, "request")
-    app.register_middleware(edge.after, "response")
     app.register_middleware(Negotiation(produced_types()).check, "request")
+    app.register_middleware(edge.admit, "request")
+    app.register_middleware(edge.after, "response")
     app.ctx.docs = Docs.of(document_of(app, settings), settings)
 
     @app.before_server_start

@@ -62,14 +62,14 @@ class Docs(NamedTuple):
         return cls(_file(orjson.dumps(document), JSON), _file(page, HTML))
 
 
-@blueprint.get("/openapi.json", name="description")
+@blueprint.get("/openapi.json", name="description", ctx_open=True)
 async def show_description(request: CinelogRequest) -> HTTPResponse:
     """Answer the OpenAPI description."""
     docs: Docs = request.app.ctx.docs
     return _answer(request, docs.description, _REVALIDATED)
 
 
-@blueprint.get("/docs", name="page")
+@blueprint.get("/docs", name="page", ctx_open=True)
 async def show_page(request: CinelogRequest) -> HTTPResponse:
     """Answer the page."""
     docs: Docs = request.app.ctx.docs
@@ -78,7 +78,7 @@ async def show_page(request: CinelogRequest) -> HTTPResponse:
     return response
 
 
-@blueprint.get("/docs/<name>", name="file")
+@blueprint.get("/docs/<name>", name="file", ctx_open=True)
 async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:
     """Answer a file of the page."""
     return _answer(request, _page_file(name), _KEPT)

@@ -156,7 +156,7 @@ class Limits:
         """Count any other call. Raises ThrottledError, now or in what is to be awaited."""
         if self._api is None:
             return None
-        principal = request.principal
+        principal = request.caller
         return self._api.count(
             request, principal.account_id if principal else self._address_of(request)
         )

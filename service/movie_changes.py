@@ -30,7 +30,7 @@ from service.parts import parts_of
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
-from service.tokens import Principal, principal_of
+from service.tokens import Principal
 
 blueprint = Blueprint("movie_changes")
 _JSON = "application/json"
@@ -39,7 +39,7 @@ _JSON = "application/json"
 @blueprint.post("/movies/", name="create")
 async def create_movie(request: CinelogRequest) -> HTTPResponse:
     """Create a movie that belongs to the caller."""
-    principal = principal_of(request)
+    principal = request.principal
     body = read_body(request)
     command = CreateMovie(
         **_by(request, principal),
@@ -56,7 +56,7 @@ async def create_movie(request: CinelogRequest) -> HTTPResponse:
 @blueprint.post("/movies/<movie_id>/revert/", name="revert")
 async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Take a movie of one's own back to a version; with ``dry_run`` only say what would change."""
-    principal = principal_of(request)
+    principal = request.principal
     wanted = movie_id_of(movie_id)
     refusals = Refusals()
     target: RevertTarget | None = None
@@ -102,7 +102,7 @@ async def change_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
 @blueprint.delete("/movies/<movie_id>/", name="delete")
 async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Delete a movie of one's own."""
-    principal = principal_of(request)
+    principal = request.principal
     command = DeleteMovie(
         **_by(request, principal),
         movie_id=movie_id_of(movie_id),
@@ -117,7 +117,7 @@ async def _update(
     movie_id: str,
     body: type[MovieFields | MovieChanges],
 ) -> HTTPResponse:
-    principal = principal_of(request)
+    principal = request.principal
     wanted = movie_id_of(movie_id)
     fields: MovieFields | MovieChanges | RefusedError
     try:

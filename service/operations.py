@@ -62,13 +62,13 @@ def _answers(part: dict[str, Any]) -> bool:
     return part["state"] in ("ok", LIVE, OTHER_FORMAT)
 
 
-@blueprint.get("/livez", name="livez")
+@blueprint.get("/livez", name="livez", ctx_open=True)
 async def livez(request: Request) -> HTTPResponse:  # noqa: ARG001 - Sanic gives it
     """Tell that this process serves."""
     return _answer({"status": "ok"})
 
 
-@blueprint.get("/readyz", name="readyz")
+@blueprint.get("/readyz", name="readyz", ctx_open=True)
 async def readyz(request: Request) -> HTTPResponse:
     """Tell how far each part is; 503 while some calls can only be refused for lack of one.
 
@@ -90,7 +90,7 @@ async def readyz(request: Request) -> HTTPResponse:
     return _answer(body, 200 if ready else 503)
 
 
-@blueprint.get("/metrics", name="metrics")
+@blueprint.get("/metrics", name="metrics", ctx_open=True)
 async def metrics(request: Request) -> HTTPResponse:
     """Show the metrics of all workers added up, as Prometheus reads them."""
     telemetry = parts_of(request).telemetry

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import uuid_utils
 from sanic import Request
 
+from commands.errors import NotAuthenticatedError
+
 if TYPE_CHECKING:
+    from commands.errors import RefusedError
     from service.tokens import Principal
     from service.tracing import Trace
 
@@ -20,18 +23,27 @@ class CinelogRequest(Request):
     Made of its trace where it has one, else of nothing (UUIDv7).
     """
 
-    __slots__ = ("_request_id", "began", "policies", "principal", "stands", "trace")
+    __slots__ = ("_request_id", "began", "caller", "policies", "refused", "stands", "trace")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._request_id = ""
         self.began = perf_counter()
-        self.principal: Principal | None = None
-        """Who sent it, once that was asked and found good."""
+        self.caller: Principal | None = None
+        """Who sent it, where its credentials are good."""
+        self.refused: RefusedError = NotAuthenticatedError()
+        """Why there is no ``caller``."""
         self.trace: Trace | None = None
         """The trace it belongs to."""
         self.policies = self.stands = b""
         """Of the limits it met: what they are, and where the caller stands."""
+
+    @property
+    def principal(self) -> "Principal":
+        """Who sent it. Raises NotAuthenticatedError or TokenNotValidError."""
+        if self.caller is None:
+            raise self.refused
+        return self.caller
 
     @property
     def request_id(self) -> str:

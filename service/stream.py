@@ -22,7 +22,6 @@ from queries.history import Changes
 from service.parts import parts_of
 from service.refusals import Refusals
 from service.requests import CinelogRequest
-from service.tokens import principal_of
 from service.whole_numbers import asked_number, whole_number
 
 KEPT = 4_096
@@ -184,7 +183,7 @@ def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
 @blueprint.get("/events/stream", name="stream")
 async def stream(request: CinelogRequest) -> None:
     """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin."""
-    principal = principal_of(request)
+    principal = request.principal
     live = parts_of(request).live
     after = _begin(request)
     async with contextlib.aclosing(live.events(after, principal.expires_at)) as events:

@@ -155,15 +155,15 @@ class Tokens:
 
 
 def principal_of(request: Request) -> Principal:
-    """Return who sent the request.
+    """Return who sent the request; handlers read ``request.principal``.
 
     Raises NotAuthenticatedError without Bearer credentials (another scheme counts as none),
-    TokenNotValidError where they are not good.
+    TokenNotValidError where they are not good, or several stand in the request.
     """
-    known: Principal | None = getattr(request, "principal", None)
-    if known is not None:
-        return known
-    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    given = request.headers.getall("authorization", [])
+    if len(given) > 1:
+        raise TokenNotValidError
+    scheme, _, token = "".join(given).strip().partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticatedError

@@ -81,7 +81,7 @@ class Operation:
     takes: tuple[Parameter, ...] = ()
     body: Body | None = None
     open: bool = False
-    """Whether it answers without credentials."""
+    """Whether it answers without credentials: as the route says, not the table."""
     slash: bool = True
     """Whether its path is written with a slash at the end. It answers without, too."""
     limited: bool = True

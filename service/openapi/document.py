@@ -1,12 +1,14 @@
 """The whole description: every route that the router knows, with what its table says of it."""
 
 import re
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 from sanic import Sanic
 from sanic_routing.route import Route
 
+from service.access import is_open
 from service.jwts import SCOPE
 from service.links import API
 from service.openapi import of_accounts, of_log, of_movies, of_operations, of_tokens
@@ -56,7 +58,8 @@ def document_of(app: Sanic[Any, Any], settings: Settings) -> Json:
     for handler, operation in described.items():
         route = routes[handler]
         path = paths.setdefault(path_of(route, slash=operation.slash), {})
-        path |= {method.lower(): operation for method in route.methods}
+        said = replace(operation, open=is_open(app, route))
+        path |= {method.lower(): said for method in route.methods}
     writer = Writer(described.values())
     return {
         "openapi": "3.1.0",

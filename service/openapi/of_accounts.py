@@ -44,7 +44,6 @@ TABLE: Table = {
             *unreadable(JSON),
             *_AWAY,
         ),
-        open=True,
     ),
     accounts.me: Operation(
         id="readAccount",

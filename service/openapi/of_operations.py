@@ -25,7 +25,6 @@ TABLE: Table = {
         summary="Liveness probe",
         about="Answers 200 while the process serves.",
         answers={200: Answer("It does.", shapes.Alive, _KEPT, example={"status": "ok"})},
-        open=True,
         slash=False,
         limited=False,
     ),
@@ -43,7 +42,6 @@ TABLE: Table = {
                 example=_UNREADY,
             ),
         },
-        open=True,
         slash=False,
         limited=False,
     ),
@@ -55,7 +53,6 @@ TABLE: Table = {
         answers={
             200: Answer("The metrics.", str, _KEPT, media="text/plain", example="cinelog_up 1\n")
         },
-        open=True,
         slash=False,
         limited=False,
     ),
@@ -66,7 +63,6 @@ TABLE: Table = {
         about="An OpenAPI 3.1 document.",
         takes=(request_headers.IF_NONE_MATCH,),
         answers={200: Answer("OpenAPI 3.1.", shapes.Description, _FILE), 304: _SAME},
-        open=True,
         slash=False,
     ),
     docs.show_page: Operation(
@@ -77,7 +73,6 @@ TABLE: Table = {
         hidden=True,
         takes=(request_headers.IF_NONE_MATCH,),
         answers={200: Answer("The page.", str, _FILE, media="text/html"), 304: _SAME},
-        open=True,
         slash=False,
     ),
     docs.show_file: Operation(
@@ -89,7 +84,6 @@ TABLE: Table = {
         takes=(parameters.FILE_NAME, request_headers.IF_NONE_MATCH),
         answers={200: Answer("The file.", str, _FILE, media="*/*"), 304: _SAME},
         refuses=(NotFound(),),
-        open=True,
         slash=False,
     ),
 }

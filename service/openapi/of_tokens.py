@@ -39,7 +39,6 @@ TABLE: Table = {
             )
         },
         refuses=(required("password"), NoActiveAccountError(), *unreadable(JSON, FORM), *_AWAY),
-        open=True,
     ),
     accounts.renew: Operation(
         id="refresh",
@@ -49,7 +48,6 @@ TABLE: Table = {
         body=Body(Refreshing, {"refresh": "eyJ…"}, form=True),
         answers={200: Answer("The next pair.", shapes.TokenPair, _KEPT, example=_PAIR)},
         refuses=(required("refresh"), TokenNotValidError(), *unreadable(JSON, FORM), *_AWAY),
-        open=True,
     ),
     accounts.verify: Operation(
         id="verify",
@@ -59,7 +57,6 @@ TABLE: Table = {
         body=Body(Presented, {"token": "eyJ…"}),
         answers={200: Answer("It would.", shapes.Nothing, _KEPT, example={})},
         refuses=(required("token"), TokenNotValidError(), *unreadable(JSON), *_AWAY),
-        open=True,
     ),
     accounts.revoke: Operation(
         id="revoke",
@@ -70,7 +67,6 @@ TABLE: Table = {
         body=Body(Presented, {"token": "eyJ…"}, form=True),
         answers={200: Answer("It is revoked.", shapes.Nothing, _KEPT, example={})},
         refuses=(required("token"), *unreadable(JSON, FORM), *_AWAY),
-        open=True,
     ),
     accounts.show_keys: Operation(
         id="readKeys",
@@ -78,7 +74,6 @@ TABLE: Table = {
         summary="Read the keys that verify tokens",
         about="A JWK Set (RFC 7517).",
         answers={200: Answer("The keys.", shapes.KeySet, _KEPT)},
-        open=True,
         slash=False,
     ),
     accounts.show_metadata: Operation(
@@ -87,7 +82,6 @@ TABLE: Table = {
         summary="Read what an OAuth client wants to know",
         about="Authorization server metadata (RFC 8414).",
         answers={200: Answer("The metadata.", shapes.ServerMetadata, _KEPT)},
-        open=True,
         slash=False,
     ),
 }

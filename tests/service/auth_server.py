@@ -14,6 +14,7 @@ from commands.executor import Executor
 from commands.store import Store
 from projections.connection import open_redis
 from service import accounts
+from service.access import identify
 from service.authorization import Authorization
 from service.counters import Counters
 from service.keys import load_keys
@@ -46,6 +47,7 @@ def serving(settings, *, hasher=None):
     app.config.AUTO_EXTEND = False
     app.config.TOUCHUP = False  # it works for one server a process only
     app.blueprint(accounts.blueprint)
+    app.register_middleware(identify, "request")
     app.ctx.parts = parts
     try:
         with (

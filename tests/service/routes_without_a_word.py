@@ -1,0 +1,36 @@
+"""The API with routes of a newcomer, who forgot to say who may call them."""
+
+from sanic import Blueprint
+from sanic.response import text
+
+from service import app
+
+
+def create_app(settings):
+    api = app.create_app(settings)
+
+    @api.get("/api/v1/forgotten/<number:int>/")
+    async def forgotten(request, number):
+        return text("secret")
+
+    @api.get("/declared", ctx_open=True)
+    async def declared(request):
+        return text(request.caller.username if request.caller else "anyone")
+
+    @api.post("/misdeclared", ctx_open="no")
+    async def misdeclared(request):
+        return text("secret")
+
+    @api.websocket("/socket")
+    async def socket(request, ws):
+        await ws.send("secret")
+
+    late = Blueprint("late", url_prefix="/late")
+
+    @late.delete("/")
+    async def delete(request):
+        return text(request.principal.username)
+
+    api.blueprint(late)
+    api.static("/own.py", __file__, name="own")
+    return api

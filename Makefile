@@ -16,7 +16,7 @@ run: .venv/run ## install what the service needs, then serve with sample data on
 
 setup: .venv/dev ## install everything, tests and linters included
 
-test: .venv/dev ## run every test, in parallel, with branch coverage
+test: .venv/dev .venv/clients/ready ## run every test, in parallel, with branch coverage
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 unit: .venv/dev ## run the fast tests: no server, no coverage
@@ -36,9 +36,10 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) requirements-build.in -o requirements-build.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
 
 clean: ## remove the environment and the caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 .venv/run: requirements.txt requirements-build.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -48,4 +49,11 @@ clean: ## remove the environment and the caches
 
 .venv/dev: .venv/run requirements-dev.txt
 	$(PIP) --require-hashes -r requirements-dev.txt
+	touch $@
+
+# Generators of client code; the tests that need npm or Java are skipped where these are missing.
+.venv/clients/ready: .venv/dev tests/clients/requirements.txt tests/clients/package.json
+	$(PYTHON) -m venv .venv/clients
+	.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/clients/requirements.txt
+	if command -v npm >/dev/null; then npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --silent; fi
 	touch $@

@@ -15,7 +15,7 @@ from service.whole_numbers import MAX_NUMBER
 Json = dict[str, Any]
 _TEXT: Json = {"type": "string"}
 _WITHOUT_NUL: Json = {"type": "string", "pattern": r"^[^\x00]*$"}
-_NUMBER: Json = {"type": "number"}
+_YEAR: Json = {"type": "integer"}
 _PAGE_SIZE: Json = {
     "type": "integer",
     "minimum": 1,
@@ -41,7 +41,7 @@ def _filter(name: str, field: str) -> Parameter:
 def _bound(name: str) -> Parameter:
     relation = {"gt": "after", "lt": "before", "gte": "in or after", "lte": "in or before"}
     said = relation.get(name.partition("__")[2], "in")
-    return Parameter(name, "query", f"Only movies {said} this year. Blank is no filter.", _NUMBER)
+    return Parameter(name, "query", f"Only movies {said} this year. Blank is no filter.", _YEAR)
 
 
 FILTERS = (*(_filter(name, field) for name, field in TEXTS.items()), *map(_bound, NUMBERS))

@@ -12,7 +12,7 @@ with generated.ApiClient(settings) as client:
             generated.Credentials(username=username, password="wrong")
         )
         raise AssertionError("a wrong password signs in")
-    except generated.UnauthorizedException:
+    except generated.exceptions.UnauthorizedException:
         pass
     credentials = generated.Credentials(username=username, password=password)
     settings.access_token = generated.TokensApi(client).sign_in(credentials).access

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Literal
 
 from commands.errors import InvalidError, NotFoundError
 from commands.text import fold
+from queries.orderings import NEWEST_FIRST, Orderings, parse_orderings
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 10, 100
 # No movie lies outside: bounds are cut to these before they become integers, so that 1e999999999
@@ -15,8 +15,6 @@ DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 10, 100
 _BEFORE_ALL, _AFTER_ALL = 0, 10_000
 _MAX_PAGE_DIGITS = 15
 
-Ordering = Literal["created_at", "title", "year"]
-ORDERINGS: dict[str, Ordering] = {"created_at": "created_at", "title": "title", "year": "year"}
 TEXTS = {"title": "title", "genre": "genre", "creator__username": "creator", "search": "search"}
 NUMBERS = ("year", "year__gt", "year__lt", "year__gte", "year__lte")
 
@@ -27,7 +25,7 @@ class MovieQuery:
 
     Texts are folded and "" where there is no such filter. Years are from ``year_from`` to
     ``year_to``, both included. ``page`` None is the last one; ``after`` is a place (see
-    ``queries.movies.place_of``) that the page comes after, instead of a number.
+    ``queries.orderings.place_of``) that the page comes after, instead of a number.
     """
 
     title: str = ""
@@ -36,8 +34,7 @@ class MovieQuery:
     search: str = ""
     year_from: int = _BEFORE_ALL
     year_to: int = _AFTER_ALL
-    ordering: Ordering = "created_at"
-    descending: bool = True
+    orderings: Orderings = NEWEST_FIRST
     page: int | None = 1
     page_size: int = DEFAULT_PAGE_SIZE
     after: str = ""
@@ -59,19 +56,17 @@ def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
     """Return what ``params`` ask for.
 
     Of repeated parameters the last counts; values are trimmed, blank and unknown ones ignored.
-    Raises InvalidError with every filter that is wrong, NotFoundError for a page that is none.
+    Raises InvalidError with every one that is wrong, NotFoundError for a page that is none.
     """
     given = {name: values[-1].strip() for name, values in params.items() if values}
     given = {name: value for name, value in given.items() if value}
-    _check_filters(given)
+    orderings = _check(given)
     year_from, year_to = _years(given)
-    ordering, descending = _ordering(given.get("ordering", ""))
     return MovieQuery(
         **{field: fold(given.get(name, "")) for name, field in TEXTS.items()},
         year_from=year_from,
         year_to=year_to,
-        ordering=ordering,
-        descending=descending,
+        orderings=orderings,
         page=_page(given.get("page", "1")),
         page_size=_page_size(given.get("page_size", "")),
     )
@@ -83,15 +78,22 @@ def parse_page(params: Mapping[str, Sequence[str]]) -> tuple[int | None, int]:
     return _page(given.get("page") or "1"), _page_size(given.get("page_size", ""))
 
 
-def _check_filters(given: Mapping[str, str]) -> None:
+def _check(given: Mapping[str, str]) -> Orderings:
+    """Return the orderings. Raises InvalidError for these and for filters."""
+    orderings = NEWEST_FIRST
     errors: dict[str, list[str]] = {}
     for name in (*TEXTS, *NUMBERS):
         if "\0" in given.get(name, ""):
             errors[name] = ["Null characters are not allowed."]
         elif name in NUMBERS and name in given and _number(given[name]) is None:
             errors[name] = ["Enter a number."]
+    try:
+        orderings = parse_orderings(given.get("ordering", ""))
+    except InvalidError as error:
+        errors |= {name: [*said] for name, said in error.errors.items()}
     if errors:
         raise InvalidError(errors)
+    return orderings
 
 
 def _number(text: str) -> Decimal | None:
@@ -121,15 +123,6 @@ def _years(given: Mapping[str, str]) -> tuple[int, int]:
         if name == "year__lt":
             high = min(high, math.ceil(year) - 1)
     return low, high
-
-
-def _ordering(text: str) -> tuple[Ordering, bool]:
-    """Return the first ordering that is known, newest first where none is."""
-    for name in text.split(","):
-        known = ORDERINGS.get(name.strip().removeprefix("-"))
-        if known:
-            return known, name.strip().startswith("-")
-    return "created_at", True
 
 
 def _page(text: str) -> int | None:

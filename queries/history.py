@@ -36,8 +36,12 @@ class Entry(NamedTuple):
     reason: str | None
 
     def shown(self, name_of: Callable[[str], str]) -> dict[str, Any]:
-        """Return the entry as clients see it; ``name_of`` gives an account's username."""
+        """Return the entry as clients see it; ``name_of`` gives an account's username.
+
+        Its ``id``, which tables and data providers ask for, is its position.
+        """
         return {
+            "id": self.position,
             "version": self.version,
             "position": self.position,
             "type": self.type,

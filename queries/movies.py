@@ -2,21 +2,18 @@
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
 from redis.exceptions import ResponseError
 
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
-from commands.text import fold
 from projections.keys import LIVE, Keys
-from projections.listing import microseconds
 from projections.scripts import Script, number
 from queries.filters import MovieQuery
+from queries.orderings import index_of, sort_key
 from queries.pages import LIST, ONE
 from queries.round_trips import RoundTrips
 from queries.scans import FIND
@@ -26,8 +23,6 @@ SCAN_ROWS = 4_000
 # Scans that one process lets Redis do in one round trip: others of its questions wait for them.
 _SCANS = 2
 _RESTARTS = 3
-_MOVIE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,16}")
 _INDEXES: dict[str, Callable[[Keys], str]] = {
     "created_at": lambda keys: keys.created,
     "title": lambda keys: keys.titles,
@@ -122,7 +117,7 @@ async def list_changed(
     reader: ReadModel, query: MovieQuery, since: int | None, *, min_position: int = 0
 ) -> Page | Unchanged:
     """Return a page of movies, or that nothing has changed since a position; see list_movies."""
-    ask = _find if query.filtered else _list
+    ask = _list if index_of(query.orderings) and not query.filtered else _find
     word, position, *facts = await ask(reader, query, "" if since is None else since, min_position)
     if word == b"same":
         return Unchanged(position)
@@ -132,28 +127,6 @@ async def list_changed(
     if number > last:
         raise NotFoundError("Invalid page.")
     return Page(count, rows, number, last, position, more=number < last)
-
-
-def place_of(row: bytes, query: MovieQuery) -> str:
-    """Return the place of a row in the order of ``query``, for what comes after it."""
-    movie = orjson.loads(row)
-    if query.ordering == "title":
-        key = fold(movie["title"])
-    elif query.ordering == "year":
-        key = str(movie["year"])
-    else:
-        key = str(microseconds(movie["created_at"]))
-    return f"{key}\0{movie['id']}"
-
-
-def is_place(place: str, query: MovieQuery) -> bool:
-    """Return whether ``place`` is of the form that ``place_of`` gives in the order of ``query``."""
-    key, separator, movie_id = place.rpartition("\0")
-    if not separator or not _MOVIE_ID.fullmatch(movie_id):
-        return False
-    if query.ordering == "title":
-        return "\0" not in key
-    return bool(_NUMBER.fullmatch(key))
 
 
 async def get_movie(
@@ -167,14 +140,18 @@ async def get_movie(
 
 
 def _paging(query: MovieQuery) -> list[str | bytes | int]:
-    place = query.after or query.page or 0
-    return [query.ordering, int(query.descending), place, query.page_size]
+    by = index_of(query.orderings)
+    place: str | bytes | int = query.page or 0
+    if query.after:
+        key = sort_key(query.after, query.orderings)  # checks the place
+        place = query.after if by else key
+    return [by.field if by else "key", int(by.descending) if by else 1, place, query.page_size]
 
 
 async def _list(
     reader: ReadModel, query: MovieQuery, since: str | int, min_position: int
 ) -> list[Any]:
-    index = _INDEXES[query.ordering]
+    index = _INDEXES[query.orderings[0].field]
     return await reader.ask(
         LIST,
         lambda keys: (*keys.listed, index(keys)),
@@ -192,11 +169,14 @@ async def _find(
         for text in (query.title, query.genre, query.creator, query.search)
     ]
     filters: list[str | bytes | int] = [*texts, query.year_from, query.year_to]
-    digest = hashlib.blake2b(repr((filters, query.ordering)).encode(), digest_size=16).hexdigest()
+    by = index_of(query.orderings)
+    # What is found by an index's field is read in both directions.
+    order = by.field if by else ",".join(map(str, query.orderings))
+    digest = hashlib.blake2b(repr((filters, order)).encode(), digest_size=16).hexdigest()
     start: str | int = ""
     restarts = 0
     while restarts <= _RESTARTS:
-        args = [*_paging(query), start, digest, SCAN_ROWS, *filters, since]
+        args = [*_paging(query), start, digest, SCAN_ROWS, *filters, since, order]
         async with reader.scans:
             answer = await reader.ask(
                 FIND,

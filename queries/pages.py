@@ -84,13 +84,17 @@ local function below(index, ordering, key, id)
   return low, before, equal
 end
 
--- ``place`` is a page's number (0 is the last), or the key, NUL and id that the page comes after.
+-- ``place`` is a page's number (0 is the last), or the key, NUL and id that the page comes after;
+-- where rows are ordered by their sort keys (``queries.orderings``), that sort key.
 local function page(position, index, ordering, descending, place, size)
   local count = redis.call('ZCARD', index)
   local last = math.max(1, math.ceil(count / size))
-  local key, id = string.match(place, '^(.*)%z(.*)$')
   local number, rank = tonumber(place) or 0, nil
-  if key then
+  local key, id = string.match(place, '^(.*)%z(.*)$')
+  if ordering == 'key' and #place > 36 then
+    rank = redis.call('ZLEXCOUNT', index, '[' .. place, '+')
+    last = rank + size < count and 1 or 0
+  elseif key then
     local less, before, equal = below(index, ordering, key, id)
     rank = descending == '1' and count - less or before + before + equal - less
     last = rank + size < count and 1 or 0
@@ -106,7 +110,7 @@ local function page(position, index, ordering, descending, place, size)
   else
     ids = upwards(index, ordering, rank, math.min(rank + size, count), count)
   end
-  if ordering == 'title' then
+  if ordering == 'title' or ordering == 'key' then
     for i, member in ipairs(ids) do ids[i] = string.sub(member, -36) end
   end
   for _, line in ipairs(redis.call('HMGET', KEYS[2], unpack(ids))) do

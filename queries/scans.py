@@ -12,11 +12,13 @@ KEPT_S, KEPT_RESULTS, KEPT_IDS = 15, 64, 1_000_000
 
 # KEYS: those of all, kept, prefix of the results. ARGV: the first four of LIST, then the
 # position the scan started at ('' begins one), digest of filters and ordering, rows to look at in
-# one call, title, genre, creator, search, first year, last year, the last of LIST.
+# one call, title, genre, creator, search, first year, last year, the last of LIST,
+# and the orderings, with commas between.
 #
 # Hits go into a sorted set of the shape of the ordering's index, so that pages of it are paged the
-# same way. A scan is joined, and its result used again, only by who starts at the same position:
-# nobody is shown what is older than his question. Answers 'more' until the scan is through.
+# same way; where no index has the order, into one of sort keys (``queries.orderings``). A scan is
+# joined, and its result used again, only by who starts at the same position: nobody is shown what
+# is older than his question. Answers 'more' until the scan is through.
 # The result's name is made here, since only here the position is known; its slot is that of KEYS.
 FIND = Script(
     PAGES
@@ -45,13 +47,43 @@ local function passes(line)
   return at and at <= find(line, '\\0', genre_end + 1, true)
 end
 
+local complement = {{}}
+for byte = 0, 255 do complement[string.char(byte)] = string.char(255 - byte) end
+
+local orders = {{}}
+for sign, field in string.gmatch(ARGV[15], '(-?)([%a_]+)') do
+  orders[#orders + 1] = {{field, sign == '-'}}
+end
+
+-- The same as ``sort_key`` makes of a place.
+local function sort_key(line, id)
+  local title_end = find(line, '\0', 23, true)
+  local genre_end = find(line, '\0', title_end + 1, true)
+  local key = ''
+  for _, order in ipairs(orders) do
+    local field, value = order[1], id
+    if field == 'year' then value = sub(line, 1, 4)
+    elseif field == 'created_at' then value = sub(line, 6, 21)
+    elseif field == 'title' then value = sub(line, 23, title_end - 1)
+    elseif field == 'genre' then value = sub(line, title_end + 1, genre_end - 1)
+    elseif field == 'creator' then
+      value = sub(line, genre_end + 1, find(line, '\0', genre_end + 1, true) - 1)
+    end
+    value = value .. '\0'
+    key = key .. (order[2] and value or string.gsub(value, '.', complement))
+  end
+  return key .. id
+end
+
 local function add(hits, line)
   if named and not passes(line) then return end
   local year = tonumber(sub(line, 1, 4))
   if year < from or year > to then return end
   local at = json_at(line)
   local id, n = sub(line, at + 7, at + 42), #hits
-  if ordering == 'title' then
+  if ordering == 'key' then
+    hits[n + 1], hits[n + 2] = '0', sort_key(line, id)
+  elseif ordering == 'title' then
     hits[n + 1], hits[n + 2] = '0', sub(line, 23, find(line, '\\0', 23, true)) .. id
   elseif ordering == 'year' then
     hits[n + 1], hits[n + 2] = year, id

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from commands.errors import NotFoundError
 from queries.filters import MovieQuery
-from queries.movies import is_place
+from queries.orderings import is_place
 
 _CHECKSUM_BYTES = 12
 MAX_CURSOR = 4_096
@@ -33,7 +33,7 @@ def continued(query: MovieQuery, cursor: str) -> MovieQuery:
         after = _content(cursor)[_CHECKSUM_BYTES:].decode()
     except ValueError:
         after = ""
-    if not is_place(after, query) or cursor_of(after, query) != cursor:
+    if not is_place(after, query.orderings) or cursor_of(after, query) != cursor:
         raise NotFoundError("Invalid cursor.")
     return replace(query, after=after)
 

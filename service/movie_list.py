@@ -5,6 +5,7 @@ from sanic import Blueprint
 
 from queries import movies
 from queries.filters import MovieQuery, parse_query
+from queries.orderings import place_of
 from service.asked_past import Moment, asked_moment
 from service.conditions import known_position, knows_any, list_tag
 from service.cursors import continued, cursor_of
@@ -36,7 +37,7 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
         return empty(status=304, headers=headers)
     following = previous = None
     if page.more and page.rows:
-        cursor = cursor_of(movies.place_of(page.rows[-1], query), query)
+        cursor = cursor_of(place_of(page.rows[-1], query.orderings), query)
         further = link_with(request, PATH, cursor=cursor, page=None)
         headers["Link"] = f'<{further}>; rel="next"'
         following = further if query.after else link_with(request, PATH, page=str(page.page + 1))

@@ -71,6 +71,7 @@ class Changes(TypedDict, total=False):
 class HistoryEntry(TypedDict):
     """One event of a movie. Of one that cannot be read there is no more than place and type."""
 
+    id: Annotated[int, Field(ge=1, description="The position: no other entry has the same.")]
     version: Version
     position: Position
     type: Literal["MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored"]

@@ -2,13 +2,15 @@
 
 Random commands, refused ones and ones that change nothing among them; projections that die, a Redis
 that is wiped, rebuilds. After every step lists of all kinds, single movies, their histories, what
-they were at every version and lists as they were are those of the model.
+they were at every version, lists as they were and both at a time are those of the model, whatever
+the clock of the machine did.
 """
 
 import asyncio
 import itertools
 import sys
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
@@ -37,10 +39,11 @@ from projections.rebuild import rebuild
 from projections.tail import Tail
 from projections.verify import verify
 from queries.filters import parse_query
-from queries.history import history, movie_at_version
+from queries.history import history, movie_at_position, movie_at_version
 from queries.movies import ReadModel, get_movie, list_movies
 from queries.past import PastReadModel
 from queries.round_trips import RoundTrips
+from queries.timeline import Timeline
 
 sys.path.insert(0, str(Path(__file__).parent / "projections"))
 
@@ -60,11 +63,18 @@ ASKED = [
     {"ordering": "-title", "page_size": 3},
     {"ordering": "year", "page": "last", "page_size": 2},
     {"ordering": "-year"},
+    {"ordering": "genre", "page_size": 2},
+    {"ordering": "-creator,year", "page_size": 3, "page": "last"},
+    {"ordering": "year,-id,title", "genre": "drama"},
     {"title": "ali"},
     {"genre": "DRAMA", "ordering": "title"},
     {"creator__username": "o", "year__gt": 1979, "year__lt": 1983},
     {"search": "a", "ordering": "-year", "page_size": 2},
 ]
+
+
+def shown_as(value):
+    return fold(value) if isinstance(value, str) else value
 
 
 class Model:
@@ -116,11 +126,8 @@ class Model:
             and query.year_from <= row["year"] <= query.year_to
         ]
         rows.sort(key=lambda row: row["id"], reverse=True)
-        key = query.ordering
-        rows.sort(
-            key=lambda row: fold(row["title"]) if key == "title" else row[key],
-            reverse=query.descending,
-        )
+        for field, descending in reversed(query.orderings):
+            rows.sort(key=lambda row: shown_as(row[field]), reverse=descending)
         last = max(1, -(-len(rows) // query.page_size))
         page = last if query.page is None else query.page
         if page > last:
@@ -144,12 +151,15 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             commands = [register(one, username=name) for name, one in self.accounts.items()]
             commit(self.store, commands)
             self.tail = Tail(self.store, client, limit=3)
+            self.timeline = Timeline(self.store, stretch=3)
+            self.clock_ahead = timedelta()
 
         def teardown(self):
             self.store.close()
 
         def run(self, command):
-            (answer,) = commit(self.store, [command])
+            at = command.at + self.clock_ahead
+            (answer,) = commit(self.store, [command.model_copy(update={"at": at})])
             return answer
 
         @rule(
@@ -228,6 +238,29 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             assert build(self.store, client, position)
             past = PastReadModel(reader.trips, reader.scans, position)
             self.check_lists(past, position)
+
+        @rule(minutes=st.sampled_from([-60, 0, 60]))
+        def a_clock_is_put_right_or_wrong(self, minutes):
+            self.clock_ahead = timedelta(minutes=minutes)
+
+        @precondition(lambda self: self.model.entries)
+        @rule(data=st.data())
+        def all_as_it_was_at_a_time(self, data):
+            times = sorted({entry[3] for of in self.model.entries.values() for entry in of})
+            at = data.draw(st.sampled_from(times))
+            position = self.timeline.position_at(datetime.fromisoformat(at))
+            stamps = [(event.position, event.data["timestamp"]) for event in self.store.read(0)]
+            first_later = min((place for place, time in stamps if time > at), default=None)
+            assert position == (self.store.head() if first_later is None else first_later - 1)
+            shown = self.model.shown[max(one for one in self.model.shown if one <= position)]
+            for key in self.model.states:
+                then = next((row for row in shown if row["id"] == key), None)
+                try:
+                    movie = movie_at_position(self.store, UUID(key), position)
+                except NotFoundError:
+                    assert then is None
+                else:
+                    assert movie.version == then["version"]
 
         def check_lists(self, shown_by, position):
             for asked in ASKED:

@@ -13,6 +13,7 @@ from service.openapi.described import Answer, Operation, Table
 TAG = "Events"
 _AWAY = (EventStoreUnavailableError(), BusyError())
 _ENTRY = {
+    "id": 7,
     "version": 2,
     "position": 7,
     "type": "MovieUpdated",

@@ -6,7 +6,8 @@ and a page size that is no number is the default.
 
 from typing import Any
 
-from queries.filters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, ORDERINGS, TEXTS
+from queries.filters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, TEXTS
+from queries.orderings import FIELDS
 from service import docs
 from service.history import DEFAULT_LIMIT, MAX_LIMIT
 from service.openapi.described import Parameter
@@ -44,14 +45,17 @@ def _bound(name: str) -> Parameter:
     return Parameter(name, "query", f"Only movies {said} this year. Blank is no filter.", _YEAR)
 
 
+_ORDER = rf"-?({'|'.join(FIELDS)})"
+_ORDERINGS = rf"^{_ORDER}(,{_ORDER})*$"
 FILTERS = (*(_filter(name, field) for name, field in TEXTS.items()), *map(_bound, NUMBERS))
 ORDERING = Parameter(
     "ordering",
     "query",
-    f"One of `{'`, `'.join(ORDERINGS)}`, each also with `-` before it for descending; of those "
-    "that are equal the newest comes first. Anything else is newest first.",
-    _TEXT,
-    ("-created_at", *ORDERINGS),
+    f"Any of `{'`, `'.join(FIELDS)}`, with commas between, each also with `-` before it for "
+    "descending; texts without regard to case. Of those that are equal the newest comes first. "
+    "Unknown ones are ignored beside known ones. Blank is newest first.",
+    {"type": "string", "pattern": _ORDERINGS},
+    ("-created_at", *FIELDS, "genre,-year"),
 )
 PAGE = Parameter("page", "query", "The page, from 1; or `last`.", _PAGE, (1,))
 PAGE_SIZE = Parameter(

@@ -19,6 +19,7 @@ from projections.tail import Tail
 from projections.verify import verify
 from queries.filters import MovieQuery
 from queries.movies import ReadModel, get_movie, list_movies
+from queries.orderings import parse_orderings
 from queries.past import PastReadModel
 from queries.position import PositionFeed
 from queries.round_trips import RoundTrips
@@ -62,13 +63,14 @@ async def test_lists_movies_and_filters(cluster, async_cluster):
     view = shown(cluster, story, batch=7)
     trips = RoundTrips(async_cluster)
     reader = ReadModel(trips)
-    one, plain, found, other = await asyncio.gather(
+    one, plain, found, sorted_by, other = await asyncio.gather(
         get_movie(reader, UUID(story.events[2].stream_id)),
-        list_movies(reader, MovieQuery(ordering="title", descending=False)),
+        list_movies(reader, MovieQuery(orderings=parse_orderings("title"))),
         list_movies(reader, MovieQuery(title="alien 1", year_from=1980)),
+        list_movies(reader, MovieQuery(orderings=parse_orderings("genre,-year"))),
         trips.call("SET", "another:slot", "x"),
     )
-    assert (one[1], plain.count, found.count, other) == (32, 29, 8, True)
+    assert (one[1], plain.count, found.count, sorted_by.count, other) == (32, 29, 8, 29, True)
     cluster.script_flush()
     story.restored(story.events[1].stream_id)
     apply(view, story)

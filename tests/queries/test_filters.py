@@ -17,12 +17,7 @@ def query(**params):
 def test_nothing_asked_for_is_the_first_ten_newest_first():
     asked = parse_query({})
     assert asked == MovieQuery()
-    assert (asked.ordering, asked.descending, asked.page, asked.page_size) == (
-        "created_at",
-        True,
-        1,
-        10,
-    )
+    assert (asked.orderings, asked.page, asked.page_size) == ((("created_at", True),), 1, 10)
     assert not asked.filtered
 
 
@@ -119,22 +114,39 @@ def test_nul_is_refused(name):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("title", ("title", False)),
-        ("-title", ("title", True)),
-        ("year", ("year", False)),
-        (" -year ", ("year", True)),
-        ("created_at", ("created_at", False)),
-        ("-created_at", ("created_at", True)),
-        ("colour", ("created_at", True)),
-        ("--year", ("created_at", True)),
-        ("colour,-title,year", ("title", True)),
-        (",", ("created_at", True)),
+        ("", "-created_at"),
+        (" , ,", "-created_at"),
+        ("title", "title"),
+        ("-genre", "-genre"),
+        (" -year ", "-year"),
+        ("creator", "creator"),
+        ("id", "id"),
+        ("-id", "-id"),
+        ("year,-title", "year,-title"),
+        (" year , -title ,", "year,-title"),
+        ("colour,-title,year", "-title,year"),
+        ("year,--title", "year"),
+        ("year,-year,title", "year,title"),
+        ("genre,id,title,year", "genre,id"),
+        ("genre,-id,title", "genre"),
+        ("title,-id", "title"),
+        ("created_at,year,title,creator,genre,id", "created_at,year,title,creator,genre,id"),
     ],
 )
-def test_ordering(text, expected):
-    """The first that is known counts, newest first where none is."""
-    asked = query(ordering=text)
-    assert (asked.ordering, asked.descending) == expected
+def test_orderings(text, expected):
+    """In the order they are named; what decides nothing is left out."""
+    assert ",".join(map(str, query(ordering=text).orderings)) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["colour", "--year", "-", "- year", "Title", "title;year", "titles", "a,b", "year\0"]
+)
+def test_an_ordering_that_none_knows(text):
+    """It is refused where no other is known, with every other error of the request."""
+    with pytest.raises(InvalidError) as refused:
+        query(ordering=text, year="soon")
+    assert set(refused.value.errors) == {"ordering", "year"}
+    assert query(ordering=f"{text},year").orderings == (("year", False),)
 
 
 @pytest.mark.parametrize(

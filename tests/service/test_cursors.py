@@ -14,10 +14,14 @@ from running import problem, run
 
 from commands.errors import NotFoundError
 from queries.filters import MovieQuery
+from queries.orderings import parse_orderings
 from service.cursors import continued, cursor_of
 
 FILTERS = ({}, {"genre": "drama"}, {"search": "film", "year__gte": "2001"})
-ORDERINGS = ("created_at", "-created_at", "year", "-year", "title", "-title")
+ORDERINGS = (
+    *("created_at", "-created_at", "year", "-year", "title", "-title", "genre", "-genre"),
+    *("creator", "id", "-id", "year,-title", "-genre,title,year"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +124,15 @@ ID = "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58"
         ("created_at", f"\0{ID}"),
         ("title", f"a\0b\0{ID}"),
         ("title", ID),
+        ("genre,year", f"drama\0{ID}"),
+        ("genre,year", f"drama\x0019\0{ID}"),
+        ("year,genre", f"1979\0drama\0drama\0{ID}"),
+        ("id", f"7\0{ID}"),
     ],
 )
 def test_a_well_made_cursor_for_what_is_no_place(ordering, place):
     """Anyone can compute a checksum: what is inside is checked, and never reaches Redis."""
-    query = MovieQuery(ordering=ordering)
+    query = MovieQuery(orderings=parse_orderings(ordering))
     with pytest.raises(NotFoundError, match=r"Invalid cursor\."):
         continued(query, cursor_of(place, query))
 
@@ -142,7 +150,7 @@ def test_no_text_but_ours_is_a_cursor(cursor):
 )
 def test_a_cursor_has_one_spelling(title):
     """Base64 that another encoder would write, or with characters that decoders skip, is refused."""
-    query = MovieQuery(ordering="title", descending=False)
+    query = MovieQuery(orderings=parse_orderings("title"))
     cursor = cursor_of(f"{title}\0{ID}", query)
     assert continued(query, cursor).after == f"{title}\0{ID}"
     for other in (f"{cursor}=", f"{cursor}\n", f"{cursor[:9]}!{cursor[9:]}", cursor.swapcase()):

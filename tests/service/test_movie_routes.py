@@ -8,6 +8,8 @@ import httpx
 import pytest
 from running import problem
 
+from queries.orderings import FIELDS
+
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -359,7 +361,8 @@ class TestLists:
         assert body["errors"] == {"title": ["Null characters are not allowed."]}
 
     @pytest.mark.parametrize(
-        "ordering", ["year", "-year", "title", "-title", "created_at", "-created_at"]
+        "ordering",
+        [sign + name for sign in ("", "-") for name in FIELDS],
     )
     def test_orderings_with_ties_newest_first(self, eve, ordering):
         rows = self.page(eve, ordering=ordering, page_size=100)["results"]
@@ -367,3 +370,14 @@ class TestLists:
         expected = sorted(rows, key=lambda row: row["id"], reverse=True)
         expected.sort(key=lambda row: str(row[name]).casefold(), reverse=ordering[0] == "-")
         assert rows == expected
+
+    def test_several_orderings(self, eve):
+        rows = self.page(eve, ordering="genre,colour,-year", page_size=100)["results"]
+        assert rows == sorted(rows, key=lambda row: (row["genre"].casefold(), -row["year"]))
+        assert len({row["genre"] for row in rows}) > 1
+
+    @pytest.mark.parametrize("ordering", ["colour", "--year", "Year", "-", "a,b"])
+    def test_an_ordering_that_none_knows(self, eve, ordering):
+        answer = eve.get("/movies/", params={"ordering": ordering})
+        (message,) = problem(answer, 400, "invalid")["errors"]["ordering"]
+        assert ordering not in message.split(": ")[0]

@@ -298,6 +298,7 @@ def test_an_event_that_cannot_be_read(tmp_path):
         created, unreadable = ann.get(f"{url}history/").json()["results"]
         assert created["at"]
         assert unreadable == {
+            "id": created["id"] + 1,
             "version": 2,
             "position": created["position"] + 1,
             "type": "MovieUpdated",

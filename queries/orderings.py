@@ -1,0 +1,113 @@
+"""Orderings of a list: what clients may ask for, and the places of rows in them.
+
+The index of a field gives its order for nothing. Any other order, and several fields together, are
+sorted by *sort keys*: byte strings that Redis compares as they are. Read from the largest to the
+smallest they are in the order that was asked for, and end with the id, so ties come newest first.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from commands.errors import InvalidError
+from commands.text import fold
+from projections.listing import microseconds
+
+Field = Literal["created_at", "title", "genre", "creator", "year", "id"]
+FIELDS: dict[str, Field] = {
+    "created_at": "created_at",
+    "title": "title",
+    "genre": "genre",
+    "creator": "creator",
+    "year": "year",
+    "id": "id",
+}
+_INDEXED = ("created_at", "title", "year")
+# Texts may be anything without a NUL.
+_FORMS = {
+    "created_at": re.compile(r"-?[0-9]{15,18}"),
+    "year": re.compile(r"[0-9]{4}"),
+    "id": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+}
+# Each byte by the one that is as far from the end as it is from the beginning.
+_COMPLEMENT = bytes(range(255, -1, -1))
+
+
+class Order(NamedTuple):
+    """By one field, texts without regard to case."""
+
+    field: Field
+    descending: bool = False
+
+    def __str__(self) -> str:
+        return f"-{self.field}" if self.descending else self.field
+
+
+Orderings = tuple[Order, ...]
+NEWEST_FIRST: Orderings = (Order("created_at", descending=True),)
+
+
+def parse_orderings(text: str) -> Orderings:
+    """Return the orderings that a text names with commas between, newest first where it is blank.
+
+    Unknown ones are ignored beside known ones. Raises InvalidError where none is known.
+    """
+    names = [name for part in text.split(",") if (name := part.strip())]
+    found: list[Order] = []
+    for name in names:
+        field = FIELDS.get(name.removeprefix("-"))
+        if field and field not in [one.field for one in found]:
+            found.append(Order(field, name.startswith("-")))
+    if names and not found:
+        raise InvalidError({"ordering": [f"Select a valid choice: {', '.join(FIELDS)}."]})
+    fields = [one.field for one in found]
+    if "id" in fields:  # no two movies have the same: whatever comes behind decides nothing
+        del found[fields.index("id") + 1 :]
+    if len(found) > 1 and found[-1] == Order("id", descending=True):
+        found.pop()  # as ties come anyway
+    return tuple(found) or NEWEST_FIRST
+
+
+def index_of(orderings: Orderings) -> Order | None:
+    """Return the one whose field's index has the rows in this order, None where none has."""
+    first, *others = orderings
+    return first if first.field in _INDEXED and not others else None
+
+
+def place_of(row: bytes, orderings: Orderings) -> str:
+    """Return the place of a row, for what comes after it: what it is ordered by, then its id."""
+    movie = orjson.loads(row)
+    return "\0".join([*(_value(movie, one.field) for one in orderings), movie["id"]])
+
+
+def is_place(place: str, orderings: Orderings) -> bool:
+    """Tell whether a text is of the form that ``place_of`` gives for these orderings."""
+    *values, key = place.split("\0")
+    if len(values) != len(orderings) or not _FORMS["id"].fullmatch(key):
+        return False
+    return all(
+        one.field not in _FORMS or _FORMS[one.field].fullmatch(value)
+        for value, one in zip(values, orderings, strict=True)
+    )
+
+
+def sort_key(place: str, orderings: Orderings) -> bytes:
+    """Return the sort key of a place; the scripts make the same of a row (``queries.scans``)."""
+    *values, key = place.split("\0")
+    return b"".join(_parts(values, orderings)) + key.encode()
+
+
+def _parts(values: Sequence[str], orderings: Orderings) -> Iterator[bytes]:
+    for value, one in zip(values, orderings, strict=True):
+        ended = value.encode() + b"\0"
+        yield ended if one.descending else ended.translate(_COMPLEMENT)
+
+
+def _value(movie: dict[str, Any], field: Field) -> str:
+    if field == "created_at":
+        return f"{microseconds(movie[field]):016}"
+    if field == "year":
+        return f"{movie[field]:04}"
+    return movie["id"] if field == "id" else fold(movie[field])

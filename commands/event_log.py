@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
-from eventsourcing.application import Application
+from eventsourcing.application import Application, LRUCache
 from eventsourcing.persistence import ConnectionPoolClosedError, PersistenceError
 from eventsourcing.utils import Environment, EnvType
 
@@ -27,6 +27,10 @@ class EventLog(Application[UUID]):
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         """Configure from what is given and nothing else: the environment belongs to the service."""
         return Environment(name, dict(env or {}))
+
+    def forget(self) -> None:
+        """Drop the aggregates that are kept."""
+        self.repository.cache = LRUCache(maxsize=_KEPT)
 
 
 def open_log(url: str, *, create: bool) -> EventLog:

@@ -19,6 +19,16 @@ _CREATING = 0x43494E454C4F47
 _WRITING = _CREATING + 1
 _SELECT = SQL("SELECT notification_id, originator_id, originator_version, topic, state FROM {log} ")
 _COUNT = SQL("SELECT count(*) AS n FROM {log}")
+_EPOCHS = SQL(
+    "CREATE TABLE IF NOT EXISTS cinelog_epochs "
+    "(log text NOT NULL, epoch bigint PRIMARY KEY, parent bigint, shared bigint NOT NULL)"
+)
+_CONTINUITY = SQL(
+    "WITH newest AS (SELECT log, epoch FROM cinelog_epochs ORDER BY epoch DESC LIMIT 1), "
+    "events AS ({select} WHERE notification_id IN "
+    "(%s, (SELECT max(notification_id) FROM {log}))) "
+    "SELECT newest.log, newest.epoch, events.* FROM newest FULL JOIN events ON true"
+)
 _RESTORE = SQL(
     "COPY {log} (notification_id, originator_id, originator_version, topic, state) "
     "FROM STDIN (FORMAT BINARY)"
@@ -82,6 +92,7 @@ class PlainRecorder(PostgresApplicationRecorder):
             connection.execute("SELECT pg_advisory_lock(%s)", (_CREATING,))
             try:
                 super().create_table()
+                connection.execute(_EPOCHS)
             finally:
                 connection.execute("SELECT pg_advisory_unlock(%s)", (_CREATING,))
 
@@ -102,9 +113,37 @@ class PlainRecorder(PostgresApplicationRecorder):
             (stream_id, after_version, limit),
         )
 
-    def select_last(self) -> list[tuple[Any, ...]]:
-        """Return the last row of the log, as a list of at most one."""
-        return self._rows("ORDER BY notification_id DESC LIMIT 1", ())
+    def select_continuity(
+        self, position: int
+    ) -> tuple[tuple[str, int] | None, list[tuple[Any, ...]]]:
+        """Return log and number of the newest epoch, and the rows at a position and at the end."""
+        select = self._from_log(_SELECT)
+        query = _CONTINUITY.format(select=select, log=Identifier(self.events_table_name))
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
+        ):
+            rows = cursor.execute(query, (position,), prepare=True).fetchall()
+        newest = next(((row[0], row[1]) for row in rows if row[0] is not None), None)
+        return newest, [row[2:] for row in rows if row[2] is not None]
+
+    def select_epochs(self) -> list[tuple[Any, ...]]:
+        """Return log, number, parent and shared position of every epoch."""
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
+            query = "SELECT log, epoch, parent, shared FROM cinelog_epochs ORDER BY epoch"
+            return cursor.execute(query).fetchall()
+
+    def replace_epochs(self, epochs: Sequence[tuple[Any, ...]]) -> None:
+        """Write these epochs and no others."""
+        with (
+            self.datastore.get_connection() as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
+            _replace(cursor, epochs)
 
     def select_by_stream(self, after: tuple[str, int], limit: int) -> list[tuple[Any, ...]]:
         """Return the rows after a stream's version, stream by stream."""
@@ -114,8 +153,13 @@ class PlainRecorder(PostgresApplicationRecorder):
             (*after, limit),
         )
 
-    def restore_rows(self, batches: Iterable[Sequence[tuple[Any, ...]]]) -> bool:
-        """Insert rows with their positions into an empty log, all or none; False if not empty."""
+    def restore_rows(
+        self, batches: Iterable[Sequence[tuple[Any, ...]]], epochs: Sequence[tuple[Any, ...]]
+    ) -> bool:
+        """Insert rows with their positions into an empty log, all or none; False if not empty.
+
+        These epochs take the place of those it had.
+        """
         with (
             self.datastore.get_connection() as connection,
             connection.transaction(),
@@ -132,6 +176,7 @@ class PlainRecorder(PostgresApplicationRecorder):
                     for position, stream_id, *fields in batch:
                         copy.write_row((position, UUID(stream_id), *fields))
                     last = batch[-1][0]
+            _replace(cursor, epochs)
             if last:
                 # A sequence is not part of the transaction: at worst an empty log begins later.
                 cursor.execute(
@@ -153,6 +198,14 @@ class PlainRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as connection:
             row = connection.execute(self._from_log(_COUNT)).fetchone()
         return int(row["n"]) if row else 0
+
+
+def _replace(cursor: psycopg.Cursor[Any], epochs: Sequence[tuple[Any, ...]]) -> None:
+    cursor.execute("DELETE FROM cinelog_epochs")
+    cursor.executemany(
+        "INSERT INTO cinelog_epochs (log, epoch, parent, shared) VALUES (%s, %s, %s, %s)",
+        list(epochs),
+    )
 
 
 class Factory(PostgresFactory):

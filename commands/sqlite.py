@@ -13,6 +13,7 @@ from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
     SQLiteConnectionPool,
+    SQLiteCursor,
     SQLiteDatastore,
     SQLiteFactory,
 )
@@ -20,6 +21,11 @@ from eventsourcing.utils import Environment, EnvType
 
 # What the rows of a read are, in the order of ``commands.store.Recorded``.
 _SELECT = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
+_KNOWN_AND_LAST = "WHERE rowid IN (?, (SELECT max(rowid) FROM stored_events))"
+_EPOCHS = (
+    "CREATE TABLE IF NOT EXISTS cinelog_epochs "
+    "(log TEXT NOT NULL, epoch INTEGER PRIMARY KEY, parent INTEGER, shared INTEGER NOT NULL)"
+)
 _RESTORE = (
     "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state) "
     "VALUES (?, ?, ?, ?, ?)"
@@ -79,6 +85,8 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         """Create what is missing."""
         with self.turn():
             super().create_table()
+            with self.datastore.transaction(commit=True) as cursor:
+                cursor.execute(_EPOCHS)
 
     def select_rows(self, after: int, limit: int, until: int | None) -> list[tuple[Any, ...]]:
         """Return the rows after a position in log order."""
@@ -95,9 +103,30 @@ class QueuedRecorder(SQLiteApplicationRecorder):
             (stream_id.replace("-", ""), after_version, -1 if limit is None else limit),
         )
 
-    def select_last(self) -> list[tuple[Any, ...]]:
-        """Return the last row of the log, as a list of at most one."""
-        return self._rows("ORDER BY rowid DESC LIMIT 1", ())
+    def select_continuity(
+        self, position: int
+    ) -> tuple[tuple[str, int] | None, list[tuple[Any, ...]]]:
+        """Return log and number of the newest epoch, and the rows at a position and at the end."""
+        with self.datastore.transaction(commit=False) as cursor:
+            raw = cursor.sqlite_cursor
+            raw.row_factory = None
+            raw.execute("SELECT log, epoch FROM cinelog_epochs ORDER BY epoch DESC LIMIT 1")
+            newest = raw.fetchone()
+            raw.execute(_SELECT + _KNOWN_AND_LAST, (position,))
+            return newest, raw.fetchall()
+
+    def select_epochs(self) -> list[tuple[Any, ...]]:
+        """Return log, number, parent and shared position of every epoch."""
+        with self.datastore.transaction(commit=False) as cursor:
+            raw = cursor.sqlite_cursor
+            raw.row_factory = None
+            raw.execute("SELECT log, epoch, parent, shared FROM cinelog_epochs ORDER BY epoch")
+            return raw.fetchall()
+
+    def replace_epochs(self, epochs: Sequence[tuple[Any, ...]]) -> None:
+        """Write these epochs and no others."""
+        with self.turn(), self.datastore.transaction(commit=True) as cursor:
+            _replace(cursor, epochs)
 
     def _rows(self, where: str, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self.datastore.transaction(commit=False) as cursor:
@@ -115,8 +144,13 @@ class QueuedRecorder(SQLiteApplicationRecorder):
             (stream_id.replace("-", ""), version, limit),
         )
 
-    def restore_rows(self, batches: Iterable[Sequence[tuple[Any, ...]]]) -> bool:
-        """Insert rows with their positions into an empty log, all or none; False if not empty."""
+    def restore_rows(
+        self, batches: Iterable[Sequence[tuple[Any, ...]]], epochs: Sequence[tuple[Any, ...]]
+    ) -> bool:
+        """Insert rows with their positions into an empty log, all or none; False if not empty.
+
+        These epochs take the place of those it had.
+        """
         with self.turn(), self.datastore.transaction(commit=True) as cursor:
             if self._max_notification_id(cursor):
                 return False
@@ -125,6 +159,7 @@ class QueuedRecorder(SQLiteApplicationRecorder):
                     _RESTORE,
                     [(row[0], row[1].replace("-", ""), *row[2:]) for row in batch],
                 )
+            _replace(cursor, epochs)
         return True
 
     def count_rows(self) -> int:
@@ -132,6 +167,13 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute("SELECT count(*) FROM stored_events")
             return int(cursor.fetchone()[0])
+
+
+def _replace(cursor: SQLiteCursor, epochs: Sequence[tuple[Any, ...]]) -> None:
+    cursor.execute("DELETE FROM cinelog_epochs")
+    cursor.executemany(
+        "INSERT INTO cinelog_epochs (log, epoch, parent, shared) VALUES (?, ?, ?, ?)", list(epochs)
+    )
 
 
 class Factory(SQLiteFactory):

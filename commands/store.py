@@ -4,6 +4,7 @@ The position (the library's notification id) orders everything. Nothing is ever 
 """
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +18,7 @@ from eventsourcing.persistence import IntegrityError
 from eventsourcing.utils import TopicError
 
 from commands.claims import Claim, username_claim
+from commands.continuity import Continuity, Mark, Seen
 from commands.errors import (
     ConfigurationError,
     InvalidError,
@@ -26,6 +28,7 @@ from commands.errors import (
 from commands.event_log import VARIABLE, EventLog, open_log, reached
 from commands.hybrid_clock import HybridClock
 from commands.kinds import BROKEN, CURRENT, KINDS, upcast
+from commands.log_identity import LogIdentity
 from commands.movie import Movie
 from commands.rfc3339 import is_stamp
 from commands.user import User
@@ -73,6 +76,10 @@ class Store:
         self.clock = HybridClock()
         """Stamps what is appended here."""
         self._recorder = cast("Any", log.recorder)
+        self._tips = threading.local()
+        self.continuity = Continuity(self)
+        """Which log and epoch this is; notices when it is another one."""
+        self.continuity.on_change(log.forget)
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> "Store":
@@ -94,13 +101,30 @@ class Store:
         """
         with reached(but=IntegrityError):
             recordings = self._log.save(*aggregates)
-        return {one.domain_event.originator_id: one.notification.id for one in recordings}
+        positions = {one.domain_event.originator_id: one.notification.id for one in recordings}
+        if positions:
+            self._tips.known = None
+            self.continuity.appended(max(positions.values()))
+        return positions
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold back other writers, so that what is read now can be built on."""
+        """Hold back other writers, so that what is read now can be built on.
+
+        Notices first whether the log is still the one that was read before: what was kept of it is
+        forgotten where it is not. Raises EventStoreUnavailableError, also where another log has
+        taken its place. May be nested.
+        """
         with reached(but=IntegrityError), self._recorder.turn():
-            yield
+            if getattr(self._tips, "inside", False):
+                yield
+                return
+            self._tips.inside = True
+            try:
+                self._tips.known = (self.continuity.check(),)
+                yield
+            finally:
+                self._tips.inside, self._tips.known = False, None
 
     def find(self, kind: type[A], stream_id: UUID) -> A | None:
         """Return the aggregate as it is now, or None where there is none of this kind.
@@ -164,9 +188,9 @@ class Store:
 
         To be built on only in a ``turn``.
         """
-        with reached():
-            rows = self._recorder.select_last()
-        stamp = _stamp_in(rows[0][4]) if rows else ""
+        known = getattr(self._tips, "known", None)
+        (tip,) = known or (self.look_at(0).tip,)
+        stamp = tip.stamp if tip else ""
         try:
             return datetime.fromisoformat(stamp) if stamp else None
         except ValueError:  # the 31st of February
@@ -189,16 +213,20 @@ class Store:
         with reached():
             return _decoded(self._recorder.select_by_stream(after, limit))
 
-    def restore(self, batches: Iterable[Sequence[Stored]]) -> None:
+    def restore(
+        self, batches: Iterable[Sequence[Stored]], identity: LogIdentity | None = None
+    ) -> None:
         """Write a whole log with its positions into an empty store, in one transaction.
 
+        It goes on as ``identity``, or as a log of its own, decided in the same transaction.
         All of it is written or, where anything is raised or the process ends, nothing. Raises
         ConfigurationError where the store is not empty, InvalidError where two events have the same
         place, and what ``batches`` raises.
         """
+        rows = _rows_of(identity or LogIdentity.new())
         try:
             with reached(but=IntegrityError):
-                restored = self._recorder.restore_rows(batches)
+                restored = self._recorder.restore_rows(batches, rows)
         except IntegrityError:
             wrong = "Two of them are the same version of the same stream."
             raise InvalidError({"events": [wrong]}) from None
@@ -225,6 +253,37 @@ class Store:
         with reached():
             (last,) = self._recorder.select_events(stream_id, desc=True, limit=1)
         return int(last.originator_version)
+
+    def look_at(self, position: int) -> Seen:
+        """Return the newest epoch, the event at a position and the last one, read at one time."""
+        with reached():
+            newest, rows = self._recorder.select_continuity(position)
+        marks = {row[0]: _mark_of(row) for row in rows}
+        tip = marks[max(marks)] if marks else None
+        return Seen(newest, marks.get(position), tip)
+
+    def mark_at(self, position: int) -> Mark | None:
+        """Return the mark of the event at a position, None where there is none."""
+        return self.look_at(position).known
+
+    def read_identity(self) -> LogIdentity | None:
+        """Return which log this is, None where that was not decided yet."""
+        with reached():
+            rows = self._recorder.select_epochs()
+        return LogIdentity.of_rows(rows[0][0], (row[1:] for row in rows)) if rows else None
+
+    def write_identity(self, identity: LogIdentity) -> None:
+        """Decide which log and epoch this is, in a turn."""
+        with reached():
+            self._recorder.replace_epochs(_rows_of(identity))
+
+    def identity(self) -> LogIdentity:
+        """Return which log and epoch this is, as this process knows it; decided if need be."""
+        if self.continuity.identity is None:
+            with self.turn():
+                pass
+        assert self.continuity.identity is not None  # noqa: S101 - a turn decides it
+        return self.continuity.identity
 
     def head(self) -> int:
         """Return the last position, 0 for an empty log."""
@@ -262,6 +321,15 @@ def _stamp_in(state: bytes) -> str:
     except BROKEN:
         return ""
     return stamp if is_stamp(stamp) else ""
+
+
+def _mark_of(row: tuple[Any, ...]) -> Mark:
+    position, stream, version, _, state = row
+    return Mark(position, f"{_with_dashes(stream)}:{version}@{_stamp_in(state)}")
+
+
+def _rows_of(identity: LogIdentity) -> list[tuple[Any, ...]]:
+    return [(identity.log, *epoch) for epoch in identity.epochs]
 
 
 def _with_dashes(stream: Any) -> str:

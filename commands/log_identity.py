@@ -1,0 +1,128 @@
+"""Log identity: ``<uuid>.<epoch>``, and what two epochs of one log have in common.
+
+The UUID is made with the log and travels with its exports. A new epoch begins when the log stops
+being an extension of what was read from it before: a backup was imported, an older state was
+accepted, a failover lost the end. Epochs form a tree: each one agrees with its parent up to a
+position. A follower that knows its epoch learns how far it must rewind (compare KIP-320 in Kafka,
+and timelines in PostgreSQL).
+"""
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+FIRST = 1
+_TEXT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(0|[1-9][0-9]{0,17})")
+
+
+class Epoch(NamedTuple):
+    """One epoch of a log."""
+
+    number: int
+    parent: int | None
+    """The epoch it continues; None for the first."""
+    shared: int
+    """The last position that it has in common with its parent."""
+
+
+class Claimed(NamedTuple):
+    """The log and epoch that a client says its positions belong to."""
+
+    log: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class LogIdentity:
+    """A log, the epoch that it is in, and all epochs that are known of it."""
+
+    log: str
+    epochs: tuple[Epoch, ...]
+    """In ascending order; the last one is current."""
+
+    @classmethod
+    def new(cls) -> "LogIdentity":
+        """Return the identity of a log that nobody has seen yet."""
+        return cls(str(uuid4()), (Epoch(FIRST, None, 0),))
+
+    @classmethod
+    def of_rows(cls, log: str, rows: Iterable[Iterable[Any]]) -> "LogIdentity":
+        """Return an identity from ``[number, parent, shared]`` rows. Raises ValueError."""
+        epochs = sorted(Epoch(*row) for row in rows)
+        numbers = [one.number for one in epochs]
+        parents = [one.parent for one in epochs if one.parent is not None]
+        whole = all(type(n) is int for one in epochs for n in (one.number, one.shared))
+        if not (whole and epochs and len(set(numbers)) == len(numbers)):
+            raise ValueError("these are no epochs")
+        if not _TEXT.fullmatch(f"{log}.{numbers[-1]}") or not set(parents) <= set(numbers):
+            raise ValueError("these are no epochs")
+        if any(one.parent is not None and one.parent >= one.number for one in epochs):
+            raise ValueError("these are no epochs")
+        return cls(log, tuple(epochs))
+
+    @property
+    def epoch(self) -> int:
+        """The number of the current epoch."""
+        return self.epochs[-1].number
+
+    def __str__(self) -> str:
+        return f"{self.log}.{self.epoch}"
+
+    def knows(self, epoch: int) -> bool:
+        """Return whether an epoch is one of this log's."""
+        return any(one.number == epoch for one in self.epochs)
+
+    def next_epoch(self, shared: int) -> "LogIdentity":
+        """Return the identity once a new epoch has begun that agrees with this up to ``shared``.
+
+        Its number is greater than all before, and at least the time in seconds: two restores of the
+        same backup, neither of which knows of the other, get different ones.
+        """
+        number = max(self.epoch + 1, int(time.time()))
+        return LogIdentity(self.log, (*self.epochs, Epoch(number, self.epoch, shared)))
+
+    def merged(self, other: "LogIdentity") -> "LogIdentity":
+        """Return this identity with the epochs that another record of the same log knows.
+
+        The current epoch is the greatest: begin a new one where that is not the log's.
+        """
+        known = {one.number: one for one in (*other.epochs, *self.epochs)}
+        return LogIdentity(self.log, tuple(known[number] for number in sorted(known)))
+
+    def shared_with(self, claimed: Claimed, head: int) -> int | None:
+        """Return the last position that an epoch has in common with this log, None for another log.
+
+        0 for an epoch that is not known: nothing can be said of it. ``head`` bounds the answer.
+        """
+        if claimed.log != self.log:
+            return None
+        ours, theirs = self._ancestry(self.epoch, head), self._ancestry(claimed.epoch, head)
+        common = ours.keys() & theirs.keys()
+        return max((min(ours[one], theirs[one]) for one in common), default=0)
+
+    def rewind_to(self, head: int) -> int:
+        """Return what a client that names no epoch has in common with this log at the least.
+
+        It comes from the current epoch or the one before: else all its positions would be known.
+        """
+        current = self.epochs[-1]
+        return head if current.parent is None else min(current.shared, head)
+
+    def _ancestry(self, epoch: int, head: int) -> dict[int, int]:
+        """Return the ancestors of an epoch, itself included, and how far it agrees with each."""
+        known = {one.number: one for one in self.epochs}
+        agreed: dict[int, int] = {}
+        number: int | None = epoch
+        while number is not None and number in known:
+            agreed[number] = head
+            head, number = min(head, known[number].shared), known[number].parent
+        return agreed
+
+
+def parse_claimed(text: str) -> Claimed | None:
+    """Return what ``<uuid>.<epoch>`` says, None where it is no such text."""
+    match = _TEXT.fullmatch(text.strip().lower())
+    return Claimed(match[1], int(match[2])) if match else None

@@ -13,7 +13,8 @@
     │   ├── NoActiveAccountError     wrong username or password
     │   ├── NotCreatorError          the movie belongs to another account
     │   ├── NotFoundError            no such movie, page or position
-    │   ├── VersionConflictError     the movie has moved on
+    │   ├── PreconditionFailedError  the state is not the one that the caller has
+    │   │   └── VersionConflictError the movie has moved on
     │   ├── KeyReusedError           an idempotency key with another body
     │   ├── KeyInFlightError         an idempotency key whose first request still runs
     │   ├── ThrottledError           too many requests in too short a time
@@ -110,11 +111,22 @@ class NotFoundError(RefusedError):
         self.message = message
 
 
-class VersionConflictError(RefusedError):
+class PreconditionFailedError(RefusedError):
+    """The caller has another state than there is; ``tag`` is the entity tag of the latter."""
+
+    def __init__(
+        self, tag: str | None, message: str = "A precondition of the request does not hold."
+    ) -> None:
+        super().__init__(message)
+        self.tag = tag
+
+
+class VersionConflictError(PreconditionFailedError):
     """The caller expected version ``expected`` of a movie that is at ``actual``."""
 
     def __init__(self, expected: str, actual: int) -> None:
-        super().__init__(f"Expected version {expected}, but the movie is at version {actual}.")
+        message = f"Expected version {expected}, but the movie is at version {actual}."
+        super().__init__(f'"{actual}"', message)
         self.expected = expected
         self.actual = actual
 

@@ -93,7 +93,7 @@ def update_movie(command: UpdateMovie, streams: Streams) -> Decision:
     movie.check_creator(str(command.by))
     if isinstance(command.fields, RefusedError):
         raise command.fields
-    movie.check_version(command.expected)
+    movie.check_version(command.expected, command.excluded)
     movie.update(command.fields.changes(), command.stamp())
     return Decision(movie)
 
@@ -113,7 +113,7 @@ def revert_movie(command: RevertMovie, streams: Streams) -> Decision:
     then = streams.movie_at(movie.id, command.target.version)
     if then.deleted:
         raise InvalidError({"version": ["The movie was deleted at this version."]})
-    movie.check_version(command.expected)
+    movie.check_version(command.expected, command.excluded)
     movie.revert(then.facts, command.stamp())
     return _claimed(movie, command)
 
@@ -122,7 +122,7 @@ def delete_movie(command: DeleteMovie, streams: Streams) -> Decision:
     """Delete a movie of one's own."""
     movie = streams.movie(command.movie_id)
     movie.check_creator(str(command.by))
-    movie.check_version(command.expected)
+    movie.check_version(command.expected, command.excluded)
     movie.delete(command.stamp())
     return Decision(movie)
 

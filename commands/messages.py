@@ -20,7 +20,7 @@ from commands.fields import (
     Version,
     Year,
 )
-from commands.movie import Facts, Stamp
+from commands.movie import Facts, Stamp, Versions
 
 MAX_REASON = 200
 
@@ -151,12 +151,14 @@ class UpdateMovie(Command):
     """Change a movie.
 
     ``fields`` may be the refusal that reading the body ended in: it is raised only after the
-    movie was found to exist and to be the caller's. ``expected`` are the versions of If-Match.
+    movie was found to exist and to be the caller's. ``expected`` and ``excluded`` are the
+    versions of If-Match and If-None-Match.
     """
 
     movie_id: UUID
     fields: MovieFields | MovieChanges | RefusedError
-    expected: tuple[int, ...] | None = None
+    expected: Versions = None
+    excluded: Versions = None
 
 
 class RevertMovie(Command):
@@ -164,7 +166,8 @@ class RevertMovie(Command):
 
     movie_id: UUID
     target: RevertTarget | RefusedError
-    expected: tuple[int, ...] | None = None
+    expected: Versions = None
+    excluded: Versions = None
     once: OnceOnly | None = None
 
 
@@ -172,7 +175,8 @@ class DeleteMovie(Command):
     """Delete a movie."""
 
     movie_id: UUID
-    expected: tuple[int, ...] | None = None
+    expected: Versions = None
+    excluded: Versions = None
 
 
 class RegisterUser(Command):

@@ -8,12 +8,15 @@
 
 from dataclasses import field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
 from commands.errors import NotCreatorError, NotFoundError, VersionConflictError
+
+Versions = tuple[int, ...] | Literal["any"] | None
+"""Versions of a movie that a client names: those listed, whichever it has, or none named."""
 
 
 class Stamp(NamedTuple):
@@ -31,6 +34,10 @@ class Facts(NamedTuple):
     title: str
     genre: str
     year: int
+
+
+def _named(versions: tuple[int, ...] | Literal["any"]) -> str:
+    return "any" if versions == "any" else " or ".join(map(str, versions)) or "none"
 
 
 class Movie(Aggregate):
@@ -107,10 +114,18 @@ class Movie(Aggregate):
         if account != self.creator:
             raise NotCreatorError
 
-    def check_version(self, expected: tuple[int, ...] | None) -> None:
-        """Raise VersionConflictError unless the movie is at one of the ``expected`` versions."""
-        if expected is not None and self.version not in expected:
-            raise VersionConflictError(" or ".join(map(str, expected)) or "none", self.version)
+    def check_version(self, expected: Versions, excluded: Versions = None) -> None:
+        """Raise VersionConflictError unless the movie is at an ``expected`` version.
+
+        And where it is at an ``excluded`` one. A deleted movie is not at "any".
+        """
+        if expected is not None and not self._is_at(expected):
+            raise VersionConflictError(_named(expected), self.version)
+        if excluded is not None and self._is_at(excluded):
+            raise VersionConflictError(f"other than {_named(excluded)}", self.version)
+
+    def _is_at(self, versions: tuple[int, ...] | Literal["any"]) -> bool:
+        return not self.deleted if versions == "any" else self.version in versions
 
     def update(self, changes: dict[str, str | int], stamp: Stamp) -> None:
         """Change what differs."""

@@ -8,6 +8,7 @@ The operations' own paths are let through: nobody limits, counts or logs them.
 import re
 from collections.abc import Coroutine
 from functools import lru_cache
+from http import HTTPStatus
 from time import perf_counter, time
 from typing import Any, NamedTuple
 
@@ -15,11 +16,13 @@ from sanic import Sanic
 from sanic.response import BaseHTTPResponse
 from sanic_routing.route import Route
 
-from commands.errors import NotAuthenticatedError, TokenNotValidError
+from commands.errors import NotAuthenticatedError, PreconditionFailedError, TokenNotValidError
 from service import operations
 from service.client import address_of, logged_as, scheme_of
+from service.conditions import CONDITIONS, check_read
 from service.ledger import Ledger
 from service.limits import Limits
+from service.problems import problem_of, respond
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
 from service.security import CSP, HSTS, SECURITY, lines
@@ -30,6 +33,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
 # Calls that take a password have limits of their own.
 _PASSWORDS = frozenset({"register", "sign_in", "change_password"})
+_READS = ("GET", "HEAD")
 _text = lru_cache(10_000)(str)
 
 
@@ -78,6 +82,22 @@ def is_open(app: Sanic[Any, Any], route: Route) -> bool:
     return getattr(route.ctx, "open", False) is True
 
 
+def _check_conditions(request: CinelogRequest, response: BaseHTTPResponse) -> None:
+    """Make an answer to GET or HEAD a 304, or a 412, where its preconditions say so."""
+    headers = request.headers
+    if not isinstance(response, HTTPResponse) or not any(name in headers for name in CONDITIONS):
+        return
+    try:
+        if check_read(request, response.headers.get("etag")):
+            return
+        response.status, response.body, response.content_type = HTTPStatus.NOT_MODIFIED, b"", None
+    except PreconditionFailedError as error:
+        refusal = respond(request, problem_of(error))
+        response.status, response.body = refusal.status, refusal.body
+        response.content_type = refusal.content_type
+        response.headers.update(refusal.headers)
+
+
 class Edge:
     """The middleware of an API process; ``open`` comes before the first request."""
 
@@ -109,6 +129,8 @@ class Edge:
 
     def after(self, request: CinelogRequest, response: BaseHTTPResponse) -> None:
         """Complete the answer's headers, and take down what became of the request."""
+        if response.status == HTTPStatus.OK and request.method in _READS:
+            _check_conditions(request, response)
         secure = self._proxies and scheme_of(request, self._proxies) == "https"
         security = _SECURE if secure else _PLAIN
         request_id = request.request_id

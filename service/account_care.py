@@ -12,6 +12,7 @@ from queries.accounts import AccountPage, account_history
 from queries.filters import parse_page
 from service import shapes, trail
 from service.bodies import read_body
+from service.conditions import check_write
 from service.links import API, page_links
 from service.parts import parts_of
 from service.requests import CinelogRequest
@@ -53,6 +54,7 @@ async def list_sessions(request: CinelogRequest) -> HTTPResponse:
 @blueprint.delete("/sessions/", name="end_sessions")
 async def end_sessions(request: CinelogRequest) -> HTTPResponse:
     """Sign out everywhere."""
+    check_write(request)
     await trail.end_sessions(request, request.principal)
     return empty(headers=_NO_STORE)
 
@@ -60,6 +62,7 @@ async def end_sessions(request: CinelogRequest) -> HTTPResponse:
 @blueprint.delete("/sessions/<sid>/", name="end_session")
 async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
     """End one of the caller's sessions."""
+    check_write(request)
     await trail.end_session(request, request.principal, sid)
     return empty(headers=_NO_STORE)
 

@@ -1,12 +1,38 @@
-"""Conditional requests (RFC 9110 §13): entity tags, and what a client says of those it has."""
+"""Conditional requests (RFC 9110 §13): entity tags, and the preconditions of requests.
+
+1. Preconditions count on every method. A read is checked when its answer is there, whatever the
+   route (``service/access.py``); a write to a movie by the command's handler, against the version
+   that it is about to change. Only a stream has no state that a tag could name.
+2. ``If-Match`` comes first and compares strongly, ``If-None-Match`` second and weakly. Tags are
+   opaque text: ``"004"`` is not ``"4"``.
+3. A header that is not to the grammar lists no tag: it lets no write pass, and spares no transfer.
+4. No answer has ``Last-Modified``, so preconditions on a date are ignored, as §13.1.3 has it.
+"""
 
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from commands.errors import PreconditionFailedError, VersionConflictError
+from commands.movie import Versions
 from service.requests import CinelogRequest
 
-_TAG = re.compile(r'(?:W/)?"[^"]*"')
-_VERSION = re.compile(r'"(\d{1,15})"')
-_LIST = re.compile(r'(?:W/)?"p(\d{1,15})"')
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*+"'
+_ITEM = re.compile(rf"[ \t]*+({_TAG})?[ \t]*+(?:,|\Z)")
+_VERSION = re.compile(r'"(0|[1-9]\d{0,14})"')
+_LIST = re.compile(r'(?:W/)?"p(0|[1-9]\d{0,14})"')
+CONDITIONS = _MATCH, _NONE_MATCH = "if-match", "if-none-match"
+
+
+class _Tags(NamedTuple):
+    """What a header lists: ``*``, or tags. Neither, where it is not to the grammar."""
+
+    any: bool = False
+    listed: tuple[str, ...] = ()
+
+    @property
+    def malformed(self) -> bool:
+        return not self.any and not self.listed
 
 
 def movie_tag(version: int) -> str:
@@ -19,35 +45,94 @@ def list_tag(position: int) -> str:
     return f'W/"p{position}"'
 
 
-def expected_versions(request: CinelogRequest) -> tuple[int, ...] | None:
-    """Return the versions of ``If-Match`` (strong comparison); None where any will do."""
-    tags = _tags(request, "if-match")
-    if tags is None or tags == ["*"]:
+def expected_versions(request: CinelogRequest) -> Versions:
+    """Return the versions of a movie that ``If-Match`` lists."""
+    tags = _tags(request, _MATCH)
+    if tags is None or tags.any:
+        return tags and "any"
+    return _versions(tags.listed)
+
+
+def excluded_versions(request: CinelogRequest) -> Versions:
+    """Return the versions of a movie that ``If-None-Match`` lists."""
+    tags = _tags(request, _NONE_MATCH)
+    if tags is None:
         return None
-    found = (_VERSION.fullmatch(tag) for tag in tags)
-    return tuple(int(tag[1]) for tag in found if tag)
-
-
-def none_match(request: CinelogRequest, tag: str) -> bool:
-    """Return whether ``If-None-Match`` has ``tag`` (weak comparison): the client has it all."""
-    tags = _tags(request, "if-none-match")
-    return tags is not None and (tags == ["*"] or tag in [one.removeprefix("W/") for one in tags])
+    if tags.any or tags.malformed:
+        return "any"
+    return _versions(map(_opaque, tags.listed))
 
 
 def known_position(request: CinelogRequest) -> int | None:
-    """Return the latest position among the list tags of ``If-None-Match`` (weak comparison)."""
-    tags = _tags(request, "if-none-match") or []
-    return max((int(found[1]) for tag in tags if (found := _LIST.fullmatch(tag))), default=None)
+    """Return the latest position of a list that the client has, for a shorter way to 304."""
+    tags = _tags(request, _NONE_MATCH)
+    if tags is None or _MATCH in request.headers:
+        return None
+    return max(
+        (int(found[1]) for tag in tags.listed if (found := _LIST.fullmatch(tag))), default=None
+    )
 
 
-def knows_any(request: CinelogRequest) -> bool:
-    """Return whether ``If-None-Match`` is ``*``, which whatever there is matches."""
-    return _tags(request, "if-none-match") == ["*"]
+def check_write(request: CinelogRequest, tag: str | None = None) -> None:
+    """Raise PreconditionFailedError unless what has ``tag`` now may be changed."""
+    if not _may_match(request, tag) or not _may_differ(request, tag, reading=False):
+        raise PreconditionFailedError(tag)
 
 
-def _tags(request: CinelogRequest, header: str) -> list[str] | None:
+def check_read(request: CinelogRequest, tag: str | None) -> bool:
+    """Return whether an answer, whose tag is ``tag``, is news to the client; else it is 304.
+
+    Raises PreconditionFailedError, of a movie VersionConflictError.
+    """
+    if not _may_match(request, tag):
+        if tag is not None and (version := _VERSION.fullmatch(tag)):
+            tags = _tags(request, _MATCH) or _Tags()
+            expected = " or ".join(map(str, _versions(tags.listed))) or "none"
+            raise VersionConflictError(expected, int(version[1]))
+        raise PreconditionFailedError(tag)
+    return _may_differ(request, tag, reading=True)
+
+
+def _may_match(request: CinelogRequest, tag: str | None) -> bool:
+    tags = _tags(request, _MATCH)
+    if tags is None or tags.any:
+        return True
+    return tag is not None and not tag.startswith("W/") and tag in tags.listed
+
+
+def _may_differ(request: CinelogRequest, tag: str | None, *, reading: bool) -> bool:
+    tags = _tags(request, _NONE_MATCH)
+    if tags is None:
+        return True
+    if tags.any:
+        return False
+    if tags.malformed:
+        return reading
+    return tag is None or _opaque(tag) not in map(_opaque, tags.listed)
+
+
+def _versions(tags: Iterable[str]) -> tuple[int, ...]:
+    return tuple(int(found[1]) for tag in tags if (found := _VERSION.fullmatch(tag)))
+
+
+def _opaque(tag: str) -> str:
+    return tag.removeprefix("W/")
+
+
+def _tags(request: CinelogRequest, header: str) -> _Tags | None:
+    """Return what a header lists, on however many lines; None where it is not sent."""
     given = request.headers.getall(header, None)
     if given is None:
         return None
-    text = ",".join(given).strip()
-    return ["*"] if text == "*" else _TAG.findall(text)
+    text = ",".join(given).strip(" \t")
+    if text == "*":
+        return _Tags(any=True)
+    listed: list[str] = []
+    place = 0
+    while place < len(text):
+        item = _ITEM.match(text, place)
+        if item is None:
+            return _Tags()
+        listed += filter(None, item.groups())
+        place = item.end()
+    return _Tags(listed=tuple(listed))

@@ -15,9 +15,8 @@ from sanic import Blueprint
 from sanic.exceptions import NotFound
 
 from service.bodies import JSON
-from service.conditions import none_match
 from service.requests import CinelogRequest
-from service.responses import HTTPResponse, empty
+from service.responses import HTTPResponse
 from service.settings import Settings
 
 HTML, CSS, SCRIPT = "text/html", "text/css", "text/javascript"
@@ -66,28 +65,26 @@ class Docs(NamedTuple):
 async def show_description(request: CinelogRequest) -> HTTPResponse:
     """Answer the OpenAPI description."""
     docs: Docs = request.app.ctx.docs
-    return _answer(request, docs.description, _REVALIDATED)
+    return _answer(docs.description, _REVALIDATED)
 
 
 @blueprint.get("/docs", name="page", ctx_open=True)
 async def show_page(request: CinelogRequest) -> HTTPResponse:
     """Answer the page."""
     docs: Docs = request.app.ctx.docs
-    response = _answer(request, docs.page, _REVALIDATED)
+    response = _answer(docs.page, _REVALIDATED)
     response.headers.update(_POLICY)
     return response
 
 
 @blueprint.get("/docs/<name>", name="file", ctx_open=True)
-async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:
+async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:  # noqa: ARG001 - Sanic gives it
     """Answer a file of the page."""
-    return _answer(request, _page_file(name), _KEPT)
+    return _answer(_page_file(name), _KEPT)
 
 
-def _answer(request: CinelogRequest, file: File, kept: str) -> HTTPResponse:
+def _answer(file: File, kept: str) -> HTTPResponse:
     headers = {"ETag": file.tag, "Cache-Control": kept}
-    if none_match(request, file.tag):
-        return empty(status=304, headers=headers)
     media = file.media if file.media == JSON else f"{file.media}; charset=utf-8"
     return HTTPResponse(file.content, headers=headers, content_type=media)
 

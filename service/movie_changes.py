@@ -20,7 +20,13 @@ from commands.messages import (
 )
 from commands.movie import Movie
 from service.bodies import read_body
-from service.conditions import expected_versions, movie_tag
+from service.conditions import (
+    check_write,
+    excluded_versions,
+    expected_versions,
+    list_tag,
+    movie_tag,
+)
 from service.flags import asked_flag
 from service.freshness import after_write
 from service.idempotency import once_only
@@ -47,6 +53,7 @@ async def create_movie(request: CinelogRequest) -> HTTPResponse:
         fields=MovieFields.of(body),
         once=once_only(request, principal, body),
     )
+    check_write(request, list_tag(parts_of(request).feed.current[1]))
     receipt = await _run_once(request, command)
     response = await _answer(request, receipt, principal.username, status=201)
     response.headers["Location"] = link(request, f"{PATH}{receipt.about.id}/")
@@ -73,7 +80,7 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
         **_by(request, principal),
         movie_id=wanted,
         target=refused or target,
-        expected=expected_versions(request),
+        **_conditions(request),
         once=None if refused else once,
     )
     parts = parts_of(request)
@@ -106,7 +113,7 @@ async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     command = DeleteMovie(
         **_by(request, principal),
         movie_id=movie_id_of(movie_id),
-        expected=expected_versions(request),
+        **_conditions(request),
     )
     receipt = await parts_of(request).executor.run(command)
     return empty(headers=await after_write(request, receipt.position, command.movie_id))
@@ -128,7 +135,7 @@ async def _update(
         **_by(request, principal),
         movie_id=wanted,
         fields=fields,
-        expected=expected_versions(request),
+        **_conditions(request),
     )
     receipt = await parts_of(request).executor.run(command)
     return await _answer(request, receipt, principal.username, status=200)
@@ -163,6 +170,10 @@ async def _answer(
         headers=headers,
         content_type=_JSON,
     )
+
+
+def _conditions(request: CinelogRequest) -> dict[str, Any]:
+    return {"expected": expected_versions(request), "excluded": excluded_versions(request)}
 
 
 def _by(request: CinelogRequest, principal: Principal) -> dict[str, Any]:

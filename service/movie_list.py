@@ -7,7 +7,7 @@ from queries import movies
 from queries.filters import MovieQuery, parse_query
 from queries.orderings import place_of
 from service.asked_past import Moment, asked_moment
-from service.conditions import known_position, knows_any, list_tag
+from service.conditions import known_position, list_tag
 from service.cursors import continued, cursor_of
 from service.freshness import asked_position, before_read
 from service.links import link_with
@@ -33,7 +33,7 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
         position = await before_read(request)
         page = await movies.list_changed(parts.reader, query, known, min_position=position)
     headers = {"Event-Position": str(page.position), "ETag": list_tag(page.position)}
-    if isinstance(page, movies.Unchanged) or knows_any(request):
+    if isinstance(page, movies.Unchanged):
         return empty(status=304, headers=headers)
     following = previous = None
     if page.more and page.rows:

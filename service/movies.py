@@ -11,13 +11,13 @@ from commands.movie import Movie
 from commands.rfc3339 import rfc3339
 from queries import history, movies
 from service.asked_past import Moment, asked_moment
-from service.conditions import movie_tag, none_match
+from service.conditions import movie_tag
 from service.freshness import asked_position, before_read, head_of
 from service.links import API
 from service.parts import parts_of
 from service.refusals import Refusals
 from service.requests import CinelogRequest
-from service.responses import HTTPResponse, empty
+from service.responses import HTTPResponse
 
 if TYPE_CHECKING:
     from service import shapes
@@ -47,8 +47,6 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
         raise NotFoundError
     tag = movie_tag(orjson.loads(row)["version"])
     headers = {"Event-Position": str(position), "ETag": tag}
-    if none_match(request, tag):
-        return empty(status=304, headers=headers)
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 
@@ -81,8 +79,6 @@ async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) ->
 
     row, shown, position = await parts.reads.run(read)
     headers = {"Event-Position": str(position), "ETag": movie_tag(shown)}
-    if none_match(request, headers["ETag"]):
-        return empty(status=304, headers=headers)
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 

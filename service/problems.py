@@ -51,8 +51,10 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             return Problem(403, "permission_denied", detail)
         case errors.NotFoundError():
             return Problem(404, "not_found", error.message)
-        case errors.VersionConflictError():
-            return Problem(412, "version_conflict", str(error), {"ETag": f'"{error.actual}"'})
+        case errors.PreconditionFailedError():
+            conflict = isinstance(error, errors.VersionConflictError)
+            code = "version_conflict" if conflict else "precondition_failed"
+            return Problem(412, code, str(error), {"ETag": error.tag} if error.tag else {})
         case errors.NotAnObjectError():
             return Problem(400, "invalid", str(error))
         case errors.InvalidError():

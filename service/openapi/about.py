@@ -19,6 +19,7 @@ answered with 405 (another method), 408 (too slow), 413 (too large), 417 (an exp
 (headers too large).
 
 **Safe retries**: `Idempotency-Key` on what creates, `If-Match` with an `ETag` on what changes.
+Preconditions are evaluated on every method (RFC 9110 section 13); entity tags are opaque text.
 
 **Fresh reads**: a write answers when lists show it; where they do not yet, it says
 `Read-Model: behind`. Every answer about movies says in `Event-Position` how far it is; a read with

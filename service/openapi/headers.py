@@ -42,6 +42,12 @@ FILE_TAG = Header(
     {"type": "string", "pattern": '^"[^"]+"$'},
     key="FileETag",
 )
+CURRENT_TAG = Header(
+    "ETag",
+    "The current entity tag.",
+    {"type": "string", "pattern": '^(W/)?"[^"]*"$', "examples": ['"3"']},
+    key="CurrentETag",
+)
 EVENT_POSITION = Header(
     "Event-Position",
     "The place in the log that the answer shows, or that the write ended at; for "
@@ -89,6 +95,6 @@ ACCEPT = Header("Accept", "The media types that are taken.", _TEXT)
 ALLOW = Header("Allow", "The methods that the path takes.", _TEXT)
 
 EVERYWHERE = (REQUEST_ID, RATE_LIMIT_POLICY, RATE_LIMIT)
-_REFUSED = (RETRY_AFTER, CHALLENGE, ACCEPT, ALLOW, MOVIE_TAG)
+_REFUSED = (RETRY_AFTER, CHALLENGE, ACCEPT, ALLOW, CURRENT_TAG)
 WITH_REFUSALS = {header.name: header for header in _REFUSED}
 AFTER_WRITE = (EVENT_POSITION, READ_MODEL, PREFERENCE_APPLIED)

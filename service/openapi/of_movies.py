@@ -8,6 +8,7 @@ from commands.errors import (
     KeyReusedError,
     NotCreatorError,
     NotFoundError,
+    PreconditionFailedError,
     ReadModelUnavailableError,
     VersionConflictError,
 )
@@ -33,13 +34,14 @@ _BODY_REFUSED = (InvalidError({"year": ["A valid integer is required."]}), *unre
 _WRITE_REFUSED = (
     NotCreatorError(),
     NotFoundError(),
-    VersionConflictError('"2"', 3),
+    VersionConflictError("2", 3),
     EventStoreUnavailableError(),
     BusyError(),
 )
 _WRITE_TAKES = (
     parameters.MOVIE_ID,
     request_headers.IF_MATCH,
+    request_headers.EXCLUDED,
     request_headers.CHANGE_REASON,
     request_headers.PREFER,
 )
@@ -68,6 +70,7 @@ TABLE: Table = {
             parameters.CURSOR,
             parameters.AT_TIME,
             parameters.AT_POSITION,
+            request_headers.SHOWN_MATCH,
             request_headers.IF_NONE_MATCH,
             request_headers.MIN_POSITION,
         ),
@@ -84,6 +87,7 @@ TABLE: Table = {
         refuses=(
             InvalidError({"year": ["Enter a number."]}),
             NotFoundError("Invalid page."),
+            PreconditionFailedError('W/"p42"'),
             ReadModelUnavailableError(),
         ),
     ),
@@ -94,6 +98,8 @@ TABLE: Table = {
         about="The movie belongs to the caller. Fields that are not known are ignored.",
         takes=(
             request_headers.IDEMPOTENCY_KEY,
+            request_headers.SHOWN_MATCH,
+            request_headers.EXCLUDED,
             request_headers.CHANGE_REASON,
             request_headers.PREFER,
         ),
@@ -117,6 +123,7 @@ TABLE: Table = {
         },
         refuses=(
             *_BODY_REFUSED,
+            PreconditionFailedError('W/"p42"'),
             KeyInFlightError(),
             KeyReusedError(),
             EventStoreUnavailableError(),
@@ -132,6 +139,7 @@ TABLE: Table = {
             parameters.MOVIE_ID,
             parameters.AT_VERSION,
             parameters.AT_TIME,
+            request_headers.SHOWN_MATCH,
             request_headers.IF_NONE_MATCH,
             request_headers.MIN_POSITION,
         ),
@@ -139,6 +147,7 @@ TABLE: Table = {
         refuses=(
             InvalidError({"at": ["Enter a valid date/time."]}),
             NotFoundError(),
+            VersionConflictError("2", 3),
             ReadModelUnavailableError(),
         ),
     ),

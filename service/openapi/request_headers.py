@@ -32,6 +32,20 @@ IF_NONE_MATCH = Parameter(
     "Entity tags of what the client has: 304 if nothing has changed.",
     _TEXT,
 )
+SHOWN_MATCH = Parameter(
+    "If-Match",
+    "header",
+    "Entity tags, compared strongly: 412 unless that of the answer is among them.",
+    _TEXT,
+    key="IfMatchOfARead",
+)
+EXCLUDED = Parameter(
+    "If-None-Match",
+    "header",
+    "Entity tags: change nothing, and answer 412, if the current one is among them.",
+    _TEXT,
+    key="IfNoneMatchOfAWrite",
+)
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",

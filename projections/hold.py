@@ -6,7 +6,7 @@ Readers do not notice. A hold ends by itself, so that one whose holder died harm
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from commands.errors import ReadModelUnavailableError
 from projections.heads import HELD, HOLD_MS
@@ -15,14 +15,15 @@ from projections.view import View
 
 _WAIT_S, _PAUSE_S = 10.0, 0.02
 
-# Answers the position and when the hold ends, nothing where there is no generation, and 0 where
-# someone else holds it.
+# ARGV: milliseconds, the format of rows that is wanted. Answers the position and when the hold
+# ends, or 0 where someone else holds it, -1 for another format; nothing for no generation.
 _HOLD = Script(
     NUMBER
     + HELD
     + """
-local head = redis.pcall('HMGET', KEYS[1], 'position', 'hold')
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'hold', 'format')
 if number(head[1]) < 0 then return {} end
+if (head[3] or '1') ~= ARGV[2] then return {tonumber(head[1]), -1} end
 if held(head[2]) then return {tonumber(head[1]), 0} end
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -44,21 +45,25 @@ class Hold(NamedTuple):
 
 @contextmanager
 def hold(view: View, for_ms: int = HOLD_MS) -> Iterator[Hold]:
-    """Hold a generation. Raises ReadModelUnavailableError where it is gone, or held for long."""
-    keys = [view.keys.head]
-    held = _take(view.redis, keys, for_ms)
+    """Hold a generation. Raises ReadModelUnavailableError where it is gone, or held for long.
+
+    One whose rows have the format of another release is not held: who holds it would change it.
+    """
+    held = _take(view, for_ms)
     try:
         yield held
     finally:
-        _RELEASE.run(view.redis, keys, [held.until_ms])
+        _RELEASE.run(view.redis, [view.keys.head], [held.until_ms])
 
 
-def _take(redis: Any, keys: list[str], for_ms: int) -> Hold:
+def _take(view: View, for_ms: int) -> Hold:
     give_up = time.monotonic() + _WAIT_S
     while time.monotonic() < give_up:
-        answer = _HOLD.run(redis, keys, [for_ms])
+        answer = _HOLD.run(view.redis, [view.keys.head], [for_ms, view.row_format])
         if not answer:
             raise ReadModelUnavailableError("the generation is gone")
+        if answer[1] < 0:
+            raise ReadModelUnavailableError("its rows have the format of another release")
         if answer[1]:
             return Hold(*answer)
         time.sleep(_PAUSE_S)

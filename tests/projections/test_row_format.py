@@ -8,8 +8,10 @@ import pytest
 from controls import ANN, create, register
 from library import caught_up, kept, library, live, write
 
+from commands.errors import ReadModelUnavailableError
 from projections import generations
 from projections.heads import LIVE, OTHER_FORMAT, ROW_FORMAT
+from projections.hold import hold
 from projections.keys import NEWEST_FORMAT, Keys
 from projections.past import USE, build, use_of
 from projections.precedence import Precedence
@@ -91,6 +93,16 @@ def test_verify_tells_the_format_and_rebuild_replaces_it(sqlite_store, redis):
     ]
     assert rebuild(sqlite_store, redis).compared == 0
     assert not verify(sqlite_store, redis).drift.counts
+
+
+def test_nobody_changes_single_fields_of_another_format(sqlite_store, redis):
+    """Neither a repair nor a retry of what is parked."""
+    library(sqlite_store)
+    caught_up(sqlite_store, redis)
+    redis.hdel(live(redis).keys.head, "format")
+    with pytest.raises(ReadModelUnavailableError, match=r"format"), hold(live(redis)):
+        pass
+    assert redis.hget(live(redis).keys.head, "hold") is None
 
 
 def test_the_state_of_the_read_model_tells_the_format(sqlite_store, redis):

@@ -17,6 +17,7 @@ from commands.errors import ConfigurationError, EventStoreUnavailableError
 VARIABLE = "CINELOG_EVENT_STORE_URL"
 # How many aggregates a process keeps: what was appended since is read on top at each use.
 _KEPT = 2_000
+_MADE_BY = "cinelog serve makes one, or name another data directory or store"
 
 
 class EventLog(Application[UUID]):
@@ -45,7 +46,7 @@ def open_log(url: str, *, create: bool) -> EventLog:
         "CREATE_TABLE": "n",
     }
     if scheme == "sqlite":
-        env |= _sqlite(url)
+        env |= _sqlite(url, create=create)
     elif scheme in ("postgresql", "postgres"):
         env |= _postgresql(url)
     else:
@@ -58,6 +59,9 @@ def open_log(url: str, *, create: bool) -> EventLog:
         with reached():
             recorder.max_notification_id()
     except (PersistenceError, EventStoreUnavailableError, OSError) as error:
+        if _lacks_tables(error):
+            problem = f"there is no event store in this database; {_MADE_BY}"
+            raise ConfigurationError(VARIABLE, problem) from None
         raise ConfigurationError(
             VARIABLE, f"the event store cannot be opened ({_first_line(error)})"
         ) from None
@@ -75,10 +79,20 @@ def reached(but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator
         raise EventStoreUnavailableError(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
-def _sqlite(url: str) -> dict[str, str]:
+def _lacks_tables(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, psycopg.errors.UndefinedTable) or "no such table" in str(error):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _sqlite(url: str, *, create: bool) -> dict[str, str]:
     path = Path(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not path.name:
         raise ConfigurationError(VARIABLE, "write it as sqlite:///path/to/events.db")
+    if not create and not path.exists():
+        raise ConfigurationError(VARIABLE, f"there is no event store at {path}; {_MADE_BY}")
     return {"PERSISTENCE_MODULE": "commands.sqlite:Factory", "SQLITE_DBNAME": str(path)}
 
 

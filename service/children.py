@@ -11,6 +11,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
+from service.output import wrap_output
 from service.pauses import Pauses
 
 NEVER = float("inf")
@@ -36,8 +37,17 @@ class Child:
     own: Ctrl-C reaches the parent alone, which ends its children in order.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        fds: Sequence[int] = (),
+        *,
+        log_fd: int | None = None,
+    ) -> None:
+        """Where ``log_fd`` is given, the child logs there, and what it prints is wrapped."""
         self.name = name
+        self.log_fd = log_fd
         self.pauses = Pauses()
         self.ready = False
         self.started_at = 0.0
@@ -53,19 +63,27 @@ class Child:
         self.start_at = self.ready_by = NEVER
         self.said, theirs = os.pipe()
         os.set_blocking(self.said, False)
+        printed = None if self.log_fd is None else wrap_output(self.name)
+        logs = () if self.log_fd is None else (self.log_fd,)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [*self._argv, str(theirs), *map(str, self._fds)],
                 stdin=subprocess.PIPE,
+                stdout=printed,
+                stderr=printed,
                 env=environment(),
-                pass_fds=(theirs, *self._fds),
+                pass_fds=(theirs, *self._fds, *logs),
                 process_group=0,
             )
         finally:
             os.close(theirs)
+            if printed is not None:
+                os.close(printed)
 
     def tell(self, order: dict[str, Any]) -> None:
         """Tell it what to do: one line of JSON."""
+        if self.log_fd is not None:
+            order = order | {"log_fd": self.log_fd}
         if self._process and self._process.stdin:
             with suppress(BrokenPipeError):  # it died, which its parent is about to see
                 self._process.stdin.write(json.dumps(order).encode() + b"\n")

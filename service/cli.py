@@ -2,7 +2,7 @@
 
 import os
 import sys
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, NoReturn
 from uuid import UUID
 
@@ -10,13 +10,26 @@ import orjson
 import typer
 from rich.markup import escape
 from rich.table import Table
+from typer._click.exceptions import ClickException
 
 from commands.errors import CinelogError, NotFoundError, RebuildRunningError
 from service.cli_files import export_file, import_file
 from service.cli_keys import keys
 from service.cli_parked import parked
-from service.cli_parts import Json, err, hold_redis, open_store, out, prepared, wrong_use
+from service.cli_parts import (
+    Json,
+    complain,
+    escape_output,
+    hold_redis,
+    open_store,
+    out,
+    prepared,
+    prepared_to_make,
+    speak_as_a_service,
+    wrong_use,
+)
 from service.cli_views import views
+from service.settings import Settings
 
 app = typer.Typer(
     name="cinelog",
@@ -24,6 +37,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    epilog="Settings are environment variables: see docs/settings.md.",
 )
 app.add_typer(keys)
 app.add_typer(views)
@@ -36,24 +50,71 @@ _ANSWERS = (NotFoundError, RebuildRunningError)
 
 def main() -> NoReturn:
     """Run ``cinelog``; whatever goes wrong is said in one line."""
+    escape_output()
+    if sys.argv[1:2] in (["serve"], ["project"]):
+        speak_as_a_service()
     try:
-        app(standalone_mode=True)
-    except CinelogError as error:
-        err.print(f"cinelog: {error}", markup=False, soft_wrap=True)
-        sys.exit(1 if isinstance(error, _ANSWERS) else 2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
-    sys.exit(0)
+        code = 0
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False)
+    except CinelogError as error:
+        complain(error)
+        return 1 if isinstance(error, _ANSWERS) else 2
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except ClickException as error:
+        if error.__class__.__name__ != "NoArgsIsHelpError":
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context else "cinelog"
+            complain(f"{error.format_message().rstrip('.')}; see {path} --help")
+        else:
+            error.show()
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _default(name: str, value: str = "") -> str:
+    return f"CINELOG_{name.upper()}, or {value or Settings.model_fields[name].default}"
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415 - slow to import
+
+        out.print(f"cinelog {version('cinelog')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Cinelog: an event-sourced movies API."""
 
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    workers: Annotated[int | None, typer.Option(help="API processes.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default=_default("host"))
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on.", show_default=_default("port"))
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="API processes.", show_default=_default("workers", "one a core")),
+    ] = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Fill an empty store with real movies.")
     ] = False,
@@ -63,9 +124,9 @@ def serve(
     from service.sample import add_sample  # noqa: PLC0415
     from service.supervisor import serve as supervise  # noqa: PLC0415
 
-    settings = prepared(host=host, port=port, workers=workers)
+    settings = prepared_to_make(host=host, port=port, workers=workers)
     load_keys(settings.signing_keys)  # made, or refused, once and before any process starts
-    before = (lambda: add_sample(settings, out)) if sample else None
+    before = partial(add_sample, settings) if sample else None
     raise typer.Exit(supervise(settings, before))
 
 
@@ -74,7 +135,7 @@ def project() -> None:
     """Run a projection worker alone; one is active, others stand by."""
     from service.projection import run_alone  # noqa: PLC0415
 
-    run_alone(prepared())
+    run_alone(prepared_to_make())
 
 
 # Here, since the help lists commands in this order.

@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from commands.errors import DamagedError
-from service.cli_parts import Json, err, open_store, out, prepared, wrong_use
+from service.cli_parts import Json, err, open_store, out, prepared, prepared_to_make, wrong_use
 
 if TYPE_CHECKING:
     from commands.store import Store
@@ -168,9 +168,9 @@ def _import_events(file: Path, *, json: bool) -> None:
     from service.restore import check, restore  # noqa: PLC0415
     from service.wake import waker  # noqa: PLC0415
 
-    settings = prepared()
+    settings = prepared_to_make()
     found, damage = Summary(0, 0), None
-    with open_store(settings) as store, waker(settings) as wake:
+    with open_store(settings, create=True) as store, waker(settings) as wake:
         store.check_empty()
         try:
             with file.open("rb") as source:

@@ -1,5 +1,7 @@
 """What the commands stand on: how they say things, the settings, the event store and Redis."""
 
+import codecs
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,41 +10,104 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from commands.errors import ReadModelUnavailableError
-from service.settings import Settings
+from commands.errors import CinelogError, ConfigurationError, ReadModelUnavailableError
+from service.settings import Settings, unknown_variables
 
 if TYPE_CHECKING:
     from commands.store import Store
 
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to ``cli.main``: whoever reads has seen enough, as with ``| head``."""
+        raise BrokenPipeError
+
+
 # A pipe has no width: tables in it are not folded to that of a terminal.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False)
+out = _Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+err = _Console(stderr=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+class _Speech:
+    """Whether this process speaks in log lines: a service whose output is no terminal does."""
+
+    in_logs = False
+
+
+def complain(error: CinelogError | str, level: str = "error") -> None:
+    """Say in one line on standard error what is wrong."""
+    if not _Speech.in_logs:
+        err.print(f"cinelog: {error}", markup=False, soft_wrap=True)
+        return
+    import structlog  # noqa: PLC0415 - commands start fast one by one
+
+    facts = {"variable": error.variable} if isinstance(error, ConfigurationError) else {}
+    getattr(structlog.get_logger("cinelog"), level)(str(error), **facts)
+
+
+def speak_as_a_service() -> None:
+    """Let every line be a log line from now on, but on a terminal."""
+    from service.logs import STANDARD_ERROR, configure_logs, is_text, log_crashes  # noqa: PLC0415
+
+    if not is_text(os.environ.get("CINELOG_LOG_FORMAT") or "auto", STANDARD_ERROR):
+        configure_logs("json")
+        _Speech.in_logs = True
+        log_crashes()
+
+
+def escape_output() -> None:
+    """Escape what the encoding of the output lacks, in a form that JSON has, too."""
+    codecs.register_error("cinelog", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="cinelog")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
 
 
 def wrong_use(message: str) -> NoReturn:
     """Say what is wrong with the call, and end with 2."""
-    err.print(f"cinelog: {message}", markup=False, soft_wrap=True)
+    complain(message)
     raise typer.Exit(2)
 
 
 def prepared(**over: object) -> Settings:
-    """Return the settings; logs and the directory of data are ready then."""
-    from service.data_dir import prepare_data_dir  # noqa: PLC0415 - commands start fast one by one
+    """Return the settings for a command that makes nothing; the data directory can be used."""
+    from service.data_dir import check_data_dir  # noqa: PLC0415 - commands start fast one by one
     from service.logs import configure_logs  # noqa: PLC0415
 
-    configure_logs()
     settings = Settings.load(**over)
+    configure_logs(settings.log_format, settings.log_level)
+    for problem in unknown_variables():
+        complain(problem, "warning")
+    check_data_dir(settings.data_dir)
+    return settings
+
+
+def prepared_to_make(**over: object) -> Settings:
+    """Return the settings; the directory of data is there then."""
+    from service.data_dir import prepare_data_dir  # noqa: PLC0415
+
+    settings = prepared(**over)
     prepare_data_dir(settings.data_dir)
     return settings
 
 
 @contextmanager
-def open_store(settings: Settings) -> "Iterator[Store]":
-    """Open the event store, and make what is missing of it."""
+def open_store(settings: Settings, *, create: bool = False) -> "Iterator[Store]":
+    """Open the event store; ``create`` makes what is missing of it.
+
+    Raises ConfigurationError where there is none to open.
+    """
     from commands.store import Store  # noqa: PLC0415
 
-    store = Store.open(settings.event_store_url)
+    store = Store.open(settings.event_store_url, create=create)
     try:
         yield store
     finally:
@@ -57,6 +122,10 @@ def hold_redis(settings: Settings) -> Iterator[None]:
     if settings.redis_url:
         yield
         return
+    if not settings.data_dir.exists():
+        raise ConfigurationError(
+            "CINELOG_DATA_DIR", f"there is no read model: {settings.data_dir} does not exist"
+        )
     with EmbeddedRedis.join(settings.data_dir):
         yield
 

@@ -60,6 +60,17 @@ def prepare_data_dir(path: Path) -> None:
         ) from None
 
 
+def check_data_dir(path: Path) -> None:
+    """Check that a directory that is there can be used; make nothing.
+
+    Raises ConfigurationError that says what to do.
+    """
+    if path.exists() and not path.is_dir():
+        raise _refused(f"{path} is not a directory; name one")
+    if (path / "format").exists():
+        prepare_data_dir(path)
+
+
 def _check_format(path: Path) -> None:
     file = path / "format"
     if not file.exists():

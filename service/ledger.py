@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 import orjson
 
-from service.logs import RequestLog
+from service.logs import LEVELS, Logs, RequestLog
 from service.metrics import Metrics
 
 GATHER_S = 0.05
@@ -25,9 +25,12 @@ Entry = tuple[float, str, str, str, str, str, str, int, float, str]
 class Ledger:
     """Counts and logs requests, for one event loop."""
 
-    def __init__(self, metrics: Metrics, log: RequestLog) -> None:
+    def __init__(self, metrics: Metrics, log: RequestLog, logs: Logs) -> None:
         self._metrics = metrics
         self._log = log
+        self._line = _text_line if logs.text else _line
+        self._all = logs.level <= LEVELS["info"]
+        self._none = logs.level > LEVELS["error"]
         self._entries: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -49,7 +52,20 @@ class Ledger:
             alike[route, method, status].append(took_s)
         for (route, method, status), took in alike.items():
             self._metrics.observe(route, method, status, took)
-        self._log.write([_line(entry) for entry in entries])
+        if not self._all:
+            entries = [] if self._none else [entry for entry in entries if _failed(entry[7])]
+        self._log.write(list(map(self._line, entries)))
+
+
+def _failed(status: int) -> bool:
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _text_line(entry: Entry) -> bytes:
+    """Return the line for a person."""
+    at, request_id, _, _, _, method, route, status, took_s, _ = entry
+    clock = time.strftime("%H:%M:%S", time.gmtime(at))
+    return f"{clock} {status} {method} {route} {took_s * 1000:.1f} ms {request_id}\n".encode()
 
 
 def _line(entry: Entry) -> bytes:
@@ -70,9 +86,8 @@ def _line(entry: Entry) -> bytes:
 
 @lru_cache(1_024)
 def _kind(method: str, route: str, status: int) -> str:
-    failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     facts = {
-        "level": "error" if failed else "info",
+        "level": "error" if _failed(status) else "info",
         "method": method,
         "route": route,
         "status": status,

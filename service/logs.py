@@ -1,4 +1,9 @@
-"""Logs: one JSON object a line on standard error. No secrets, no e-mail addresses, no input."""
+"""Logs: JSON lines, or short readable ones on a terminal.
+
+They hold no secrets, no e-mail addresses and no input. Lines go to standard error, or to the
+descriptor that a parent names. ``CINELOG_LOG_FORMAT`` and ``CINELOG_LOG_LEVEL`` decide what they
+look like and which are written.
+"""
 
 import asyncio
 import json
@@ -10,7 +15,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, NamedTuple, TextIO
 
 import orjson
 import structlog
@@ -18,26 +24,89 @@ import structlog
 RETRY_S = 0.005
 LAST_S = 0.1
 MAX_LINES = 10_000
+STANDARD_ERROR = 2
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _FILE_BYTES = 256 * 1024
 
 
-def configure_logs() -> None:
-    """Send everything that is logged in this process to standard error as JSON lines."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+class Logs(NamedTuple):
+    """How this process logs."""
+
+    fd: int
+    text: bool
+    level: int
+
+
+_current = Logs(STANDARD_ERROR, text=False, level=LEVELS["info"])
+
+
+def current() -> Logs:
+    """Return how this process logs."""
+    return _current
+
+
+def is_text(log_format: str, fd: int) -> bool:
+    """Return whether lines on ``fd`` are for people: ``auto`` takes a terminal for that."""
+    try:
+        return log_format == "text" or (log_format == "auto" and os.isatty(fd))
+    except OSError:
+        return False
+
+
+def configure_logs(
+    log_format: str = "auto", level: str = "info", *, fd: int = STANDARD_ERROR
+) -> None:
+    """Send everything that is logged in this process to ``fd``, one line each."""
+    global _current  # noqa: PLW0603 - a process has one log, as structlog has one configuration
+    _current = Logs(fd, is_text(log_format, fd), LEVELS[level])
+    stream = sys.stderr if fd == STANDARD_ERROR else _stream(fd)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if _current.text else "iso", utc=True),
+    ]
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer(colors=os.isatty(fd), pad_event_to=0)]
+        if _current.text
+        else [
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=_rendered),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        ]
+    )
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(_current.level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     # The libraries' own logs: warnings and worse, without the URLs they would print.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(stream)
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=())],
+            processors=[remove, *last],
+        )
+    )
+    logging.basicConfig(level=max(logging.WARNING, _current.level), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     logging.getLogger("sanic.error").setLevel(logging.CRITICAL)
     logging.getLogger("sanic.server").setLevel(logging.ERROR)
+
+
+def log_crashes() -> None:
+    """Log what nobody catches, rather than print it."""
+
+    def crashed(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        structlog.get_logger(__name__).critical("crashed", exc_info=(kind, error, trace))
+
+    sys.excepthook = crashed
+
+
+def _stream(fd: int) -> TextIO:
+    return os.fdopen(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
 
 
 def _rendered(event: dict[str, Any], *, default: Callable[[Any], Any]) -> str:
@@ -45,6 +114,12 @@ def _rendered(event: dict[str, Any], *, default: Callable[[Any], Any]) -> str:
         return orjson.dumps(event, default=default).decode()
     except TypeError:  # half a surrogate pair, a number of a hundred digits
         return json.dumps(event, default=default)
+
+
+def json_line(event: str, **facts: object) -> str:
+    """Return a line for standard output, of the same form as those of the log."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return _rendered({"event": event, **facts, "level": "info", "timestamp": at}, default=str)
 
 
 class RequestLog:
@@ -56,7 +131,7 @@ class RequestLog:
     request more than all else that is done for it.
     """
 
-    def __init__(self, lose: Callable[[float], None], *, fd: int = 2) -> None:
+    def __init__(self, lose: Callable[[float], None], *, fd: int = STANDARD_ERROR) -> None:
         self._lose = lose
         self._fd = fd
         self._lines: deque[bytes] = deque()

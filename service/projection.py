@@ -14,7 +14,6 @@ from projections.connection import open_redis
 from projections.fill import collect_seldom
 from projections.worker import run_projection
 from service.embedded import EmbeddedRedis
-from service.logs import configure_logs
 from service.settings import Settings
 from service.spans import Spans
 from service.tether import Tether
@@ -28,7 +27,7 @@ def main(said: str) -> int:
     """Run under the supervisor."""
     tether = Tether(int(said))
     order = tether.order()
-    configure_logs()
+    order.configure_logs()
     try:
         run(order.settings, _stop_on_signal(), check=order.first, ready=tether.ready)
     except CinelogError as error:

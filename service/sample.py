@@ -7,12 +7,12 @@ from pathlib import Path
 
 import uuid_utils.compat
 from pydantic import SecretStr
-from rich.console import Console
 
 from commands.group_commit import Receipt, commit
 from commands.messages import RegisterUser
 from commands.store import Store
 from service.importing import import_movies
+from service.logs import is_text, json_line
 from service.passwords import Hasher
 from service.row_readers import read_rows
 from service.settings import Settings
@@ -20,7 +20,7 @@ from service.settings import Settings
 ACCOUNT = "demo"
 
 
-def add_sample(settings: Settings, out: Console) -> None:
+def add_sample(settings: Settings) -> None:
     """Add the sample movies and their account to an empty store; print its password, once."""
     store = Store.open(settings.event_store_url)
     try:
@@ -46,8 +46,16 @@ def add_sample(settings: Settings, out: Console) -> None:
         report = import_movies(store, read_rows(_file()), account)
     finally:
         store.close()
-    out.print(f"{report.added:,} sample movies belong to the account {ACCOUNT}.")
-    out.print(f"Its password, shown only now: {password}", markup=False)
+    _tell(settings, report.added, password)
+
+
+def _tell(settings: Settings, added: int, password: str) -> None:
+    """Print the password on standard output; it stands nowhere else."""
+    belong = f"{added:,} sample movies belong to the account {ACCOUNT}."
+    if is_text(settings.log_format, 1):
+        print(f"{belong}\nIts password, shown only now: {password}", flush=True)  # noqa: T201
+    else:
+        print(json_line(belong, account=ACCOUNT, password=password), flush=True)  # noqa: T201
 
 
 def _file() -> Path:

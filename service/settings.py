@@ -2,8 +2,9 @@
 
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -12,13 +13,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from commands.errors import ConfigurationError
 from service.rates import parse_login_rate, parse_rate
 
+PREFIX = "CINELOG_"
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 class Settings(BaseSettings):
     """One machine by default; ``Settings.load()`` reads the environment and names what is wrong."""
 
-    model_config = SettingsConfigDict(env_prefix="CINELOG_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     data_dir: Path = Path("var")
     event_store_url: str = ""
@@ -37,6 +39,8 @@ class Settings(BaseSettings):
     api_rate: str = "6000/minute"
     proxies: Annotated[int, Field(ge=0, le=16)] = 0
     cors_origins: str = ""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
 
     @field_validator("redis_url", "public_url", mode="before")
@@ -99,3 +103,15 @@ class Settings(BaseSettings):
     def redis_url_or_embedded(self) -> str:
         """The Redis to talk to: the one configured, else the embedded one's socket."""
         return self.redis_url or f"unix://{quote(str(self.embedded_socket))}"
+
+
+def unknown_variables() -> list[str]:
+    """Return what to say of variables of the environment that look like ours and are not."""
+    known = [name.upper() for name in Settings.model_fields]
+    said = []
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper().removeprefix(PREFIX) not in known:
+            near = get_close_matches(name.upper().removeprefix(PREFIX), known, 1)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "see docs/settings.md"
+            said.append(f"{name} is not a setting and is ignored; {hint}")
+    return said

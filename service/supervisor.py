@@ -16,9 +16,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import structlog
+
 from commands.errors import ConfigurationError
 from service.children import Child, command, end_all
 from service.listening import listen, url_of
+from service.logs import STANDARD_ERROR, configure_logs, current, is_text, json_line
 from service.redis_watch import RedisWatch
 from service.signals import wake_on_signals
 
@@ -29,6 +32,7 @@ READY_S = 20.0
 # From the wish to end: when the workers, the projection and the embedded Redis have ended.
 WORKERS_S, PROJECTION_S, ALL_S = 3.6, 4.3, 4.8
 NEVER = float("inf")
+log = structlog.get_logger(__name__)
 
 
 class GiveUpError(Exception):
@@ -47,6 +51,7 @@ def serve(
     ``before`` is called once the port is ours and before anything is served. Raises
     ConfigurationError where the service cannot start because of a setting.
     """
+    configure_logs(settings.log_format, settings.log_level)
     with listen(settings.host, settings.port) as listening:
         supervisor = Supervisor(settings, listening, app, projection)
         try:
@@ -55,7 +60,7 @@ def serve(
                 before()
             supervisor.run(wake_on_signals(supervisor.stop_signals.append))
         except GiveUpError as error:
-            _say(str(error))
+            log.error(str(error))  # noqa: TRY400 - one line says it all
             return 1
         finally:
             listening.close()  # new clients are refused rather than left waiting
@@ -71,9 +76,15 @@ class Supervisor:
     ) -> None:
         self.settings = settings
         self.url = url_of(listening)
-        self.projection = Child("the projection", command(projection))
+        log_fd = None if current().text else os.dup(STANDARD_ERROR)
+        self.projection = Child("the projection", command(projection), log_fd=log_fd)
         self.workers = [
-            Child(f"API worker {number}", command("service.worker", app), [listening.fileno()])
+            Child(
+                f"API worker {number}",
+                command("service.worker", app),
+                [listening.fileno()],
+                log_fd=log_fd,
+            )
             for number in range(1, settings.workers + 1)
         ]
         self.children = [self.projection, *self.workers]
@@ -166,8 +177,7 @@ class Supervisor:
             for worker in self.workers:
                 if not worker.runs:
                     worker.start_at = min(worker.start_at, time.monotonic())
-            number = len(self.workers)
-            _announce(f"Cinelog serves on {self.url} ({number} worker{'s' * (number > 1)})")
+            _announce(self.settings, self.url, len(self.workers))
 
     def _mind(self, child: Child, now: float) -> None:
         if (how := child.ended()) is not None:
@@ -188,7 +198,11 @@ class Supervisor:
                 self._tell(child)
 
 
-def _announce(line: str) -> None:
+def _announce(settings: "Settings", url: str, number: int) -> None:
+    """Tell on standard output that the service serves; scripts wait for it there."""
+    line = f"Cinelog serves on {url} ({number} worker{'s' * (number > 1)})"
+    if not is_text(settings.log_format, 1):
+        line = json_line(line, url=url, workers=number)
     with suppress(OSError):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
@@ -196,5 +210,4 @@ def _announce(line: str) -> None:
 
 def _say(line: str) -> None:
     with suppress(OSError):
-        sys.stderr.write(f"cinelog: {line}\n")
-        sys.stderr.flush()
+        log.warning(line)

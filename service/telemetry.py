@@ -11,7 +11,7 @@ from service.connections import Connection, answering
 from service.data_dir import METRICS, VARIABLE
 from service.health import Health
 from service.ledger import Ledger
-from service.logs import RequestLog
+from service.logs import RequestLog, current
 from service.metrics import Metrics
 from service.settings import Settings
 from service.spans import Spans
@@ -29,8 +29,9 @@ class Telemetry:
         except OSError as error:
             problem = f"cannot write in {folder} ({error.strerror}); give this user the right"
             raise ConfigurationError(VARIABLE, problem) from None
-        self._lines = RequestLog(self.metrics.lines_lost.add)
-        self.ledger = Ledger(self.metrics, self._lines)
+        logs = current()
+        self._lines = RequestLog(self.metrics.lines_lost.add, fd=logs.fd)
+        self.ledger = Ledger(self.metrics, self._lines, logs)
         self.health = Health(settings, store)
         self._spans = Spans.open("api")
         self._sampling = asyncio.get_running_loop().create_task(self._sample())

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 from commands.errors import CinelogError, ConfigurationError, UnavailableError
+from service.logs import configure_logs
 from service.settings import Settings
 
 PR_SET_PDEATHSIG = 1
@@ -28,6 +29,12 @@ class Order:
     settings: Settings
     first: bool
     """Whether the service is just starting: then a part that is away is a reason to refuse."""
+    log_fd: int = 2
+    """Where log lines go; what else is printed is wrapped into such lines by the parent."""
+
+    def configure_logs(self) -> None:
+        """Log as the parent wants it."""
+        configure_logs(self.settings.log_format, self.settings.log_level, fd=self.log_fd)
 
 
 class Tether:
@@ -54,7 +61,8 @@ class Tether:
             raise SystemExit(0)
         if not self._by_kernel:
             Thread(target=_die_with_stdin, name="tether", daemon=True).start()
-        return Order(Settings.model_validate(told["settings"]), told["first"])
+        settings = Settings.model_validate(told["settings"])
+        return Order(settings, told["first"], told.get("log_fd", 2))
 
     def ready(self) -> None:
         """Say that the work has begun."""

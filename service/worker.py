@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from commands.errors import CinelogError
 from service.listening import BACKLOG
-from service.logs import configure_logs
 from service.tether import Tether
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def main(app_name: str, said: str, listening: str) -> int:
     module, _, name = app_name.partition(":")
     factory = getattr(import_module(module), name)
     order = tether.order()
-    configure_logs()
+    order.configure_logs()
     with socket.socket(fileno=int(listening)) as sock, asyncio.Runner(loop_factory=_loop) as runner:
         try:
             app: Sanic[Any, Any] = factory(order.settings)

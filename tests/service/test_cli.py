@@ -2,11 +2,12 @@
 
 import json
 import socket
+import subprocess
 import uuid
 
 import pytest
 from controls import MOVIE, create, delete, register, update
-from running import run
+from running import COMMAND, environment, run
 
 from commands.group_commit import commit
 from commands.store import Store
@@ -37,12 +38,21 @@ def test_a_data_directory_of_a_newer_version(tmp_path):
     one_line(run(tmp_path / "var", "serve", "--port", 0), "CINELOG_DATA_DIR", "newer version")
 
 
-def test_status_says_that_redis_is_away(tmp_path):
+@pytest.fixture
+def made(tmp_path):
+    """A data directory with an event store that is empty."""
+    folder = tmp_path / "var"
+    folder.mkdir(mode=0o700)
+    Store.open(f"sqlite:///{folder}/events.db").close()
+    return folder
+
+
+def test_status_says_that_redis_is_away(tmp_path, made):
     done = run(tmp_path / "var", "status", redis_url="redis://127.0.0.1:1/0")
     assert (done.returncode, "unavailable" in done.stdout) == (1, True)
 
 
-def test_status_says_that_no_projection_is_at_work(tmp_path):
+def test_status_says_that_no_projection_is_at_work(tmp_path, made):
     done = run(tmp_path / "var", "status")
     assert done.stdout.split()[-2:] == ["active", "no"]
 
@@ -91,7 +101,7 @@ def test_an_unknown_command(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_history_of_no_movie(tmp_path):
+def test_history_of_no_movie(tmp_path, made):
     """The answer is no: that is not wrong use, as a malformed id is."""
     done = run(tmp_path / "var", "history", MOVIE)
     assert (done.returncode, done.stdout) == (1, "")
@@ -115,10 +125,114 @@ def test_history_as_a_table_and_as_json(tmp_path):
     assert changes == {"title": {"from": "Alien", "to": "[bold]Aliens"}}
 
 
-def test_status_of_a_new_directory(tmp_path):
+def test_status_of_an_empty_store(tmp_path, made):
     done = run(tmp_path / "var", "status", "--json")
     assert done.returncode == 0
     status = json.loads(done.stdout)
     expected = {"kind": "sqlite", "position": 0, "events": 0}
     assert status["event_store"] | expected == status["event_store"]
     assert status["read_model"] == {"state": "not built"}
+
+
+READERS = [
+    ["history", str(MOVIE)],
+    ["status"],
+    ["verify"],
+    ["rebuild"],
+    ["export", "out.csv"],
+    ["export", "--events", "out.jsonl"],
+    ["parked", "list"],
+    ["parked", "retry"],
+    ["keys", "list"],
+    ["import", "in.csv", "--as", "ann"],
+]
+
+
+@pytest.mark.parametrize("args", READERS, ids=str)
+def test_what_only_reads_makes_nothing(tmp_path, args):
+    (tmp_path / "in.csv").write_text("title,genre,year\n")
+    before = sorted(tmp_path.rglob("*"))
+    args = [tmp_path / word if "." in word else word for word in args]
+    one_line(run(tmp_path / "var", *args), "CINELOG_", "there is no" if args[0] != "keys" else "")
+    (tmp_path / "var").mkdir()
+    one_line(run(tmp_path / "var", *args), "CINELOG_")
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "var"])
+
+
+def test_a_database_without_tables_is_no_store(tmp_path, postgres):
+    url = postgres()
+    for args in (["history", str(MOVIE)], ["export", tmp_path / "out.csv"], ["status"]):
+        done = run(tmp_path / "var", *args, event_store_url=url)
+        one_line(done, "there is no event store in this database")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["dance"], "No such command 'dance'"),
+        (["serve", "--prot", "1"], "--prot"),
+        (["serve", "--port", "http"], "'--port'"),
+        (["import"], "Missing argument"),
+        (["rebuild", "--parallel", "99"], "--parallel"),
+    ],
+)
+def test_a_refused_command_line_is_one_line(tmp_path, args, said):
+    """As JSON where it was to be a service."""
+    done = run(tmp_path / "var", *args)
+    assert done.stderr.startswith("{" if args[0] == "serve" else "cinelog: ")
+    one_line(run(tmp_path / "var", *args), said, "--help")
+
+
+def test_version_and_help(tmp_path):
+    assert run(tmp_path / "var", "--version").stdout.startswith("cinelog 0.")
+    assert "import" in run(tmp_path / "var", "--help").stdout
+    assert "8000" in run(tmp_path / "var", "serve", "--help").stdout
+
+
+def test_output_that_nobody_reads_on(tmp_path, made):
+    """As with ``| head``."""
+    line = f"{COMMAND} history --help | head -c 1; echo ${{PIPESTATUS[0]}}"
+    env = environment(made) | {"PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(["bash", "-c", line], env=env, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    for args in (["status"], ["--help"], ["status", "--json"]):
+        with subprocess.Popen(
+            [COMMAND, *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode in (0, 1)
+
+
+def test_output_in_an_encoding_that_lacks_a_letter(tmp_path, made):
+    """It is escaped as JSON would."""
+    store = Store.open(f"sqlite:///{made}/events.db")
+    me = uuid.uuid4()
+    commit(store, [register(me, username="ann"), create(MOVIE, by=me, title="Amélie 😀")])
+    commit(store, [update(by=me, title="B")])
+    store.close()
+    env = environment(made) | {"PYTHONIOENCODING": "ascii"}
+    for args in (
+        ["history", str(MOVIE)],
+        ["history", str(MOVIE), "--json"],
+        ["import", "é", "--as", "x"],
+    ):
+        done = subprocess.run([COMMAND, *args], env=env, capture_output=True, check=False)
+        assert b"Traceback" not in done.stderr
+        assert done.stdout.isascii()
+        assert done.stderr.isascii()
+        if "--json" in args:
+            changes = json.loads(done.stdout.splitlines()[0])["changes"]
+            assert changes["title"]["to"] == "Amélie 😀"
+
+
+def test_a_variable_that_is_misspelled(tmp_path, made):
+    done = run(made, "status", event_store="x", loglevel="info", zzz="1")
+    assert done.returncode == 0
+    ignored = "is not a setting and is ignored"
+    assert done.stderr.splitlines() == [
+        f"cinelog: CINELOG_EVENT_STORE {ignored}; did you mean CINELOG_EVENT_STORE_URL?",
+        f"cinelog: CINELOG_LOGLEVEL {ignored}; did you mean CINELOG_LOG_LEVEL?",
+        f"cinelog: CINELOG_ZZZ {ignored}; see docs/settings.md",
+    ]

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from running import PASSWORD, Cinelog, eventually, run
+from processes import Serving
+from running import COMMAND, PASSWORD, Cinelog, environment, eventually, free_port, run
 from sanic.compat import Header
 from structlog.testing import capture_logs
 
@@ -101,11 +103,11 @@ def test_no_line_tells_a_secret(tmp_path):
 
 
 def test_probes_are_not_logged(service):
-    before = len(lines(service))
     for path in ("livez", "readyz", "metrics"):
         httpx.get(f"{service.url}/{path}")
     time.sleep(0.2)
-    assert len(lines(service)) == before
+    routes = {line.get("route") for line in lines(service)}
+    assert not routes & {"/livez", "/readyz", "/metrics"}
 
 
 def test_a_client_that_goes_away_is_no_error(service, someone):
@@ -253,3 +255,71 @@ async def test_a_reader_that_has_gone_holds_nobody_up():
     log.close()
     os.close(into)
     assert sum(lost) == 5
+
+
+def test_every_line_of_a_service_is_json(tmp_path):
+    """From the first one to the last, whoever prints it; a worker dies meanwhile."""
+    with Cinelog(tmp_path / "var", "--sample", misspelled="x") as service:
+        service.kill("worker")
+        eventually(lambda: "started again" in service.output())
+        service.wait_until_ready()
+    found = [json.loads(line) for line in service.output().splitlines()]
+    events = {line["event"] for line in found}
+    assert {line["url"] for line in found if "url" in line} == {service.url}
+    assert any(line["event"].startswith("CINELOG_MISSPELLED") for line in found)
+    assert len([line for line in found if "password" in line]) == 1
+    assert "API worker 1 ended (killed by SIGKILL); started again in 0.1 s" in events
+    assert all(line["level"] in ("info", "warning", "error") for line in found)
+
+
+def test_what_a_child_prints_is_json(tmp_path):
+    """A traceback is one line."""
+    serving = Serving(tmp_path / "var", app="crashing_app", constants={"service.pauses.TRIES": 2})
+    code, said = serving.ended()
+    found = [json.loads(line) for line in said.splitlines()]
+    (crash, *_) = [line for line in found if "text" in line]
+    assert (code, crash["level"], crash["process"][:10]) == (1, "error", "API worker")
+    assert "RuntimeError: a mistake of ours" in crash["text"]
+
+
+def test_a_wrong_setting_of_a_service_is_json(tmp_path):
+    done = run(tmp_path / "var", "serve", port="http", workers=1)
+    line = json.loads(done.stderr)
+    assert (done.returncode, line["variable"], line["level"]) == (2, "CINELOG_PORT", "error")
+    done = run(tmp_path / "var", "serve", port="http", log_format="text")
+    assert done.stderr.startswith("cinelog: CINELOG_PORT: ")
+
+
+@pytest.mark.parametrize(("level", "requests", "warnings"), [("warning", 0, 1), ("critical", 0, 0)])
+def test_the_level_decides_what_is_logged(tmp_path, level, requests, warnings):
+    with Cinelog(tmp_path / "var", log_level=level, misspelled="x") as service:
+        httpx.get(f"{service.url}/api/v1/movies/")
+        time.sleep(0.2)
+    said = service.output()
+    assert said.count('"event":"request"') == requests
+    assert said.count("CINELOG_MISSPELLED") == warnings
+
+
+def test_lines_on_a_terminal_are_for_people(tmp_path):
+    """So they are in text, wherever they go."""
+    leader, follower = pty.openpty()
+    port = free_port()
+    process = subprocess.Popen(
+        [COMMAND, "serve", "--port", str(port), "--workers", "1"],
+        env=environment(tmp_path / "var"),
+        stdout=follower,
+        stderr=follower,
+    )
+    said = b""
+    try:
+        while b"serves on" not in said:
+            said += os.read(leader, 4096)
+        httpx.get(f"http://127.0.0.1:{port}/api/v1/movies/")
+        while b" 401 GET /api/v1/movies " not in said:
+            said += os.read(leader, 4096)
+    finally:
+        process.terminate()
+        process.wait()
+        os.close(leader)
+        os.close(follower)
+    assert b"{" not in said

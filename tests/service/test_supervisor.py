@@ -1,5 +1,6 @@
 """The supervisor: what it starts, what it starts again, and how it ends."""
 
+import json
 import os
 import signal
 import socket
@@ -214,7 +215,8 @@ def test_a_service_that_does_not_get_ready_ends_with_a_clear_line(tmp_path):
     constants = {"service.supervisor.READY_S": 1}
     serving = Serving(tmp_path / "var", app="dreaming_app", constants=constants)
 
-    assert serving.ended() == (1, "cinelog: nothing answers after 1 s; giving up\n")
+    code, said = serving.ended()
+    assert (code, json.loads(said)["event"]) == (1, "nothing answers after 1 s; giving up")
 
 
 def test_a_redis_that_does_not_answer_ends_all_with_one_line(tmp_path):
@@ -255,7 +257,10 @@ def test_what_comes_before_is_done_before_anything_is_served(tmp_path):
     with Serving(tmp_path / "var", before="say_before", workers=1) as serving:
         said = serving.output().splitlines()
 
-    assert said == ["before", f"Cinelog serves on http://127.0.0.1:{serving.port} (1 worker)"]
+    url = f"http://127.0.0.1:{serving.port}"
+    assert said[0] == "before"
+    line = json.loads(said[1])
+    assert (line["event"], line["url"]) == (f"Cinelog serves on {url} (1 worker)", url)
 
 
 def test_what_goes_wrong_before_leaves_nothing_behind(tmp_path):

@@ -245,6 +245,8 @@ def test_damage(tmp_path):
 def test_on_its_own(tmp_path):
     """Where nothing runs, the embedded Redis runs for as long as the command."""
     data_dir = tmp_path / "var"
+    data_dir.mkdir(mode=0o700)
+    Store.open(f"sqlite:///{data_dir}/events.db").close()
     built = run(data_dir, "rebuild", "--json")
     assert json.loads(built.stdout)["generation"] == 1
     assert run(data_dir, "verify").returncode == 0

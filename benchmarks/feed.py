@@ -32,7 +32,7 @@ async def listen(port, token, ready, heard):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"GET /api/v1/events/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}"
     writer.write(f"{head}\r\n\r\n".encode())
-    await reader.readuntil(b"retry: 1000\n\n")
+    await reader.readuntil(b"retry: 1000\n")
     ready.release()
     while line := await reader.readline():
         if line.startswith(b"id: "):
@@ -92,7 +92,10 @@ def main():
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--events", type=int, default=10_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Cinelog(Path(folder) / "var") as cinelog:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Cinelog(Path(folder) / "var", streams_per_account=options.clients) as cinelog,
+    ):
         ann = cinelog.account("ann")
         ann.timeout = 30
         took, memory = asyncio.run(streams(cinelog, ann, options.clients, 10))

@@ -17,6 +17,7 @@ from queries.movies import ReadModel
 from queries.past import Builder, PastLists
 from queries.position import PositionFeed
 from queries.round_trips import RoundTrips
+from queries.slots import FILE, Slots
 from queries.timeline import Timeline
 from service import (
     accounts,
@@ -31,8 +32,9 @@ from service import (
 from service.access import Edge
 from service.authorization import Authorization
 from service.background import Background
+from service.catch_up import Stretch
 from service.children import command, environment
-from service.connections import RECEIVE_S, Server
+from service.connections import RECEIVE_S, Server, streams_of
 from service.counters import Counters
 from service.cross_origin import cross_origin
 from service.docs import Docs
@@ -93,10 +95,7 @@ def create_app(
     Extend(app, config={"OAS": False, "HEALTH": False, "LOGGING": False, **cors})
     _add_routes(app)
     edge = Edge(settings.proxies)
-    app.register_middleware(edge.before, "request")
-    app.register_middleware(Negotiation(produced_types()).check, "request")
-    app.register_middleware(edge.admit, "request")
-    app.register_middleware(edge.after, "response")
+    _add_middleware(app, edge)
     app.ctx.docs = Docs.of(document_of(app, settings), settings)
 
     @app.before_server_start
@@ -120,7 +119,7 @@ def create_app(
         reader = ReadModel(trips)
         executor.start()
         await feed.start()
-        limits = Limits(settings, Counters(trips))
+        limits, slots = Limits(settings, Counters(trips)), Slots(settings.data_dir / FILE)
         edge.open(limits, telemetry.ledger)
         problems.count = telemetry.metrics.refused
         telemetry.watch(app.ctx.connections, shared, lambda: hasher.pool.pending)
@@ -137,13 +136,14 @@ def create_app(
             past=_past_lists(settings, reader),
             timeline=Timeline(store),
             feed=feed,
-            live=_live(store, name_of, reads, feed),
+            live=_live(store, name_of, reads, feed, streams_of(app.config.MAX_CONNECTIONS)),
             tokens=tokens,
             sessions=sessions,
             authorization=Authorization(store, tokens, sessions, hasher),
             hasher=hasher,
             limits=limits,
             telemetry=telemetry,
+            slots=slots,
             threads=Pool("sessions", threads=4, waiting=256),
         )
 
@@ -163,10 +163,18 @@ def create_app(
             pool.close()
         parts.sessions.close()
         await app.ctx.redis.aclose()
+        parts.slots.close()
         parts.telemetry.close()
         parts.store.close()
 
     return app
+
+
+def _add_middleware(app: App, edge: Edge) -> None:
+    app.register_middleware(edge.before, "request")
+    app.register_middleware(Negotiation(produced_types()).check, "request")
+    app.register_middleware(edge.admit, "request")
+    app.register_middleware(edge.after, "response")
 
 
 def _add_routes(app: App) -> None:
@@ -187,11 +195,13 @@ def _past_lists(settings: Settings, reader: ReadModel) -> PastLists:
     return PastLists(reader, Builder(command("projections.past"), environment(), *urls))
 
 
-def _live(store: Store, name_of: Callable[[str], str], reads: Pool, feed: PositionFeed) -> Live:
-    def read(after: int, limit: int) -> stream.Stretch:
+def _live(
+    store: Store, name_of: Callable[[str], str], reads: Pool, feed: PositionFeed, most: int
+) -> Live:
+    def read(after: int, limit: int) -> Stretch:
         return stream.rendered(changes_after(store, after, limit), name_of)
 
-    async def read_aside(after: int, limit: int) -> stream.Stretch:
+    async def read_aside(after: int, limit: int) -> Stretch:
         return await reads.run(read, after, limit)
 
-    return Live(read_aside, feed.wait_for, partial(reads.run, store.head))
+    return Live(read_aside, feed.wait_for, partial(reads.run, store.head), most=most)

@@ -37,6 +37,9 @@ class StrictHttp(Http):
     async def http1_request_header(self) -> None:
         """Read the head. Raises BadRequest for one that is not to the letter."""
         await super().http1_request_header()  # type: ignore[no-untyped-call]
+        connection: Any = self.protocol
+        if connection.kept_back:
+            self.keep_alive = False
         if not _is_sound(self.request):
             self.request_body = None  # where it would end, nobody can tell
             raise BadRequest("Bad Request")

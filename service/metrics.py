@@ -44,7 +44,7 @@ class Metrics:
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._throttled = {
             limit: tallies.counter("throttled", "Requests refused by a rate limit.", limit=limit)
-            for limit in ("login", "login-address", "api")
+            for limit in ("login", "login-address", "api", "streams", "filters", "passwords")
         }
         self._busy = tallies.counter("busy", "Requests refused because a queue was full.")
         self.turned_away = tallies.counter(

@@ -11,6 +11,7 @@ from commands.store import Store
 from queries.movies import ReadModel
 from queries.past import PastLists
 from queries.position import PositionFeed
+from queries.slots import Slots
 from queries.timeline import Timeline
 from service.authorization import Authorization
 from service.idempotency import InFlight
@@ -49,6 +50,7 @@ class Parts:
     hasher: Hasher
     limits: Limits
     telemetry: Telemetry
+    slots: Slots
     threads: Pool
     """Threads for asking Redis about sessions."""
 

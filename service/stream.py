@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from typing import Any
 
 import orjson
 import structlog
@@ -19,16 +19,21 @@ from sanic import Blueprint
 
 from commands.errors import BusyError, InvalidError
 from queries.history import Changes
+from service.catch_up import CatchUp, Read, Sent, Stretch
 from service.parts import parts_of
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.whole_numbers import asked_number, whole_number
 
 KEPT = 4_096
-MAX_CLIENTS = 5_000
+MAX_CLIENTS = 3_072
+STREAMS = "streams"
 PING_S = 15.0
+# How long a client that does not read may be connected after its token expired.
+LATE_S = 2.0
+BUSY_S = 5
 _LOOK_S = 1.0
-_CATCH_UP = 500
+_NEW = 500
 # No blank line follows: it would end an event, and some clients deliver one that has no data.
 GREETING = b": Cinelog\nretry: 1000\n"
 PING = b": ping\n"
@@ -38,37 +43,26 @@ log = structlog.get_logger(__name__)
 blueprint = Blueprint("stream")
 
 
-class Sent(NamedTuple):
-    """What goes over the wire, and the place in the log that it leads to."""
-
-    position: int
-    text: bytes
-
-
-class Stretch(NamedTuple):
-    """Events in log order, and the position up to which there are no others."""
-
-    events: list[Sent]
-    reached: int
-
-
 class Live:
     """Follows the log for all stream clients of a process.
 
     ``read(after, limit)`` reads a stretch, ``grown(position, timeout_s)`` waits until the log may
-    reach beyond a position.
+    reach beyond a position. At most ``most`` listen at a time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part or a bound
         self,
-        read: Callable[[int, int], Awaitable[Stretch]],
+        read: Read,
         grown: Callable[[int, float], Awaitable[bool]],
         head: Callable[[], Awaitable[int]],
         *,
         kept: int = KEPT,
         ping_s: float = PING_S,
+        most: int = MAX_CLIENTS,
     ) -> None:
         self._read = read
+        self._catch_up = CatchUp(read)
+        self._most = most
         self._grown = grown
         self._head = head
         self._kept: deque[Sent] = deque(maxlen=kept)
@@ -81,14 +75,16 @@ class Live:
         self._follower: asyncio.Task[None] | None = None
         self._closing = False
 
-    async def events(self, after: int | None, until: float) -> AsyncGenerator[Sent]:
+    async def events(
+        self, after: int | None, until: float, account: Hashable = None
+    ) -> AsyncGenerator[Sent]:
         """Yield what follows ``after`` (None: from now on), then what comes, until a Unix time.
 
         The greeting comes first, with the place after which it begins; once it is there nothing is
         missed. A comment stands where nothing came for 15 s. Raises BusyError when too many listen.
         """
-        if self._clients >= MAX_CLIENTS:
-            raise BusyError("too many streams")
+        if self._clients >= self._most:
+            raise BusyError("too many streams", retry_after_s=BUSY_S)
         self._clients += 1
         try:
             async with self._starting:
@@ -102,7 +98,7 @@ class Live:
             while not self._closing and (left := until - time.time()) > 0:
                 news = self._news
                 if place < self._kept_after:
-                    stretch = await self._read(place, _CATCH_UP)
+                    stretch = await self._catch_up.after(place, account)
                 else:
                     stretch = self._after(place)
                 if stretch.events:
@@ -145,7 +141,7 @@ class Live:
         """Keep what is new, once there is something."""
         if not await self._grown(self._reached + 1, _LOOK_S):
             await asyncio.sleep(_LOOK_S / 4)
-        stretch = await self._read(self._reached, _CATCH_UP)
+        stretch = await self._read(self._reached, _NEW)
         overflow = len(self._kept) + len(stretch.events) - self._most_kept
         if overflow > 0:
             dropped = (*self._kept, *stretch.events)[overflow - 1]
@@ -184,27 +180,35 @@ def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
 async def stream(request: CinelogRequest) -> None:
     """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin."""
     principal = request.principal
-    live = parts_of(request).live
+    parts = parts_of(request)
     after = _begin(request)
-    async with contextlib.aclosing(live.events(after, principal.expires_at)) as events:
-        greeting = await anext(events)  # what cannot begin is refused before anything is sent
-        response = await request.respond(
-            content_type="text/event-stream; charset=utf-8",
-            headers={
-                "Cache-Control": "no-store",
-                "Event-Position": str(greeting.position),
-                "X-Accel-Buffering": "no",
-            },
-        )
-        if request.method == "HEAD":
-            await response.send(b"")
-            http: Any = request.stream
-            http.head_response_ignored(b"", end_stream=True)  # Sanic's own way there fails
-            return
-        await response.send(greeting.text)
-        async for sent in events:
-            await response.send(sent.text)
-    await response.eof()
+    account, most = str(principal.account_id), parts.settings.streams_per_account
+    until = principal.expires_at
+    with parts.slots.held(STREAMS, account, most, retry_after_s=BUSY_S):
+        async with contextlib.aclosing(parts.live.events(after, until, account)) as events:
+            greeting = await anext(events)  # what cannot begin is refused before anything is sent
+            response = await request.respond(
+                content_type="text/event-stream; charset=utf-8",
+                headers={
+                    "Cache-Control": "no-store",
+                    "Event-Position": str(greeting.position),
+                    "X-Accel-Buffering": "no",
+                },
+            )
+            if request.method == "HEAD":
+                await response.send(b"")
+                http: Any = request.stream
+                http.head_response_ignored(b"", end_stream=True)  # Sanic's own way there fails
+                return
+            try:
+                async with asyncio.timeout(until - time.time() + LATE_S):
+                    await response.send(greeting.text)
+                    async for sent in events:
+                        await response.send(sent.text)
+                    await response.eof()
+            except TimeoutError:  # it does not read what was sent
+                transport: Any = request.transport
+                transport.abort()
 
 
 def _begin(request: CinelogRequest) -> int | None:

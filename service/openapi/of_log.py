@@ -5,6 +5,7 @@ from commands.errors import (
     EventStoreUnavailableError,
     InvalidError,
     NotFoundError,
+    ThrottledError,
 )
 from service import history, shapes, stream
 from service.openapi import headers, parameters, request_headers
@@ -70,7 +71,8 @@ TABLE: Table = {
         summary="Follow the events of all movies",
         about="Server-sent events: `id` is the position, `event` the type, `data` the event as "
         "`listEvents` has it. Without `after` and `Last-Event-ID` only what comes. It ends when "
-        "the access token expires: come back with `Last-Event-ID`.",
+        "the access token expires: come back with `Last-Event-ID`. An account has a bounded "
+        "number of streams (`CINELOG_STREAMS_PER_ACCOUNT`).",
         takes=(parameters.AFTER, request_headers.LAST_EVENT_ID),
         answers={
             200: Answer(
@@ -81,7 +83,11 @@ TABLE: Table = {
                 example="id: 7\nevent: MovieUpdated\ndata: {}\n\n",
             )
         },
-        refuses=(InvalidError({"Last-Event-ID": ["Enter a number."]}), *_AWAY),
+        refuses=(
+            InvalidError({"Last-Event-ID": ["Enter a number."]}),
+            ThrottledError(stream.STREAMS, stream.BUSY_S),
+            *_AWAY,
+        ),
         slash=False,
     ),
 }

@@ -1,0 +1,71 @@
+"""Turns: a bound on work done at a time, shared fairly between accounts."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Hashable
+from contextlib import asynccontextmanager
+
+from commands.errors import BusyError, ThrottledError
+
+WAIT_S = 5.0
+
+
+class Turns:
+    """At most ``running`` turns at a time, for one event loop.
+
+    Those that wait are served by account, one turn each in rotation: an account with many requests
+    delays another one by a single turn. An account has at most ``waiting`` requests in line, each
+    for at most 5 s unless ``patient``.
+    """
+
+    def __init__(self, name: str, *, running: int, waiting: int, patient: bool = False) -> None:
+        self._name = name
+        self._free = running
+        self._waiting = waiting
+        self._patience_s = None if patient else WAIT_S
+        self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def of(self, account: Hashable) -> AsyncGenerator[None]:
+        """Hold a turn. Raises ThrottledError where the account's line is full, BusyError."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(account)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, account: Hashable) -> None:
+        queue = self._queues.setdefault(account, deque())
+        if len(queue) >= self._waiting:
+            raise ThrottledError(self._name, 1)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()
+            elif turn in queue:
+                queue.remove(turn)
+                if not queue:
+                    self._queues.pop(account, None)
+            if isinstance(error, TimeoutError):
+                raise BusyError(f"too many {self._name} at once") from None
+            raise
+
+    def _pass_on(self) -> None:
+        """Give the turn to the next account in line, or keep it free."""
+        while self._queues:
+            account = next(iter(self._queues))
+            queue = self._queues.pop(account)
+            turn = queue.popleft()
+            if queue:
+                self._queues[account] = queue  # at the end: the others come first
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

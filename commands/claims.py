@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from eventsourcing.domain import Aggregate
 
 from commands.movie import Stamp
-from commands.text import fold, fold_name
+from commands.text import caseless, fold_name
 
 # Stored for ever: the ids of all claims hang on it.
 CLAIMS = UUID("0d1f8a52-6f0b-5b7e-9d0a-5c1f5a1c7e11")
@@ -67,7 +67,7 @@ def username_claim(username: str) -> UUID:
 
 def email_claim(email: str) -> UUID:
     """Return the id of the claim on an e-mail address."""
-    return uuid5(CLAIMS, f"email:{fold(email)}")
+    return uuid5(CLAIMS, f"email:{caseless(email)}")
 
 
 def row_claim(account: str, title: str, genre: str, year: int, nth: int) -> UUID:

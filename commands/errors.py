@@ -48,11 +48,16 @@ class MalformedError(RefusedError):
 
 
 class MediaTypeError(RefusedError):
-    """The body is of a kind that is not taken here; ``accepted`` are those that are."""
+    """The body is of a kind that is not taken here; ``accepted`` are those that are.
 
-    def __init__(self, *accepted: str) -> None:
-        super().__init__("Unsupported media type in request.")
+    Or it is ``encoded``: no content coding is taken.
+    """
+
+    def __init__(self, *accepted: str, encoded: bool = False) -> None:
+        what = "content encoding" if encoded else "media type"
+        super().__init__(f"Unsupported {what} in request.")
         self.accepted = accepted
+        self.encoded = encoded
 
 
 class InvalidError(RefusedError):

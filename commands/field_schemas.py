@@ -2,14 +2,15 @@
 
 The validators accept more: numbers for text, digits in a string for an integer, white space
 around either. The description leaves that out, so that generated clients get simple types.
-Patterns mean the same to Python's ``re`` and in the dialect of ECMA-262, which does not count as
-white space all that ``str.strip`` removes.
+Patterns mean the same to Python's ``re`` and in the dialect of ECMA-262. They leave out the
+characters beyond U+FFFF that print nothing.
 """
 
 from pydantic import WithJsonSchema
 
-_SPACE = r"\s\x1c-\x1f\x85"
-_NOT_BLANK = rf"^[^\x00]*[^{_SPACE}\x00][^\x00]*$"
+from commands.text import UNSEEN
+
+_NOT_BLANK = rf"^[^\x00]*[^{UNSEEN}\x00][^\x00]*$"
 _NO_NUL = r"^[^\x00]*$"
 
 
@@ -29,7 +30,7 @@ def integer_schema(*, at_most: int) -> WithJsonSchema:
 USERNAME = WithJsonSchema(
     {
         "type": "string",
-        "pattern": r"^[^\s\x00-\x1f!-*,/:-?\[-^`{-\x7f]{1,150}$",
+        "pattern": rf"^[^{UNSEEN}\x00!-*,/:-?\[-^`{{-\x7f]{{1,150}}$",
         "description": "1 to 150 letters, digits and any of `@ . + - _`, of any script; "
         "stored in the compatibility form NFKC. Unique without regard to case.",
     }

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from commands.field_schemas import EMAIL, USERNAME, integer_schema, text_schema
+from commands.text import is_visible
 
 MAX_TEXT = 100
 MAX_YEAR = 9999
@@ -35,13 +36,16 @@ def _as_text(value: object) -> str:
 
 
 def text(*, max_length: int, blank: bool = False, trim: bool = True) -> Callable[[object], str]:
-    """Return a validator for text of at most ``max_length`` characters."""
+    """Return a validator for text of at most ``max_length`` characters.
+
+    Text is blank where nothing of it prints; a password (not trimmed) where it is only white space.
+    """
 
     def validate(value: object) -> str:
         said = _as_text(value)
         if trim:
             said = said.strip()
-        if not said.strip() and not blank:
+        if not blank and not (is_visible(said) if trim else said.strip()):
             raise refuse("This field may not be blank.")
         wrong = []
         if len(said) > max_length:

@@ -11,7 +11,7 @@ from projections import whole
 from projections.keys import Keys
 from projections.scripts import Script, number
 
-ROW_FORMAT = 2
+ROW_FORMAT = 3
 """What rows and indexes look like. Count it up with each change of a line, a key or a score.
 
 A generation keeps the format that it was built with; a head without a number is of format 1. A

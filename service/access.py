@@ -18,6 +18,7 @@ from sanic_routing.route import Route
 
 from commands.errors import NotAuthenticatedError, PreconditionFailedError, TokenNotValidError
 from service import operations
+from service.bodies import PATCHES
 from service.client import address_of, logged_as, scheme_of
 from service.conditions import CONDITIONS, check_read
 from service.ledger import Ledger
@@ -167,6 +168,8 @@ class Edge:
         """Do the same to an answer of another kind, or that has a policy of its own."""
         headers = response.headers
         headers["X-Request-ID"] = request.request_id
+        if request.method == "OPTIONS" and "PATCH" in headers.get("allow", ""):
+            headers["Accept-Patch"] = ", ".join(PATCHES)
         if request.policies:
             headers["RateLimit-Policy"] = request.policies.decode()
             headers["RateLimit"] = request.stands.decode()

@@ -13,7 +13,7 @@ from commands.messages import RegisterUser
 from commands.user import User
 from service import account_care, shapes, trail
 from service.authorization import server_metadata
-from service.bodies import read_body
+from service.bodies import FORM, read_body
 from service.credentials import Credentials, Presented, Refreshing, read_registration
 from service.grants import Answer
 from service.links import API
@@ -54,7 +54,7 @@ async def register(request: CinelogRequest) -> HTTPResponse:
 async def obtain(request: CinelogRequest) -> HTTPResponse:
     """Sign in: a first pair of tokens. An OAuth client may name a grant, and refresh here too."""
     parts = parts_of(request)
-    body = read_body(request, form=True)
+    body = read_body(request, also=FORM)
     if body.get("grant_type") == "refresh_token":
         await parts.limits.refresh(request)
         answer = await trail.refresh(request, Refreshing.of(body).refresh)
@@ -68,12 +68,12 @@ async def obtain(request: CinelogRequest) -> HTTPResponse:
 @auth.post("/token/refresh/", name="refresh", ctx_open=True)
 async def renew(request: CinelogRequest) -> HTTPResponse:
     """Exchange a refresh token for the next pair."""
-    token = Refreshing.of(read_body(request, form=True)).refresh
+    token = Refreshing.of(read_body(request, also=FORM)).refresh
     return _pair(await trail.refresh(request, token))
 
 
 @auth.post("/token/verify/", name="verify", ctx_open=True)
-async def verify(request: Request) -> HTTPResponse:
+async def verify(request: CinelogRequest) -> HTTPResponse:
     """Tell whether a token would be accepted."""
     parts = parts_of(request)
     token = Presented.of(read_body(request)).token
@@ -84,7 +84,7 @@ async def verify(request: Request) -> HTTPResponse:
 @auth.post("/token/revoke/", name="revoke", ctx_open=True)
 async def revoke(request: CinelogRequest) -> HTTPResponse:
     """End the session of a token (RFC 7009); an unknown one is as good as revoked."""
-    await trail.revoke(request, Presented.of(read_body(request, form=True)).token)
+    await trail.revoke(request, Presented.of(read_body(request, also=FORM)).token)
     return _answer({})
 
 

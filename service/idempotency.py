@@ -29,9 +29,10 @@ def once_only(
 ) -> OnceOnly | None:
     """Return what makes this request happen once, None where it has no key.
 
-    Raises InvalidError for a key that is empty, longer than 255 characters or not printable ASCII.
+    Raises InvalidError for a key that is empty, longer than 255 characters, not printable ASCII, or
+    sent twice.
     """
-    key = request.headers.get(HEADER)
+    key = request.header(HEADER)
     if key is None:
         return None
     if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):

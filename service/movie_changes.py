@@ -19,7 +19,7 @@ from commands.messages import (
     reason_of,
 )
 from commands.movie import Movie
-from service.bodies import read_body
+from service.bodies import MERGE_PATCH, read_body
 from service.conditions import (
     check_write,
     excluded_versions,
@@ -128,7 +128,8 @@ async def _update(
     wanted = movie_id_of(movie_id)
     fields: MovieFields | MovieChanges | RefusedError
     try:
-        fields = body.of(read_body(request))
+        also = MERGE_PATCH if body is MovieChanges else None
+        fields = body.of(read_body(request, also=also))
     except RefusedError as error:  # raised by the handler, after its checks of movie and owner
         fields = error
     command = UpdateMovie(
@@ -181,5 +182,5 @@ def _by(request: CinelogRequest, principal: Principal) -> dict[str, Any]:
         "by": principal.account_id,
         "request_id": request.request_id,
         "at": datetime.now(UTC),
-        "reason": reason_of(request.headers.get("change-reason", ""), "Change-Reason"),
+        "reason": reason_of(request.header("Change-Reason") or "", "Change-Reason"),
     }

@@ -13,6 +13,7 @@ from sanic.handlers import ErrorHandler
 
 from commands import errors
 from service import shapes
+from service.bodies import MERGE_PATCH
 from service.negotiation import methods_of
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
@@ -63,8 +64,7 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.MalformedError():
             return Problem(400, "parse_error", str(error))
         case errors.MediaTypeError():
-            accept = {"Accept": ", ".join(error.accepted)}  # RFC 9110 section 15.5.16
-            return Problem(415, "unsupported_media_type", str(error), accept)
+            return Problem(415, "unsupported_media_type", str(error), _accepted(error))
         case errors.KeyReusedError():
             detail = "This idempotency key was used with another request."
             return Problem(422, "idempotency_key_reused", detail)
@@ -83,6 +83,16 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             return _of_sanic(error)
         case _:
             return Problem(500, _UNFORESEEN, "A server error occurred.")
+
+
+def _accepted(error: errors.MediaTypeError) -> dict[str, str]:
+    """Return the headers that say what is taken (RFC 9110, 15.5.16; RFC 5789, 2.2)."""
+    accepted = {"Accept": ", ".join(error.accepted)}
+    if MERGE_PATCH in error.accepted:
+        accepted["Accept-Patch"] = accepted["Accept"]
+    if error.encoded:
+        accepted["Accept-Encoding"] = "identity"
+    return accepted
 
 
 _UNFORESEEN = "error"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import uuid_utils
 from sanic import Request
 
-from commands.errors import NotAuthenticatedError
+from commands.errors import InvalidError, NotAuthenticatedError
 
 if TYPE_CHECKING:
     from commands.errors import RefusedError
@@ -57,6 +57,16 @@ class CinelogRequest(Request):
             else:
                 self._request_id = str(uuid_utils.uuid7())
         return self._request_id
+
+    def header(self, name: str) -> str | None:
+        """Return a header that has one value, None where it is not sent.
+
+        Raises InvalidError where it stands on several lines: which of them counts, nobody can tell.
+        """
+        given = self.headers.getall(name, [])
+        if len(given) > 1:
+            raise InvalidError({name: ["Send this header once."]})
+        return given[0] if given else None
 
     def asked(self, name: str) -> str:
         """Return a query parameter, trimmed, of repeated ones the last; "" where none is given."""

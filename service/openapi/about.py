@@ -13,6 +13,10 @@ refresh. Whoever has an account sees all movies; only its creator changes a movi
 **Bodies** are JSON, up to 1 MiB; fields that are not known and those that only the service sets are
 ignored, so that a movie can be sent back as it came. Numbers may come as strings.
 
+A byte order mark before JSON is skipped, and a body with a `Content-Encoding` is refused (415).
+`PATCH` takes `application/merge-patch+json` too. Text of which nothing prints is blank. Text is
+compared without regard to case; the dotted and the dotless i of Turkish count as one letter.
+
 **Errors** are problem documents (RFC 9457), `application/problem+json`, whatever is accepted.
 `code` is for programs; `errors` has every field that is wrong at once. Any request may also be
 answered with 405 (another method), 408 (too slow), 413 (too large), 417 (an expectation) or 431

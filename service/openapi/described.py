@@ -38,15 +38,15 @@ class Header:
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carries: ``shape`` as JSON.
+    """What a request carries: ``shape`` as JSON, or as the media type ``also``.
 
-    ``form`` says that a form is taken too. The description tells so in words, since a second media
-    type makes client generators write a second function.
+    The description tells of the second one in words: client generators would write a second
+    function for it.
     """
 
     shape: Any
     example: Json
-    form: bool = False
+    also: str | None = None
     required: bool = True
 
 

@@ -92,9 +92,13 @@ RETRY_AFTER = Header(
 )
 CHALLENGE = Header("WWW-Authenticate", "How to prove who asks.", _TEXT, always=False)
 ACCEPT = Header("Accept", "The media types that are taken.", _TEXT)
+ACCEPT_PATCH = Header("Accept-Patch", "The media types that `PATCH` takes.", _TEXT)
+ACCEPT_ENCODING = Header(
+    "Accept-Encoding", "`identity`: a body with a content coding is refused.", _TEXT
+)
 ALLOW = Header("Allow", "The methods that the path takes.", _TEXT)
 
 EVERYWHERE = (REQUEST_ID, RATE_LIMIT_POLICY, RATE_LIMIT)
-_REFUSED = (RETRY_AFTER, CHALLENGE, ACCEPT, ALLOW, CURRENT_TAG)
+_REFUSED = (RETRY_AFTER, CHALLENGE, ACCEPT, ACCEPT_PATCH, ACCEPT_ENCODING, ALLOW, CURRENT_TAG)
 WITH_REFUSALS = {header.name: header for header in _REFUSED}
 AFTER_WRITE = (EVENT_POSITION, READ_MODEL, PREFERENCE_APPLIED)

@@ -14,7 +14,7 @@ from commands.errors import (
 )
 from commands.messages import MovieChanges, MovieFields, RevertTarget
 from service import movie_changes, movie_list, movies, shapes
-from service.bodies import JSON
+from service.bodies import JSON, MERGE_PATCH, PATCHES
 from service.openapi import headers, parameters, request_headers
 from service.openapi.described import Answer, Body, Json, Operation, Table
 from service.openapi.refusals import unreadable
@@ -30,7 +30,8 @@ _MOVIE = {
     "created_at": "2026-01-02T12:00:00.000250Z",
     "updated_at": "2026-01-02T12:00:00.000250Z",
 }
-_BODY_REFUSED = (InvalidError({"year": ["A valid integer is required."]}), *unreadable(JSON))
+_YEAR_REFUSED = InvalidError({"year": ["A valid integer is required."]})
+_BODY_REFUSED = (_YEAR_REFUSED, *unreadable(JSON))
 _WRITE_REFUSED = (
     NotCreatorError(),
     NotFoundError(),
@@ -168,9 +169,9 @@ TABLE: Table = {
         summary="Change a movie",
         about="Only the fields that are given.",
         takes=_WRITE_TAKES,
-        body=Body(MovieChanges, {"year": 1980}, required=False),
+        body=Body(MovieChanges, {"year": 1980}, also=MERGE_PATCH, required=False),
         answers={200: Answer("The movie.", shapes.Movie, _WRITTEN, example=_MOVIE)},
-        refuses=(*_BODY_REFUSED, *_WRITE_REFUSED),
+        refuses=(_YEAR_REFUSED, *unreadable(*PATCHES), *_WRITE_REFUSED),
     ),
     movie_changes.delete_movie: Operation(
         id="deleteMovie",

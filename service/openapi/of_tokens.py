@@ -29,7 +29,7 @@ TABLE: Table = {
         about="Begins a session. An OAuth client sends a `grant_type` of `password` or "
         "`refresh_token` beside the fields of that grant, and gets an answer in the terms of "
         "RFC 6749.",
-        body=Body(Credentials, {"username": "ann", "password": _PASSWORD}, form=True),
+        body=Body(Credentials, {"username": "ann", "password": _PASSWORD}, also=FORM),
         answers={
             200: Answer(
                 "A pair of tokens.",
@@ -45,7 +45,7 @@ TABLE: Table = {
         tag=TAG,
         summary="Exchange a refresh token for the next pair",
         about="A refresh token is good once. One that was used and comes again ends its session.",
-        body=Body(Refreshing, {"refresh": "eyJ…"}, form=True),
+        body=Body(Refreshing, {"refresh": "eyJ…"}, also=FORM),
         answers={200: Answer("The next pair.", shapes.TokenPair, _KEPT, example=_PAIR)},
         refuses=(required("refresh"), TokenNotValidError(), *unreadable(JSON, FORM), *_AWAY),
     ),
@@ -64,7 +64,7 @@ TABLE: Table = {
         summary="Sign out",
         about="Ends the session of a token (RFC 7009). A token that is not known is as good as "
         "revoked.",
-        body=Body(Presented, {"token": "eyJ…"}, form=True),
+        body=Body(Presented, {"token": "eyJ…"}, also=FORM),
         answers={200: Answer("It is revoked.", shapes.Nothing, _KEPT, example={})},
         refuses=(required("token"), *unreadable(JSON, FORM), *_AWAY),
     ),

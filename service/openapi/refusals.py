@@ -34,7 +34,12 @@ class Refusal:
 
 def unreadable(*taken: str) -> tuple[Exception, ...]:
     """Return the refusals of a body that cannot be read as one of the media types ``taken``."""
-    return (MalformedError("JSON parse error."), PayloadTooLarge(""), MediaTypeError(*taken))
+    return (
+        MalformedError("JSON parse error."),
+        PayloadTooLarge(""),
+        MediaTypeError(*taken),
+        MediaTypeError(*taken, encoded=True),
+    )
 
 
 def required(field: str) -> InvalidError:

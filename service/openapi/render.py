@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from service import shapes
-from service.bodies import FORM, JSON
+from service.bodies import JSON
 from service.openapi import request_headers
 from service.openapi.described import Answer, Body, Header, Json, Operation, Parameter
 from service.openapi.headers import EVERYWHERE, REQUEST_ID
@@ -77,8 +77,8 @@ class Writer:
     def _body(self, said: Body) -> Json:
         content = {"schema": self._shapes[id(said.shape)], "example": said.example}
         written: Json = {"required": said.required, "content": {JSON: content}}
-        if said.form:
-            written["description"] = f"The same fields are accepted as `{FORM}`."
+        if said.also:
+            written["description"] = f"The same fields are accepted as `{said.also}`."
         return written
 
     def _parameters(self, said: Iterable[Parameter]) -> list[Json]:

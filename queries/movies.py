@@ -1,8 +1,7 @@
 """Questions about movies, answered from the read model."""
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,11 +16,12 @@ from queries.orderings import index_of, sort_key
 from queries.pages import LIST, ONE
 from queries.round_trips import RoundTrips
 from queries.scans import FIND
+from queries.turns import Turns
 
 # Rows that one call of a filter looks at: Redis does nothing else in the meantime.
 SCAN_ROWS = 4_000
 # Scans that one process lets Redis do in one round trip: others of its questions wait for them.
-_SCANS = 2
+_SCANS, _SCANS_WAITING = 2, 256
 _RESTARTS = 3
 _INDEXES: dict[str, Callable[[Keys], str]] = {
     "created_at": lambda keys: keys.created,
@@ -57,7 +57,7 @@ class ReadModel:
 
     def __init__(self, trips: RoundTrips) -> None:
         self.trips = trips
-        self.scans = asyncio.Semaphore(_SCANS)
+        self.scans = Turns("filters", running=_SCANS, waiting=_SCANS_WAITING)
         self._generation: int | None = None
 
     async def ask(
@@ -114,11 +114,24 @@ async def list_movies(reader: ReadModel, query: MovieQuery, *, min_position: int
 
 
 async def list_changed(
-    reader: ReadModel, query: MovieQuery, since: int | None, *, min_position: int = 0
+    reader: ReadModel,
+    query: MovieQuery,
+    since: int | None,
+    *,
+    min_position: int = 0,
+    account: Hashable = None,
 ) -> Page | Unchanged:
-    """Return a page of movies, or that nothing has changed since a position; see list_movies."""
-    ask = _list if index_of(query.orderings) and not query.filtered else _find
-    word, position, *facts = await ask(reader, query, "" if since is None else since, min_position)
+    """Return a page of movies, or that nothing has changed since a position; see list_movies.
+
+    Searches of several accounts take turns. Raises ThrottledError where the account has too many
+    of them in line.
+    """
+    known = "" if since is None else since
+    if index_of(query.orderings) and not query.filtered:
+        answer = await _list(reader, query, known, min_position)
+    else:
+        answer = await _find(reader, query, known, min_position, account)
+    word, position, *facts = answer
     if word == b"same":
         return Unchanged(position)
     count, number, last, *rows = facts
@@ -161,7 +174,7 @@ async def _list(
 
 
 async def _find(
-    reader: ReadModel, query: MovieQuery, since: str | int, min_position: int
+    reader: ReadModel, query: MovieQuery, since: str | int, min_position: int, account: Hashable
 ) -> list[Any]:
     # A text that is no valid Unicode is in no title; it must only not stop the others.
     texts = [
@@ -177,7 +190,7 @@ async def _find(
     restarts = 0
     while restarts <= _RESTARTS:
         args = [*_paging(query), start, digest, SCAN_ROWS, *filters, since, order]
-        async with reader.scans:
+        async with reader.scans.of(account):
             answer = await reader.ask(
                 FIND,
                 lambda keys: (*keys.listed, keys.kept, keys.found),

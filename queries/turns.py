@@ -14,14 +14,15 @@ class Turns:
     """At most ``running`` turns at a time, for one event loop.
 
     Those that wait are served by account, one turn each in rotation: an account with many requests
-    delays another one by a single turn. An account has at most ``waiting`` requests in line, each
-    for at most 5 s unless ``patient``.
+    delays another one by a single turn. An account has at most ``waiting`` requests in line, four
+    accounts' worth are in line at most, each for at most 5 s unless ``patient``.
     """
 
     def __init__(self, name: str, *, running: int, waiting: int, patient: bool = False) -> None:
         self._name = name
         self._free = running
         self._waiting = waiting
+        self.in_line = 0
         self._patience_s = None if patient else WAIT_S
         self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
@@ -38,11 +39,15 @@ class Turns:
             self._pass_on()
 
     async def _wait(self, account: Hashable) -> None:
-        queue = self._queues.setdefault(account, deque())
+        queue = self._queues.get(account, deque())
         if len(queue) >= self._waiting:
             raise ThrottledError(self._name, 1)
+        if self.in_line >= 4 * self._waiting:
+            raise self._busy()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
+        self._queues[account] = queue
+        self.in_line += 1
         try:
             async with asyncio.timeout(self._patience_s):
                 await turn
@@ -54,8 +59,13 @@ class Turns:
                 if not queue:
                     self._queues.pop(account, None)
             if isinstance(error, TimeoutError):
-                raise BusyError(f"too many {self._name} at once") from None
+                raise self._busy() from None
             raise
+        finally:
+            self.in_line -= 1
+
+    def _busy(self) -> BusyError:
+        return BusyError(f"too many {self._name} at once")
 
     def _pass_on(self) -> None:
         """Give the turn to the next account in line, or keep it free."""

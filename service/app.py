@@ -122,7 +122,7 @@ def create_app(
         limits, slots = Limits(settings, Counters(trips)), Slots(settings.data_dir / FILE)
         edge.open(limits, telemetry.ledger)
         problems.count = telemetry.metrics.refused
-        telemetry.watch(app.ctx.connections, shared, lambda: hasher.pool.pending)
+        telemetry.watch(app.ctx.connections, shared, lambda: hasher.pending)
         app.ctx.turned_away = telemetry.metrics.turned_away.add
         app.ctx.redis, app.ctx.trips, app.ctx.background = shared, trips, background
         app.ctx.parts = Parts(
@@ -133,7 +133,7 @@ def create_app(
             in_flight=InFlight(),
             reads=reads,
             reader=reader,
-            past=_past_lists(settings, reader),
+            past=_past_lists(settings, reader, slots),
             timeline=Timeline(store),
             feed=feed,
             live=_live(store, name_of, reads, feed, streams_of(app.config.MAX_CONNECTIONS)),
@@ -190,9 +190,9 @@ def _wake_projection(background: Background, trips: RoundTrips, position: int) -
     background.start(trips.call("PUBLISH", APPENDED, position))
 
 
-def _past_lists(settings: Settings, reader: ReadModel) -> PastLists:
+def _past_lists(settings: Settings, reader: ReadModel, slots: Slots) -> PastLists:
     urls = (settings.event_store_url, settings.redis_url_or_embedded)
-    return PastLists(reader, Builder(command("projections.past"), environment(), *urls))
+    return PastLists(reader, Builder(command("projections.past"), environment(), *urls), slots)
 
 
 def _live(

@@ -31,7 +31,13 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
     page = await list_as_it_was(request, query, known, moment)
     if page is None:
         position = await before_read(request)
-        page = await movies.list_changed(parts.reader, query, known, min_position=position)
+        page = await movies.list_changed(
+            parts.reader,
+            query,
+            known,
+            min_position=position,
+            account=request.principal.account_id,
+        )
     headers = {"Event-Position": str(page.position), "ETag": list_tag(page.position)}
     if isinstance(page, movies.Unchanged):
         return empty(status=304, headers=headers)

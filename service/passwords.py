@@ -4,7 +4,7 @@ import gzip
 import re
 import unicodedata
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
@@ -13,6 +13,7 @@ from secrets import token_bytes
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
+from queries.turns import Turns
 from service.pools import P, Pool, T
 
 MIN_LENGTH = 8
@@ -62,19 +63,28 @@ def _too_similar(password: str, value: str) -> bool:
 
 
 class Hasher:
-    """Hashes and verifies passwords, two at a time; with 64 waiting the next gets BusyError."""
+    """Hashes and verifies passwords, two at a time; with 64 waiting the next gets BusyError.
+
+    Those of one account, a quarter of that at most, are served in turn with those of others.
+    """
 
     def __init__(self, *, threads: int = 2, waiting: int = 64) -> None:
         self.pool = Pool("password hashing", threads=threads, waiting=waiting)
+        self._turns = Turns("passwords", running=threads, waiting=max(1, waiting // 4))
         self._argon2 = PasswordHasher(TIME_COST, MEMORY_COST_KIB, LANES)
         # Well-formed, of the same cost, and the hash of nothing anyone knows.
         salt, digest = (b64encode(token_bytes(size)).decode().rstrip("=") for size in (16, 32))
         costs = f"m={MEMORY_COST_KIB},t={TIME_COST},p={LANES}"
         self._nobody = f"$argon2id$v=19${costs}${salt}${digest}"
 
-    async def hash(self, password: str) -> str:
-        """Return the encoded hash of ``password``, made on a thread of the pool."""
-        return await self.pool.run(self._argon2.hash, _prepared(password))
+    @property
+    def pending(self) -> int:
+        """How many are at work or in line."""
+        return self.pool.pending + self._turns.in_line
+
+    async def hash(self, password: str, by: Hashable = None) -> str:
+        """Return the encoded hash of ``password``, made on a thread of the pool; see ``run``."""
+        return await self.run(by, self._argon2.hash, _prepared(password))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Tell whether ``password`` has this hash; blocks, so call it on a thread of the pool.
@@ -94,9 +104,18 @@ class Hasher:
             return None
         return self._argon2.hash(_prepared(password))
 
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run work that verifies a password on a thread of the pool."""
-        return await self.pool.run(function, *args, **kwargs)
+    async def run(
+        self, by: Hashable, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run work that verifies a password on a thread of the pool.
+
+        ``by`` is whose password it is, None for nobody's. Raises ThrottledError where too many of
+        theirs are in line, BusyError where too many of all.
+        """
+        if by is None:
+            return await self.pool.run(function, *args, **kwargs)
+        async with self._turns.of(by):
+            return await self.pool.run(function, *args, **kwargs)
 
     def close(self) -> None:
         """End the threads."""

@@ -20,20 +20,21 @@ async def list_as_it_was(
     Raises NotFoundError for a position the log has not reached, ReadModelUnavailableError while the
     list as it was is being built.
     """
-    parts = parts_of(request)
+    parts, account = parts_of(request), request.principal.account_id
     if not moment.past:
         return None
     position = await _position(parts, moment)
     # Then may be now; nobody builds a list that is there.
     if parts.feed.current[1] <= position and await parts.feed.wait_for(position, wait_s(request)):
         with suppress(NotFoundError, ReadModelUnavailableError):
-            page = await movies.list_changed(parts.reader, query, known)
+            page = await movies.list_changed(parts.reader, query, known, account=account)
             if page.position == position:
                 return page
             if moment.at and position < page.position <= await _position(parts, moment):
                 return page
     last = await parts.reads.run(name_at, parts.store, position)
-    return await movies.list_changed(await parts.past.at(position, last), query, known)
+    reader = await parts.past.at(position, last, str(account))
+    return await movies.list_changed(reader, query, known, account=account)
 
 
 async def _position(parts: Parts, moment: Moment) -> int:

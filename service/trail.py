@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from commands.errors import NotFoundError, TokenReusedError, UnavailableError
 from commands.messages import ChangePassword, EndSession, EndSessions, OpenSession, ReportReuse
+from commands.text import fold_name
 from service.credentials import read_password_change
 from service.grants import Answer
 from service.parts import Parts, parts_of
@@ -27,7 +28,9 @@ from service.tokens import Principal
 async def sign_in(request: CinelogRequest, username: str, password: str) -> Answer:
     """Open a session. Raises NoActiveAccountError."""
     parts = parts_of(request)
-    answer = await parts.hasher.run(parts.authorization.sign_in, username, password)
+    answer = await parts.hasher.run(
+        fold_name(username), parts.authorization.sign_in, username, password
+    )
     who = answer.signed_in
     command = OpenSession(
         **_by(request, who.account_id),
@@ -90,12 +93,12 @@ async def change_password(
     parts = parts_of(request)
     account = await parts.threads.run(parts.authorization.account_in, principal)
     is_right = partial(parts.hasher.verify, account.password_hash)
-    change = await parts.hasher.run(read_password_change, body, account, is_right)
+    change = await parts.hasher.run(account.id, read_password_change, body, account, is_right)
     command = ChangePassword(
         **_by(request, principal.account_id),
         sid=principal.sid,
         known_since=account.password_since,
-        password_hash=SecretStr(await parts.hasher.hash(change.new_password)),
+        password_hash=SecretStr(await parts.hasher.hash(change.new_password, account.id)),
     )
     await parts.executor.run(command)
     with suppress(UnavailableError):

@@ -114,6 +114,6 @@ async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store)
     assert cluster.zscore(keys.years, books.changed) == 2018
     assert build(sqlite_store, cluster, 12)
     trips = RoundTrips(async_cluster)
-    past = PastReadModel(trips, asyncio.Semaphore(), 12)
+    past = PastReadModel(trips, ReadModel(trips).scans, 12)
     assert (await list_movies(past, MovieQuery())).count == 6
     await trips.close()

@@ -20,6 +20,7 @@ from projections.past import build
 from queries.filters import parse_query
 from queries.movies import list_movies
 from queries.past import Builder, PastLists, PastReadModel
+from queries.slots import Slots
 
 pytestmark = pytest.mark.anyio
 
@@ -164,17 +165,22 @@ async def lists(reader, valkey, tmp_path):
     """Builds with a process, as the service does."""
     url = f"sqlite:///{tmp_path}/events.db"
     argv = [sys.executable, "-m", "projections.past"]
-    lists = PastLists(reader, Builder(argv, {}, url, valkey.url))
+    slots = Slots(tmp_path / "slots.lock")
+    lists = PastLists(reader, Builder(argv, {}, url, valkey.url), slots)
     lists.reader = reader
     yield lists
     await lists.close()
+    slots.close()
 
 
 async def test_a_process_builds_it(sqlite_store, redis, lists):
     """Whoever asks for whichever waits for it."""
     library(sqlite_store)
     readers = await asyncio.gather(
-        *(lists.at(position, name_at(sqlite_store, position)) for position in (9, 12, 9))
+        *(
+            lists.at(position, name_at(sqlite_store, position), account)
+            for position, account in ((9, "ann"), (12, "bob"), (9, "ann"))
+        )
     )
     pages = [await list_movies(reader, ASKED[0]) for reader in readers]
     assert [page.position for page in pages] == [9, 12, 9]
@@ -230,9 +236,10 @@ async def test_who_waits_too_long_is_told_when_to_come_again(
     assert waited.value.retry_after_s == 2
 
 
-async def test_a_process_that_fails(redis, reader, monkeypatch):
+async def test_a_process_that_fails(redis, reader, monkeypatch, tmp_path):
     monkeypatch.setattr("queries.past.WAIT_S", 0.2)
-    lists = PastLists(reader, Builder([sys.executable, "-c", "exit(1)"], {}, "", ""))
+    slots = Slots(tmp_path / "slots.lock")
+    lists = PastLists(reader, Builder([sys.executable, "-c", "exit(1)"], {}, "", ""), slots)
     with pytest.raises(ReadModelUnavailableError):
         await lists.at(0, "")
     await lists.close()
@@ -248,3 +255,34 @@ async def test_a_process_ends_with_who_started_it(sqlite_store, redis, lists):
     await lists.close()
     await asyncio.sleep(0.3)
     assert not redis.keys("{movies:-10}:*")
+
+
+async def test_many_at_once_start_one_process(sqlite_store, redis, lists, monkeypatch):
+    """An account gets one; what else it asks for is refused at once, and may be asked again."""
+    library(sqlite_store)
+    begun, build_one = [], lists._build
+
+    async def counted(position):
+        begun.append(position)
+        await build_one(position)
+
+    monkeypatch.setattr(lists, "_build", counted)
+    started = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(
+        *(lists.at(n % 10 + 1, name_at(sqlite_store, n % 10 + 1), "ann") for n in range(40)),
+        return_exceptions=True,
+    )
+    refused = [one for one in answers if isinstance(one, ReadModelUnavailableError)]
+    assert (len(begun), len(refused)) == (1, 36)
+    assert all(one.retry_after_s == 2 for one in refused)
+    assert asyncio.get_running_loop().time() - started < 4
+    await lists.at(10, name_at(sqlite_store, 10), "ann")
+
+
+async def test_one_process_builds_on_a_machine(sqlite_store, redis, reader, lists, tmp_path):
+    """Other workers wait for it."""
+    library(sqlite_store)
+    slots = lists._slots
+    slots.take("past list", "", 1)
+    lists._begin(9)
+    assert lists._building is None

@@ -10,7 +10,7 @@ from importlib.resources import files
 import argon2
 import pytest
 
-from commands.errors import BusyError
+from commands.errors import BusyError, ThrottledError
 from service.passwords import Hasher, password_problems
 
 SHORT = "This password is too short. It must contain at least 8 characters."
@@ -146,7 +146,7 @@ async def test_a_full_queue_refuses_at_once():
     """Two hash, two wait, the fifth is told to come later; then there is room again."""
     hasher = Hasher(threads=2, waiting=2)
     gate = threading.Event()
-    waiting = [asyncio.ensure_future(hasher.run(gate.wait, 10)) for _ in range(4)]
+    waiting = [asyncio.ensure_future(hasher.run(None, gate.wait, 10)) for _ in range(4)]
     await asyncio.sleep(0)
     with pytest.raises(BusyError):
         await hasher.hash("correct horse")
@@ -160,8 +160,8 @@ async def test_a_caller_that_gives_up_frees_its_place():
     """At once where it only waited; once the thread is free where it ran."""
     hasher = Hasher(threads=1, waiting=1)
     gate = threading.Event()
-    running = asyncio.ensure_future(hasher.run(gate.wait, 10))
-    waiting = asyncio.ensure_future(hasher.run(gate.wait, 10))
+    running = asyncio.ensure_future(hasher.run(None, gate.wait, 10))
+    waiting = asyncio.ensure_future(hasher.run(None, gate.wait, 10))
     await asyncio.sleep(0.05)
     running.cancel()
     waiting.cancel()
@@ -174,8 +174,27 @@ async def test_a_caller_that_gives_up_frees_its_place():
 
 async def test_an_error_of_the_work_is_the_callers(hasher):
     with pytest.raises(ZeroDivisionError):
-        await hasher.run(lambda: 1 // 0)
+        await hasher.run(None, lambda: 1 // 0)
     assert hasher.pool.pending == 0
 
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_the_passwords_of_one_account_wait_for_those_of_others():
+    """However many are tried at once; beyond so many it is refused."""
+    hasher, gate = Hasher(threads=1, waiting=12), threading.Event()
+    done = []
+
+    async def work(by):
+        await hasher.run(by, gate.wait, 10)
+        done.append(by)
+
+    asked = [asyncio.ensure_future(work(by)) for by in ("ann", "ann", "ann", "ann", "bob")]
+    await asyncio.sleep(0)
+    with pytest.raises(ThrottledError):
+        await hasher.run("ann", gate.wait, 10)
+    gate.set()
+    await asyncio.gather(*asked)
+    assert done.index("bob") <= 2
+    hasher.close()

@@ -80,7 +80,7 @@ class Continuity:
     def __init__(self, store: "Store") -> None:
         self._store = store
         self._lock = threading.RLock()
-        self._changed: list[Callable[[], None]] = []
+        self._changed: list[Callable[[], object]] = []
         self.identity: LogIdentity | None = None
         """None until the log was read for the first time."""
         self.marks: tuple[Mark, ...] = ()
@@ -89,7 +89,12 @@ class Continuity:
         self.replaced = False
         """Whether a log with another UUID has taken the place of the one that was read."""
 
-    def on_change(self, forget: Callable[[], None]) -> None:
+    @property
+    def text(self) -> str:
+        """``<uuid>.<epoch>``, "" while it is not known."""
+        return str(self.identity) if self.identity else ""
+
+    def on_change(self, forget: Callable[[], object]) -> None:
         """Have ``forget`` called, on any thread, when what was read before counts no more."""
         self._changed.append(forget)
 

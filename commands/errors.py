@@ -16,6 +16,7 @@
     │   ├── PreconditionFailedError  the state is not the one that the caller has
     │   │   └── VersionConflictError the movie has moved on
     │   ├── KeyReusedError           an idempotency key with another body
+    │   ├── PositionUnknownError     a position that this log does not have
     │   ├── KeyInFlightError         an idempotency key whose first request still runs
     │   ├── ThrottledError           too many requests in too short a time
     │   └── RebuildRunningError      one rebuild at a time
@@ -142,6 +143,20 @@ class KeyReusedError(RefusedError):
 
 class KeyInFlightError(RefusedError):
     """The first request with this idempotency key is still running."""
+
+
+class PositionUnknownError(RefusedError):
+    """A position that the log does not have, or that belongs to another log or epoch.
+
+    The log is ``log`` and ends at ``head``. ``shared`` is the last position that the caller's epoch
+    and this one have in common, None for another log.
+    """
+
+    def __init__(self, log: str, head: int, shared: int | None) -> None:
+        super().__init__(f"The log {log} has no such position; it ends at {head}.")
+        self.log = log
+        self.head = head
+        self.shared = shared
 
 
 class ThrottledError(RefusedError):

@@ -90,7 +90,7 @@ class Executor:
             began_ns = time.time_ns()
             commands = [one.command for one in batch]
             try:
-                answers = commit(self._store, commands)
+                answers = commit(self._store, commands, check_accounts=True)
             except Exception as error:  # the thread must live on: every later write hangs on it
                 log.exception("a batch of commands failed", commands=len(batch))
                 answers = [error] * len(batch)

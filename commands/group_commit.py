@@ -14,7 +14,7 @@ from eventsourcing.persistence import IntegrityError
 
 from commands.errors import CinelogError, EventStoreUnavailableError
 from commands.handlers import HANDLERS, Decision
-from commands.messages import Command
+from commands.messages import Command, RegisterUser
 from commands.movie import Movie
 from commands.store import Store
 from commands.user import User
@@ -49,8 +49,11 @@ class _WaitsError(Exception):
 class _Batch:
     """The streams as one batch sees them, and what it has decided so far."""
 
-    def __init__(self, store: Store, *, repeated: bool = False) -> None:
+    def __init__(
+        self, store: Store, *, repeated: bool = False, check_accounts: bool = False
+    ) -> None:
         self._store = store
+        self._check_accounts = check_accounts
         self._changed: set[UUID] = set()
         self._last_stamp = store.last_stamp()
         self.repeated = repeated
@@ -72,6 +75,8 @@ class _Batch:
             raise _WaitsError
 
     def decide(self, command: Command) -> Decision:
+        if self._check_accounts and not isinstance(command, RegisterUser):
+            self._store.check_account(command.by)
         at = self._store.clock.stamp(command.at, self._last_stamp)
         if at is not command.at:
             command = command.model_copy(update={"at": at})
@@ -91,10 +96,16 @@ def _count(pending: list[Aggregate]) -> int:
 
 
 def commit(
-    store: Store, commands: Sequence[Command], *, repeated: bool = False
+    store: Store,
+    commands: Sequence[Command],
+    *,
+    repeated: bool = False,
+    check_accounts: bool = False,
 ) -> list[Receipt | Exception]:
     """Carry out ``commands`` in as few transactions as they allow.
 
+    To ``check_accounts`` refuses those of accounts that the log does not have, with
+    TokenNotValidError: a token outlives an account where the log was set back.
     Returns a receipt or an error for each, in their order; errors are never raised, so that no
     command suffers for another.
     """
@@ -103,7 +114,8 @@ def commit(
     while waiting:
         try:
             with store.turn():
-                waiting = _carry_out(store, waiting, answers, repeated=repeated)
+                batch = _Batch(store, repeated=repeated, check_accounts=check_accounts)
+                waiting = _carry_out(store, batch, waiting, answers)
         except CinelogError as error:
             unanswered = [index for index in range(len(commands)) if index not in answers]
             answers |= dict.fromkeys(unanswered, error)
@@ -113,13 +125,11 @@ def commit(
 
 def _carry_out(
     store: Store,
+    batch: _Batch,
     waiting: list[tuple[int, Command]],
     answers: dict[int, Receipt | Exception],
-    *,
-    repeated: bool,
 ) -> list[tuple[int, Command]]:
     """Add the answers of one transaction; return the commands that wait for the next."""
-    batch = _Batch(store, repeated=repeated)
     decided: list[tuple[int, Decision, list[Aggregate]]] = []
     later: list[tuple[int, Command]] = []
     for index, command in waiting:
@@ -138,9 +148,10 @@ def _carry_out(
 def preview(store: Store, command: Command) -> Movie | User:
     """Return what ``command`` would make of its aggregate; append nothing.
 
-    Raises what the handler refuses with.
+    Raises what the handler refuses with, and TokenNotValidError for an account that the log does
+    not have.
     """
-    return _Batch(store).decide(command).about
+    return _Batch(store, check_accounts=True).decide(command).about
 
 
 def _save(

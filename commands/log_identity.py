@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -68,8 +69,12 @@ class LogIdentity:
         """The number of the current epoch."""
         return self.epochs[-1].number
 
-    def __str__(self) -> str:
+    @cached_property
+    def _text(self) -> str:
         return f"{self.log}.{self.epoch}"
+
+    def __str__(self) -> str:
+        return self._text
 
     def knows(self, epoch: int) -> bool:
         """Return whether an epoch is one of this log's."""

@@ -23,6 +23,7 @@ from commands.errors import (
     ConfigurationError,
     InvalidError,
     NotFoundError,
+    TokenNotValidError,
     UnreadableEventError,
 )
 from commands.event_log import VARIABLE, EventLog, open_log, reached
@@ -35,6 +36,8 @@ from commands.user import User
 
 A = TypeVar("A", bound=Aggregate)
 UNREADABLE = "unreadable"
+# How many accounts a process knows to be there.
+_ACCOUNTS = 50_000
 # As we write it; other writers may put spaces between.
 _STAMP = re.compile(
     rb'"timestamp":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)"'
@@ -80,6 +83,8 @@ class Store:
         self.continuity = Continuity(self)
         """Which log and epoch this is; notices when it is another one."""
         self.continuity.on_change(log.forget)
+        self._accounts: set[UUID] = set()
+        self.continuity.on_change(self._accounts.clear)
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> "Store":
@@ -158,6 +163,19 @@ class Store:
         if user is None:
             raise NotFoundError("No such account.")
         return user
+
+    def check_account(self, account_id: UUID) -> None:
+        """Raise TokenNotValidError where the log has no such account.
+
+        One that was found is not looked for again in this epoch: accounts stay.
+        """
+        if account_id in self._accounts:
+            return
+        if self.find(User, account_id) is None:
+            raise TokenNotValidError
+        if len(self._accounts) >= _ACCOUNTS:
+            self._accounts.clear()
+        self._accounts.add(account_id)
 
     def name_of(self, account_id: str) -> str:
         """Return an account's username. Raises NotFoundError."""
@@ -284,6 +302,10 @@ class Store:
                 pass
         assert self.continuity.identity is not None  # noqa: S101 - a turn decides it
         return self.continuity.identity
+
+    def identity_text(self) -> str:
+        """Return ``<uuid>.<epoch>`` of the log as this process knows it; decided if need be."""
+        return str(self.identity())
 
     def head(self) -> int:
         """Return the last position, 0 for an empty log."""

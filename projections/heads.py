@@ -65,12 +65,17 @@ _LOOK = Script(
     STATE
     + """
 local head = redis.pcall('HMGET', KEYS[1], 'position', 'events', 'at', 'state', 'last', 'parked',
-  'dropped', 'format')
+  'dropped', 'format', 'log')
 if head.err then return {false} end
 head[4] = state_of(head[4], head[8], ARGV[1])
 return head
 """
 )
+
+
+_BELONG = Script("""
+return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'log', ARGV[1])
+""")
 
 
 class Head(NamedTuple):
@@ -86,6 +91,8 @@ class Head(NamedTuple):
     dropped: int
     format: int
     """Of its rows; 0 for what is no number."""
+    log: str = ""
+    """The identity of the log that it shows, "" where that is not told."""
 
 
 def look(redis: Any, keys: Keys, row_format: int = ROW_FORMAT) -> Head | None:
@@ -99,7 +106,9 @@ def look(redis: Any, keys: Keys, row_format: int = ROW_FORMAT) -> Head | None:
     position, events, parked, dropped = (number(found[i]) or 0 for i in (0, 1, 5, 6))
     at, state, last = ((one or b"").decode(errors="replace") for one in found[2:5])
     stored_as = 1 if found[7] is None else number(found[7]) or 0
-    return Head(position, events, at, state, last, max(0, parked - dropped), dropped, stored_as)
+    log = (found[8] or b"").decode(errors="replace")
+    parked = max(0, parked - dropped)
+    return Head(position, events, at, state, last, parked, dropped, stored_as, log)
 
 
 def create(redis: Any, keys: Keys, state: str, row_format: int = ROW_FORMAT) -> None:
@@ -108,6 +117,12 @@ def create(redis: Any, keys: Keys, state: str, row_format: int = ROW_FORMAT) -> 
     numbers = ((name, 0) for name in _NUMBERS)
     for name, value in [("state", state), ("format", row_format), *numbers, ("position", 0)]:
         redis.execute_command("HSETNX", keys.head, name, value)
+
+
+def belong_to(redis: Any, keys: Keys, log: str) -> None:
+    """Say which log and epoch a generation shows, where it is there and that is known."""
+    if log:
+        _BELONG.run(redis, [keys.head], [log])
 
 
 def name_of(event: Recorded) -> str:

@@ -45,9 +45,10 @@ class Keys:
         """Hash of what else is known of the generation.
 
         ``position``, the ``last`` event there, its time ``at``, the number of ``events`` applied,
-        the ``state``, the ``format`` of the rows; how many ``rows``, ``gone``, ``users`` and
-        ``parked`` there are, and how many of the parked are ``dropped``; ``mends`` counts changes
-        from aside, and until ``hold`` (milliseconds since the epoch) the projection waits.
+        the ``state``, the ``format`` of the rows, the identity of the ``log``; how many ``rows``,
+        ``gone``, ``users`` and ``parked`` there are, and how many of the parked are ``dropped``;
+        ``mends`` counts changes from aside, and until ``hold`` (milliseconds since the epoch) the
+        projection waits.
         """
         return self._key("head")
 

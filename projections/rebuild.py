@@ -89,6 +89,7 @@ def rebuild(
     try:
         generations.drop_remains(redis)
         view = generations.new(redis, state=FILLING)
+        heads.belong_to(redis, view.keys, store.identity_text())
         try:
             return _rebuild(store, view, fill, lease, advance)
         except BaseException:

@@ -6,10 +6,10 @@ from typing import Any
 
 import structlog
 
-from commands.errors import ReadModelUnavailableError
+from commands.errors import EventStoreUnavailableError, ReadModelUnavailableError
 from commands.store import Recorded, Store
-from projections import generations
-from projections.heads import BUILDING, LIVE, OTHER_FORMAT, ROW_FORMAT, belongs
+from projections import generations, heads
+from projections.heads import BUILDING, LIVE, OTHER_FORMAT, ROW_FORMAT, belongs, name_of
 from projections.view import RefusedEventsError, View
 
 BATCH = 1000
@@ -56,6 +56,8 @@ class Tail:
         self._settled_at = 0.0
         self._rest_s = 0.0
         self._rest_until = 0.0
+        self._last = ""
+        self._log = ""
         self.position = 0
 
     def step(self) -> bool:
@@ -66,10 +68,11 @@ class Tail:
         if (rest_s := self._rest_until - time.monotonic()) > 0:
             time.sleep(min(rest_s, _FIRST_REST_S))
             return False
-        view = self._view
-        if view is None or generations.live(self._redis) != self._pointer:
-            view = self._find()
-        batch = self._store.read(self.position, self._limit)
+        view = self._current()
+        batch = self._read_on()
+        if batch is None:
+            self._view = None
+            return False
         began_ns = time.time_ns()
         if not batch:
             self._sweep()
@@ -78,20 +81,45 @@ class Tail:
         if position is None:
             self._lose(view)
             return False
-        if batch and position == self.position:
-            time.sleep(HELD_PAUSE_S)
+        if batch and not self._applied(view, batch, position):
+            return False
         self.position = position
-        if self._on_shown and self._live and batch and position == batch[-1].position:
+        if self._on_shown and self._live and batch:
             self._on_shown(batch, began_ns)
-        if len(batch) == self._limit or (batch and position != batch[-1].position):
+        if len(batch) == self._limit:
             return False
         if not self._live:
             self._go_live(view)
         return self._live
 
+    def _current(self) -> View:
+        """Return the generation to apply to, found anew where another one, or log, took over."""
+        continuity = self._store.continuity
+        continuity.look()
+        if continuity.replaced:
+            raise EventStoreUnavailableError("another log has taken its place")
+        if (
+            self._view is None
+            or self._log != continuity.text
+            or generations.live(self._redis) != self._pointer
+        ):
+            return self._find()
+        return self._view
+
+    def _read_on(self) -> list[Recorded] | None:
+        """Return the events that follow; None where the last one that was applied is gone.
+
+        Both are read at one time: nothing is applied on top of what a log has lost.
+        """
+        batch = self._store.read(max(0, self.position - 1), self._limit + bool(self.position))
+        if not self.position:
+            return batch
+        return batch[1:] if batch and name_of(batch[0]) == self._last else None
+
     def _find(self) -> View:
         """Return the live generation, or one to build."""
         self._view = None
+        self._log = self._store.identity_text()
         number = self._pointer = generations.live(self._redis)
         self._highest = max(self._highest, number or 0)
         view = View(self._redis, number, self._row_format) if number is not None else None
@@ -107,6 +135,9 @@ class Tail:
             log.info("building", generation=view.generation, live=unfit.state if unfit else None)
             position = self._look(view)
         self.position = position or 0
+        if not position:
+            self._last = ""
+        heads.belong_to(self._redis, view.keys, self._log)
         self._view = view
         return view
 
@@ -122,6 +153,17 @@ class Tail:
         self._rest_until = now + self._rest_s
         self._rest_s = min(_LONGEST_REST_S, self._rest_s * 2 or _FIRST_REST_S)
         self._view = None
+
+    def _applied(self, view: View, batch: list[Recorded], position: int) -> bool:
+        """Take note of what became of a batch; False where its end is not what is shown now."""
+        if position == batch[-1].position:
+            self._last = name_of(batch[-1])
+            return True
+        if position == self.position:
+            time.sleep(HELD_PAUSE_S)
+        else:  # another projection applied something else
+            self._look(view)
+        return False
 
     def _sweep(self) -> None:
         """Remove what is left of dropped generations, for a moment."""
@@ -139,7 +181,11 @@ class Tail:
             log.warning("generation of another log", generation=view.generation)
             generations.retire(self._redis, view)
             return None
-        return view.position()
+        if head.state == OTHER_FORMAT:
+            return None
+        view.stand_at(head.position)
+        self.position, self._last = head.position, head.last
+        return head.position
 
     def _go_live(self, view: View) -> None:
         self._live = generations.go_live(self._redis, view, instead_of=self._pointer or 0)

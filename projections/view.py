@@ -91,7 +91,7 @@ class View:
         head = self.head()
         if head is None or head.state not in (BUILDING, LIVE):
             return None
-        self._stand_at(head.position)
+        self.stand_at(head.position)
         return head.position
 
     def apply(self, batch: Sequence[Recorded], after: int, *, park: bool = False) -> int | None:
@@ -133,7 +133,8 @@ class View:
         self._position = position
         return None if position < 0 else position
 
-    def _stand_at(self, position: int) -> None:
+    def stand_at(self, position: int) -> None:
+        """Build on this position, which the head tells."""
         if position != self._position:
             self._position = position
             self._known = None  # someone else applied events, and may have parked some

@@ -55,8 +55,11 @@ class Unchanged:
 class ReadModel:
     """Asks the live generation, and finds it again when another takes its place."""
 
-    def __init__(self, trips: RoundTrips) -> None:
+    def __init__(self, trips: RoundTrips, log: Callable[[], str] = lambda: "") -> None:
+        """``log`` tells the identity of the log that the generation must show, "" for any."""
         self.trips = trips
+        self._log = log
+        self._found_for = ""
         self.scans = Turns("filters", running=_SCANS, waiting=_SCANS_WAITING)
         self._generation: int | None = None
 
@@ -73,7 +76,7 @@ class ReadModel:
         Raises ReadModelUnavailableError where no generation is live or less is shown than
         ``min_position``.
         """
-        for known in (self._generation, None):
+        for known in (self._known(), None):
             generation = known if known is not None else await self._live()
             try:
                 answer: list[Any] = await self.trips.script(script, keys(Keys(generation)), args)
@@ -89,18 +92,34 @@ class ReadModel:
 
     async def is_parked(self, movie_id: UUID) -> bool:
         """Tell whether a movie is put aside: none of its later events is shown."""
-        generation = self._generation if self._generation is not None else await self._live()
+        known = self._known()
+        generation = known if known is not None else await self._live()
         return bool(await self.trips.call("HEXISTS", Keys(generation).parked, str(movie_id)))
 
+    def _known(self) -> int | None:
+        return self._generation if self._found_for == self._log() else None
+
     async def _live(self) -> int:
-        self._generation = None
+        self._generation, log = None, self._log()
         try:
-            self._generation = number(await self.trips.call("GET", LIVE))
+            generation = number(await self.trips.call("GET", LIVE))
         except ResponseError:  # the pointer is no text
-            self._generation = None
-        if not self._generation:
+            generation = None
+        if not generation:
             raise ReadModelUnavailableError("it is being built")
-        return self._generation
+        shown = await self._shown(generation) if log else ""
+        # One that an earlier release built does not tell.
+        if shown and shown != log:
+            raise ReadModelUnavailableError("it is being built for another state of the log")
+        self._generation, self._found_for = generation, log
+        return generation
+
+    async def _shown(self, generation: int) -> str:
+        try:
+            shown: bytes | None = await self.trips.call("HGET", Keys(generation).head, "log")
+        except ResponseError:  # it is no hash
+            return ""
+        return (shown or b"").decode(errors="replace")
 
 
 async def list_movies(reader: ReadModel, query: MovieQuery, *, min_position: int = 0) -> Page:

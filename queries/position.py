@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -25,8 +26,12 @@ log = structlog.get_logger(__name__)
 class PositionFeed:
     """Follows the position that the live generation shows, for one event loop."""
 
-    def __init__(self, redis: Any, *, limit: int = MAX_WAITING) -> None:
+    def __init__(
+        self, redis: Any, *, limit: int = MAX_WAITING, log: Callable[[], str] = lambda: ""
+    ) -> None:
+        """``log`` tells the identity of the log that a generation must show, "" for any."""
         self._redis = redis
+        self._log = log
         self._limit = limit
         self._task: asyncio.Task[None] | None = None
         self._waiting: list[tuple[int, int, asyncio.Future[bool]]] = []
@@ -41,6 +46,10 @@ class PositionFeed:
         first_try = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._follow(first_try))
         await first_try.wait()
+
+    def forget(self) -> None:
+        """Count nothing as shown until the head was read again: the log is another one."""
+        self.current = (0, 0)
 
     async def stop(self) -> None:
         """End; whoever waits gets False."""
@@ -121,12 +130,14 @@ class PositionFeed:
 
     async def _read_head(self) -> None:
         generation = await self._redis.get(LIVE)
-        position, state = None, None
+        position, state, shown = None, None, None
         if generation is not None:
-            position, state = await self._redis.hmget(
-                Keys(int(generation)).head, "position", "state"
+            position, state, shown = await self._redis.hmget(
+                Keys(int(generation)).head, "position", "state", "log"
             )
-        if position is not None and state == STATE_LIVE.encode():
+        log = self._log()
+        ours = not shown or not log or shown == log.encode()
+        if position is not None and state == STATE_LIVE.encode() and ours:
             self._set(int(generation), int(position))
         else:
             self._set(0, 0)

@@ -42,6 +42,7 @@ from service.idempotency import InFlight
 from service.keys import load_keys
 from service.limits import Limits
 from service.links import API
+from service.log_watch import LogWatch
 from service.negotiation import Negotiation
 from service.openapi.document import document_of, produced_types
 from service.parts import Parts
@@ -64,7 +65,7 @@ def _open_store(url: str) -> Store:
     return Store.open(url, create=False)  # made by the command that started this process
 
 
-def create_app(
+def create_app(  # noqa: PLR0915 - a part a line
     settings: Settings,
     *,
     open_store: Callable[[str], Store] = _open_store,
@@ -103,7 +104,8 @@ def create_app(
         store = open_store(settings.event_store_url)
         shared = open_shared_redis(settings.redis_url_or_embedded)
         trips = RoundTrips(shared)
-        feed = PositionFeed(shared)
+        feed = PositionFeed(shared, log=lambda: store.continuity.text)
+        watch = LogWatch(store.continuity)
         background = Background()
         telemetry = Telemetry(settings, store)
         executor = Executor(
@@ -116,8 +118,10 @@ def create_app(
         hasher = Hasher()
         reads = Pool("reading the log", threads=4, waiting=256)
         name_of = lru_cache(_NAMES_KEPT)(store.name_of)
-        reader = ReadModel(trips)
+        store.continuity.on_change(name_of.cache_clear)
+        reader = ReadModel(trips, lambda: store.continuity.text)
         executor.start()
+        await watch.start()
         await feed.start()
         limits, slots = Limits(settings, Counters(trips)), Slots(settings.data_dir / FILE)
         edge.open(limits, telemetry.ledger)
@@ -125,6 +129,9 @@ def create_app(
         telemetry.watch(app.ctx.connections, shared, lambda: hasher.pending)
         app.ctx.turned_away = telemetry.metrics.turned_away.add
         app.ctx.redis, app.ctx.trips, app.ctx.background = shared, trips, background
+        app.ctx.watch = watch
+        live = _live(store, name_of, reads, feed, streams_of(app.config.MAX_CONNECTIONS))
+        _forget_on_change(store, feed, live)
         app.ctx.parts = Parts(
             settings=settings,
             store=store,
@@ -136,7 +143,7 @@ def create_app(
             past=_past_lists(settings, reader, slots),
             timeline=Timeline(store),
             feed=feed,
-            live=_live(store, name_of, reads, feed, streams_of(app.config.MAX_CONNECTIONS)),
+            live=live,
             tokens=tokens,
             sessions=sessions,
             authorization=Authorization(store, tokens, sessions, hasher),
@@ -149,6 +156,7 @@ def create_app(
 
     @app.before_server_stop
     async def end_streams(app: App) -> None:
+        await app.ctx.watch.close()
         await app.ctx.parts.live.close()
         await app.ctx.parts.past.close()
 
@@ -188,6 +196,13 @@ def _add_routes(app: App) -> None:
 def _wake_projection(background: Background, trips: RoundTrips, position: int) -> None:
     """Tell the projection that there is something to do; where that fails it looks by itself."""
     background.start(trips.call("PUBLISH", APPENDED, position))
+
+
+def _forget_on_change(store: Store, feed: PositionFeed, live: Live) -> None:
+    """Let what follows the log begin again when another epoch of it begins."""
+    loop = asyncio.get_running_loop()
+    for forget in (feed.forget, live.restart):
+        store.continuity.on_change(partial(loop.call_soon_threadsafe, forget))
 
 
 def _past_lists(settings: Settings, reader: ReadModel, slots: Slots) -> PastLists:

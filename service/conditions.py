@@ -20,7 +20,7 @@ from service.requests import CinelogRequest
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*+"'
 _ITEM = re.compile(rf"[ \t]*+({_TAG})?[ \t]*+(?:,|\Z)")
 _VERSION = re.compile(r'"(0|[1-9]\d{0,14})"')
-_LIST = re.compile(r'(?:W/)?"p(0|[1-9]\d{0,14})"')
+_LIST = re.compile(r'(?:W/)?"p(0|[1-9]\d{0,14})(?:@([0-9a-f.-]++))?"')
 CONDITIONS = _MATCH, _NONE_MATCH = "if-match", "if-none-match"
 
 
@@ -40,9 +40,12 @@ def movie_tag(version: int) -> str:
     return f'"{version}"'
 
 
-def list_tag(position: int) -> str:
-    """Return the tag of a list: the position it shows, weak, since not every event changes it."""
-    return f'W/"p{position}"'
+def list_tag(position: int, log: str) -> str:
+    """Return the tag of a list: the position it shows and the log that has it.
+
+    Weak, since not every event changes it.
+    """
+    return f'W/"p{position}@{log}"' if log else f'W/"p{position}"'
 
 
 def expected_versions(request: CinelogRequest) -> Versions:
@@ -63,14 +66,16 @@ def excluded_versions(request: CinelogRequest) -> Versions:
     return _versions(map(_opaque, tags.listed))
 
 
-def known_position(request: CinelogRequest) -> int | None:
-    """Return the latest position of a list that the client has, for a shorter way to 304."""
+def known_position(request: CinelogRequest, log: str) -> int | None:
+    """Return the latest position of a list of a log that the client has, for a shorter way to 304.
+
+    Tags of another log or epoch match nothing.
+    """
     tags = _tags(request, _NONE_MATCH)
     if tags is None or _MATCH in request.headers:
         return None
-    return max(
-        (int(found[1]) for tag in tags.listed if (found := _LIST.fullmatch(tag))), default=None
-    )
+    found = (match for tag in tags.listed if (match := _LIST.fullmatch(tag)))
+    return max((int(one[1]) for one in found if (one[2] or "") == log), default=None)
 
 
 def check_write(request: CinelogRequest, tag: str | None = None) -> None:

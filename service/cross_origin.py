@@ -9,6 +9,7 @@ ALLOWED = (
     "Authorization",
     "Content-Type",
     "Change-Reason",
+    "Event-Log",
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
@@ -20,6 +21,7 @@ ALLOWED = (
 )
 EXPOSED = (
     "ETag",
+    "Event-Log",
     "Event-Position",
     "Idempotent-Replayed",
     "Link",

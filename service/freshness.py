@@ -4,13 +4,9 @@ from uuid import UUID
 
 from sanic import Request
 
-from commands.errors import (
-    EventStoreUnavailableError,
-    InvalidError,
-    ReadModelUnavailableError,
-)
-from commands.store import Store
+from commands.errors import InvalidError, ReadModelUnavailableError
 from service.parts import parts_of
+from service.positions import check_position, claimed_log, positioned
 from service.whole_numbers import whole_number
 
 
@@ -26,7 +22,7 @@ async def after_write(
 
     Of a movie that was ``changed`` and is put aside, nothing later is shown however far that is.
     """
-    headers = {"Event-Position": str(position)}
+    headers = positioned(request, position)
     feed = parts_of(request).feed
     if "respond-async" in request.headers.get("prefer", "").lower():
         headers["Preference-Applied"] = "respond-async"
@@ -44,7 +40,11 @@ async def after_write(
 
 
 def asked_position(request: Request) -> int:
-    """Return ``Min-Event-Position``, 0 where it is not sent. Raises InvalidError for nonsense."""
+    """Return ``Min-Event-Position``, 0 where it is not sent.
+
+    Raises InvalidError for nonsense, also in ``Event-Log``, which says what log it belongs to.
+    """
+    claimed_log(request)
     given = request.headers.get("min-event-position")
     if given is None:
         return 0
@@ -54,15 +54,14 @@ def asked_position(request: Request) -> int:
     return position
 
 
-def head_of(store: Store, asked: int) -> int:
-    """Return the position of the log's last event; for a thread.
+async def asked_of_log(request: Request) -> int:
+    """Return ``Min-Event-Position``, 0 where it is not sent; the log has that position.
 
-    Raises EventStoreUnavailableError where that is less than was ``asked`` for.
+    Raises PositionUnknownError.
     """
-    head = store.head()
-    if head < asked:
-        raise EventStoreUnavailableError("it has not reached that position yet")
-    return head
+    position = asked_position(request)
+    await check_position(request, position or None)
+    return position
 
 
 async def before_read(request: Request) -> int:

@@ -7,10 +7,11 @@ from sanic import Blueprint
 
 from queries import history
 from queries.filters import parse_page
-from service.freshness import asked_position, head_of
+from service.freshness import asked_of_log, asked_position
 from service.links import API, link, page_links
 from service.movies import movie_id_of
 from service.parts import parts_of
+from service.positions import check_position, log_of, positioned
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
@@ -26,11 +27,12 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer what happened to a movie, oldest first, deleted ones included."""
     parts = parts_of(request)
     wanted = movie_id_of(movie_id)
-    asked = asked_position(request)
+    await asked_of_log(request)
+    log = log_of(request)
     number, size = parse_page(request.args)
 
     def read() -> tuple[int, history.HistoryPage, list[dict[str, Any]]]:
-        position = head_of(parts.store, asked)
+        position = parts.store.head()
         page = history.history(parts.store, wanted, number, size)
         return position, page, [entry.shown(parts.name_of) for entry in page.entries]
 
@@ -38,7 +40,7 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     path = f"{API}/movies/{wanted}/history/"
     following, previous = page_links(request, path, page.page, page.last_page)
     body = {"count": page.count, "next": following, "previous": previous, "results": results}
-    headers = {"Event-Position": str(position)}
+    headers = positioned(request, position, log)
     return HTTPResponse(orjson.dumps(body), headers=headers, content_type=_JSON)
 
 
@@ -49,38 +51,38 @@ async def events(request: CinelogRequest) -> HTTPResponse:
     ``Event-Position`` is the place they reach, never one that the log has not.
     """
     parts = parts_of(request)
-    after, limit, asked = _asked(request)
+    given, limit = _asked(request)
+    await asked_of_log(request)
+    await check_position(request, given)
+    after, log = given or 0, log_of(request)
 
-    def read() -> tuple[int, history.Changes, list[dict[str, Any]]]:
-        head = head_of(parts.store, asked)
+    def read() -> tuple[history.Changes, list[dict[str, Any]]]:
         changes = history.changes_after(parts.store, after, limit)
         shown = [
             {"movie_id": entry.movie_id, **entry.shown(parts.name_of)} for entry in changes.entries
         ]
-        position = changes.reached if changes.reached > after else min(after, head)
-        return position, changes, shown
+        return changes, shown
 
-    position, changes, results = await parts.reads.run(read)
+    changes, results = await parts.reads.run(read)
     query = {"after": str(changes.reached), "limit": str(limit)}
     following = link(request, f"{API}/events/", query) if changes.more else None
     return HTTPResponse(
         orjson.dumps({"results": results, "next": following}),
-        headers={"Event-Position": str(position)},
+        headers=positioned(request, changes.reached, log),
         content_type=_JSON,
     )
 
 
-def _asked(request: CinelogRequest) -> tuple[int, int, int]:
-    """Return ``after``, ``limit`` and ``Min-Event-Position``."""
+def _asked(request: CinelogRequest) -> tuple[int | None, int]:
+    """Return ``after`` and ``limit``; ``Min-Event-Position`` is a number, too."""
     refusals = Refusals()
     after = limit = None
-    asked = 0
     with refusals:
         after = asked_number(request, "after")
     with refusals:
         limit = asked_number(request, "limit")
     with refusals:
-        asked = asked_position(request)
+        asked_position(request)
     refusals.check()
     most = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
-    return after or 0, most, asked
+    return after, most

@@ -33,6 +33,7 @@ from service.idempotency import once_only
 from service.links import link
 from service.movies import PATH, movie_id_of, representation
 from service.parts import parts_of
+from service.positions import log_of, positioned
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
@@ -53,7 +54,7 @@ async def create_movie(request: CinelogRequest) -> HTTPResponse:
         fields=MovieFields.of(body),
         once=once_only(request, principal, body),
     )
-    check_write(request, list_tag(parts_of(request).feed.current[1]))
+    check_write(request, list_tag(parts_of(request).feed.current[1], log_of(request)))
     receipt = await _run_once(request, command)
     response = await _answer(request, receipt, principal.username, status=201)
     response.headers["Location"] = link(request, f"{PATH}{receipt.about.id}/")
@@ -85,7 +86,7 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     )
     parts = parts_of(request)
     if dry_run:
-        headers = {"Event-Position": str(await parts.reads.run(parts.store.head))}
+        headers = positioned(request, await parts.reads.run(parts.store.head))
         movie = await parts.reads.run(preview, parts.store, command)
         assert isinstance(movie, Movie)  # noqa: S101 - what the command is about
         row = representation(movie, principal.username)

@@ -9,11 +9,12 @@ from queries.orderings import place_of
 from service.asked_past import Moment, asked_moment
 from service.conditions import known_position, list_tag
 from service.cursors import continued, cursor_of
-from service.freshness import asked_position, before_read
+from service.freshness import asked_of_log, asked_position, before_read
 from service.links import link_with
 from service.movies import PATH
 from service.parts import parts_of
 from service.past_lists import list_as_it_was
+from service.positions import check_position, check_same_log, log_of, positioned
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse, empty
@@ -27,7 +28,10 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of movies from the read model, as they are or as they were."""
     parts = parts_of(request)
     query, moment = _asked(request)
-    known = known_position(request)
+    await asked_of_log(request)
+    await check_position(request, moment.number)
+    log = log_of(request)
+    known = known_position(request, log)
     page = await list_as_it_was(request, query, known, moment)
     if page is None:
         position = await before_read(request)
@@ -38,7 +42,8 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
             min_position=position,
             account=request.principal.account_id,
         )
-    headers = {"Event-Position": str(page.position), "ETag": list_tag(page.position)}
+    check_same_log(request, log)
+    headers = positioned(request, page.position, log) | {"ETag": list_tag(page.position, log)}
     if isinstance(page, movies.Unchanged):
         return empty(status=304, headers=headers)
     following = previous = None

@@ -12,9 +12,10 @@ from commands.rfc3339 import rfc3339
 from queries import history, movies
 from service.asked_past import Moment, asked_moment
 from service.conditions import movie_tag
-from service.freshness import asked_position, before_read, head_of
+from service.freshness import asked_of_log, asked_position, before_read
 from service.links import API
 from service.parts import parts_of
+from service.positions import check_same_log, log_of, positioned
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
@@ -33,8 +34,10 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     wanted = movie_id_of(movie_id)
     parts = parts_of(request)
     moment = _asked(request)
+    await asked_of_log(request)
     if moment.past:
         return await _read_past(request, wanted, moment)
+    log = log_of(request)
     try:
         await before_read(request)
         row, position = await movies.get_movie(parts.reader, wanted)
@@ -43,10 +46,11 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
         row, position = await _from_log(request, wanted)
         if position < asked:
             raise
+    check_same_log(request, log)
     if row is None:
         raise NotFoundError
     tag = movie_tag(orjson.loads(row)["version"])
-    headers = {"Event-Position": str(position), "ETag": tag}
+    headers = positioned(request, position, log) | {"ETag": tag}
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 
@@ -65,10 +69,11 @@ async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) ->
     ``Event-Position`` is where the log stood at that time, or stands now.
     """
     parts = parts_of(request)
-    (at, version), asked = moment, asked_position(request)
+    at, version = moment
+    log = log_of(request)
 
     def read() -> tuple[bytes, int, int]:
-        position = head_of(parts.store, asked)
+        position = parts.store.head()
         if version is not None:
             movie = history.movie_at_version(parts.store, movie_id, version)
         else:
@@ -78,7 +83,7 @@ async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) ->
         return representation(movie, parts.name_of(movie.creator)), movie.version, position
 
     row, shown, position = await parts.reads.run(read)
-    headers = {"Event-Position": str(position), "ETag": movie_tag(shown)}
+    headers = positioned(request, position, log) | {"ETag": movie_tag(shown)}
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 

@@ -17,8 +17,7 @@ async def list_as_it_was(
 ) -> movies.Page | movies.Unchanged | None:
     """Return a page as it was then, None where the request asks for now.
 
-    Raises NotFoundError for a position the log has not reached, ReadModelUnavailableError while the
-    list as it was is being built.
+    Raises ReadModelUnavailableError while the list as it was is being built.
     """
     parts, account = parts_of(request), request.principal.account_id
     if not moment.past:
@@ -41,6 +40,4 @@ async def _position(parts: Parts, moment: Moment) -> int:
     if moment.number is None:
         assert moment.at is not None  # noqa: S101 - one of them was given
         return await parts.reads.run(parts.timeline.position_at, moment.at)
-    if moment.number > await parts.reads.run(parts.store.head):
-        raise NotFoundError("No such position.")
     return moment.number

@@ -32,6 +32,7 @@ class Problem(NamedTuple):
     detail: str
     headers: dict[str, str] = {}  # noqa: RUF012 - never changed
     errors: dict[str, Any] | None = None
+    members: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
 def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a case a line
@@ -65,6 +66,9 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             return Problem(400, "parse_error", str(error))
         case errors.MediaTypeError():
             return Problem(415, "unsupported_media_type", str(error), _accepted(error))
+        case errors.PositionUnknownError():
+            members = {"log": error.log, "head": error.head, "shared": error.shared}
+            return Problem(409, "position_unknown", str(error), members=members)
         case errors.KeyReusedError():
             detail = "This idempotency key was used with another request."
             return Problem(422, "idempotency_key_reused", detail)
@@ -143,6 +147,7 @@ def document(problem: Problem, instance: str, request_id: str) -> shapes.Problem
     }
     if problem.errors is not None:
         said["errors"] = problem.errors
+    said.update(problem.members)  # type: ignore[typeddict-item]
     return said
 
 

@@ -194,6 +194,17 @@ class Problem(_Problem, total=False):
         dict[str, list[str]],
         Field(description="Every field that breaks a rule, and what is wrong with it."),
     ]
+    log: Annotated[str, Field(description="With `position_unknown`: the `Event-Log`.")]
+    head: Annotated[
+        int, Field(ge=0, description="With `position_unknown`: the last position of the log.")
+    ]
+    shared: Annotated[
+        int | None,
+        Field(
+            description="With `position_unknown`: the last position that the client's epoch and "
+            "this one have in common, to go on from; null for another log."
+        ),
+    ]
 
 
 class KeySet(TypedDict):
@@ -226,6 +237,7 @@ class Part(TypedDict, total=False):
     """How far a part is; what is not known is left out."""
 
     state: Required[str]
+    log: Annotated[str, Field(description="Which log it is: the `Event-Log` of answers.")]
     position: Position
     parked: Annotated[int, Field(ge=0, description="Movies whose events could not be applied.")]
     format: Annotated[

@@ -16,6 +16,8 @@ from projections.view import View
 from service.settings import Settings
 
 UNAVAILABLE = "unavailable"
+OTHER_LOG = "another log"
+"""The event store answers, but it holds another log than the one that was served."""
 State = dict[str, dict[str, Any]]
 NOT_SHOWN: State = {"read_model": {"state": UNAVAILABLE}, "projection": {"active": False}}
 NOT_STORED: State = {"event_store": {"state": UNAVAILABLE}}
@@ -60,6 +62,11 @@ def stored_of(settings: Settings, store: Store, read_model: dict[str, Any]) -> S
     except EventStoreUnavailableError:
         return {"event_store": {"kind": kind, "state": UNAVAILABLE}, "read_model": read_model}
     event_store = {"kind": kind, "state": "ok", "position": position, "events": events}
+    identity = store.continuity.identity or store.read_identity()
+    if identity:
+        event_store["log"] = str(identity)
+    if store.continuity.replaced:
+        event_store["state"] = OTHER_LOG
     return {"event_store": event_store, "read_model": read_model}
 
 

@@ -18,9 +18,11 @@ import structlog
 from sanic import Blueprint
 
 from commands.errors import BusyError, InvalidError
+from commands.log_identity import parse_claimed
 from queries.history import Changes
 from service.catch_up import CatchUp, Read, Sent, Stretch
 from service.parts import parts_of
+from service.positions import check_position, claimed_log, log_of, positioned
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.whole_numbers import asked_number, whole_number
@@ -71,6 +73,7 @@ class Live:
         self._kept_after = self._reached = 0
         self._news = asyncio.Event()
         self._clients = 0
+        self._log = 0
         self._starting = asyncio.Lock()
         self._follower: asyncio.Task[None] | None = None
         self._closing = False
@@ -94,13 +97,16 @@ class Live:
                     self._follower = asyncio.create_task(self._follow())
                     self._tell()  # whoever waits still reads from the log what came meanwhile
             place = self._reached if after is None else after
+            log = self._log
             yield Sent(place, GREETING)
-            while not self._closing and (left := until - time.time()) > 0:
+            while not self._closing and log == self._log and (left := until - time.time()) > 0:
                 news = self._news
                 if place < self._kept_after:
                     stretch = await self._catch_up.after(place, account)
                 else:
                     stretch = self._after(place)
+                if log != self._log:
+                    break
                 if stretch.events:
                     yield Sent(stretch.reached, b"".join(sent.text for sent in stretch.events))
                 if stretch.reached > place:
@@ -151,6 +157,14 @@ class Live:
             self._reached = stretch.reached
             self._tell()
 
+    def restart(self) -> None:
+        """End every stream, since another log or epoch began; clients come back and are told."""
+        self._log += 1
+        if self._follower:
+            self._follower.cancel()
+            self._follower = None
+        self._tell()
+
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
@@ -178,10 +192,15 @@ def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
 
 @blueprint.get("/events/stream", name="stream")
 async def stream(request: CinelogRequest) -> None:
-    """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin."""
+    """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin.
+
+    Where another epoch of the log begins, an event ``log`` says so and the stream ends.
+    """
     principal = request.principal
     parts = parts_of(request)
     after = _begin(request)
+    await check_position(request, after)
+    log = log_of(request)
     account, most = str(principal.account_id), parts.settings.streams_per_account
     until = principal.expires_at
     with parts.slots.held(STREAMS, account, most, retry_after_s=BUSY_S):
@@ -191,7 +210,7 @@ async def stream(request: CinelogRequest) -> None:
                 content_type="text/event-stream; charset=utf-8",
                 headers={
                     "Cache-Control": "no-store",
-                    "Event-Position": str(greeting.position),
+                    **positioned(request, greeting.position, log),
                     "X-Accel-Buffering": "no",
                 },
             )
@@ -205,15 +224,30 @@ async def stream(request: CinelogRequest) -> None:
                     await response.send(greeting.text)
                     async for sent in events:
                         await response.send(sent.text)
+                    if (now := log_of(request)) != log:
+                        await response.send(another_log(request, log, now))
                     await response.eof()
             except TimeoutError:  # it does not read what was sent
                 transport: Any = request.transport
                 transport.abort()
 
 
+def another_log(request: CinelogRequest, before: str, now: str) -> bytes:
+    """Return the event that tells of another epoch: what a refused position is told, too."""
+    continuity = parts_of(request).store.continuity
+    claimed, identity = parse_claimed(before), continuity.identity
+    shared = None
+    if claimed and identity:
+        shared = identity.shared_with(claimed, continuity.highest)
+    told = {"log": now, "head": continuity.highest, "shared": shared}
+    return b"event: log\ndata: %b\n\n" % orjson.dumps(told)
+
+
 def _begin(request: CinelogRequest) -> int | None:
     refusals = Refusals()
     begin: int | None = None
+    with refusals:
+        claimed_log(request)
     with refusals:
         begin = asked_number(request, "after")
     if given := request.headers.get("last-event-id", "").strip():

@@ -33,7 +33,11 @@ MOVIE_TAG = Header(
 LIST_TAG = Header(
     "ETag",
     "Changes with whatever the list shows; for `If-None-Match`.",
-    {"type": "string", "pattern": '^W/"p[0-9]+"$', "examples": ['W/"p42"']},
+    {
+        "type": "string",
+        "pattern": '^W/"p[0-9]+(@[0-9a-f.-]+)?"$',
+        "examples": ['W/"p42@0f8fad5b-d9cb-469f-a165-70867728950e.1"'],
+    },
     key="ListETag",
 )
 FILE_TAG = Header(
@@ -53,6 +57,17 @@ EVENT_POSITION = Header(
     "The place in the log that the answer shows, or that the write ended at; for "
     "`Min-Event-Position`.",
     {"type": "integer", "minimum": 0},
+)
+EVENT_LOG = Header(
+    "Event-Log",
+    "The log that the position belongs to, and its epoch. A new epoch begins when a backup is "
+    "imported or an older state is accepted. Left out while the event store cannot be read.",
+    _TEXT
+    | {
+        "pattern": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9]+$",
+        "examples": ["0f8fad5b-d9cb-469f-a165-70867728950e.1"],
+    },
+    always=False,
 )
 BEGINNING = Header(
     "Event-Position",
@@ -101,4 +116,5 @@ ALLOW = Header("Allow", "The methods that the path takes.", _TEXT)
 EVERYWHERE = (REQUEST_ID, RATE_LIMIT_POLICY, RATE_LIMIT)
 _REFUSED = (RETRY_AFTER, CHALLENGE, ACCEPT, ACCEPT_PATCH, ACCEPT_ENCODING, ALLOW, CURRENT_TAG)
 WITH_REFUSALS = {header.name: header for header in _REFUSED}
-AFTER_WRITE = (EVENT_POSITION, READ_MODEL, PREFERENCE_APPLIED)
+POSITIONED = (EVENT_POSITION, EVENT_LOG)
+AFTER_WRITE = (*POSITIONED, READ_MODEL, PREFERENCE_APPLIED)

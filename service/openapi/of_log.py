@@ -10,6 +10,7 @@ from commands.errors import (
 from service import history, shapes, stream
 from service.openapi import headers, parameters, request_headers
 from service.openapi.described import Answer, Operation, Table
+from service.openapi.refusals import UNKNOWN
 
 TAG = "Events"
 _AWAY = (EventStoreUnavailableError(), BusyError())
@@ -32,12 +33,17 @@ TABLE: Table = {
         tag=TAG,
         summary="Read what happened to a movie",
         about="Oldest first, and of a deleted movie, too. Straight from the log: it never lags.",
-        takes=(parameters.MOVIE_ID, *parameters.PAGING, request_headers.MIN_POSITION),
+        takes=(
+            parameters.MOVIE_ID,
+            *parameters.PAGING,
+            request_headers.MIN_POSITION,
+            request_headers.EVENT_LOG,
+        ),
         answers={
             200: Answer(
                 "A page of its history.",
                 shapes.HistoryPage,
-                (headers.EVENT_POSITION,),
+                headers.POSITIONED,
                 example={"count": 2, "next": None, "previous": None, "results": [_ENTRY]},
             )
         },
@@ -45,6 +51,7 @@ TABLE: Table = {
             InvalidError({"Min-Event-Position": ["A valid integer is required."]}),
             NotFoundError(),
             NotFoundError("Invalid page."),
+            UNKNOWN,
             *_AWAY,
         ),
     ),
@@ -54,16 +61,21 @@ TABLE: Table = {
         summary="List the events of all movies",
         about="In log order. Whoever follows `next`, and later asks again from the last position, "
         "sees every event once.",
-        takes=(parameters.AFTER, parameters.LIMIT, request_headers.MIN_POSITION),
+        takes=(
+            parameters.AFTER,
+            parameters.LIMIT,
+            request_headers.MIN_POSITION,
+            request_headers.EVENT_LOG,
+        ),
         answers={
             200: Answer(
                 "Events after a position.",
                 shapes.EventPage,
-                (headers.EVENT_POSITION,),
+                headers.POSITIONED,
                 example={"results": [_EVENT], "next": None},
             )
         },
-        refuses=(InvalidError({"after": ["Enter a number."]}), *_AWAY),
+        refuses=(InvalidError({"after": ["Enter a number."]}), UNKNOWN, *_AWAY),
     ),
     stream.stream: Operation(
         id="streamEvents",
@@ -71,20 +83,22 @@ TABLE: Table = {
         summary="Follow the events of all movies",
         about="Server-sent events: `id` is the position, `event` the type, `data` the event as "
         "`listEvents` has it. Without `after` and `Last-Event-ID` only what comes. It ends when "
-        "the access token expires: come back with `Last-Event-ID`. An account has a bounded "
-        "number of streams (`CINELOG_STREAMS_PER_ACCOUNT`).",
-        takes=(parameters.AFTER, request_headers.LAST_EVENT_ID),
+        "the access token expires: come back with `Last-Event-ID`. It ends too when another epoch "
+        "of the log begins, with an event `log` whose data is `log`, `head` and `shared`. An "
+        "account has a bounded number of streams (`CINELOG_STREAMS_PER_ACCOUNT`).",
+        takes=(parameters.AFTER, request_headers.LAST_EVENT_ID, request_headers.EVENT_LOG),
         answers={
             200: Answer(
                 "Events, as they happen.",
                 str,
-                (headers.CACHE_CONTROL, headers.BEGINNING),
+                (headers.CACHE_CONTROL, headers.BEGINNING, headers.EVENT_LOG),
                 media="text/event-stream",
                 example="id: 7\nevent: MovieUpdated\ndata: {}\n\n",
             )
         },
         refuses=(
             InvalidError({"Last-Event-ID": ["Enter a number."]}),
+            UNKNOWN,
             ThrottledError(stream.STREAMS, stream.BUSY_S),
             *_AWAY,
         ),

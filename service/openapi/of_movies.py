@@ -17,7 +17,7 @@ from service import movie_changes, movie_list, movies, shapes
 from service.bodies import JSON, MERGE_PATCH, PATCHES
 from service.openapi import headers, parameters, request_headers
 from service.openapi.described import Answer, Body, Json, Operation, Table
-from service.openapi.refusals import unreadable
+from service.openapi.refusals import UNKNOWN, unreadable
 
 TAG = "Movies"
 _ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
@@ -46,7 +46,7 @@ _WRITE_TAKES = (
     request_headers.CHANGE_REASON,
     request_headers.PREFER,
 )
-_SHOWN = (headers.MOVIE_TAG, headers.EVENT_POSITION)
+_SHOWN = (headers.MOVIE_TAG, *headers.POSITIONED)
 _WRITTEN = (headers.MOVIE_TAG, *headers.AFTER_WRITE)
 _UNCHANGED = Answer("Nothing has changed.", headers=_SHOWN)
 
@@ -74,21 +74,23 @@ TABLE: Table = {
             request_headers.SHOWN_MATCH,
             request_headers.IF_NONE_MATCH,
             request_headers.MIN_POSITION,
+            request_headers.EVENT_LOG,
         ),
         answers={
             200: Answer(
                 "A page of movies.",
                 shapes.MoviePage,
-                (headers.LIST_TAG, headers.EVENT_POSITION, headers.LINK),
+                (headers.LIST_TAG, *headers.POSITIONED, headers.LINK),
                 example={"count": 1, "next": None, "previous": None, "results": [_MOVIE]},
                 links=_links("/results/0/id", "readMovie", "readMovieHistory"),
             ),
-            304: Answer("Nothing has changed.", None, (headers.LIST_TAG, headers.EVENT_POSITION)),
+            304: Answer("Nothing has changed.", None, (headers.LIST_TAG, *headers.POSITIONED)),
         },
         refuses=(
             InvalidError({"year": ["Enter a number."]}),
             NotFoundError("Invalid page."),
-            PreconditionFailedError('W/"p42"'),
+            PreconditionFailedError('W/"p42@0f8fad5b-d9cb-469f-a165-70867728950e.1"'),
+            UNKNOWN,
             ReadModelUnavailableError(),
         ),
     ),
@@ -143,12 +145,14 @@ TABLE: Table = {
             request_headers.SHOWN_MATCH,
             request_headers.IF_NONE_MATCH,
             request_headers.MIN_POSITION,
+            request_headers.EVENT_LOG,
         ),
         answers={200: Answer("The movie.", shapes.Movie, _SHOWN, example=_MOVIE), 304: _UNCHANGED},
         refuses=(
             InvalidError({"at": ["Enter a valid date/time."]}),
             NotFoundError(),
             VersionConflictError("2", 3),
+            UNKNOWN,
             ReadModelUnavailableError(),
         ),
     ),

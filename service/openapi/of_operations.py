@@ -12,7 +12,11 @@ _FILE = (headers.FILE_TAG, headers.CACHE_CONTROL)
 _SAME = Answer("Nothing has changed.", None, _FILE)
 _READY = {
     "status": "ready",
-    "event_store": {"state": "ok", "position": 42},
+    "event_store": {
+        "state": "ok",
+        "log": "0f8fad5b-d9cb-469f-a165-70867728950e.1",
+        "position": 42,
+    },
     "read_model": {"state": "live", "position": 42, "parked": 0, "format": 2, "format_expected": 2},
     "projection": {"state": "active", "lag_events": 0, "lag_seconds": 0.0},
 }

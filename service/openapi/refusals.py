@@ -12,6 +12,7 @@ from commands.errors import (
     MalformedError,
     MediaTypeError,
     NotAuthenticatedError,
+    PositionUnknownError,
     ThrottledError,
     TokenNotValidError,
 )
@@ -20,6 +21,8 @@ from service.openapi.described import Header, Operation
 from service.openapi.headers import WITH_REFUSALS
 from service.problems import Problem, document, problem_of
 
+UNKNOWN = PositionUnknownError("0f8fad5b-d9cb-469f-a165-70867728950e.2", 38_624, 38_000)
+"""The refusal of a position that the log does not have."""
 _REQUEST_ID = "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58"
 
 

@@ -67,10 +67,21 @@ PREFER = Parameter(
     "`respond-async` answers without waiting for the read model.",
     _TEXT,
 )
+EVENT_LOG = Parameter(
+    "Event-Log",
+    "header",
+    "The `Event-Log` that came with the position. A position after the last one that its epoch and "
+    "the current one have in common is 409 `position_unknown`.",
+    {
+        "type": "string",
+        "pattern": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(0|[1-9][0-9]{0,17})$",
+    },
+)
 MIN_POSITION = Parameter(
     "Min-Event-Position",
     "header",
-    "An `Event-Position`: the answer shows at least that much, or is 503.",
+    "An `Event-Position`: the answer shows at least that much, or is 503; 409 where the log does "
+    "not have it.",
     {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
 )
 LAST_EVENT_ID = Parameter(

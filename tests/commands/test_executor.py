@@ -3,22 +3,43 @@
 import asyncio
 
 import pytest
-from controls import MOVIE, create
+from controls import ANN, BOB, MOVIE, create, register
 
-from commands.errors import BusyError
+from commands.errors import BusyError, TokenNotValidError
 from commands.executor import Executor
+from commands.group_commit import commit
 from commands.movie import Movie
 
 
+@pytest.fixture(autouse=True)
+def accounts(sqlite_store):
+    commit(sqlite_store, [register(ANN)])
+
+
 async def test_answers_reach_their_coroutines(sqlite_store):
-    seen = []
+    seen, before = [], sqlite_store.head()
     executor = Executor(sqlite_store, on_append=seen.append)
     executor.start()
     answers = await asyncio.gather(*(executor.run(create(year=year)) for year in range(1, 501)))
     executor.stop()
     assert [answer.about.facts.year for answer in answers] == list(range(1, 501))
-    assert max(seen) == sqlite_store.head() == 500
+    assert max(seen) == sqlite_store.head() == before + 500
     assert len(seen) < 500  # many shared a transaction
+
+
+async def test_an_account_that_the_log_does_not_have_writes_nothing(sqlite_store):
+    """Its token may be older than the log that was put back; others in its batch go on."""
+    executor = Executor(sqlite_store)
+    asked = [create(), create(by=BOB), create()]
+    waiting = [asyncio.ensure_future(executor.run(one)) for one in asked]
+    await asyncio.sleep(0)
+    executor.start()
+    first, refused, last = await asyncio.gather(*waiting, return_exceptions=True)
+    await executor.run(register(BOB, username="bob"))
+    assert (await executor.run(create(by=BOB))).appended
+    executor.stop()
+    assert isinstance(refused, TokenNotValidError)
+    assert last.position == first.position + 1
 
 
 async def test_stopping_carries_out_what_waits(sqlite_store):

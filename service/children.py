@@ -43,23 +43,31 @@ class Child:
         argv: Sequence[str],
         fds: Sequence[int] = (),
         *,
+        kept: Sequence[int] = (),
         log_fd: int | None = None,
     ) -> None:
-        """Where ``log_fd`` is given, the child logs there, and what it prints is wrapped."""
+        """Where ``log_fd`` is given, the child logs there, and what it prints is wrapped.
+
+        It is told the numbers of ``fds``; those of ``kept`` it only keeps open.
+        """
         self.name = name
         self.log_fd = log_fd
         self.pauses = Pauses()
-        self.ready = False
+        self.ready = self.beats = self.hung = False
+        self.silent_s = 0.0
+        """For how long a child that beats has been silent, in time that its parent was awake."""
         self.started_at = 0.0
         self.start_at = self.ready_by = NEVER
         self.said: int | None = None
         self._argv = argv
         self._fds = tuple(fds)
+        self._kept = tuple(kept)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the process; it gets ready as far as it can without being told anything."""
-        self.ready, self.started_at = False, time.monotonic()
+        self.ready = self.beats = self.hung = False
+        self.silent_s, self.started_at = 0.0, time.monotonic()
         self.start_at = self.ready_by = NEVER
         self.said, theirs = os.pipe()
         os.set_blocking(self.said, False)
@@ -72,7 +80,7 @@ class Child:
                 stdout=printed,
                 stderr=printed,
                 env=environment(),
-                pass_fds=(theirs, *self._fds, *logs),
+                pass_fds=(theirs, *self._fds, *self._kept, *logs),
                 process_group=0,
             )
         finally:
@@ -97,12 +105,19 @@ class Child:
         if self.said is None:
             return None
         try:
-            line = os.read(self.said, 65536)
+            heard = os.read(self.said, 65536)
         except BlockingIOError:
             return None
-        os.close(self.said)
-        self.said = None
-        said: dict[str, Any] = json.loads(line) if line else {}
+        if not heard:
+            os.close(self.said)
+            self.said = None
+            return {}
+        line, beats = (b"", heard) if self.ready else heard.split(b"\n", 1)
+        if beats:
+            self.beats, self.silent_s = True, 0.0
+        if not line:
+            return {}
+        said: dict[str, Any] = json.loads(line)
         self.ready = said.get("ready", False)
         return said
 
@@ -123,7 +138,7 @@ class Child:
         if self._process.stdin:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
-        self._process, self.ready, self.ready_by = None, False, NEVER
+        self._process, self.ready, self.beats, self.ready_by = None, False, False, NEVER
         if self.said is not None:
             os.close(self.said)
             self.said = None

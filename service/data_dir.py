@@ -9,6 +9,7 @@
 ``keeper.sock``      where users of the embedded Redis hold their lines
 ``keeper.lock``      held by the keeper and the embedded Redis
 ``keeper.start``     held by whoever starts the keeper
+``port-8000.lock``   held by the processes that listen on the port
 ``slots.lock``       locks on its bytes count what each account holds (queries/slots.py)
 ``metrics/``         what the API processes count, for as long as one of them lives
 ===================  ==============================================================

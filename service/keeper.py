@@ -10,6 +10,7 @@
    nobody else writes the data.
 5. ``redis.sock`` appears when the server answers and after sessions that may not live were ended.
 6. A server that dies is started again with a growing pause; one that cannot run ends the keeper.
+7. A server that answers nothing for 15 s, in time that the keeper was awake, is killed.
 
 On a line it says ``loading`` while the server reads its data, ``ready``, or ``failed`` and why. To
 a user that is done it says ``goes on`` where there are others; to the last one it says nothing and
@@ -36,6 +37,7 @@ LOG_BYTES = 1024 * 1024
 LOCK_WAIT_S, PROBE_S, SAY_S, FORGET_S = 4.0, 0.01, 0.5, 60.0
 # A system that goes down asks every process to end at once; the users need the server to finish.
 TERM_S = 5.0
+LOOK_S, HANGS_S = 3.0, 15.0
 EARLY_TRIES = 2  # for one that is killed before it ever answered
 NEVER = float("inf")
 FORGET_SESSIONS = (
@@ -63,6 +65,7 @@ class Keeper:
         self.forget = last_end.power_was_cut()
         self.pauses = Pauses()
         self.start_at, self.end_at, self.say_at = 0.0, NEVER, 0.0
+        self.looked_at = self.silent_s = 0.0
 
     def run(self) -> None:
         """Keep the server running until the last line closes. Raises GiveUpError if it cannot."""
@@ -87,7 +90,9 @@ class Keeper:
 
     def _until_due(self) -> float | None:
         now = time.monotonic()
-        probe_at = now + PROBE_S if self.server.pid and not self.ready else NEVER
+        probe_at = NEVER
+        if self.server.pid:
+            probe_at = self.looked_at + LOOK_S if self.ready else now + PROBE_S
         due = min(self.start_at, self.end_at, probe_at)
         return None if due == NEVER else max(0.0, due - now)
 
@@ -105,6 +110,19 @@ class Keeper:
             elif now >= self.say_at:
                 self.say_at = now + SAY_S
                 self.lines.tell("loading")
+        elif self.server.pid and now >= self.looked_at + LOOK_S:
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        """Ask the server whether it answers. Any answer will do: it may be busy with a script."""
+        if self.server.ask("PING", path=REDIS_SOCKET):
+            self.silent_s = 0.0
+        else:
+            self.silent_s += min(now - self.looked_at, LOOK_S + 1)
+            if self.silent_s >= HANGS_S:
+                _say(f"the server has not answered for {HANGS_S:.0f} s; killed")
+                self.server.kill()
+        self.looked_at = now
 
     def _announce(self) -> None:
         if self.forget:
@@ -115,6 +133,7 @@ class Keeper:
             self.forget = False
         Path(HIDDEN_SOCKET).rename(REDIS_SOCKET)
         self.ready = self.was_ready = True
+        self.looked_at, self.silent_s = time.monotonic(), 0.0
         self.lines.tell("ready")
 
     def _after_death(self, code: int, now: float) -> None:

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 
 import structlog
@@ -16,7 +17,7 @@ from projections.worker import run_projection
 from service.embedded import EmbeddedRedis
 from service.settings import Settings
 from service.spans import Spans
-from service.tether import Tether
+from service.tether import BEAT_S, Tether
 
 LOOK_S = 0.5
 log = structlog.get_logger(__name__)
@@ -29,10 +30,23 @@ def main(said: str) -> int:
     order = tether.order()
     order.configure_logs()
     try:
-        run(order.settings, _stop_on_signal(), check=order.first, ready=tether.ready)
+        stop = _stop_on_signal()
+        run(order.settings, stop, check=order.first, ready=partial(_ready, tether, stop))
     except CinelogError as error:
         return tether.refuse(error)
     return 0
+
+
+def _ready(tether: Tether, stop: Event) -> None:
+    tether.ready()
+    Thread(target=_beat, args=[tether, stop], name="heartbeat", daemon=True).start()
+
+
+def _beat(tether: Tether, stop: Event) -> None:
+    """Let the parent know that this process runs, also while the event store or Redis is slow."""
+    tether.beat()
+    while not stop.wait(BEAT_S):
+        tether.beat()
 
 
 def run_alone(settings: Settings) -> None:

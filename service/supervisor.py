@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,11 @@ import structlog
 
 from commands.errors import ConfigurationError
 from service.children import Child, command, end_all
-from service.listening import listen, url_of
+from service.listening import WAIT_S, PortMark, listen, url_of
 from service.logs import STANDARD_ERROR, configure_logs, current, is_text, json_line
 from service.redis_watch import RedisWatch
 from service.signals import wake_on_signals
+from service.tether import BEAT_S
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 READY_S = 20.0
 # From the wish to end: when the workers, the projection and the embedded Redis have ended.
 WORKERS_S, PROJECTION_S, ALL_S = 3.6, 4.3, 4.8
+# A child whose heartbeat was not heard for so long is replaced.
+HANGS_S = 15.0
 NEVER = float("inf")
 log = structlog.get_logger(__name__)
 
@@ -52,8 +55,11 @@ def serve(
     ConfigurationError where the service cannot start because of a setting.
     """
     configure_logs(settings.log_format, settings.log_level)
-    with listen(settings.host, settings.port) as listening:
-        supervisor = Supervisor(settings, listening, app, projection)
+    mark = PortMark(settings.data_dir, settings.port)
+    # Workers of a root that was killed hold the port until the kernel has ended them.
+    wait_s = WAIT_S if mark.others else 0.0
+    with mark, listen(settings.host, settings.port, wait_s=wait_s) as listening:
+        supervisor = Supervisor(settings, listening, mark.fds, app, projection)
         try:
             supervisor.start()
             if before is not None:
@@ -72,7 +78,12 @@ class Supervisor:
     """The children, the embedded Redis, and the loop that minds them."""
 
     def __init__(
-        self, settings: "Settings", listening: socket.socket, app: str, projection: str
+        self,
+        settings: "Settings",
+        listening: socket.socket,
+        kept: Sequence[int],
+        app: str,
+        projection: str,
     ) -> None:
         self.settings = settings
         self.url = url_of(listening)
@@ -83,6 +94,7 @@ class Supervisor:
                 f"API worker {number}",
                 command("service.worker", app),
                 [listening.fileno()],
+                kept=kept,
                 log_fd=log_fd,
             )
             for number in range(1, settings.workers + 1)
@@ -92,6 +104,7 @@ class Supervisor:
         self.redis: RedisWatch | None = None
         self.open = self.announced = False
         self.ready_by = NEVER
+        self.awake_at = time.monotonic()
 
     def start(self) -> None:
         """Start the processes, so that they load while the rest gets ready.
@@ -112,7 +125,11 @@ class Supervisor:
         while not self._ends():
             self._sleep(awake)
             now = time.monotonic()
+            # Asleep for longer than planned, we were stopped or starved, and so were the children
+            # perhaps: only a little of that counts as their silence.
+            passed_s, self.awake_at = min(now - self.awake_at, BEAT_S), now
             for child in self.children:
+                child.silent_s += passed_s
                 self._hear(child)
                 self._mind(child, now)
             if self.redis is not None and (why := self.redis.mind(now)):
@@ -149,6 +166,8 @@ class Supervisor:
                 poll.register(self.redis.fileno(), select.POLLIN)
         if not self.announced:
             due = min(due, self.ready_by)
+        if any(child.beats for child in self.children):
+            due = min(due, self.awake_at + BEAT_S)
         wait_s = max(0.0, due - time.monotonic())
         poll.poll(None if due == NEVER else wait_s * 1000 + 1)
         with suppress(BlockingIOError):
@@ -181,7 +200,10 @@ class Supervisor:
 
     def _mind(self, child: Child, now: float) -> None:
         if (how := child.ended()) is not None:
-            pause_s = child.pauses.after(now - child.started_at)
+            lived_s = now - child.started_at
+            if child.hung:  # it worked before, however shortly: no reason to give up
+                lived_s, how = NEVER, f"no heartbeat for {HANGS_S:.0f} s, {how}"
+            pause_s = child.pauses.after(lived_s)
             if pause_s is None:
                 raise GiveUpError(
                     f"{child.name} ended {child.pauses.deaths} times in a row ({how}); giving up"
@@ -192,6 +214,9 @@ class Supervisor:
             _say(f"{child.name} is not ready after {READY_S:.0f} s")
             child.signal(signal.SIGKILL)
             child.ready_by = NEVER
+        elif child.runs and child.beats and child.silent_s > HANGS_S:
+            child.hung, child.silent_s = True, 0.0
+            child.signal(signal.SIGKILL)
         elif now >= child.start_at:
             child.start()
             if self.open or child is self.projection:

@@ -18,6 +18,7 @@ from service.logs import configure_logs
 from service.settings import Settings
 
 PR_SET_PDEATHSIG = 1
+BEAT_S = 1.0
 # At the start a part that is away is a setting that does not work.
 VARIABLES = {"event store": "CINELOG_EVENT_STORE_URL", "read model": "CINELOG_REDIS_URL"}
 
@@ -42,6 +43,7 @@ class Tether:
 
     def __init__(self, said: int, *, platform: str = sys.platform) -> None:
         self._said: int | None = said
+        self._is_ready = False
         self._by_kernel = platform == "linux"
         if self._by_kernel:
             # At once and whatever it does: what is in flight has no one to be answered for, as the
@@ -66,25 +68,31 @@ class Tether:
 
     def ready(self) -> None:
         """Say that the work has begun."""
+        self._is_ready = True
         self._say({"ready": True})
+
+    def beat(self) -> None:
+        """Say that the work goes on: once every ``BEAT_S`` from the first time on."""
+        if self._said is not None:
+            with suppress(OSError):  # the parent is stopped, and so hears nothing
+                os.write(self._said, b".")
 
     def refuse(self, error: CinelogError) -> int:
         """Say why the work cannot begin, and return the exit code for it."""
         if not isinstance(error, ConfigurationError):
             part = error.part if isinstance(error, UnavailableError) else ""
             error = ConfigurationError(VARIABLES.get(part, "CINELOG_*"), str(error))
-        if self._said is None:  # it was ready, and it may be again
+        if self._is_ready:  # and it may be again
             sys.stderr.write(f"cinelog: {error}\n")
             return 1
         self._say({"variable": error.variable, "problem": error.problem})
         return 2
 
     def _say(self, what: dict[str, Any]) -> None:
-        # Closed once and for all: its number soon belongs to another file.
         if self._said is not None:
-            with suppress(OSError), os.fdopen(self._said, "wb") as said:
-                said.write(json.dumps(what).encode())
-            self._said = None
+            os.set_blocking(self._said, False)
+            with suppress(OSError):
+                os.write(self._said, json.dumps(what).encode() + b"\n")
 
 
 def _die_with_stdin() -> None:

@@ -70,13 +70,13 @@ class Server:
         finally:
             os._exit(127)
 
-    def ask(self, *words: str, wait_s: float = 1.0) -> bytes:
+    def ask(self, *words: str, wait_s: float = 1.0, path: str = HIDDEN_SOCKET) -> bytes:
         """Send one command and return the first of its answer, nothing where there is none."""
         request = b"*%d\r\n" % len(words)
         request += b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
         with socket.socket(socket.AF_UNIX) as line, suppress(OSError):
             line.settimeout(wait_s)
-            line.connect(HIDDEN_SOCKET)
+            line.connect(path)
             line.sendall(request)
             return line.recv(256)
         return b""
@@ -107,6 +107,11 @@ class Server:
                 os.kill(self.pid, signal.SIGKILL)
             time.sleep(0.005)
         return code == 0
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
 
     def why(self, code: int) -> str:
         """Return how a process ended, with the last line it logged if it ended by itself."""

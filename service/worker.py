@@ -9,14 +9,14 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from commands.errors import CinelogError
 from service.listening import BACKLOG
-from service.tether import Tether
+from service.tether import BEAT_S, Tether
 
 if TYPE_CHECKING:
     from sanic import Sanic
@@ -37,7 +37,7 @@ def main(app_name: str, said: str, listening: str) -> int:
         try:
             app: Sanic[Any, Any] = factory(order.settings)
             app.config.MOTD = False
-            return runner.run(serve(app, sock, tether.ready))
+            return runner.run(serve(app, sock, tether))
         except CinelogError as error:
             signal.setitimer(signal.ITIMER_REAL, LAST_S)
             return tether.refuse(error)
@@ -51,8 +51,8 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def serve(app: "Sanic[Any, Any]", sock: socket.socket, ready: Callable[[], None]) -> int:
-    """Serve ``app`` on ``sock`` until SIGTERM; ``ready`` is called when it accepts."""
+async def serve(app: "Sanic[Any, Any]", sock: socket.socket, tether: Tether) -> int:
+    """Serve ``app`` on ``sock`` until SIGTERM; the parent is told when it accepts."""
     from sanic.application.state import ApplicationServerInfo  # noqa: PLC0415 - loaded by the app
     from sanic.http.constants import HTTP  # noqa: PLC0415
 
@@ -72,11 +72,20 @@ async def serve(app: "Sanic[Any, Any]", sock: socket.socket, ready: Callable[[],
     await server.start_serving()
     await server.after_start()
     app.set_serving(True)
-    ready()
+    tether.ready()
+    beating = loop.create_task(_beat(tether))
     await stop.wait()
+    beating.cancel()
     signal.setitimer(signal.ITIMER_REAL, LAST_S)
     await _drain(app, server)
     return 0
+
+
+async def _beat(tether: Tether) -> None:
+    """Let the parent know that this event loop turns."""
+    while True:
+        tether.beat()
+        await asyncio.sleep(BEAT_S)
 
 
 async def _drain(app: "Sanic[Any, Any]", server: Any) -> None:

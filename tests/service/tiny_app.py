@@ -21,6 +21,10 @@ def create_app(settings):
         await asyncio.sleep(float(request.args.get("s")))
         return json({"pid": os.getpid()})
 
+    @app.get("/hang")
+    async def hang(_):
+        time.sleep(60)  # noqa: ASYNC251 - a mistake of ours
+
     @app.get("/stubborn")
     async def stubborn(_):
         app.add_task(_never_ends())

@@ -57,7 +57,7 @@ class Child:
         self.silent_s = 0.0
         """For how long a child that beats has been silent, in time that its parent was awake."""
         self.started_at = 0.0
-        self.start_at = self.ready_by = NEVER
+        self.start_at = self.ready_by = self.ready_at = NEVER
         self.said: int | None = None
         self._argv = argv
         self._fds = tuple(fds)
@@ -68,7 +68,7 @@ class Child:
         """Start the process; it gets ready as far as it can without being told anything."""
         self.ready = self.beats = self.hung = False
         self.silent_s, self.started_at = 0.0, time.monotonic()
-        self.start_at = self.ready_by = NEVER
+        self.start_at = self.ready_by = self.ready_at = NEVER
         self.said, theirs = os.pipe()
         os.set_blocking(self.said, False)
         printed = None if self.log_fd is None else wrap_output(self.name)
@@ -119,6 +119,7 @@ class Child:
             return {}
         said: dict[str, Any] = json.loads(line)
         self.ready = said.get("ready", False)
+        self.ready_at = time.monotonic()
         return said
 
     @property

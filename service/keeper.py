@@ -65,7 +65,7 @@ class Keeper:
         self.forget = last_end.power_was_cut()
         self.pauses = Pauses()
         self.start_at, self.end_at, self.say_at = 0.0, NEVER, 0.0
-        self.looked_at = self.silent_s = 0.0
+        self.ready_at, self.looked_at, self.silent_s = NEVER, 0.0, 0.0
 
     def run(self) -> None:
         """Keep the server running until the last line closes. Raises GiveUpError if it cannot."""
@@ -101,6 +101,7 @@ class Keeper:
         if (code := self.server.ended()) is not None:
             self.ready = False
             self._after_death(code, now)
+            self.ready_at = NEVER
         if now >= self.start_at:
             self.start_at = NEVER
             self.server.start()
@@ -133,7 +134,8 @@ class Keeper:
             self.forget = False
         Path(HIDDEN_SOCKET).rename(REDIS_SOCKET)
         self.ready = self.was_ready = True
-        self.looked_at, self.silent_s = time.monotonic(), 0.0
+        self.ready_at = self.looked_at = time.monotonic()
+        self.silent_s = 0.0
         self.lines.tell("ready")
 
     def _after_death(self, code: int, now: float) -> None:
@@ -145,7 +147,7 @@ class Keeper:
             _say(f"{why}; kept as {last_end.DAMAGED}, begun anew")
             self.start_at = now
             return
-        pause_s = self.pauses.after(now - self.server.started_at)
+        pause_s = self.pauses.after(now - self.server.started_at, now - self.ready_at)
         if pause_s is None:
             raise GiveUpError(f"it ended {self.pauses.deaths} times in a row, at last by {why}")
         _say(f"the server ended by {why}; started again in {pause_s:.1f} s")

@@ -47,7 +47,7 @@ class RedisWatch:
         self._redis.close(wait_s)
 
     def _pause(self, lived_s: float, why: str) -> str | None:
-        pause_s = self._pauses.after(lived_s)
+        pause_s = self._pauses.after(lived_s, served_s=lived_s)
         if pause_s is None:
             return f"{why}, {self._pauses.deaths} times in a row"
         self._say(f"{why}; tried again in {pause_s:.1f} s")

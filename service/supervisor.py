@@ -200,10 +200,9 @@ class Supervisor:
 
     def _mind(self, child: Child, now: float) -> None:
         if (how := child.ended()) is not None:
-            lived_s = now - child.started_at
-            if child.hung:  # it worked before, however shortly: no reason to give up
-                lived_s, how = NEVER, f"no heartbeat for {HANGS_S:.0f} s, {how}"
-            pause_s = child.pauses.after(lived_s)
+            if child.hung:
+                how = f"no heartbeat for {HANGS_S:.0f} s, {how}"
+            pause_s = child.pauses.after(now - child.started_at, now - child.ready_at)
             if pause_s is None:
                 raise GiveUpError(
                     f"{child.name} ended {child.pauses.deaths} times in a row ({how}); giving up"

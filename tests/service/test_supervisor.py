@@ -361,6 +361,11 @@ def test_a_long_life_makes_pauses_begin_anew():
     assert pauses.after(30) == 0.1
 
 
+def test_what_has_worked_is_started_again_at_once_however_often_it_is_killed():
+    pauses = Pauses()
+    assert {pauses.after(3, served_s=2) for _ in range(50)} == {0.1}
+
+
 def test_addresses_that_cannot_be_listened_on_name_the_setting():
     for host in ("no.such.host.invalid", "192.0.2.1"):
         with pytest.raises(ConfigurationError, match="CINELOG_HOST"):

@@ -1,0 +1,157 @@
+"""How long nobody is answered after a kill: all workers, the root, the projection, Valkey.
+
+    .venv/bin/python benchmarks/restart.py [--rounds 3] [--workers 2]
+
+One client writes and one lists, each about 50 times a second, and both connect again after an
+error. Prints for each victim the longest time without an answered write and without an answered
+list, over all rounds, and the time of each round. A root that was killed is started again at once.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from running import PASSWORD, Cinelog, environment
+
+ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
+PAUSE_S, SETTLE_S, LONGEST_S = 0.02, 2.0, 10.0
+
+
+class Caller(threading.Thread):
+    """Calls again and again; ``answered`` are the times at which it was."""
+
+    def __init__(self, url, send):
+        super().__init__(daemon=True)
+        self.url, self.send, self.answered, self.over = url, send, [], False
+
+    def run(self):
+        """Call until ``over``."""
+        client = httpx.Client(base_url=self.url, timeout=2)
+        while not self.over:
+            try:
+                if self.send(client).is_success:
+                    self.answered.append(time.monotonic())
+            except httpx.TransportError:
+                client.close()
+                client = httpx.Client(base_url=self.url, timeout=2)
+            time.sleep(PAUSE_S)
+        client.close()
+
+    def gap_s(self, since):
+        """Return the longest time without an answer since a moment."""
+        times = [since, *(at for at in list(self.answered) if at > since), time.monotonic()]
+        return max(after - before for before, after in pairwise(times))
+
+
+def descendants(service, words):
+    """Return the processes of a service's data directory that have a word in their command."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            command = stat.read_bytes().replace(b"\0", b" ").decode()
+            if words in command and stat.with_name("cwd").readlink() == service.data_dir:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def kill_workers(service):
+    for pid in service.processes("worker"):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_projection(service):
+    service.kill("projection")
+
+
+def kill_valkey(service):
+    for pid in descendants(service, "valkey-server"):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_root(service):
+    """And start it again on its port."""
+    service.process.kill()
+    service.process.wait()
+    service.process = subprocess.Popen(
+        service.process.args,
+        env=environment(service.data_dir),
+        stdout=service._log,  # noqa: SLF001 - it goes on where it was
+        stderr=subprocess.STDOUT,
+    )
+
+
+VICTIMS = {
+    "all workers": kill_workers,
+    "the root": kill_root,
+    "the projection": kill_projection,
+    "Valkey": kill_valkey,
+}
+
+
+def measure(service, callers, kill, rounds):
+    """Return the gaps of writes and lists in each round."""
+    gaps = []
+    for _ in range(rounds):
+        time.sleep(SETTLE_S)
+        began = time.monotonic()
+        kill(service)
+        while any(not c.answered or c.answered[-1] < began + 0.5 for c in callers):
+            if time.monotonic() - began > LONGEST_S:
+                break
+            time.sleep(0.05)
+        time.sleep(0.5)
+        gaps.append([caller.gap_s(began) for caller in callers])
+    return gaps
+
+
+def main():
+    """Kill each in turn and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Cinelog(Path(folder) / "var", workers=options.workers) as service,
+    ):
+        ann = service.account("ann")
+        token = httpx.post(
+            f"{service.url}/api/v1/auth/token/", json={"username": "ann", "password": PASSWORD}
+        ).json()["access"]
+        ann.close()
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{service.url}/api/v1"
+        write = Caller(url, lambda c: c.post("/movies/", json=ALIEN, headers=headers))
+        read = Caller(url, lambda c: c.get("/movies/", headers=headers))
+        callers = [write, read]
+        for caller in callers:
+            caller.start()
+        print(
+            f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+            f"{options.workers} workers, {options.rounds} rounds"
+        )
+        print(f"{'killed':<18}{'write, s':>10}{'list, s':>10}   rounds (write)")
+        for name, kill in VICTIMS.items():
+            gaps = measure(service, callers, kill, options.rounds)
+            writes, lists = zip(*gaps, strict=True)
+            each = " ".join(f"{gap:.2f}" for gap in writes)
+            print(f"{name:<18}{max(writes):>10.2f}{max(lists):>10.2f}   {each}", flush=True)
+        for caller in callers:
+            caller.over = True
+            caller.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -4,19 +4,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
 from eventsourcing.application import Application, LRUCache
 from eventsourcing.persistence import ConnectionPoolClosedError, PersistenceError
 from eventsourcing.utils import Environment, EnvType
+from psycopg.conninfo import conninfo_to_dict
 
 from commands.errors import ConfigurationError, EventStoreUnavailableError
+from commands.urls import quoted
 
 VARIABLE = "CINELOG_EVENT_STORE_URL"
 # How many aggregates a process keeps: what was appended since is read on top at each use.
 _KEPT = 2_000
+# What libpq or the server says, and what that means. Else the server does not answer.
+_REFUSALS = {
+    "authentication failed": "PostgreSQL refuses the user or the password in the URL",
+    "no password supplied": "PostgreSQL wants a password; write it as user:password@ in the URL",
+    "pg_hba.conf": "PostgreSQL refuses the connection of this user from this machine; allow it in"
+    " its pg_hba.conf, or ask for TLS with ?sslmode=require",
+    "does not support SSL": "PostgreSQL there has no TLS; leave sslmode=require out of the URL",
+    "certificate": "the TLS certificate of PostgreSQL is not trusted; see sslrootcert of libpq",
+    "resolve": "its host is not known by name; correct the URL, in which what is special in the"
+    " password is percent-encoded",
+    "starting up": "PostgreSQL is starting up; try again in a moment",
+    "too many": "PostgreSQL has no connection left; raise its max_connections",
+    "role": "PostgreSQL has no such user; create it or correct the URL",
+    "database": "PostgreSQL has no database of that name; create it or correct the URL",
+}
 _MADE_BY = "cinelog serve makes one, or name another data directory or store"
 
 
@@ -39,7 +55,7 @@ def open_log(url: str, *, create: bool) -> EventLog:
 
     Raises ConfigurationError where the URL cannot work or its server does not answer.
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition(":")[0]
     env = {
         "TRANSCODER_TOPIC": "commands.transcoder:OrjsonTranscoder",
         "AGGREGATE_CACHE_MAXSIZE": str(_KEPT),
@@ -97,13 +113,17 @@ def _sqlite(url: str, *, create: bool) -> dict[str, str]:
 
 
 def _postgresql(url: str) -> dict[str, str]:
+    url = quoted(url)
+    try:
+        conninfo_to_dict(url)
+    except psycopg.Error:  # its text repeats the URL, and so the password
+        raise ConfigurationError(
+            VARIABLE, "it is not a PostgreSQL URL; percent-encode what is special in the password"
+        ) from None
     try:
         psycopg.connect(url, connect_timeout=3).close()
-    except psycopg.Error as error:
-        raise ConfigurationError(
-            VARIABLE,
-            f"PostgreSQL does not answer there; start it or correct the URL ({_first_line(error)})",
-        ) from None
+    except (psycopg.Error, UnicodeError) as error:
+        raise ConfigurationError(VARIABLE, _why_not(str(error))) from None
     return {
         "PERSISTENCE_MODULE": "commands.postgres:Factory",
         "POSTGRES_URL": url,
@@ -116,6 +136,14 @@ def _postgresql(url: str) -> dict[str, str]:
         "POSTGRES_POOL_SIZE": "1",
         "POSTGRES_MAX_OVERFLOW": "9",
     }
+
+
+def _why_not(said: str) -> str:
+    """Return why PostgreSQL takes no connection; what it said may repeat a part of the URL."""
+    for sign, problem in _REFUSALS.items():
+        if sign in said:
+            return problem
+    return "PostgreSQL does not answer there; start it or correct the URL"
 
 
 def _first_line(error: Exception) -> str:

@@ -14,10 +14,11 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from commands.errors import ConfigurationError, ReadModelUnavailableError
+from commands.urls import quoted
 
 VARIABLE = "CINELOG_REDIS_URL"
 TIMEOUT_S = 1.0
@@ -43,6 +44,7 @@ def open_redis(url: str) -> Any:
     Raises ConfigurationError for a URL that makes no sense; whether a server answers is not asked,
     but for a cluster, whose nodes must be known first: ReadModelUnavailableError.
     """
+    url = quoted(url)
     address = _address(url)
     settings = _settings(Retry(_backoff(), RETRIES)) | address.options
     if address.kind == "sentinel":
@@ -65,6 +67,7 @@ def open_async_redis(url: str) -> Any:
 
     Raises ConfigurationError for a URL that makes no sense.
     """
+    url = quoted(url)
     address = _address(url)
     settings = _settings(AsyncRetry(_backoff(), RETRIES)) | address.options
     if address.kind == "sentinel":
@@ -83,6 +86,22 @@ def open_async_redis(url: str) -> Any:
         return redis.asyncio.Redis.from_pool(pool)
 
     return _plain(bounded, url, settings)
+
+
+def why_not(error: RedisError) -> str:
+    """Return what a server does instead of answering; what it said is not repeated."""
+    said = str(error)
+    if isinstance(error, AuthenticationError) or "NOAUTH" in said or "WRONGPASS" in said:
+        return "refuses the user or the password in the URL"
+    if "NOPERM" in said:
+        return "does not let its user do what Cinelog needs (see ACL SETUSER)"
+    if "DB index" in said:
+        return "has no database of that number"
+    if "SSL" in said or "certificate" in said:
+        return "does not agree on TLS (rediss:// asks for it, redis:// does without)"
+    if "Connection closed" in said:
+        return "closes the connection (where it speaks TLS, begin the URL with rediss://)"
+    return f"does not answer ({type(error).__name__})"
 
 
 def _plain(open_: Callable[..., Any], url: str, settings: dict[str, Any]) -> Any:

@@ -135,7 +135,7 @@ def open_both() -> "Iterator[tuple[Settings, Store, Any]]":
     """Open the event store and Redis; a Redis that goes away is one line."""
     from redis.exceptions import RedisError  # noqa: PLC0415
 
-    from projections.connection import open_redis  # noqa: PLC0415
+    from projections.connection import open_redis, why_not  # noqa: PLC0415
 
     settings = prepared()
     with open_store(settings) as store, hold_redis(settings):
@@ -143,6 +143,6 @@ def open_both() -> "Iterator[tuple[Settings, Store, Any]]":
         try:
             yield settings, store, redis
         except RedisError as error:
-            raise ReadModelUnavailableError(type(error).__name__) from error
+            raise ReadModelUnavailableError(f"Redis {why_not(error)}") from error
         finally:
             redis.close()

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from commands.errors import CinelogError, ConfigurationError
 from commands.store import Store
-from projections.connection import open_redis
+from projections.connection import open_redis, why_not
 from projections.fill import collect_seldom
 from projections.worker import run_projection
 from service.embedded import EmbeddedRedis
@@ -100,8 +100,8 @@ def _ping(ping: Callable[[], object]) -> None:
         # Not the URL: it may hold a password.
         raise ConfigurationError(
             "CINELOG_REDIS_URL",
-            f"the Redis it names does not answer ({type(error).__name__}); start it, correct the"
-            " URL, or unset it for the embedded one",
+            f"the Redis it names {why_not(error)}; start it, correct the URL, or"
+            " unset it for the embedded one",
         ) from None
 
 

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 import redis as redis_py
+from redis.exceptions import RedisError
 
 from commands.errors import ConfigurationError, ReadModelUnavailableError
-from projections.connection import open_async_redis, open_redis
+from projections.connection import open_async_redis, open_redis, why_not
 
 
 def closed(client):
@@ -91,3 +92,11 @@ def test_a_url_that_makes_no_sense(url):
             open_(url)
         assert refused.value.variable == "CINELOG_REDIS_URL"
         assert "host" not in refused.value.problem.replace("host:port", "")
+
+
+def test_a_wrong_password_is_said_to_be_one(valkey):
+    client = open_redis(valkey.url.replace("unix://", "unix://nobody:hu/sh@1@"))
+    with pytest.raises(RedisError) as refused:
+        client.ping()
+    client.close()
+    assert why_not(refused.value) == "refuses the user or the password in the URL"

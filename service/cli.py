@@ -30,6 +30,7 @@ from service.cli_parts import (
 )
 from service.cli_views import views
 from service.settings import Settings
+from service.settings_page import epilog
 
 app = typer.Typer(
     name="cinelog",
@@ -37,7 +38,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Settings are environment variables: see docs/settings.md.",
+    epilog=epilog(),
 )
 app.add_typer(keys)
 app.add_typer(views)

@@ -1,6 +1,6 @@
 """The feed and histories: 1,000 stream clients on one worker, a movie with 10,000 events.
 
-    .venv/bin/python benchmarks/feed.py [--clients 1000] [--events 10000]
+    .venv/bin/python benchmarks/feed.py [--clients 1000] [--events 10000] [--behind 300]
 
 Prints how long after its answer an event reached the last client, over some rounds, the memory of
 the worker with all clients connected, and the times of the first and last page of a history, of
@@ -62,6 +62,33 @@ async def streams(cinelog, client, count, rounds):
     return took, memory
 
 
+async def behind(cinelog, client, count):
+    """Return the times of a list in ms while ``count`` streams read the log from its beginning."""
+    token = client.pair["access"]
+    head = (
+        "GET /api/v1/events/stream?after=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Authorization: Bearer {token}\r\n\r\n"
+    )
+    received = 0
+
+    async def read():
+        nonlocal received
+        reader, writer = await asyncio.open_connection("127.0.0.1", cinelog.port)
+        writer.write(head.encode())
+        while data := await reader.read(65536):
+            received += len(data)
+        writer.close()
+
+    tasks = [asyncio.create_task(read()) for _ in range(count)]
+    await asyncio.sleep(1)
+    began, before = time.monotonic(), received
+    shown = await asyncio.to_thread(timed, client, "/movies/", 200)
+    rate = (received - before) / (time.monotonic() - began) / 1e6
+    for task in tasks:
+        task.cancel()
+    return f"{shown} ({rate:.0f} MB/s to the streams)"
+
+
 def timed(client, path, rounds=20):
     """Return the median and the slowest time of a GET in ms."""
     took = []
@@ -91,6 +118,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--behind", type=int, default=300)
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -114,6 +142,9 @@ def main():
             f"?version={options.events // 2:<14}",
             timed(ann, f"{url}?version={options.events // 2}"),
         )
+        print("a list, alone         ", timed(ann, "/movies/", 200))
+        shown = asyncio.run(behind(cinelog, ann, options.behind))
+        print(f"a list beside {options.behind} streams from 0", shown)
         began = time.monotonic()
         assert ann.patch(url, json={"title": "Aliens"}).is_success
         print(f"first change           {(time.monotonic() - began) * 1000:7.1f} ms")

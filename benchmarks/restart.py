@@ -55,14 +55,15 @@ class Caller(threading.Thread):
         return max(after - before for before, after in pairwise(times))
 
 
-def descendants(service, words):
-    """Return the processes of a service's data directory that have a word in their command."""
+def servers(service):
+    """Return the processes of the embedded Redis of a service."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/cmdline"):
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            command = stat.read_bytes().replace(b"\0", b" ").decode()
-            if words in command and stat.with_name("cwd").readlink() == service.data_dir:
-                found.append(int(stat.parent.name))
+            said, here = words.read_bytes(), words.with_name("cwd").readlink()
+            ours = b"valkey-server" in said and b"service.keeper" not in said
+            if ours and here == service.data_dir:
+                found.append(int(words.parent.name))
     return found
 
 
@@ -76,7 +77,7 @@ def kill_projection(service):
 
 
 def kill_valkey(service):
-    for pid in descendants(service, "valkey-server"):
+    for pid in servers(service):
         os.kill(pid, signal.SIGKILL)
 
 

@@ -6,6 +6,7 @@ it stay longer.
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -29,8 +30,12 @@ LAST_S = 3.4
 def main(app_name: str, said: str, listening: str) -> int:
     """Serve until told to end. Exit 2 where that cannot begin; the parent is told why."""
     tether = Tether(int(said))
+    # What is loaded stays: to look for cycles in it takes a fifth of the time to start.
+    gc.disable()
     module, _, name = app_name.partition(":")
     factory = getattr(import_module(module), name)
+    gc.freeze()
+    gc.enable()
     order = tether.order()
     order.configure_logs()
     with socket.socket(fileno=int(listening)) as sock, asyncio.Runner(loop_factory=_loop) as runner:

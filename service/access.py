@@ -47,6 +47,9 @@ class _Security(NamedTuple):
 
 _PLAIN = _Security(SECURITY, lines(SECURITY))
 _SECURE = _Security(SECURITY | HSTS, lines(SECURITY | HSTS))
+# Of answers behind a token: a shared cache keeps none, a browser's asks before it shows one again.
+_PRIVATE = "private, no-cache"
+_VARIES = "Authorization"
 _LIMITED = b"%b\r\nratelimit-policy: %b\r\nratelimit: %b%b"
 
 
@@ -99,6 +102,14 @@ def _check_conditions(request: CinelogRequest, response: BaseHTTPResponse) -> No
         response.headers.update(refusal.headers)
 
 
+def _keep_private(response: BaseHTTPResponse) -> None:
+    """Tell caches that an answer is one caller's, unless it says more."""
+    headers = response.headers
+    headers.setdefault("Cache-Control", _PRIVATE)
+    varies = headers.get("vary")
+    headers["Vary"] = f"{varies}, {_VARIES}" if varies else _VARIES
+
+
 class Edge:
     """The middleware of an API process; ``open`` comes before the first request."""
 
@@ -132,6 +143,9 @@ class Edge:
         """Complete the answer's headers, and take down what became of the request."""
         if response.status == HTTPStatus.OK and request.method in _READS:
             _check_conditions(request, response)
+        way = self._way(request)
+        if not way.open:
+            _keep_private(response)
         secure = self._proxies and scheme_of(request, self._proxies) == "https"
         security = _SECURE if secure else _PLAIN
         request_id = request.request_id
@@ -144,7 +158,6 @@ class Edge:
             response.last_lines = (b"x-request-id", value)
         else:
             self._complete(request, response, security.headers)
-        way = self._way(request)
         if way.watched:
             principal = request.caller
             self._ledger.add(

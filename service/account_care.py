@@ -20,7 +20,6 @@ from service.responses import HTTPResponse, empty
 from service.sessions import Session, SessionPage
 
 PATH = f"{API}/auth"
-_NO_STORE = {"Cache-Control": "no-store"}
 
 blueprint = Blueprint("account_care", url_prefix=PATH)
 
@@ -31,7 +30,7 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
     principal = request.principal
     await parts_of(request).limits.sign_in(request, principal.username)
     await trail.change_password(request, principal, read_body(request))
-    return empty(headers=_NO_STORE)
+    return empty()
 
 
 @blueprint.get("/sessions/", name="sessions")
@@ -56,7 +55,7 @@ async def end_sessions(request: CinelogRequest) -> HTTPResponse:
     """Sign out everywhere."""
     check_write(request)
     await trail.end_sessions(request, request.principal)
-    return empty(headers=_NO_STORE)
+    return empty()
 
 
 @blueprint.delete("/sessions/<sid>/", name="end_session")
@@ -64,7 +63,7 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
     """End one of the caller's sessions."""
     check_write(request)
     await trail.end_session(request, request.principal, sid)
-    return empty(headers=_NO_STORE)
+    return empty()
 
 
 @blueprint.get("/me/history/", name="history")
@@ -104,4 +103,4 @@ def _page(
 ) -> HTTPResponse:
     following, previous = page_links(request, f"{PATH}/{name}/", page.page, page.last_page)
     body = {"count": page.count, "next": following, "previous": previous, "results": results}
-    return HTTPResponse(orjson.dumps(body), headers=_NO_STORE, content_type="application/json")
+    return HTTPResponse(orjson.dumps(body), content_type="application/json")

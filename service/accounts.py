@@ -94,7 +94,7 @@ async def me(request: CinelogRequest) -> HTTPResponse:
     principal = request.principal
     parts = parts_of(request)
     account = await parts.threads.run(parts.authorization.account, principal.account_id)
-    return _answer(_account(account))
+    return _answer(_account(account), headers={})
 
 
 @well_known.get("/jwks.json", name="jwks", ctx_open=True)

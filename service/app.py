@@ -93,9 +93,11 @@ def create_app(  # noqa: PLR0915 - a part a line
         MOTD=False,
     )
     cors = cross_origin(settings.cors_origins)
+    edge = Edge(settings.proxies)
+    # Middleware of responses runs in reverse: this one comes after all of the extension's.
+    app.register_middleware(edge.after, "response")
     Extend(app, config={"OAS": False, "HEALTH": False, "LOGGING": False, **cors})
     _add_routes(app)
-    edge = Edge(settings.proxies)
     _add_middleware(app, edge)
     app.ctx.docs = Docs.of(document_of(app, settings), settings)
 
@@ -182,7 +184,6 @@ def _add_middleware(app: App, edge: Edge) -> None:
     app.register_middleware(edge.before, "request")
     app.register_middleware(Negotiation(produced_types()).check, "request")
     app.register_middleware(edge.admit, "request")
-    app.register_middleware(edge.after, "response")
 
 
 def _add_routes(app: App) -> None:

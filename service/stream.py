@@ -209,7 +209,6 @@ async def stream(request: CinelogRequest) -> None:
             response = await request.respond(
                 content_type="text/event-stream; charset=utf-8",
                 headers={
-                    "Cache-Control": "no-store",
                     **positioned(request, greeting.position, log),
                     "X-Accel-Buffering": "no",
                 },

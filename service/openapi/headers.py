@@ -102,6 +102,7 @@ LINK = Header(
     always=False,
 )
 CACHE_CONTROL = Header("Cache-Control", "Who may keep the answer, and for how long.", _TEXT)
+VARY = Header("Vary", "The request headers that the answer depends on.", _TEXT)
 RETRY_AFTER = Header(
     "Retry-After", "Seconds after which to ask again.", {"type": "integer", "minimum": 0}
 )
@@ -113,6 +114,7 @@ ACCEPT_ENCODING = Header(
 )
 ALLOW = Header("Allow", "The methods that the path takes.", _TEXT)
 
+BEHIND_A_TOKEN = (CACHE_CONTROL, VARY)
 EVERYWHERE = (REQUEST_ID, RATE_LIMIT_POLICY, RATE_LIMIT)
 _REFUSED = (RETRY_AFTER, CHALLENGE, ACCEPT, ACCEPT_PATCH, ACCEPT_ENCODING, ALLOW, CURRENT_TAG)
 WITH_REFUSALS = {header.name: header for header in _REFUSED}

@@ -7,7 +7,7 @@ from service import shapes
 from service.bodies import JSON
 from service.openapi import request_headers
 from service.openapi.described import Answer, Body, Header, Json, Operation, Parameter
-from service.openapi.headers import EVERYWHERE, REQUEST_ID
+from service.openapi.headers import BEHIND_A_TOKEN, EVERYWHERE, REQUEST_ID
 from service.openapi.refusals import Refusal, refusals_of
 from service.openapi.schemas import schemas_of
 from service.problems import PROBLEM
@@ -48,7 +48,9 @@ class Writer:
         return written
 
     def _responses(self, said: Operation, path: str) -> Json:
-        common = EVERYWHERE if said.limited else (REQUEST_ID,)
+        common: tuple[Header, ...] = EVERYWHERE if said.limited else (REQUEST_ID,)
+        if not said.open:
+            common += BEHIND_A_TOKEN
         answers = {status: self._answer(one, common) for status, one in said.answers.items()}
         refusals = {
             status: self._refusal(one, common) for status, one in refusals_of(said, path).items()

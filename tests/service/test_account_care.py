@@ -100,7 +100,6 @@ def errors(response):
 def test_a_new_password_replaces_the_old_one(care, username, here):
     response = here.change_password()
     assert (response.status_code, response.content) == (204, b"")
-    assert response.headers["cache-control"] == "no-store"
     refused(sign_in(care, username), 401, "no_active_account")
     assert sign_in(care, username, NEW).status_code == 200
 
@@ -176,7 +175,6 @@ def test_the_sessions_of_an_account(here, there):
     before = datetime.now(UTC)
     assert there.refreshes()
     response = here.ask("GET", "sessions/")
-    assert response.headers["cache-control"] == "no-store"
     body = response.json()
     assert (body["count"], body["next"], body["previous"]) == (2, None, None)
     first, second = body["results"]

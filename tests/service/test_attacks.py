@@ -718,8 +718,8 @@ def test_answers_are_data_and_nothing_else(victim, movie):
         assert headers["content-type"] in ("application/json", "application/problem+json")
         assert "set-cookie" not in headers
         assert "server" not in headers
-        if path.startswith("/auth/"):
-            assert headers["cache-control"] == "no-store"
+        if headers["content-type"] == "application/json":
+            assert headers["cache-control"] == "private, no-cache"
 
 
 def test_no_other_sites_page_reads_an_answer(victim):

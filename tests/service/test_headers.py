@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from running import Cinelog
+from running import PASSWORD, Cinelog
 
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -53,6 +53,38 @@ def test_what_cannot_be_read_is_answered_with_them(service):
     assert SECURITY.items() <= dict(answer.headers).items()
 
 
+def test_what_is_behind_a_token_is_its_callers(service, someone):
+    """Also where it is refused, and where nothing has changed; tokens are not kept at all."""
+    alien = {"title": "Alien", "genre": "Horror", "year": 1979}
+    created = someone.post("/movies/", json=alien)
+    one = f"/movies/{created.json()['id']}/"
+    with service.client() as anyone:
+        answers = [
+            created,
+            someone.get("/movies/", headers={"If-None-Match": "*"}),
+            someone.get(one, headers={"If-Match": '"9"'}),
+            someone.delete(one),
+            anyone.get("/movies/"),
+            *(
+                someone.request(method, path)
+                for method in ("GET", "HEAD")
+                for path in ("/movies/", one, f"{one}history/", "/events/", "/auth/me/",
+                             "/auth/sessions/", "/auth/me/history/", "/movies/?year=x")
+            ),
+        ]  # fmt: skip
+        body = {"username": someone.account["username"], "password": PASSWORD}
+        pair = anyone.post("/auth/token/", json=body)
+        public = anyone.get(f"{service.url}/.well-known/jwks.json")
+    with someone.stream("GET", "/events/stream") as stream:
+        answers.append(stream)
+    for answer in answers:
+        assert answer.headers["cache-control"] == "private, no-cache", answer.url
+        assert answer.headers.get_list("vary") == ["Authorization"]
+    assert pair.headers["cache-control"] == "no-store"
+    assert public.headers["cache-control"] == "public, max-age=300"
+    assert "vary" not in public.headers
+
+
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory):
     """A service behind one proxy, for one page."""
@@ -77,7 +109,8 @@ def test_pages_of_configured_origins_may_call(behind):
     assert sorted(allowed) == ["authorization", "if-match"]
     answer = httpx.get(url, headers={"Origin": PAGE})
     assert answer.headers["access-control-allow-origin"] == PAGE
-    assert "origin" in answer.headers["vary"].lower()
+    assert answer.headers.get_list("vary") == ["origin, Authorization"]
+    assert asked.headers.get_list("vary") == ["origin"]
     exposed = answer.headers["access-control-expose-headers"].split(",")
     assert {"etag", "link", "event-position", "ratelimit", "retry-after"} <= set(exposed)
     assert "access-control-allow-credentials" not in answer.headers

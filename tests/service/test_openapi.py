@@ -125,7 +125,7 @@ def test_headers_that_pages_of_other_origins_need(description):
     assert sent <= set(ALLOWED)
     # Browsers show Cache-Control to every page; nothing in a page has use for the others.
     assert read - set(EXPOSED) <= {
-        "Cache-Control", "Accept", "Accept-Patch", "Accept-Encoding", "Allow",
+        "Cache-Control", "Vary", "Accept", "Accept-Patch", "Accept-Encoding", "Allow",
     }  # fmt: skip
 
 

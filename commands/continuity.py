@@ -74,6 +74,23 @@ def last_in_common(store: "Store", marks: Sequence[Mark]) -> int:
     return mark.position
 
 
+def begun_anew(
+    store: "Store",
+    stored: LogIdentity | None,
+    known: LogIdentity,
+    epoch: int,
+    marks: Sequence[Mark],
+) -> LogIdentity:
+    """Return the identity of a log in a new epoch: it is no extension of marks read in ``epoch``.
+
+    ``stored`` is what the log says it is, ``known`` has all epochs that are known of it.
+    """
+    if stored is None or stored.epoch == epoch:
+        return known.next_epoch(last_in_common(store, marks), epoch)
+    tip = store.look_at(0).tip
+    return known.next_epoch(tip.position if tip else 0, stored.epoch)
+
+
 class Continuity:
     """What a process knows of its log. Safe to share between threads."""
 
@@ -164,8 +181,10 @@ class Continuity:
             log.warning("new epoch", log=str(stored), before=str(self.identity))
             self.adopt(stored)
         elif known and seen.known != known:
-            before = self.identity.merged(stored) if stored else self.identity
-            identity = before.next_epoch(last_in_common(self._store, self.marks))
+            known_epochs = self.identity.merged(stored) if stored else self.identity
+            identity = begun_anew(
+                self._store, stored, known_epochs, self.identity.epoch, self.marks
+            )
             self._store.write_identity(identity)
             log.error(
                 "the log was set back",

@@ -27,6 +27,7 @@
     │   └── BusyError                a bounded queue is full
     ├── DamagedError                 a file of events that is not what was exported
     └── ConfigurationError           a setting that cannot work
+        └── LogMismatchError         an event store that is not the one that was served
 
 Each carries its facts as attributes. The domain raises, routes do not catch,
 ``service/problems.py`` turns them into answers.
@@ -227,3 +228,28 @@ class ConfigurationError(CinelogError):
         super().__init__(f"{variable}: {problem}")
         self.variable = variable
         self.problem = problem
+
+
+class LogMismatchError(ConfigurationError):
+    """The event store is not an extension of the log that was served before.
+
+    ``expected`` and ``found`` are identities, ``""`` where the log has none; with each stands the
+    last position.
+    """
+
+    def __init__(
+        self, expected: str, expected_position: int, found: str, found_position: int
+    ) -> None:
+        there = (
+            f"{found or 'a log'} that ends at {found_position:,}" if found_position else "nothing"
+        )
+        super().__init__(
+            "CINELOG_EVENT_STORE_URL",
+            f"the event store is not the one that was served: expected {expected} up to position"
+            f" {expected_position:,}, found {there}; put it back, or accept it with"
+            " cinelog serve --accept-log",
+        )
+        self.expected = expected
+        self.expected_position = expected_position
+        self.found = found
+        self.found_position = found_position

@@ -65,6 +65,11 @@ class LogIdentity:
         return cls(log, tuple(epochs))
 
     @property
+    def rows(self) -> list[list[int | None]]:
+        """The epochs as ``of_rows`` takes them."""
+        return [list(epoch) for epoch in self.epochs]
+
+    @property
     def epoch(self) -> int:
         """The number of the current epoch."""
         return self.epochs[-1].number
@@ -80,14 +85,14 @@ class LogIdentity:
         """Return whether an epoch is one of this log's."""
         return any(one.number == epoch for one in self.epochs)
 
-    def next_epoch(self, shared: int) -> "LogIdentity":
-        """Return the identity once a new epoch has begun that agrees with this up to ``shared``.
+    def next_epoch(self, shared: int, parent: int) -> "LogIdentity":
+        """Return the identity once a new epoch has begun that agrees with ``parent`` so far.
 
         Its number is greater than all before, and at least the time in seconds: two restores of the
         same backup, neither of which knows of the other, get different ones.
         """
         number = max(self.epoch + 1, int(time.time()))
-        return LogIdentity(self.log, (*self.epochs, Epoch(number, self.epoch, shared)))
+        return LogIdentity(self.log, (*self.epochs, Epoch(number, parent, shared)))
 
     def merged(self, other: "LogIdentity") -> "LogIdentity":
         """Return this identity with the epochs that another record of the same log knows.

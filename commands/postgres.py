@@ -23,10 +23,10 @@ _EPOCHS = SQL(
     "CREATE TABLE IF NOT EXISTS cinelog_epochs "
     "(log text NOT NULL, epoch bigint PRIMARY KEY, parent bigint, shared bigint NOT NULL)"
 )
+_KNOWN_AND_LAST = SQL("WHERE notification_id IN (%s, (SELECT max(notification_id) FROM {log}))")
 _CONTINUITY = SQL(
     "WITH newest AS (SELECT log, epoch FROM cinelog_epochs ORDER BY epoch DESC LIMIT 1), "
-    "events AS ({select} WHERE notification_id IN "
-    "(%s, (SELECT max(notification_id) FROM {log}))) "
+    "events AS ({select} {known_and_last}) "
     "SELECT newest.log, newest.epoch, events.* FROM newest FULL JOIN events ON true"
 )
 _RESTORE = SQL(
@@ -118,12 +118,16 @@ class PlainRecorder(PostgresApplicationRecorder):
     ) -> tuple[tuple[str, int] | None, list[tuple[Any, ...]]]:
         """Return log and number of the newest epoch, and the rows at a position and at the end."""
         select = self._from_log(_SELECT)
-        query = _CONTINUITY.format(select=select, log=Identifier(self.events_table_name))
+        where = self._from_log(_KNOWN_AND_LAST)
+        query = _CONTINUITY.format(select=select, known_and_last=where)
         with (
             self.datastore.get_connection() as connection,
             connection.cursor(row_factory=tuple_row, binary=True) as cursor,
         ):
-            rows = cursor.execute(query, (position,), prepare=True).fetchall()
+            try:
+                rows = cursor.execute(query, (position,), prepare=True).fetchall()
+            except psycopg.errors.UndefinedTable:  # a store of an earlier release
+                return None, cursor.execute(select + where, (position,)).fetchall()
         newest = next(((row[0], row[1]) for row in rows if row[0] is not None), None)
         return newest, [row[2:] for row in rows if row[2] is not None]
 
@@ -134,7 +138,10 @@ class PlainRecorder(PostgresApplicationRecorder):
             connection.cursor(row_factory=tuple_row) as cursor,
         ):
             query = "SELECT log, epoch, parent, shared FROM cinelog_epochs ORDER BY epoch"
-            return cursor.execute(query).fetchall()
+            try:
+                return cursor.execute(query).fetchall()
+            except psycopg.errors.UndefinedTable:  # a store of an earlier release
+                return []
 
     def replace_epochs(self, epochs: Sequence[tuple[Any, ...]]) -> None:
         """Write these epochs and no others."""
@@ -201,6 +208,7 @@ class PlainRecorder(PostgresApplicationRecorder):
 
 
 def _replace(cursor: psycopg.Cursor[Any], epochs: Sequence[tuple[Any, ...]]) -> None:
+    cursor.execute(_EPOCHS)
     cursor.execute("DELETE FROM cinelog_epochs")
     cursor.executemany(
         "INSERT INTO cinelog_epochs (log, epoch, parent, shared) VALUES (%s, %s, %s, %s)",

@@ -110,8 +110,8 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as cursor:
             raw = cursor.sqlite_cursor
             raw.row_factory = None
-            raw.execute("SELECT log, epoch FROM cinelog_epochs ORDER BY epoch DESC LIMIT 1")
-            newest = raw.fetchone()
+            epochs = _epochs_in(raw)
+            newest = epochs[-1][:2] if epochs else None
             raw.execute(_SELECT + _KNOWN_AND_LAST, (position,))
             return newest, raw.fetchall()
 
@@ -120,8 +120,7 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as cursor:
             raw = cursor.sqlite_cursor
             raw.row_factory = None
-            raw.execute("SELECT log, epoch, parent, shared FROM cinelog_epochs ORDER BY epoch")
-            return raw.fetchall()
+            return _epochs_in(raw)
 
     def replace_epochs(self, epochs: Sequence[tuple[Any, ...]]) -> None:
         """Write these epochs and no others."""
@@ -169,7 +168,18 @@ class QueuedRecorder(SQLiteApplicationRecorder):
             return int(cursor.fetchone()[0])
 
 
+def _epochs_in(raw: sqlite3.Cursor) -> list[tuple[Any, ...]]:
+    try:
+        raw.execute("SELECT log, epoch, parent, shared FROM cinelog_epochs ORDER BY epoch")
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):  # a store of an earlier release
+            return []
+        raise
+    return raw.fetchall()
+
+
 def _replace(cursor: SQLiteCursor, epochs: Sequence[tuple[Any, ...]]) -> None:
+    cursor.execute(_EPOCHS)
     cursor.execute("DELETE FROM cinelog_epochs")
     cursor.executemany(
         "INSERT INTO cinelog_epochs (log, epoch, parent, shared) VALUES (?, ?, ?, ?)", list(epochs)

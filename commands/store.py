@@ -113,12 +113,12 @@ class Store:
         return positions
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self, *, check: bool = True) -> Iterator[None]:
         """Hold back other writers, so that what is read now can be built on.
 
         Notices first whether the log is still the one that was read before: what was kept of it is
         forgotten where it is not. Raises EventStoreUnavailableError, also where another log has
-        taken its place. May be nested.
+        taken its place. May be nested. Without the ``check`` nothing is noticed.
         """
         with reached(but=IntegrityError), self._recorder.turn():
             if getattr(self._tips, "inside", False):
@@ -126,7 +126,7 @@ class Store:
                 return
             self._tips.inside = True
             try:
-                self._tips.known = (self.continuity.check(),)
+                self._tips.known = (self.continuity.check(),) if check else None
                 yield
             finally:
                 self._tips.inside, self._tips.known = False, None
@@ -163,6 +163,10 @@ class Store:
         if user is None:
             raise NotFoundError("No such account.")
         return user
+
+    def knows(self, account_id: UUID) -> bool:
+        """Return whether this process has found an account in the log; costs nothing."""
+        return account_id in self._accounts
 
     def check_account(self, account_id: UUID) -> None:
         """Raise TokenNotValidError where the log has no such account.

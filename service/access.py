@@ -5,24 +5,34 @@ Every route needs good credentials unless it declares itself open (``ctx_open=Tr
 The operations' own paths are let through: nobody limits, counts or logs them.
 """
 
+import asyncio
 import re
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter, time
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sanic import Sanic
 from sanic.response import BaseHTTPResponse
 from sanic_routing.route import Route
 
-from commands.errors import NotAuthenticatedError, PreconditionFailedError, TokenNotValidError
+from commands.errors import (
+    NotAuthenticatedError,
+    PreconditionFailedError,
+    TokenNotValidError,
+    UnavailableError,
+    UnreadableEventError,
+)
 from service import operations
 from service.bodies import PATCHES
 from service.client import address_of, logged_as, scheme_of
 from service.conditions import CONDITIONS, check_read
 from service.ledger import Ledger
 from service.limits import Limits
+from service.parts import parts_of
 from service.problems import problem_of, respond
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
@@ -35,6 +45,7 @@ _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
 # Calls that take a password have limits of their own.
 _PASSWORDS = frozenset({"register", "sign_in", "change_password"})
 _READS = ("GET", "HEAD")
+_LOOK_UP_S = 1.0
 _text = lru_cache(10_000)(str)
 
 
@@ -110,6 +121,17 @@ def _keep_private(response: BaseHTTPResponse) -> None:
     headers["Vary"] = f"{varies}, {_VARIES}" if varies else _VARIES
 
 
+async def _look_up(request: CinelogRequest, account_id: UUID) -> None:
+    """Raise TokenNotValidError where the log has no such account.
+
+    Where that cannot be found out soon, the token alone counts.
+    """
+    parts = parts_of(request)
+    with suppress(UnavailableError, UnreadableEventError, TimeoutError):
+        async with asyncio.timeout(_LOOK_UP_S):
+            await parts.reads.run(parts.store.check_account, account_id)
+
+
 class Edge:
     """The middleware of an API process; ``open`` comes before the first request."""
 
@@ -131,13 +153,17 @@ class Edge:
         identify(request)
         return self._limits.call(request) if self._way(request).limited else None
 
-    def admit(self, request: CinelogRequest) -> None:
+    def admit(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
         """Refuse a request without good credentials, unless its route is open.
 
-        Raises NotAuthenticatedError, TokenNotValidError.
+        Raises NotAuthenticatedError, TokenNotValidError, now or when awaited.
         """
-        if request.caller is None and not self._way(request).open:
+        if self._way(request).open:
+            return None
+        if request.caller is None:
             raise request.refused
+        account_id = request.caller.account_id
+        return None if parts_of(request).store.knows(account_id) else _look_up(request, account_id)
 
     def after(self, request: CinelogRequest, response: BaseHTTPResponse) -> None:
         """Complete the answer's headers, and take down what became of the request."""

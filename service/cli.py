@@ -3,7 +3,7 @@
 import os
 import sys
 from functools import lru_cache, partial
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
 import orjson
@@ -12,7 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 from typer._click.exceptions import ClickException
 
-from commands.errors import CinelogError, NotFoundError, RebuildRunningError
+from commands.errors import (
+    CinelogError,
+    ConfigurationError,
+    EventStoreUnavailableError,
+    NotFoundError,
+    RebuildRunningError,
+)
 from service.cli_files import export_file, import_file
 from service.cli_keys import keys
 from service.cli_parked import parked
@@ -32,6 +38,9 @@ from service.cli_views import views
 from service.settings import Settings
 from service.settings_page import epilog
 
+if TYPE_CHECKING:
+    from commands.remembered import Accept
+
 app = typer.Typer(
     name="cinelog",
     help="Cinelog: an event-sourced movies API.",
@@ -45,6 +54,13 @@ app.add_typer(views)
 app.add_typer(parked)
 
 
+AcceptLog = Annotated[
+    bool,
+    typer.Option(
+        "--accept-log",
+        help="Go on with an event store that is not the one served before: a new epoch begins.",
+    ),
+]
 # What is no wrong use, only not what was hoped for.
 _ANSWERS = (NotFoundError, RebuildRunningError)
 
@@ -119,6 +135,7 @@ def serve(
     sample: Annotated[
         bool, typer.Option("--sample", help="Fill an empty store with real movies.")
     ] = False,
+    accept_log: AcceptLog = False,
 ) -> None:
     """Serve the API, the projection and, where none is configured, a Redis."""
     from service.keys import load_keys  # noqa: PLC0415 - commands start fast one by one
@@ -127,16 +144,17 @@ def serve(
 
     settings = prepared_to_make(host=host, port=port, workers=workers)
     load_keys(settings.signing_keys)  # made, or refused, once and before any process starts
-    before = partial(add_sample, settings) if sample else None
-    raise typer.Exit(supervise(settings, before))
+    accept: Accept = "any log" if accept_log else "nothing"
+    before = partial(add_sample, settings, accept) if sample else None
+    raise typer.Exit(supervise(settings, before, accept_log=accept_log))
 
 
 @app.command()
-def project() -> None:
+def project(accept_log: AcceptLog = False) -> None:
     """Run a projection worker alone; one is active, others stand by."""
     from service.projection import run_alone  # noqa: PLC0415
 
-    run_alone(prepared_to_make())
+    run_alone(prepared_to_make(), accept_log=accept_log)
 
 
 # Here, since the help lists commands in this order.
@@ -147,12 +165,21 @@ app.command("export")(export_file)
 @app.command()
 def status(json: Json = False) -> None:
     """Tell how far the log is and how far the read model shows it."""
-    from service.state import state_of  # noqa: PLC0415
+    from service.log_memory import check_served  # noqa: PLC0415
+    from service.state import OTHER_LOG, UNAVAILABLE, state_of  # noqa: PLC0415
 
     settings = prepared()
     with open_store(settings) as store, hold_redis(settings):
         state = state_of(settings, store)
-    whole = state["read_model"]["state"] != "unavailable"
+        try:
+            check_served(settings, store)
+        except ConfigurationError as error:
+            complain(error)
+            state["event_store"]["state"] = OTHER_LOG
+        except EventStoreUnavailableError:
+            pass  # the state says so
+    whole = UNAVAILABLE not in (state["read_model"]["state"], state["event_store"]["state"])
+    whole = whole and state["event_store"]["state"] != OTHER_LOG
     if json:
         print(orjson.dumps(state).decode())  # noqa: T201
         raise typer.Exit(0 if whole else 1)

@@ -46,6 +46,7 @@ def import_file(
         _import_events(file, json=json)
         return
     from commands.messages import reason_of  # noqa: PLC0415 - commands start fast one by one
+    from service.log_memory import check_served  # noqa: PLC0415
     from service.row_source import RowSource  # noqa: PLC0415
 
     why = reason_of(reason, "--reason")
@@ -57,6 +58,7 @@ def import_file(
     except OSError as error:
         wrong_use(f"{file}: {error.strerror}")
     with source, open_store(settings) as store:
+        check_served(settings, store)
         account = store.account_id_of(as_)
         if account is None:
             wrong_use(f"no account is called {as_!r}; register it first")
@@ -163,12 +165,16 @@ def export_file(
 
 
 def _import_events(file: Path, *, json: bool) -> None:
-    from service.event_file import Summary  # noqa: PLC0415
+    from commands.remembered import Remembered, imported  # noqa: PLC0415
+    from service.event_file import Summary, lineage_of  # noqa: PLC0415
+    from service.log_memory import LogMemory  # noqa: PLC0415
     from service.progress import Progress  # noqa: PLC0415
     from service.restore import check, restore  # noqa: PLC0415
     from service.wake import waker  # noqa: PLC0415
 
     settings = prepared_to_make()
+    memory = LogMemory(settings)
+    remembered = memory.read()
     found, damage = Summary(0, 0), None
     with open_store(settings, create=True) as store, waker(settings) as wake:
         store.check_empty()
@@ -179,7 +185,9 @@ def _import_events(file: Path, *, json: bool) -> None:
                 with Progress(err, "check, bytes", file.stat().st_size) as progress:
                     checked = check(source, progress.reach)
                 with Progress(err, "import", checked.events) as progress:
-                    restore(store, source, progress.reach)
+                    lineage = lineage_of(source)
+                    identity = imported(lineage, remembered, checked.position)
+                    restore(store, source, progress.reach, identity)
         except OSError as error:
             wrong_use(f"{file}: {error.strerror or error}")
         except DamagedError as error:
@@ -189,6 +197,8 @@ def _import_events(file: Path, *, json: bool) -> None:
             err.print(said, markup=False, soft_wrap=True)
         else:
             found = checked
+            store.continuity.look()
+            memory.write(Remembered(identity, store.continuity.marks))
             wake(found.position)
     if json:
         print(orjson.dumps(found._asdict() | {"damage": damage}).decode())  # noqa: T201

@@ -33,11 +33,13 @@ def rebuild(
     from projections.fillers import Fillers  # noqa: PLC0415
     from projections.rebuild import rebuild as build  # noqa: PLC0415
     from service.drift import told  # noqa: PLC0415
+    from service.log_memory import check_served  # noqa: PLC0415
 
     os.nice(NICE)
     collect_seldom()
     started = time.monotonic()
     with open_both() as (settings, store, redis), _phases() as advance:
+        check_served(settings, store)
         fillers = Fillers(parallel, settings.event_store_url, settings.redis_url_or_embedded)
         by = fill if parallel == 1 else fillers.fill
         built = build(store, redis, fill=by, advance=advance)

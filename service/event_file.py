@@ -1,6 +1,7 @@
 """The file that holds a whole log: JSON Lines, or the same in gzip.
 
-The first line names the format, the last one counts the events and has the SHA-256 of every byte
+The first line names the format, and of which log it is and in which epochs that was (format 2); a
+file without that has format 1. The last one counts the events and has the SHA-256 of every byte
 before it. Between them stands an event a line, in log order::
 
     {"position":7,"stream_id":"0189…","version":1,"type":"MovieCreated","state":{…}}
@@ -19,11 +20,12 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from commands.errors import DamagedError
+from commands.log_identity import LogIdentity
 from commands.store import Stored
 from service.sealed_gzip import MAGIC, BrokenGzipError, GzipWriter, read_gzip
 
-FORMAT = 1
-_FIRST = b'{"cinelog":"events","format":%d}\n'
+FORMAT = 2
+_FIRST = b'{"cinelog":"events","format":1}\n'
 _LAST = b'{"count":%d,"sha256":"%s"}\n'
 _LAST_BEGINS = b'{"count":'
 _EVENT = re.compile(
@@ -53,11 +55,13 @@ class _WrongError(Exception):
 class EventWriter:
     """Writes a log into a file, batch by batch."""
 
-    def __init__(self, file: BinaryIO, *, compressed: bool) -> None:
+    def __init__(
+        self, file: BinaryIO, *, compressed: bool, lineage: LogIdentity | None = None
+    ) -> None:
         self._out = GzipWriter(file) if compressed else file
         self._sha256 = hashlib.sha256()
         self._count = self._position = 0
-        self._write(_FIRST % FORMAT)
+        self._write(_first_line(lineage) if lineage else _FIRST)
 
     def add(self, events: Sequence[Stored]) -> None:
         """Append events that follow those before."""
@@ -170,12 +174,29 @@ def _event(line: bytes, last: int) -> Stored:
     return Stored(position, match[2].decode(), version, kind, state)
 
 
-def _check_first(line: bytes) -> None:
-    if line == _FIRST % FORMAT:
-        return
+def lineage_of(file: BinaryIO) -> LogIdentity | None:
+    """Return of which log a file is, None for one of format 1. Raises DamagedError."""
+    try:
+        return _check_first(next(_lines(file), b""))
+    except (BrokenGzipError, _WrongError) as error:
+        raise DamagedError(1, str(error)) from None
+
+
+def _first_line(lineage: LogIdentity) -> bytes:
+    said = {"cinelog": "events", "format": FORMAT, "log": lineage.log, "epochs": lineage.rows}
+    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _check_first(line: bytes) -> LogIdentity | None:
+    if line == _FIRST:
+        return None
     try:
         said = orjson.loads(line)
         newer = said["cinelog"] == "events" and said["format"] > FORMAT
+        if not newer:
+            lineage = LogIdentity.of_rows(said["log"], said["epochs"])
+            if line == _first_line(lineage):
+                return lineage
     except (ValueError, LookupError, TypeError):
         newer = False
     if newer:

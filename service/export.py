@@ -42,7 +42,8 @@ def export_events(store: Store, path: Path, advance: Callable[[int], None]) -> S
     head = store.head()
     done = position = 0
     with _whole_file(path, _EVENTS_MODE) as file:
-        writer = EventWriter(file, compressed=path.suffix.lower() == ".gz")
+        compressed = path.suffix.lower() == ".gz"
+        writer = EventWriter(file, compressed=compressed, lineage=store.read_identity())
         while events := store.read_stored(position, _BATCH, head):
             writer.add(events)
             position = events[-1].position

@@ -10,11 +10,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from commands.errors import CinelogError, ConfigurationError
-from commands.store import Store
+from commands.remembered import Accept
 from projections.connection import open_redis, why_not
 from projections.fill import collect_seldom
 from projections.worker import run_projection
 from service.embedded import EmbeddedRedis
+from service.log_memory import LogKeeper, LogMemory, open_served
 from service.settings import Settings
 from service.spans import Spans
 from service.tether import BEAT_S, Tether
@@ -31,7 +32,13 @@ def main(said: str) -> int:
     order.configure_logs()
     try:
         stop = _stop_on_signal()
-        run(order.settings, stop, check=order.first, ready=partial(_ready, tether, stop))
+        run(
+            order.settings,
+            stop,
+            check=order.first,
+            accept=_accepted(accept_log=order.accept_log, first=order.first),
+            ready=partial(_ready, tether, stop),
+        )
     except CinelogError as error:
         return tether.refuse(error)
     return 0
@@ -49,17 +56,28 @@ def _beat(tether: Tether, stop: Event) -> None:
         tether.beat()
 
 
-def run_alone(settings: Settings) -> None:
+def _accepted(*, accept_log: bool, first: bool) -> Accept:
+    """Return which log may take the place of the one that was served.
+
+    What a running service would go on with does not stop its projection from starting again.
+    """
+    if accept_log:
+        return "any log"
+    return "nothing" if first else "same log"
+
+
+def run_alone(settings: Settings, *, accept_log: bool = False) -> None:
     """Run as a command of its own, until SIGTERM or Ctrl-C. Raises what ``run`` does."""
+    accept = _accepted(accept_log=accept_log, first=True)
     stop = _stop_on_signal()
     if settings.redis_url is not None:
-        run(settings, stop)
+        run(settings, stop, accept=accept)
         return
     with EmbeddedRedis.join(settings.data_dir, give_up=stop.is_set) as embedded:
         looking = Thread(target=_look_after, args=[embedded, stop], name="embedded")
         looking.start()
         try:
-            run(settings, stop)
+            run(settings, stop, accept=accept)
         finally:
             stop.set()
             looking.join()
@@ -70,14 +88,16 @@ def run(
     stop: Event,
     *,
     check: bool = True,
+    accept: Accept = "nothing",
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Follow the log until ``stop``; ``ready`` is called when that begins.
 
-    Raises ConfigurationError where the event store cannot be opened and, asked to ``check``, where
+    Raises ConfigurationError where the event store cannot be opened or is not the log that was
+    served before (unless that may be: ``accept``) and, asked to ``check``, where
     Redis does not answer; later on neither stops it.
     """
-    store = Store.open(settings.event_store_url)
+    store = open_served(settings, accept=accept)
     collect_seldom()
     try:
         redis = open_redis(settings.redis_url_or_embedded)
@@ -85,7 +105,8 @@ def run(
             _ping(redis.ping)
         ready()
         spans = Spans.open("projection")
-        run_projection(store, redis, stop, spans.applied if spans else None)
+        with LogKeeper(store, LogMemory(settings)):
+            run_projection(store, redis, stop, spans.applied if spans else None)
         if spans:
             spans.close()
         redis.close()

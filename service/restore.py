@@ -5,6 +5,7 @@ from itertools import islice
 from typing import BinaryIO
 
 from commands.errors import DamagedError, InvalidError
+from commands.log_identity import LogIdentity
 from commands.store import Store, Stored
 from service.event_file import Summary, read_events
 
@@ -24,9 +25,15 @@ def check(file: BinaryIO, advance: Callable[[int], None]) -> Summary:
     return Summary(count, position)
 
 
-def restore(store: Store, file: BinaryIO, advance: Callable[[int], None]) -> None:
+def restore(
+    store: Store,
+    file: BinaryIO,
+    advance: Callable[[int], None],
+    identity: LogIdentity | None = None,
+) -> None:
     """Write the log of a file into an empty store; all of it, or nothing.
 
+    It goes on as ``identity``, or as a log of its own.
     The file is checked once more as it is read, so that one that was changed after ``check`` is
     refused, too. ``advance`` is told how many events are written. Raises DamagedError,
     ConfigurationError where the store is not empty, and EventStoreUnavailableError.
@@ -40,7 +47,7 @@ def restore(store: Store, file: BinaryIO, advance: Callable[[int], None]) -> Non
             advance(done)
 
     try:
-        store.restore(batches())
+        store.restore(batches(), identity)
     except InvalidError as error:
         raise DamagedError(None, str(error)) from None
 

@@ -10,8 +10,9 @@ from pydantic import SecretStr
 
 from commands.group_commit import Receipt, commit
 from commands.messages import RegisterUser
-from commands.store import Store
+from commands.remembered import Accept
 from service.importing import import_movies
+from service.log_memory import open_served
 from service.logs import is_text, json_line
 from service.passwords import Hasher
 from service.row_readers import read_rows
@@ -20,9 +21,12 @@ from service.settings import Settings
 ACCOUNT = "demo"
 
 
-def add_sample(settings: Settings) -> None:
-    """Add the sample movies and their account to an empty store; print its password, once."""
-    store = Store.open(settings.event_store_url)
+def add_sample(settings: Settings, accept: Accept = "nothing") -> None:
+    """Add the sample movies and their account to an empty store; print its password, once.
+
+    Raises LogMismatchError where the store is not the one that was served before.
+    """
+    store = open_served(settings, accept=accept)
     try:
         if store.head():
             return

@@ -48,9 +48,11 @@ def serve(
     *,
     app: str = "service.app:create_app",
     projection: str = "service.projection",
+    accept_log: bool = False,
 ) -> int:
     """Serve until SIGTERM or Ctrl-C, then return the exit code. Only for the main thread.
 
+    To ``accept_log`` goes on with an event store that is not the one that was served before.
     ``before`` is called once the port is ours and before anything is served. Raises
     ConfigurationError where the service cannot start because of a setting.
     """
@@ -60,6 +62,7 @@ def serve(
     wait_s = WAIT_S if mark.others else 0.0
     with mark, listen(settings.host, settings.port, wait_s=wait_s) as listening:
         supervisor = Supervisor(settings, listening, mark.fds, app, projection)
+        supervisor.accept_log = accept_log
         try:
             supervisor.start()
             if before is not None:
@@ -86,6 +89,7 @@ class Supervisor:
         projection: str,
     ) -> None:
         self.settings = settings
+        self.accept_log = False
         self.url = url_of(listening)
         log_fd = None if current().text else os.dup(STANDARD_ERROR)
         self.projection = Child("the projection", command(projection), log_fd=log_fd)
@@ -175,7 +179,9 @@ class Supervisor:
 
     def _tell(self, child: Child) -> None:
         settings = json.loads(self.settings.model_dump_json())
-        child.tell({"parent": os.getpid(), "first": not self.announced, "settings": settings})
+        first = not self.announced
+        order = {"parent": os.getpid(), "first": first, "settings": settings}
+        child.tell(order | {"accept_log": self.accept_log and first})
         child.ready_by = time.monotonic() + READY_S
 
     def _hear(self, child: Child) -> None:

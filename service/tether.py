@@ -30,6 +30,8 @@ class Order:
     settings: Settings
     first: bool
     """Whether the service is just starting: then a part that is away is a reason to refuse."""
+    accept_log: bool = False
+    """Whether any log may take the place of the one that was served before."""
     log_fd: int = 2
     """Where log lines go; what else is printed is wrapped into such lines by the parent."""
 
@@ -64,7 +66,8 @@ class Tether:
         if not self._by_kernel:
             Thread(target=_die_with_stdin, name="tether", daemon=True).start()
         settings = Settings.model_validate(told["settings"])
-        return Order(settings, told["first"], told.get("log_fd", 2))
+        accept_log = told.get("accept_log", False)
+        return Order(settings, told["first"], accept_log, told.get("log_fd", 2))
 
     def ready(self) -> None:
         """Say that the work has begun."""

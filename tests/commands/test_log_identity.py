@@ -81,9 +81,9 @@ def test_what_an_epoch_has_in_common_with_the_log(identity, epoch, shared):
 
 def test_a_new_epoch_has_a_number_that_no_other_restore_gives():
     """Two restores of one backup in different seconds differ, and numbers only grow."""
-    first = tree((1, None, 0)).next_epoch(300)
+    first = tree((1, None, 0)).next_epoch(300, 1)
     assert first.epoch > 1_700_000_000
-    assert first.next_epoch(400).epoch > first.epoch
+    assert first.next_epoch(400, 1).epoch > first.epoch
     assert first.epochs[-1][1:] == (1, 300)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from commands.errors import ConfigurationError
+from service.web_urls import served_url
 
 BACKLOG = 1024
 WAIT_S, LOOK_S = 5.0, 0.02
@@ -70,8 +71,7 @@ def listen(host: str, port: int, *, wait_s: float = 0.0) -> socket.socket:
 def url_of(sock: socket.socket) -> str:
     """Return where a browser on this machine finds what listens there."""
     host, port = sock.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # every address: also this one
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return served_url(host, str(port))
 
 
 def _bind(sock: socket.socket, address: Any, until: float) -> None:

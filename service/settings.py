@@ -1,7 +1,7 @@
 """Settings: what the environment may say, prefixed ``CINELOG_``. Nothing needs to be set."""
 
 import os
-import re
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,9 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commands.errors import ConfigurationError
 from service.rates import parse_login_rate, parse_rate
+from service.web_urls import base_url, origin, served_url
 
 PREFIX = "CINELOG_"
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -29,8 +29,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     workers: Annotated[int, Field(ge=1, le=256)] = os.cpu_count() or 1
     signing_keys: Path = Path()
-    issuer: str = "http://127.0.0.1:8000"
-    audience: str = "cinelog"
+    issuer: str = ""
+    audience: Annotated[str, Field(min_length=1)] = "cinelog"
     access_ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     refresh_ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] = 86_400
     write_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
@@ -64,11 +64,15 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins_are_some(cls, value: str) -> str:
-        origins = [origin.strip().lower() for origin in value.split(",") if origin.strip()]
-        if origins != ["*"] and not all(map(_ORIGIN.fullmatch, origins)):
-            message = 'write origins like "https://app.example.org", with commas between, or "*"'
-            raise ValueError(message)
-        return ",".join(origins)
+        given = [one for one in value.split(",") if one.strip()]
+        if [one.strip() for one in given] == ["*"]:
+            return "*"
+        return ",".join(map(origin, given))
+
+    @field_validator("issuer", "public_url")
+    @classmethod
+    def _can_be_built_upon(cls, value: str | None) -> str | None:
+        return base_url(value) if value else value
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +83,16 @@ class Settings(BaseSettings):
             values.get("event_store_url") or f"sqlite:///{data_dir}/events.db"
         )
         values["signing_keys"] = values.get("signing_keys") or data_dir / "signing-keys.json"
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _issuer_is_where_it_is_served(cls, values: dict[str, object]) -> dict[str, object]:
+        address = served_url(str(values.get("host", "127.0.0.1")), str(values.get("port", 8000)))
+        public = str(values.get("public_url") or "")
+        with suppress(ValueError):  # refused by its own name
+            address = base_url(public) if public else address
+        values["issuer"] = values.get("issuer") or address
         return values
 
     @classmethod
@@ -94,6 +108,10 @@ class Settings(BaseSettings):
             field = str(first["loc"][0]) if first["loc"] else "settings"
             problem = first["msg"].removeprefix("Value error, ")
             raise ConfigurationError(f"CINELOG_{field.upper()}", problem) from None
+
+    def served_at(self, url: str) -> Self:
+        """Return the settings of a service at ``url``, whose port may have been unknown before."""
+        return self.model_copy(update={"issuer": self.issuer or url})
 
     @property
     def embedded_socket(self) -> Path:

@@ -13,12 +13,12 @@ WHAT = {
     "port": "Port to listen on; 0 takes a free one.",
     "workers": "API processes, 1 to 256.",
     "signing_keys": "File with the JWK Set that signs tokens, made where it is missing (0600).",
-    "issuer": "`iss` of the tokens, and the base of the OAuth metadata.",
+    "issuer": "`iss` of the tokens. Set it, or the public URL, where several machines serve.",
     "audience": "`aud` of the access tokens.",
     "access_ttl_s": "Life of an access token in seconds.",
     "refresh_ttl_s": "Life of a refresh token in seconds.",
     "write_wait_ms": "How long a write waits for the lists to show it, in milliseconds.",
-    "public_url": "Base of the links in answers.",
+    "public_url": "Base of links, of the OAuth metadata and of `/docs`, like `https://movies.example.org`.",
     "login_rate": "Calls that take a password: by username, by address. `off` turns one off.",
     "api_rate": "All other calls, by account. `off` turns it off.",
     "proxies": "How many reverse proxies to believe for the address and scheme of a client.",
@@ -33,6 +33,7 @@ _DEFAULTS = {
     "event_store_url": "`events.db` in the data directory",
     "redis_url": "an embedded server in the data directory",
     "workers": "one a core",
+    "issuer": "`CINELOG_PUBLIC_URL` where set, else the address served",
     "signing_keys": "`signing-keys.json` in the data directory",
 }
 _HEAD = """# Settings

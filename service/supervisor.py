@@ -88,9 +88,9 @@ class Supervisor:
         app: str,
         projection: str,
     ) -> None:
-        self.settings = settings
         self.accept_log = False
         self.url = url_of(listening)
+        self.settings = settings.served_at(self.url)
         log_fd = None if current().text else os.dup(STANDARD_ERROR)
         self.projection = Child("the projection", command(projection), log_fd=log_fd)
         self.workers = [

@@ -33,7 +33,28 @@ _RESTORE = (
 
 
 class DurablePool(SQLiteConnectionPool):
-    """Connections that sync each commit: an answered write survives a power cut."""
+    """Connections that sync each commit: an answered write survives a power cut.
+
+    Once the file is removed, or another one takes its place, there are none: a write would go into
+    a file without a name, and the write-ahead log of one file would be read with the other.
+    """
+
+    _file: tuple[int, int] | None = None
+
+    def get_connection(
+        self, timeout: float | None = None, *, is_writer: bool | None = None
+    ) -> SQLiteConnection:
+        """Return a connection. Raises InterfaceError where the file is not the one it was."""
+        if self._file is not None and self._file_there() != self._file:
+            raise InterfaceError("its file was removed or replaced; restart the service")
+        return super().get_connection(timeout, is_writer=is_writer)
+
+    def _file_there(self) -> tuple[int, int] | None:
+        try:
+            found = Path(self.db_name).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _create_connection(self) -> SQLiteConnection:
         try:
@@ -43,6 +64,8 @@ class DurablePool(SQLiteConnectionPool):
             raw.execute("PRAGMA journal_size_limit=67108864")
         except sqlite3.Error as error:  # a full disk, a file of another kind
             raise InterfaceError(error) from error
+        if self._file is None:
+            self._file = self._file_there()
         return connection
 
 

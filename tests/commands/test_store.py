@@ -1,11 +1,12 @@
 """The event store: one log, in order, on SQLite and on PostgreSQL alike."""
 
 import resource
+import shutil
 
 import pytest
 from controls import ANN, BOB, MOVIE, create, delete, register, update
 
-from commands.errors import ConfigurationError, NotFoundError
+from commands.errors import ConfigurationError, EventStoreUnavailableError, NotFoundError
 from commands.group_commit import commit
 from commands.movie import Movie
 from commands.store import Store
@@ -102,3 +103,21 @@ def test_a_disk_that_is_full(tmp_path):
             Store.open(f"sqlite:///{tmp_path}/events.db")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_is_not_the_one_it_was(sqlite_store, tmp_path, how):
+    """Nothing is written into a file without a name, or read from two; put back, all goes on."""
+    commit(sqlite_store, [create(MOVIE)])
+    file = tmp_path / "events.db"
+    file.rename(tmp_path / "kept.db")
+    if how == "replaced":
+        shutil.copy(tmp_path / "kept.db", file)
+    (answer,) = commit(sqlite_store, [create()])
+    assert isinstance(answer, EventStoreUnavailableError)
+    with pytest.raises(EventStoreUnavailableError, match="removed or replaced"):
+        sqlite_store.head()
+    assert file.exists() is (how == "replaced")
+    (tmp_path / "kept.db").rename(file)
+    (answer,) = commit(sqlite_store, [create()])
+    assert answer.position == sqlite_store.head() == 2

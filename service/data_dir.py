@@ -11,6 +11,7 @@
 ``keeper.start``     held by whoever starts the keeper
 ``port-8000.lock``   held by the processes that listen on the port
 ``slots.lock``       locks on its bytes count what each account holds (queries/slots.py)
+``log.json``         which log was served last, and how far it was (service/log_memory.py)
 ``metrics/``         what the API processes count, for as long as one of them lives
 ===================  ==============================================================
 

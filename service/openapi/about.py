@@ -27,7 +27,9 @@ Preconditions are evaluated on every method (RFC 9110 section 13); entity tags a
 
 **Fresh reads**: a write answers when lists show it; where they do not yet, it says
 `Read-Model: behind`. Every answer about movies says in `Event-Position` how far it is; a read with
-`Min-Event-Position` shows no less.
+`Min-Event-Position` shows no less. `Event-Log` names the log and the epoch of the position. Send it
+back with the position: where the log was set back since, the answer is 409 `position_unknown`, and
+`shared` says where to go on.
 
 **Limits** tell where the caller stands in `RateLimit` and `RateLimit-Policy`; 429 comes with
 `Retry-After`.

@@ -40,8 +40,12 @@ def caseless(text: str) -> str:
 
 
 def fold_name(name: str) -> str:
-    """Return a username for comparing: compatibility forms count as what they look like."""
-    return caseless(unicodedata.normalize("NFKC", name))
+    """Return a username for comparing, however it was written.
+
+    Without white space around it, compatibility forms as what they look like, without regard to
+    case: every way in (registering, signing in, limits, ``--as``) comes through here.
+    """
+    return caseless(unicodedata.normalize("NFKC", name).strip())
 
 
 def is_visible(text: str) -> bool:

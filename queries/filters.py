@@ -1,6 +1,7 @@
 """What a list request asks for, read from its query parameters."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -63,13 +64,19 @@ def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
     orderings = _check(given)
     year_from, year_to = _years(given)
     return MovieQuery(
-        **{field: fold(given.get(name, "")) for name, field in TEXTS.items()},
+        **{field: fold(_compared(name, given)) for name, field in TEXTS.items()},
         year_from=year_from,
         year_to=year_to,
         orderings=orderings,
         page=_page(given.get("page", "1")),
         page_size=_page_size(given.get("page_size", "")),
     )
+
+
+def _compared(name: str, given: Mapping[str, str]) -> str:
+    """Return the text of a filter; a username is stored in its compatibility form (NFKC)."""
+    text = given.get(name, "")
+    return unicodedata.normalize("NFKC", text) if name == "creator__username" else text
 
 
 def parse_page(params: Mapping[str, Sequence[str]]) -> tuple[int | None, int]:

@@ -1,5 +1,6 @@
 """Links: absolute where the address is known to be ours, else paths."""
 
+from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit
@@ -10,6 +11,7 @@ from service.client import scheme_of
 from service.parts import parts_of
 
 API = "/api/v1"
+_PAGING = ("page", "page_size")
 
 
 def link(request: Request, path: str, query: dict[str, str] | None = None) -> str:
@@ -25,10 +27,15 @@ def link(request: Request, path: str, query: dict[str, str] | None = None) -> st
     return f"{base}{path}?{urlencode(query)}" if query else base + path
 
 
-def link_with(request: Request, path: str, **changes: str | None) -> str:
-    """Return a link with all that the client asked for, but for ``changes``; None takes out."""
-    query = {name: values[-1] for name, values in request.args.items()} | changes
-    return link(request, path, {name: said for name, said in query.items() if said is not None})
+def link_with(request: Request, path: str, known: Collection[str], **changes: str | None) -> str:
+    """Return a link with the ``known`` parameters of the request, but for ``changes``.
+
+    None takes one out. Others are left out: they do nothing, and a link that carries what it is
+    given may outgrow the longest request that is taken.
+    """
+    given = {name: values[-1] for name, values in request.args.items() if name in known}
+    query = {name: said for name, said in (given | changes).items() if said is not None}
+    return link(request, path, query)
 
 
 def page_links(
@@ -37,10 +44,10 @@ def page_links(
     page: int,
     last_page: int,
 ) -> tuple[str | None, str | None]:
-    """Return the links to the next and the previous page, with all else the client asked for."""
+    """Return the links to the next and the previous page, of the same size."""
     return (
-        link_with(request, path, page=str(page + 1)) if page < last_page else None,
-        link_with(request, path, page=str(page - 1)) if page > 1 else None,
+        link_with(request, path, _PAGING, page=str(page + 1)) if page < last_page else None,
+        link_with(request, path, _PAGING, page=str(page - 1)) if page > 1 else None,
     )
 
 

@@ -4,7 +4,7 @@ import orjson
 from sanic import Blueprint
 
 from queries import movies
-from queries.filters import MovieQuery, parse_query
+from queries.filters import NUMBERS, TEXTS, MovieQuery, parse_query
 from queries.orderings import place_of
 from service.asked_past import Moment, asked_moment
 from service.conditions import known_position, list_tag
@@ -21,6 +21,7 @@ from service.responses import HTTPResponse, empty
 
 blueprint = Blueprint("movie_list")
 _JSON = "application/json"
+_KNOWN = {*TEXTS, *NUMBERS, "ordering", "page", "page_size", "cursor", "at", "at_position"}
 
 
 @blueprint.get("/movies/", name="list")
@@ -49,11 +50,13 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
     following = previous = None
     if page.more and page.rows:
         cursor = cursor_of(place_of(page.rows[-1], query.orderings), query)
-        further = link_with(request, PATH, cursor=cursor, page=None)
+        further = link_with(request, PATH, _KNOWN, cursor=cursor, page=None)
         headers["Link"] = f'<{further}>; rel="next"'
-        following = further if query.after else link_with(request, PATH, page=str(page.page + 1))
+        following = (
+            further if query.after else link_with(request, PATH, _KNOWN, page=str(page.page + 1))
+        )
     if page.page > 1:
-        previous = link_with(request, PATH, page=str(page.page - 1))
+        previous = link_with(request, PATH, _KNOWN, page=str(page.page - 1))
     body = b'{"count":%d,"next":%b,"previous":%b,"results":[%b]}' % (
         page.count,
         orjson.dumps(following),

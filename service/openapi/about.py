@@ -15,7 +15,9 @@ ignored, so that a movie can be sent back as it came. Numbers may come as string
 
 A byte order mark before JSON is skipped, and a body with a `Content-Encoding` is refused (415).
 `PATCH` takes `application/merge-patch+json` too. Text of which nothing prints is blank. Text is
-compared without regard to case; the dotted and the dotless i of Turkish count as one letter.
+compared without regard to case; the dotted and the dotless i of Turkish count as one letter. A
+username is compared without white space around it and in its compatibility form (NFKC). Links leave
+out parameters that are not known.
 
 **Errors** are problem documents (RFC 9457), `application/problem+json`, whatever is accepted.
 `code` is for programs; `errors` has every field that is wrong at once. Any request may also be

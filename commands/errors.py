@@ -23,6 +23,7 @@
     ├── UnreadableEventError         an event in the log that this release cannot read
     ├── UnavailableError             a part is away; try again later
     │   ├── EventStoreUnavailableError
+    │   │   └── NoRoomError          its file system has no room
     │   ├── ReadModelUnavailableError
     │   └── BusyError                a bounded queue is full
     ├── DamagedError                 a file of events that is not what was exported
@@ -189,6 +190,11 @@ class UnavailableError(CinelogError):
 
     part = "service"
 
+    @property
+    def detail(self) -> str:
+        """What a client is told."""
+        return f"The {self.part} is unavailable."
+
     def __init__(self, reason: str = "", *, retry_after_s: int = 1) -> None:
         super().__init__(f"The {self.part} is unavailable{': ' + reason if reason else '.'}")
         self.retry_after_s = retry_after_s
@@ -198,6 +204,15 @@ class EventStoreUnavailableError(UnavailableError):
     """The event store does not answer: nothing can be written."""
 
     part = "event store"
+
+
+class NoRoomError(EventStoreUnavailableError):
+    """The file system of the event store takes no more: events can be read, but not appended."""
+
+    @property
+    def detail(self) -> str:
+        """What a client is told."""
+        return "The event store has no room on disk."
 
 
 class ReadModelUnavailableError(UnavailableError):

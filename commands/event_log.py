@@ -12,7 +12,8 @@ from eventsourcing.persistence import ConnectionPoolClosedError, PersistenceErro
 from eventsourcing.utils import Environment, EnvType
 from psycopg.conninfo import conninfo_to_dict
 
-from commands.errors import ConfigurationError, EventStoreUnavailableError
+from commands.disk_room import is_no_room
+from commands.errors import ConfigurationError, EventStoreUnavailableError, NoRoomError
 from commands.urls import quoted
 
 VARIABLE = "CINELOG_EVENT_STORE_URL"
@@ -91,8 +92,9 @@ def reached(but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator
         yield
     except but:
         raise
-    except (PersistenceError, ConnectionPoolClosedError) as error:
-        raise EventStoreUnavailableError(f"{type(error).__name__}: {_first_line(error)}") from error
+    except (PersistenceError, ConnectionPoolClosedError, OSError) as error:
+        kind = NoRoomError if is_no_room(error) else EventStoreUnavailableError
+        raise kind(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
 def _lacks_tables(error: BaseException | None) -> bool:

@@ -19,6 +19,8 @@ from eventsourcing.sqlite import (
 )
 from eventsourcing.utils import Environment, EnvType
 
+from commands.disk_room import check_room
+
 # What the rows of a read are, in the order of ``commands.store.Recorded``.
 _SELECT = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
 _KNOWN_AND_LAST = "WHERE rowid IN (?, (SELECT max(rowid) FROM stored_events))"
@@ -89,7 +91,7 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         if getattr(self._held, "here", False):
             yield
             return
-        with self._turns.open("w") as lock:
+        with self._turns.open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._held.here = True
             try:
@@ -183,6 +185,10 @@ class QueuedRecorder(SQLiteApplicationRecorder):
                 )
             _replace(cursor, epochs)
         return True
+
+    def check_room(self) -> None:
+        """Raise OSError where the file system takes no more."""
+        check_room(self._turns.parent)
 
     def count_rows(self) -> int:
         """Return how many events are stored; a restored log may have gaps, so they are counted."""

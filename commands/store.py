@@ -5,6 +5,7 @@ The position (the library's notification id) orders everything. Nothing is ever 
 
 import re
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,6 +23,7 @@ from commands.continuity import Continuity, Mark, Seen
 from commands.errors import (
     ConfigurationError,
     InvalidError,
+    NoRoomError,
     NotFoundError,
     TokenNotValidError,
     UnreadableEventError,
@@ -38,6 +40,8 @@ A = TypeVar("A", bound=Aggregate)
 UNREADABLE = "unreadable"
 # How many accounts a process knows to be there.
 _ACCOUNTS = 50_000
+# For so long after an append that failed for lack of room, the store counts as having none.
+_NO_ROOM_S = 5.0
 # As we write it; other writers may put spaces between.
 _STAMP = re.compile(
     rb'"timestamp":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)"'
@@ -80,6 +84,7 @@ class Store:
         """Stamps what is appended here."""
         self._recorder = cast("Any", log.recorder)
         self._tips = threading.local()
+        self._no_room_until = 0.0
         self.continuity = Continuity(self)
         """Which log and epoch this is; notices when it is another one."""
         self.continuity.on_change(log.forget)
@@ -104,10 +109,15 @@ class Store:
         Raises IntegrityError when one of them has moved on, and EventStoreUnavailableError; after
         the latter the events may or may not be in the log.
         """
-        with reached(but=IntegrityError):
-            recordings = self._log.save(*aggregates)
+        try:
+            with reached(but=IntegrityError):
+                recordings = self._log.save(*aggregates)
+        except NoRoomError:
+            self._no_room_until = time.monotonic() + _NO_ROOM_S
+            raise
         positions = {one.domain_event.originator_id: one.notification.id for one in recordings}
         if positions:
+            self._no_room_until = 0.0
             self._tips.known = None
             self.continuity.appended(max(positions.values()))
         return positions
@@ -310,6 +320,14 @@ class Store:
     def identity_text(self) -> str:
         """Return ``<uuid>.<epoch>`` of the log as this process knows it; decided if need be."""
         return str(self.identity())
+
+    def check_room(self) -> None:
+        """Raise NoRoomError where an append failed for lack of room just now, or would fail."""
+        if time.monotonic() < self._no_room_until:
+            raise NoRoomError
+        if hasattr(self._recorder, "check_room"):
+            with reached():
+                self._recorder.check_room()
 
     def head(self) -> int:
         """Return the last position, 0 for an empty log."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from redis.exceptions import ResponseError
@@ -14,8 +14,8 @@ from projections.scripts import Script, number
 from queries.filters import MovieQuery
 from queries.orderings import index_of, sort_key
 from queries.pages import LIST, ONE
-from queries.round_trips import RoundTrips
-from queries.scans import FIND
+from queries.round_trips import REFUSES_WRITES, RoundTrips
+from queries.scans import FIND, PEEK, ROWS
 from queries.turns import Turns
 
 # Rows that one call of a filter looks at: Redis does nothing else in the meantime.
@@ -192,6 +192,16 @@ async def _list(
     )
 
 
+class _Search(NamedTuple):
+    """A filtered list that is asked for; ``filters`` as the scripts take them."""
+
+    query: MovieQuery
+    since: str | int
+    min_position: int
+    account: Hashable
+    filters: list[str | bytes | int]
+
+
 async def _find(
     reader: ReadModel, query: MovieQuery, since: str | int, min_position: int, account: Hashable
 ) -> list[Any]:
@@ -201,6 +211,17 @@ async def _find(
         for text in (query.title, query.genre, query.creator, query.search)
     ]
     filters: list[str | bytes | int] = [*texts, query.year_from, query.year_to]
+    search = _Search(query, since, min_position, account, filters)
+    try:
+        return await _find_kept(reader, search)
+    except ReadModelUnavailableError as error:
+        if not str(error.__cause__).startswith(REFUSES_WRITES):
+            raise
+    return await _find_unkept(reader, search)
+
+
+async def _find_kept(reader: ReadModel, search: _Search) -> list[Any]:
+    query, since, min_position, account, filters = search
     by = index_of(query.orderings)
     # What is found by an index's field is read in both directions.
     order = by.field if by else ",".join(map(str, query.orderings))
@@ -222,3 +243,34 @@ async def _find(
         restarts += start not in ("", answer[1])
         start = answer[1]
     raise BusyError("too many filters at once")
+
+
+async def _find_unkept(reader: ReadModel, search: _Search) -> list[Any]:
+    """Answer as ``_find_kept`` does, without a write: for a Redis whose disk is full."""
+    query, since, min_position, account, filters = search
+    order = ",".join(map(str, query.orderings))
+    cursor, hits, positions = b"", set[bytes](), set[int]()
+    while cursor != b"done":
+        args = ["key", 1, 0, 0, cursor, "", SCAN_ROWS, *filters, since, order]
+        async with reader.scans.of(account):
+            word, position, *found = await reader.ask(
+                PEEK, lambda keys: keys.listed, args, min_position=min_position
+            )
+        if word == b"same":
+            return [word, position]
+        cursor, *more = found
+        hits.update(more)
+        positions.add(position)
+    size, keys = query.page_size, sorted(hits, reverse=True)
+    last = max(1, -(-len(keys) // size))
+    number = query.page or last
+    rank = (number - 1) * size
+    if query.after:
+        place = sort_key(query.after, query.orderings)
+        rank = sum(key >= place for key in keys)
+        last = int(rank + size < len(keys))
+    ids = [key[-36:] for key in keys[rank : rank + size]]
+    _, position, *rows = await reader.ask(ROWS, lambda keys: keys.listed, ids)
+    if positions != {position}:
+        raise ReadModelUnavailableError("it changed while it was read")
+    return [b"page", position, len(keys), number, last, *rows]

@@ -34,6 +34,10 @@ _SHAREABLE = frozenset(
 )
 # Refusals that speak of the server's state, not of the command.
 _AWAY = (AskError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+REFUSES_WRITES = "MISCONF "
+"""What a refusal begins with where Redis cannot write its own file; reads go on."""
+# Refusals of the same kind that the client has no class for.
+_AWAY_WORDS = (REFUSES_WRITES,)
 
 _Args = tuple[bytes, ...]
 _Waiting = list["asyncio.Future[Any]"]
@@ -148,7 +152,11 @@ def _answer(asked: list[tuple[_Args, _Waiting]], answers: Sequence[Any]) -> None
 
 
 def _told(error: Exception) -> Exception:
-    if isinstance(error, ResponseError) and not isinstance(error, _AWAY):
+    if (
+        isinstance(error, ResponseError)
+        and not isinstance(error, _AWAY)
+        and not str(error).startswith(_AWAY_WORDS)
+    ):
         return error
     away = ReadModelUnavailableError(type(error).__name__)
     away.__cause__ = error

@@ -20,10 +20,10 @@ KEPT_S, KEPT_RESULTS, KEPT_IDS = 15, 64, 1_000_000
 # joined, and its result used again, only by who starts at the same position: nobody is shown what
 # is older than his question. Answers 'more' until the scan is through.
 # The result's name is made here, since only here the position is known; its slot is that of KEYS.
-FIND = Script(
+_MATCH = (
     PAGES
-    + f"""
-if head[2] == ARGV[14] then return {{'same', tonumber(head[2])}} end
+    + """
+if head[2] == ARGV[14] then return {'same', tonumber(head[2])} end
 local find, sub = string.find, string.sub
 local ordering, size, budget = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[7])
 local title, genre, creator, search = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -47,12 +47,12 @@ local function passes(line)
   return at and at <= find(line, '\\0', genre_end + 1, true)
 end
 
-local complement = {{}}
+local complement = {}
 for byte = 0, 255 do complement[string.char(byte)] = string.char(255 - byte) end
 
-local orders = {{}}
+local orders = {}
 for sign, field in string.gmatch(ARGV[15], '(-?)([%a_]+)') do
-  orders[#orders + 1] = {{field, sign == '-'}}
+  orders[#orders + 1] = {field, sign == '-'}
 end
 
 -- The same as ``sort_key`` makes of a place.
@@ -96,7 +96,7 @@ end
 local function lines(cursor)
   if cursor == '0' then
     local all, near = redis.call('HLEN', KEYS[2]), redis.call('ZCOUNT', KEYS[4], from, to)
-    if near == 0 then return 'done', {{}} end
+    if near == 0 then return 'done', {} end
     if near <= math.min(all, budget) / 4 then
       local ids = redis.call('ZRANGEBYSCORE', KEYS[4], from, to)
       return 'done', redis.call('HMGET', KEYS[2], unpack(ids))
@@ -105,11 +105,16 @@ local function lines(cursor)
   end
   -- Few at a time: the rows of a large hash lie all over the memory, and take longer each.
   local scanned = redis.call('HSCAN', KEYS[2], cursor, 'COUNT', math.ceil(budget / 4))
-  local pairs, found = scanned[2], {{}}
+  local pairs, found = scanned[2], {}
   for i = 2, #pairs, 2 do found[i / 2] = pairs[i] end
   return scanned[1] == '0' and 'done' or scanned[1], found
 end
 
+"""
+)
+FIND = Script(
+    _MATCH
+    + f"""
 local function make_room()
   local ids, names = 0, redis.pcall('LRANGE', KEYS[6], 0, -1)
   if names.err then redis.call('UNLINK', KEYS[6]) end
@@ -148,4 +153,30 @@ if cursor ~= 'done' then return {{'more', tonumber(start)}} end
 return page(start, found, ordering, ARGV[2], ARGV[3], size)
 """,
     shareable=True,
+)
+
+# The same without a write, for a Redis that refuses them. The position of ARGV is a cursor, '' at
+# the start. Answers 'piece', the next cursor ('done' at the end), and the sort keys of hits.
+PEEK = Script(
+    _MATCH
+    + """
+local cursor, looked = lines(ARGV[5] == '' and '0' or ARGV[5])
+local hits, reply = {}, {'piece', tonumber(head[2]), cursor}
+for _, line in ipairs(looked) do add(hits, line) end
+for i = 2, #hits, 2 do reply[i / 2 + 3] = hits[i] end
+return reply
+"""
+)
+
+# KEYS: those of all. ARGV: ids. Answers 'rows' and the JSON of each that is there.
+ROWS = Script(
+    PAGES
+    + """
+local reply = {'rows', tonumber(head[2])}
+if #ARGV == 0 then return reply end
+for _, line in ipairs(redis.call('HMGET', KEYS[2], unpack(ARGV))) do
+  if line then reply[#reply + 1] = string.sub(line, json_at(line)) end
+end
+return reply
+"""
 )

@@ -70,6 +70,7 @@ def main() -> NoReturn:
     escape_output()
     if sys.argv[1:2] in (["serve"], ["project"]):
         speak_as_a_service()
+    os.umask(0o077)  # what is written holds password hashes, keys and e-mail addresses
     try:
         code = _run()
         sys.stdout.flush()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import structlog
 import typer
 from rich.console import Console
 
@@ -40,7 +41,6 @@ def complain(error: CinelogError | str, level: str = "error") -> None:
     if not _Speech.in_logs:
         err.print(f"cinelog: {error}", markup=False, soft_wrap=True)
         return
-    import structlog  # noqa: PLC0415 - commands start fast one by one
 
     facts = {"variable": error.variable} if isinstance(error, ConfigurationError) else {}
     getattr(structlog.get_logger("cinelog"), level)(str(error), **facts)
@@ -86,7 +86,8 @@ def prepared(**over: object) -> Settings:
     configure_logs(settings.log_format, settings.log_level)
     for problem in unknown_variables():
         complain(problem, "warning")
-    check_data_dir(settings.data_dir)
+    if check_data_dir(settings.data_dir):
+        _tell_narrowed(settings)
     return settings
 
 
@@ -95,8 +96,13 @@ def prepared_to_make(**over: object) -> Settings:
     from service.data_dir import prepare_data_dir  # noqa: PLC0415
 
     settings = prepared(**over)
-    prepare_data_dir(settings.data_dir)
+    if prepare_data_dir(settings.data_dir):
+        _tell_narrowed(settings)
     return settings
+
+
+def _tell_narrowed(settings: Settings) -> None:
+    complain(f"other users could read {settings.data_dir}; its modes were narrowed", "warning")
 
 
 @contextmanager

@@ -13,6 +13,7 @@
 ``slots.lock``       locks on its bytes count what each account holds (queries/slots.py)
 ``log.json``         which log was served last, and how far it was (service/log_memory.py)
 ``metrics/``         what the API processes count, for as long as one of them lives
+``reserve``          room that is given up when the disk is full, so that a start still works
 ===================  ==============================================================
 
 The event store and the signing keys lie here too where no setting puts them elsewhere.
@@ -20,6 +21,7 @@ The event store and the signing keys lie here too where no setting puts them els
 
 import json
 import os
+import stat
 from pathlib import Path
 from threading import get_ident
 
@@ -35,12 +37,15 @@ REDIS_END = "redis.end"
 KEEPER_SOCKET = "keeper.sock"
 KEEPER_LOCK = "keeper.lock"
 KEEPER_START = "keeper.start"
+RESERVE = "reserve"
+RESERVE_BYTES = 2 * 1024 * 1024
 
 
-def prepare_data_dir(path: Path) -> None:
+def prepare_data_dir(path: Path) -> bool:
     """Create the directory for its owner alone where it is missing, and check that it can be used.
 
-    Several commands may do so at once. Raises ConfigurationError that says what to do.
+    Returns whether others could read something in it, which they cannot any more. Several commands
+    may do so at once. Raises ConfigurationError that says what to do.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,22 +61,76 @@ def prepare_data_dir(path: Path) -> None:
             f"cannot write in {path}; give this user the right or choose another directory"
         )
     try:
+        if not any(path.glob("*-shm")):  # nobody has the event store open: SQLite needs new files
+            release_reserve(path)
         _check_format(path)
+        narrowed = _narrow(path)
+        _keep_reserve(path)
     except OSError as error:
         raise _refused(
             f"cannot write in {path} ({error.strerror}); choose another directory"
         ) from None
+    return narrowed
 
 
-def check_data_dir(path: Path) -> None:
+def release_reserve(path: Path) -> None:
+    """Give up the reserve of a data directory whose file system is full.
+
+    A start needs a little room: SQLite and the embedded Redis make small files.
+    """
+    if _free_bytes(path) < RESERVE_BYTES:
+        (path / RESERVE).unlink(missing_ok=True)
+
+
+def _keep_reserve(path: Path) -> None:
+    if (path / RESERVE).exists() or _free_bytes(path) < 8 * RESERVE_BYTES:
+        return
+    new = path / f"{RESERVE}.{os.getpid()}.{get_ident()}"
+    try:
+        with new.open("wb") as file:
+            file.write(bytes(RESERVE_BYTES))
+        new.replace(path / RESERVE)
+    except OSError:  # a quota, say; nothing else depends on it
+        new.unlink(missing_ok=True)
+
+
+def _free_bytes(path: Path) -> int:
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def _narrow(path: Path) -> bool:
+    """Take from others what they may do in the directory, which holds password hashes and keys.
+
+    Return whether they could do anything.
+    """
+    narrowed = False
+    found = [Path(folder, name) for folder, _, names in os.walk(path) for name in (".", *names)]
+    for place in found:
+        try:
+            mode = place.lstat().st_mode
+            if stat.S_ISLNK(mode) or not mode & 0o077:
+                continue
+            place.chmod(stat.S_IMODE(mode) & 0o700)
+        except FileNotFoundError:  # a passing file of another command
+            continue
+        except PermissionError:
+            raise _refused(
+                f"{place} may be read by other users and belongs to another one;"
+                " narrow its mode to its owner, or choose another directory"
+            ) from None
+        narrowed = True
+    return narrowed
+
+
+def check_data_dir(path: Path) -> bool:
     """Check that a directory that is there can be used; make nothing.
 
-    Raises ConfigurationError that says what to do.
+    Returns what ``prepare_data_dir`` does. Raises ConfigurationError that says what to do.
     """
     if path.exists() and not path.is_dir():
         raise _refused(f"{path} is not a directory; name one")
-    if (path / "format").exists():
-        prepare_data_dir(path)
+    return (path / "format").exists() and prepare_data_dir(path)
 
 
 def _check_format(path: Path) -> None:

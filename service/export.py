@@ -23,8 +23,7 @@ from service.cells import EXPORTED, guarded
 from service.event_file import EventWriter, Summary
 
 _BATCH = 2_000
-# Password hashes stand in the log: it is for its owner alone. Movies may be read as the umask says.
-_EVENTS_MODE, _MOVIES_MODE = 0o600, 0o666
+_MODE = 0o600  # the log holds password hashes, and movies belong to accounts
 
 
 class Exported(NamedTuple):
@@ -41,7 +40,7 @@ def export_events(store: Store, path: Path, advance: Callable[[int], None]) -> S
     """
     head = store.head()
     done = position = 0
-    with _whole_file(path, _EVENTS_MODE) as file:
+    with _whole_file(path) as file:
         compressed = path.suffix.lower() == ".gz"
         writer = EventWriter(file, compressed=compressed, lineage=store.read_identity())
         while events := store.read_stored(position, _BATCH, head):
@@ -59,7 +58,7 @@ def export_movies(store: Store, path: Path, advance: Callable[[int], None]) -> E
     read. Raises OSError.
     """
     head, count = store.head(), 0
-    with _whole_file(path, _MOVIES_MODE) as file:
+    with _whole_file(path) as file:
         put = _csv(file) if path.suffix.lower() == ".csv" else _json_lines(file)
         for movie in _movies(store, head, advance):
             put(movie)
@@ -89,12 +88,12 @@ def _json_lines(file: BinaryIO) -> Callable[[dict[str, Any]], object]:
 
 
 @contextmanager
-def _whole_file(path: Path, mode: int) -> Iterator[BinaryIO]:
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a new file that takes ``path``'s place when all went well: never a part of it."""
     path = path.resolve()
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

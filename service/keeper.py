@@ -27,7 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from service import last_end
-from service.data_dir import KEEPER_LOCK, REDIS_DATA, REDIS_LOG, REDIS_SOCKET
+from service.data_dir import KEEPER_LOCK, REDIS_DATA, REDIS_LOG, REDIS_SOCKET, release_reserve
 from service.lines import Lines, hung_up, tell
 from service.pauses import Pauses
 from service.signals import wake_on_signals
@@ -104,6 +104,7 @@ class Keeper:
             self.ready_at = NEVER
         if now >= self.start_at:
             self.start_at = NEVER
+            release_reserve(Path())
             self.server.start()
         if self.server.pid and not self.ready:
             if self.server.ask("PING").startswith(b"+PONG"):
@@ -191,6 +192,7 @@ def main(directory: str, binary: str) -> int:
     try:
         os.umask(0o077)
         os.chdir(directory)
+        release_reserve(Path())
         _detach()
         keeper = Keeper(binary, first)
         keeper.run()

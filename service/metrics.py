@@ -94,6 +94,7 @@ class Metrics:
 
     def sample(self) -> None:
         """Take down the numbers that are watched."""
+        self._tallies.attach()
         for put, read in self._gauges:
             put(read())
 

@@ -82,7 +82,7 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             return Problem(500, "event_unreadable", "An event in the log cannot be read.")
         case errors.UnavailableError():
             wait = {"Retry-After": str(error.retry_after_s)}
-            return Problem(503, "unavailable", f"The {error.part} is unavailable.", wait)
+            return Problem(503, "unavailable", error.detail, wait)
         case SanicException():
             return _of_sanic(error)
         case _:

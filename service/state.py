@@ -6,11 +6,11 @@ from typing import Any
 
 import redis
 
-from commands.errors import EventStoreUnavailableError, ReadModelUnavailableError
+from commands.errors import EventStoreUnavailableError, NoRoomError, ReadModelUnavailableError
 from commands.store import Store
 from projections import generations
 from projections.connection import open_redis
-from projections.heads import ROW_FORMAT, time_of
+from projections.heads import LIVE, ROW_FORMAT, time_of
 from projections.keys import LEASE
 from projections.view import View
 from service.settings import Settings
@@ -18,6 +18,8 @@ from service.settings import Settings
 UNAVAILABLE = "unavailable"
 OTHER_LOG = "another log"
 """The event store answers, but it holds another log than the one that was served."""
+NO_ROOM = "no room"
+"""What is stored can be read, but nothing can be written: its file system is full."""
 State = dict[str, dict[str, Any]]
 NOT_SHOWN: State = {"read_model": {"state": UNAVAILABLE}, "projection": {"active": False}}
 NOT_STORED: State = {"event_store": {"state": UNAVAILABLE}}
@@ -61,13 +63,24 @@ def stored_of(settings: Settings, store: Store, read_model: dict[str, Any]) -> S
             }
     except EventStoreUnavailableError:
         return {"event_store": {"kind": kind, "state": UNAVAILABLE}, "read_model": read_model}
-    event_store = {"kind": kind, "state": "ok", "position": position, "events": events}
+    event_store = {"kind": kind, "state": _writable(store), "position": position, "events": events}
     identity = store.continuity.identity or store.read_identity()
     if identity:
         event_store["log"] = str(identity)
     if store.continuity.replaced:
         event_store["state"] = OTHER_LOG
     return {"event_store": event_store, "read_model": read_model}
+
+
+def _writable(store: Store) -> str:
+    """Return the state of a store that can be read."""
+    try:
+        store.check_room()
+    except NoRoomError:
+        return NO_ROOM
+    except EventStoreUnavailableError:
+        return UNAVAILABLE
+    return "ok"
 
 
 def _read_model(client: Any) -> dict[str, Any]:
@@ -77,7 +90,7 @@ def _read_model(client: Any) -> dict[str, Any]:
     if view is None or head is None:
         return {"state": "not built"}
     return {
-        "state": head.state,
+        "state": NO_ROOM if head.state == LIVE and _cannot_write(client) else head.state,
         "generation": number,
         "format": head.format,
         "format_expected": ROW_FORMAT,
@@ -86,6 +99,15 @@ def _read_model(client: Any) -> dict[str, Any]:
         "parked": head.parked,
         "dropped": head.dropped,
     }
+
+
+def _cannot_write(client: Any) -> bool:
+    """Tell whether Redis refuses writes because its own file could not be written."""
+    try:
+        said = client.info("persistence")
+    except redis.ResponseError:  # a server that does not tell
+        return False
+    return bool(said.get("aof_enabled")) and said.get("aof_last_write_status") == "err"
 
 
 def _lag_s(store: Store, position: int) -> float:

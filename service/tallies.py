@@ -7,6 +7,7 @@ down and no files pile up. Whoever comes first, with nobody else alive, begins a
 """
 
 import fcntl
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +19,43 @@ from prometheus_client.registry import Collector
 _SLOTS = 1_024
 _PREFIX = "cinelog_"
 # What they take and return is not declared.
-MmapedDict: Any = mmap_dict.MmapedDict
+_MmapedDict: Any = mmap_dict.MmapedDict
 _merge: Any = multiprocess.MultiProcessCollector.merge
+
+
+# For some 4,000 numbers; a file that needs more grows.
+_FILE_BYTES = 1 << 20
+
+
+class _AllocatedDict(_MmapedDict):  # type: ignore[misc]
+    """A file of numbers whose pages all have room on disk. Raises OSError where there is none."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with path.open("ab") as file:
+                _allocate(file.fileno(), max(_FILE_BYTES, file.tell()))
+        except OSError:
+            if path.exists() and path.stat().st_size < _FILE_BYTES:
+                path.unlink()
+            raise
+        super().__init__(str(path))
+
+    def _init_value(self, key: str) -> None:
+        needed, size = self._used + len(key.encode()) + 32, self._capacity
+        while size < needed:
+            size *= 2
+        if size > self._capacity:
+            _allocate(self._f.fileno(), size)
+        super()._init_value(key)
+
+
+def _allocate(file: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+        return
+    missing = size - os.fstat(file).st_size
+    if missing > 0 and os.write(file, bytes(missing)) != missing:
+        raise OSError("the file could not be extended")
 
 
 class Tally:
@@ -27,20 +63,26 @@ class Tally:
 
     __slots__ = ("_file", "_key", "value")
 
-    def __init__(self, file: Any, key: str) -> None:
-        self._file = file
+    def __init__(self, key: str) -> None:
+        self._file: Any = None
         self._key = key
-        self.value: float = file.read_value(key)[0]
+        self.value = 0.0
+
+    def attach(self, file: Any) -> None:
+        """Keep the number in ``file``, added to what stands there. Raises OSError without room."""
+        self.value += file.read_value(self._key)[0]
+        file.write_value(self._key, self.value, 0.0)
+        self._file = file
 
     def add(self, amount: float = 1.0) -> None:
         """Count up."""
-        self.value += amount
-        self._file.write_value(self._key, self.value, 0.0)
+        self.set(self.value + amount)
 
     def set(self, value: float) -> None:
         """Set to ``value``, which the sum of all processes is made of."""
         self.value = value
-        self._file.write_value(self._key, value, 0.0)
+        if self._file is not None:
+            self._file.write_value(self._key, value, 0.0)
 
 
 class Tallies(Collector):
@@ -58,6 +100,7 @@ class Tallies(Collector):
         fcntl.flock(self._everyone, fcntl.LOCK_SH)
         self._slot, self._lock = self._take_slot()
         self._files: dict[str, Any] = {}
+        self._detached: list[tuple[str, Tally]] = []
 
     def _take_slot(self) -> tuple[int, IO[bytes]]:
         for slot in range(1, _SLOTS + 1):
@@ -90,10 +133,27 @@ class Tallies(Collector):
         self, kind: str, name: str, sample: str, about: str, labels: dict[str, str]
     ) -> Tally:
         name, sample = _PREFIX + name, _PREFIX + sample
-        if kind not in self._files:
-            self._files[kind] = MmapedDict(str(self._path(kind, self._slot)))
         key = mmap_dict.mmap_key(name, sample, list(labels), list(labels.values()), about)
-        return Tally(self._files[kind], key)
+        tally = Tally(key)
+        self._attach(kind, tally)
+        return tally
+
+    def attach(self) -> None:
+        """Move numbers that are in this process's memory alone into files, where there is room."""
+        waiting, self._detached = self._detached, []
+        while waiting and self._attach(*waiting.pop()):
+            pass
+        self._detached += waiting
+
+    def _attach(self, kind: str, tally: Tally) -> bool:
+        try:
+            if kind not in self._files:
+                self._files[kind] = _AllocatedDict(self._path(kind, self._slot))
+            tally.attach(self._files[kind])
+        except OSError:
+            self._detached.append((kind, tally))
+            return False
+        return True
 
     def _path(self, kind: str, slot: int) -> Path:
         return self._folder / f"{kind}_{slot}.db"

@@ -1,0 +1,50 @@
+"""Room on disk: whether a folder can be written, and which errors say that it cannot."""
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import psycopg
+
+_PROBE_BYTES = 256 * 1024
+_NUMBERS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+# An I/O error of SQLite says by its extended code what failed; in these it was to write.
+_SQLITE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+}
+
+
+def check_room(folder: Path) -> None:
+    """Raise OSError where the file system of ``folder`` does not take a small file.
+
+    The file is allocated, not only named: a quota, a read-only file system and a broken disk are
+    found too. Nothing is left behind.
+    """
+    with TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, _PROBE_BYTES)
+        else:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+
+
+def is_no_room(error: BaseException | None) -> bool:
+    """Tell whether ``error``, or what caused it, says that a file could not be written."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NUMBERS:
+            return True
+        if isinstance(error, sqlite3.Error):
+            code: int = getattr(error, "sqlite_errorcode", 0)
+            if code in _SQLITE or code & 0xFF in _SQLITE:
+                return True
+        if isinstance(error, psycopg.errors.DiskFull):
+            return True
+        error = error.__cause__
+    return False

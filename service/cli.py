@@ -32,6 +32,7 @@ from service.cli_parts import (
     prepared,
     prepared_to_make,
     speak_as_a_service,
+    tell_narrowed,
     wrong_use,
 )
 from service.cli_views import views
@@ -145,6 +146,7 @@ def serve(
 
     settings = prepared_to_make(host=host, port=port, workers=workers)
     load_keys(settings.signing_keys)  # made, or refused, once and before any process starts
+    tell_narrowed()
     accept: Accept = "any log" if accept_log else "nothing"
     before = partial(add_sample, settings, accept) if sample else None
     raise typer.Exit(supervise(settings, before, accept_log=accept_log))
@@ -155,7 +157,9 @@ def project(accept_log: AcceptLog = False) -> None:
     """Run a projection worker alone; one is active, others stand by."""
     from service.projection import run_alone  # noqa: PLC0415
 
-    run_alone(prepared_to_make(), accept_log=accept_log)
+    settings = prepared_to_make()
+    tell_narrowed()
+    run_alone(settings, accept_log=accept_log)
 
 
 # Here, since the help lists commands in this order.

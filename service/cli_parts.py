@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import structlog
@@ -27,6 +28,7 @@ class _Console(Console):
 # A pipe has no width: tables in it are not folded to that of a terminal.
 out = _Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = _Console(stderr=True, highlight=False)
+_narrowed: list[Path] = []
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
@@ -87,7 +89,7 @@ def prepared(**over: object) -> Settings:
     for problem in unknown_variables():
         complain(problem, "warning")
     if check_data_dir(settings.data_dir):
-        _tell_narrowed(settings)
+        _narrowed.append(settings.data_dir)
     return settings
 
 
@@ -97,12 +99,15 @@ def prepared_to_make(**over: object) -> Settings:
 
     settings = prepared(**over)
     if prepare_data_dir(settings.data_dir):
-        _tell_narrowed(settings)
+        _narrowed.append(settings.data_dir)
     return settings
 
 
-def _tell_narrowed(settings: Settings) -> None:
-    complain(f"other users could read {settings.data_dir}; its modes were narrowed", "warning")
+def tell_narrowed() -> None:
+    """Say that other users could read the data directory; called where nothing else is wrong."""
+    while _narrowed:
+        path = _narrowed.pop()
+        complain(f"other users could read {path}; its modes were narrowed", "warning")
 
 
 @contextmanager
@@ -114,6 +119,7 @@ def open_store(settings: Settings, *, create: bool = False) -> "Iterator[Store]"
     from commands.store import Store  # noqa: PLC0415
 
     store = Store.open(settings.event_store_url, create=create)
+    tell_narrowed()
     try:
         yield store
     finally:

@@ -1,5 +1,7 @@
 """What is remembered of a log decides what a start goes on with."""
 
+import threading
+
 import pytest
 from controls import create
 
@@ -205,3 +207,26 @@ def test_what_is_written_is_read(sqlite_store):
 def test_what_cannot_be_read(text):
     with pytest.raises(ValueError, match=r"\w"):
         Remembered.loaded(text)
+
+
+def test_two_nodes_that_start_at_once(store, store_url):
+    """Each is told to accept; one new epoch begins."""
+    grow(store, 4)
+    head = store.head()
+    remembered = memory_of(store)
+    lost = Remembered(remembered.identity, (*remembered.marks, Mark(head + 5, "lost@")))
+    nodes = [Store.open(store_url) for _ in range(3)]
+    accepted = []
+
+    def start(node):
+        accepted.append(settle(node, [lost], accept="any log"))
+
+    threads = [threading.Thread(target=start, args=[node]) for node in nodes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({str(one) for one in accepted}) == 1
+    assert [epoch[1:] for epoch in store.read_identity().epochs] == [(None, 0), (1, head)]
+    for node in nodes:
+        node.close()

@@ -74,7 +74,7 @@ EVENT_LOG = Parameter(
     "the current one have in common is 409 `position_unknown`.",
     {
         "type": "string",
-        "pattern": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(0|[1-9][0-9]{0,17})$",
+        "pattern": r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(0|[1-9][0-9]{0,17}))?$",
     },
 )
 MIN_POSITION = Parameter(

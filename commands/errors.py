@@ -19,11 +19,13 @@
     │   ├── PositionUnknownError     a position that this log does not have
     │   ├── KeyInFlightError         an idempotency key whose first request still runs
     │   ├── ThrottledError           too many requests in too short a time
-    │   └── RebuildRunningError      one rebuild at a time
+    │   ├── RebuildRunningError      one rebuild at a time
+    │   └── FewerEventsError         the log lost events that the read model shows
     ├── UnreadableEventError         an event in the log that this release cannot read
     ├── UnavailableError             a part is away; try again later
     │   ├── EventStoreUnavailableError
-    │   │   └── NoRoomError          its file system has no room
+    │   │   ├── NoRoomError          its file system has no room
+    │   │   └── StoreDamagedError    its pages are not what was written: it takes no writes
     │   ├── ReadModelUnavailableError
     │   └── BusyError                a bounded queue is full
     ├── DamagedError                 a file of events that is not what was exported
@@ -177,6 +179,23 @@ class RebuildRunningError(RefusedError):
         super().__init__("another rebuild is running")
 
 
+class FewerEventsError(RefusedError):
+    """The log has ``there`` events where the live read model was built from ``shown`` of them.
+
+    Both are counted up to ``position``.
+    """
+
+    def __init__(self, there: int, shown: int, position: int) -> None:
+        super().__init__(
+            f"the log has {there:,} events up to position {position:,}, the live read model was"
+            f" built from {shown:,}: it stays; run cinelog check, and cinelog verify --repair where"
+            " the log is right"
+        )
+        self.there = there
+        self.shown = shown
+        self.position = position
+
+
 class UnreadableEventError(CinelogError):
     """An event of the stream ``stream_id`` cannot be read, so nothing can be decided on it."""
 
@@ -213,6 +232,25 @@ class NoRoomError(EventStoreUnavailableError):
     def detail(self) -> str:
         """What a client is told."""
         return "The event store has no room on disk."
+
+
+class StoreDamagedError(EventStoreUnavailableError):
+    """The event store is damaged: it takes no writes, and some of it cannot be read.
+
+    ``reason`` is what its database, or a check, says; nothing that is stored stands in it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(retry_after_s=60)
+        self.reason = reason
+
+    @property
+    def detail(self) -> str:
+        """What a client is told."""
+        return "The event store is damaged: it takes no writes, and not all can be read."
+
+    def __str__(self) -> str:
+        return f"The event store is damaged and takes no writes: {self.reason}"
 
 
 class ReadModelUnavailableError(UnavailableError):

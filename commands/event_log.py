@@ -1,19 +1,19 @@
 """Opens the log that all aggregates share from a URL, and tells when its database is away."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import psycopg
 from eventsourcing.application import Application, LRUCache
-from eventsourcing.persistence import ConnectionPoolClosedError, PersistenceError
+from eventsourcing.persistence import PersistenceError
 from eventsourcing.utils import Environment, EnvType
 from psycopg.conninfo import conninfo_to_dict
 
-from commands.disk_room import is_no_room
-from commands.errors import ConfigurationError, EventStoreUnavailableError, NoRoomError
+from commands.damage import NOT_A_DATABASE
+from commands.errors import ConfigurationError, EventStoreUnavailableError, StoreDamagedError
+from commands.integrity import Integrity
+from commands.reached import first_line, reached
 from commands.urls import quoted
 
 VARIABLE = "CINELOG_EVENT_STORE_URL"
@@ -71,30 +71,23 @@ def open_log(url: str, *, create: bool) -> EventLog:
     try:
         log = EventLog(env)
         recorder = cast("Any", log.recorder)
-        if create:
+        if create and not Integrity(recorder).look():
             recorder.create_table()
         with reached():
             recorder.max_notification_id()
+    except StoreDamagedError as error:
+        if error.reason == NOT_A_DATABASE:
+            problem = f"the event store cannot be opened ({error.reason})"
+            raise ConfigurationError(VARIABLE, problem) from None
+        recorder.damage.report(error.reason)
     except (PersistenceError, EventStoreUnavailableError, OSError) as error:
         if _lacks_tables(error):
             problem = f"there is no event store in this database; {_MADE_BY}"
             raise ConfigurationError(VARIABLE, problem) from None
         raise ConfigurationError(
-            VARIABLE, f"the event store cannot be opened ({_first_line(error)})"
+            VARIABLE, f"the event store cannot be opened ({first_line(error)})"
         ) from None
     return log
-
-
-@contextmanager
-def reached(but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn what a database raises when it is away into our word for it."""
-    try:
-        yield
-    except but:
-        raise
-    except (PersistenceError, ConnectionPoolClosedError, OSError) as error:
-        kind = NoRoomError if is_no_room(error) else EventStoreUnavailableError
-        raise kind(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
 def _lacks_tables(error: BaseException | None) -> bool:
@@ -146,7 +139,3 @@ def _why_not(said: str) -> str:
         if sign in said:
             return problem
     return "PostgreSQL does not answer there; start it or correct the URL"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -14,6 +14,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed, Identifier
 
+from commands.damage import Damage
+from commands.postgres_pages import check_pages, count_both
+
 # Advisory locks, the same in every Cinelog: who creates the tables, whose turn it is to write.
 _CREATING = 0x43494E454C4F47
 _WRITING = _CREATING + 1
@@ -45,6 +48,27 @@ class PlainRecorder(PostgresApplicationRecorder):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held = threading.local()
+        self.damage = Damage()
+        """What is known of the damage of the table."""
+
+    @property
+    def library(self) -> str:
+        """Which database this is, in which version."""
+        with self.datastore.get_connection() as connection:
+            row = connection.execute("SHOW server_version").fetchone()
+        return f"PostgreSQL {row['server_version'] if row else 'unknown'}"
+
+    def look(self, _budget_s: float) -> str | None:
+        """Return None: PostgreSQL says what it finds when it reads."""
+        return None
+
+    def check_pages(self) -> list[str]:
+        """Return what is wrong with the table and its indexes, a line for each."""
+        return check_pages(self.datastore, self.events_table_name)
+
+    def count_both(self, until: int) -> tuple[int, int]:
+        """Return how many rows there are up to a position: in the table, and in log order."""
+        return count_both(self.datastore, self.events_table_name, until)
 
     def _from_log(self, select: SQL) -> Composed:
         return select.format(log=Identifier(self.events_table_name))

@@ -1,14 +1,17 @@
 """The event store on one machine: SQLite with a write-ahead log, durable at every commit."""
 
-import fcntl
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from eventsourcing.persistence import InterfaceError, StoredEvent
+from eventsourcing.persistence import (
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    StoredEvent,
+)
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
@@ -19,7 +22,10 @@ from eventsourcing.sqlite import (
 )
 from eventsourcing.utils import Environment, EnvType
 
+from commands.damage import NO_TEXT, Damage
 from commands.disk_room import check_room
+from commands.sqlite_pages import check_pages, quick_look
+from commands.write_turn import WriteTurn
 
 # What the rows of a read are, in the order of ``commands.store.Recorded``.
 _SELECT = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
@@ -38,15 +44,27 @@ class DurablePool(SQLiteConnectionPool):
     """Connections that sync each commit: an answered write survives a power cut.
 
     Once the file is removed, or another one takes its place, there are none: a write would go into
-    a file without a name, and the write-ahead log of one file would be read with the other.
+    a file without a name, and the write-ahead log of one file would be read with the other. One to
+    write with is given in a turn only, and those that close may be the last: they checkpoint in a
+    turn, too.
     """
 
     _file: tuple[int, int] | None = None
 
+    def __init__(self, db_name: str, **settings: Any) -> None:
+        super().__init__(db_name=db_name, **settings)
+        self.turn = WriteTurn(Path(f"{db_name}-turn"))
+        self.damage = Damage(Path(f"{db_name}-damaged"))
+
     def get_connection(
         self, timeout: float | None = None, *, is_writer: bool | None = None
     ) -> SQLiteConnection:
-        """Return a connection. Raises InterfaceError where the file is not the one it was."""
+        """Return a connection. Raises InterfaceError where the file is not the one it was.
+
+        Raises ProgrammingError for one to write with outside a turn.
+        """
+        if is_writer and not self.turn.held:
+            raise ProgrammingError("a commit outside a turn")
         if self._file is not None and self._file_there() != self._file:
             raise InterfaceError("its file was removed or replaced; restart the service")
         return super().get_connection(timeout, is_writer=is_writer)
@@ -58,8 +76,16 @@ class DurablePool(SQLiteConnectionPool):
             return None
         return found.st_dev, found.st_ino
 
+    def close(self) -> None:
+        """Close every connection."""
+        if not self.closed:
+            with self.turn.to_close():
+                super().close()
+
     def _create_connection(self) -> SQLiteConnection:
         try:
+            if self.damage.known:
+                return self._connection_to_damaged()
             connection = super()._create_connection()
             raw = connection._sqlite_conn  # noqa: SLF001 - the library gives no hook after connecting
             raw.execute("PRAGMA synchronous=FULL")
@@ -70,34 +96,43 @@ class DurablePool(SQLiteConnectionPool):
             self._file = self._file_there()
         return connection
 
+    def _connection_to_damaged(self) -> SQLiteConnection:
+        raw = sqlite3.connect(
+            self.db_name, isolation_level=None, check_same_thread=False, timeout=5
+        )
+        # Of a file that is shorter than its header says, SQLite reads nothing otherwise.
+        raw.execute("PRAGMA writable_schema=ON")
+        raw.execute("PRAGMA query_only=ON")
+        raw.row_factory = sqlite3.Row
+        return SQLiteConnection(raw, self.max_age)
+
 
 class QueuedRecorder(SQLiteApplicationRecorder):
-    """A recorder whose writers wait their turn on a file lock.
-
-    SQLite's own waiting backs off by sleeping, so that one slow commit costs the writers of other
-    processes up to half a second.
-    """
+    """A recorder whose writers wait their turn on a file lock."""
 
     def __init__(
         self, datastore: SQLiteDatastore, events_table_name: str = "stored_events"
     ) -> None:
         super().__init__(datastore, events_table_name)
-        self._turns = Path(f"{datastore.pool.db_name}-turn")
-        self._held = threading.local()
+        pool = cast("DurablePool", datastore.pool)
+        self._path = Path(pool.db_name)
+        self._turn = pool.turn
+        self.damage = pool.damage
+        """What is known of the damage of the file."""
+        self.library = f"SQLite {sqlite3.sqlite_version}"
+        """Which database this is, in which version."""
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> AbstractContextManager[None]:
         """Keep every other writer out, of this process and of others; may be nested."""
-        if getattr(self._held, "here", False):
-            yield
-            return
-        with self._turns.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._held.here = True
-            try:
-                yield
-            finally:
-                self._held.here = False
+        return self._turn()
+
+    def look(self, budget_s: float) -> str | None:
+        """Return what is wrong with the file as far as a quick look tells, None for nothing."""
+        return quick_look(self._path, self._turn, budget_s)
+
+    def check_pages(self) -> list[str]:
+        """Return what is wrong with the pages and the index, a line for each."""
+        return check_pages(self._path, self._turn)
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
@@ -153,11 +188,26 @@ class QueuedRecorder(SQLiteApplicationRecorder):
             _replace(cursor, epochs)
 
     def _rows(self, where: str, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._fetched(where, params)
+        except OperationalError as error:
+            if NO_TEXT not in str(error):
+                raise
+            self.damage.report("SQLite: a text is no UTF-8")
+            return self._fetched(where, params, _escaped)
+
+    def _fetched(
+        self, where: str, params: tuple[Any, ...], text: Callable[[bytes], str] = str
+    ) -> list[tuple[Any, ...]]:
         with self.datastore.transaction(commit=False) as cursor:
             raw = cursor.sqlite_cursor
             raw.row_factory = None  # plain tuples: the library's rows cost twice the time
-            raw.execute(_SELECT + where, params)
-            return raw.fetchall()
+            raw.connection.text_factory = text
+            try:
+                raw.execute(_SELECT + where, params)
+                return raw.fetchall()
+            finally:
+                raw.connection.text_factory = str
 
     def select_by_stream(self, after: tuple[str, int], limit: int) -> list[tuple[Any, ...]]:
         """Return the rows after a stream's version, stream by stream."""
@@ -188,7 +238,31 @@ class QueuedRecorder(SQLiteApplicationRecorder):
 
     def check_room(self) -> None:
         """Raise OSError where the file system takes no more."""
-        check_room(self._turns.parent)
+        check_room(self._path.parent)
+
+    def count_both(self, until: int) -> tuple[int, int]:
+        """Return how many rows there are up to a position: by the index, and as they are read."""
+        with self.datastore.transaction(commit=False) as cursor:
+            raw = cursor.sqlite_cursor
+            raw.row_factory = None
+            raw.execute(
+                "SELECT count(*) FROM stored_events INDEXED BY sqlite_autoindex_stored_events_1"
+                " WHERE originator_id>='' AND rowid<=?",
+                (until,),
+            )
+            (indexed,) = raw.fetchone()
+            read = position = 0
+            while True:
+                raw.execute(
+                    "SELECT rowid FROM stored_events NOT INDEXED WHERE rowid>? AND rowid<=?"
+                    " ORDER BY rowid LIMIT 10000",
+                    (position, until),
+                )
+                # On a page that is damaged there may be others, also in this place of the order.
+                found = {one for (one,) in raw.fetchall() if one > position}
+                if not found:
+                    return indexed, read
+                read, position = read + len(found), max(found)
 
     def count_rows(self) -> int:
         """Return how many events are stored; a restored log may have gaps, so they are counted."""
@@ -207,6 +281,19 @@ def _epochs_in(raw: sqlite3.Cursor) -> list[tuple[Any, ...]]:
     return raw.fetchall()
 
 
+class NoText(str):
+    """What was stored as text and is none, each byte that is wrong escaped."""
+
+    __slots__ = ()
+
+
+def _escaped(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return NoText(text.decode(errors="backslashreplace"))
+
+
 def _replace(cursor: SQLiteCursor, epochs: Sequence[tuple[Any, ...]]) -> None:
     cursor.execute(_EPOCHS)
     cursor.execute("DELETE FROM cinelog_epochs")
@@ -223,4 +310,4 @@ class Factory(SQLiteFactory):
     def __init__(self, env: Environment | EnvType | None) -> None:
         super().__init__(env)
         name = self.datastore.pool.db_name
-        self.datastore.pool = DurablePool(db_name=name, lock_timeout=5, pool_timeout=5.0)
+        self.datastore.pool = DurablePool(name, lock_timeout=5, pool_timeout=5.0)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
@@ -25,14 +26,17 @@ from commands.errors import (
     InvalidError,
     NoRoomError,
     NotFoundError,
+    StoreDamagedError,
     TokenNotValidError,
     UnreadableEventError,
 )
-from commands.event_log import VARIABLE, EventLog, open_log, reached
+from commands.event_log import VARIABLE, EventLog, open_log
 from commands.hybrid_clock import HybridClock
+from commands.integrity import Integrity
 from commands.kinds import BROKEN, CURRENT, KINDS, upcast
 from commands.log_identity import LogIdentity
 from commands.movie import Movie
+from commands.reached import reached
 from commands.rfc3339 import is_stamp
 from commands.user import User
 
@@ -83,6 +87,11 @@ class Store:
         self.clock = HybridClock()
         """Stamps what is appended here."""
         self._recorder = cast("Any", log.recorder)
+        self.integrity = Integrity(self._recorder)
+        """Finds out whether the database is damaged."""
+        self.damage = self.integrity.damage
+        """What is known of the damage of the database; a damaged one takes no writes."""
+        self._reached = partial(reached, damage=self.damage)
         self._tips = threading.local()
         self._no_room_until = 0.0
         self.continuity = Continuity(self)
@@ -109,8 +118,9 @@ class Store:
         Raises IntegrityError when one of them has moved on, and EventStoreUnavailableError; after
         the latter the events may or may not be in the log.
         """
+        self.damage.check()
         try:
-            with reached(but=IntegrityError):
+            with self._reached(but=IntegrityError):
                 recordings = self._log.save(*aggregates)
         except NoRoomError:
             self._no_room_until = time.monotonic() + _NO_ROOM_S
@@ -130,7 +140,8 @@ class Store:
         forgotten where it is not. Raises EventStoreUnavailableError, also where another log has
         taken its place. May be nested. Without the ``check`` nothing is noticed.
         """
-        with reached(but=IntegrityError), self._recorder.turn():
+        self.damage.check()
+        with self._reached(but=IntegrityError), self._recorder.turn():
             if getattr(self._tips, "inside", False):
                 yield
                 return
@@ -146,7 +157,7 @@ class Store:
 
         Raises UnreadableEventError, as all do that return one.
         """
-        with reached(), _readable(stream_id):
+        with self._reached(), _readable(stream_id):
             try:
                 found: Aggregate = self._log.repository.get(stream_id)
             except AggregateNotFoundError:
@@ -163,7 +174,7 @@ class Store:
 
     def movie_at(self, movie_id: UUID, version: int) -> Movie:
         """Return a movie as it was at a version it has had."""
-        with reached(), _readable(movie_id):
+        with self._reached(), _readable(movie_id):
             movie: Movie = self._log.repository.get(movie_id, version=version)
         return movie
 
@@ -193,7 +204,14 @@ class Store:
 
     def name_of(self, account_id: str) -> str:
         """Return an account's username. Raises NotFoundError."""
-        return self.user(UUID(account_id)).username
+        try:
+            return self.user(UUID(account_id)).username
+        except StoreDamagedError:
+            # Its first event has the name, and may be read where a later one cannot.
+            for event in self.read_stream(UUID(account_id), limit=1):
+                if KINDS.get(event.type) is User.Created and UNREADABLE not in event.data:
+                    return str(event.data["username"])
+            raise
 
     def account_id_of(self, username: str) -> UUID | None:
         """Return who holds a username, without regard to case."""
@@ -202,8 +220,10 @@ class Store:
 
     def read(self, after: int, limit: int = 1000, until: int | None = None) -> list[Recorded]:
         """Return up to ``limit`` events after a position (and up to ``until``), in log order."""
-        with reached():
-            return _decoded(self._recorder.select_rows(after, limit, until))
+        with self._reached():
+            rows = self._recorder.select_rows(after, limit, until)
+        self._check_order(rows, after)
+        return _decoded(rows)
 
     def read_stamps(self, after: int, limit: int) -> list[tuple[int, str]]:
         """Return positions and times of up to ``limit`` events after a position, in log order.
@@ -211,9 +231,18 @@ class Store:
         Times are as ``rfc3339`` writes them; "" where an event does not tell its own. Costs a
         fraction of ``read``: nothing is decoded.
         """
-        with reached():
+        with self._reached():
             rows = self._recorder.select_rows(after, limit, None)
+        self._check_order(rows, after)
         return [(row[0], _stamp_in(row[4])) for row in rows]
+
+    def _check_order(self, rows: list[tuple[Any, ...]], after: int) -> None:
+        """Raise StoreDamagedError where rows do not ascend, as those of a damaged page."""
+        positions = [row[0] for row in rows]
+        if positions and (positions[0] <= after or positions != sorted({*positions})):
+            reason = "events stand out of order"
+            self.damage.report(reason)
+            raise StoreDamagedError(reason)
 
     def last_stamp(self) -> datetime | None:
         """Return when the log's last event happened; None where there is none, or it is not told.
@@ -230,8 +259,9 @@ class Store:
 
     def read_stored(self, after: int, limit: int, until: int) -> list[Stored]:
         """Return up to ``limit`` events after a position, up to ``until``, as they are stored."""
-        with reached():
+        with self._reached():
             rows = self._recorder.select_rows(after, limit, until)
+        self._check_order(rows, after)
         return [
             Stored(position, _with_dashes(stream), version, topic, state)
             for position, stream, version, topic, state in rows
@@ -242,7 +272,7 @@ class Store:
 
         Streams come in the order of their ids, that of movies being the order of their creation.
         """
-        with reached():
+        with self._reached():
             return _decoded(self._recorder.select_by_stream(after, limit))
 
     def restore(
@@ -255,9 +285,10 @@ class Store:
         ConfigurationError where the store is not empty, InvalidError where two events have the same
         place, and what ``batches`` raises.
         """
+        self.damage.check()
         rows = _rows_of(identity or LogIdentity.new())
         try:
-            with reached(but=IntegrityError):
+            with self._reached(but=IntegrityError):
                 restored = self._recorder.restore_rows(batches, rows)
         except IntegrityError:
             wrong = "Two of them are the same version of the same stream."
@@ -274,7 +305,7 @@ class Store:
         self, stream_id: UUID, after_version: int = 0, limit: int | None = None
     ) -> list[Recorded]:
         """Return one aggregate's events after a version, oldest first."""
-        with reached():
+        with self._reached():
             return _decoded(self._recorder.select_stream(str(stream_id), after_version, limit))
 
     def last_version(self, kind: type[Aggregate], stream_id: UUID) -> int:
@@ -282,13 +313,13 @@ class Store:
         first = self.read_stream(stream_id, limit=1)
         if not first or KINDS.get(first[0].type) not in vars(kind).values():
             return 0
-        with reached():
+        with self._reached():
             (last,) = self._recorder.select_events(stream_id, desc=True, limit=1)
         return int(last.originator_version)
 
     def look_at(self, position: int) -> Seen:
         """Return the newest epoch, the event at a position and the last one, read at one time."""
-        with reached():
+        with self._reached():
             newest, rows = self._recorder.select_continuity(position)
         marks = {row[0]: _mark_of(row) for row in rows}
         tip = marks[max(marks)] if marks else None
@@ -300,17 +331,20 @@ class Store:
 
     def read_identity(self) -> LogIdentity | None:
         """Return which log this is, None where that was not decided yet."""
-        with reached():
+        with self._reached():
             rows = self._recorder.select_epochs()
         return LogIdentity.of_rows(rows[0][0], (row[1:] for row in rows)) if rows else None
 
     def write_identity(self, identity: LogIdentity) -> None:
         """Decide which log and epoch this is, in a turn."""
-        with reached():
+        self.damage.check()
+        with self._reached():
             self._recorder.replace_epochs(_rows_of(identity))
 
     def identity(self) -> LogIdentity:
         """Return which log and epoch this is, as this process knows it; decided if need be."""
+        if self.continuity.identity is None:
+            self.continuity.look()
         if self.continuity.identity is None:
             with self.turn():
                 pass
@@ -326,17 +360,23 @@ class Store:
         if time.monotonic() < self._no_room_until:
             raise NoRoomError
         if hasattr(self._recorder, "check_room"):
-            with reached():
+            with self._reached():
                 self._recorder.check_room()
 
     def head(self) -> int:
         """Return the last position, 0 for an empty log."""
-        with reached():
+        with self._reached():
             return self._recorder.max_notification_id() or 0
+
+    @property
+    def library(self) -> str:
+        """Which database this is, in which version."""
+        with self._reached():
+            return str(self._recorder.library)
 
     def count(self) -> int:
         """Return how many events are stored."""
-        with reached():
+        with self._reached():
             return int(self._recorder.count_rows())
 
 
@@ -346,14 +386,29 @@ def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
     recorded = []
     for position, stream, version, topic, state in rows:
         try:
+            if type(version) is not int or type(topic) is not str:
+                raise ValueError("its columns are not what was written")
             data = loads(state)
             stored_as = data.pop("class_version", 1)  # the library writes no number for the first
             if stored_as != current(topic, stored_as):
                 upcast(topic, data, stored_as)
         except BROKEN as error:
             data = {UNREADABLE: f"{type(error).__name__}: {error}"}
-        recorded.append(new(Recorded, (position, _with_dashes(stream), version, topic, data)))
+            kept = _kept(position, stream, version, topic)
+            recorded.append(new(Recorded, (*kept, data)))
+        else:
+            recorded.append(new(Recorded, (position, _with_dashes(stream), version, topic, data)))
     return recorded
+
+
+def _kept(position: int, stream: Any, version: Any, topic: Any) -> tuple[int, str, int, str]:
+    """Return what is left of the columns of an event that cannot be read."""
+    return (
+        position,
+        _with_dashes(stream),
+        version if type(version) is int else 0,
+        str(topic),
+    )
 
 
 def _stamp_in(state: bytes) -> str:

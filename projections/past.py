@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from commands.errors import CinelogError
 from commands.store import Store
 from projections import generations, whole
+from projections.completeness import check_all_read
 from projections.connection import open_redis
 from projections.fill import collect_seldom, fill, finish
 from projections.fillers import die_with_stdin
@@ -79,11 +80,12 @@ def build(store: Store, redis: Any, position: int) -> bool:
         USED.run(redis, [PAST], [position])
         view = View(redis, -position)
         view.create(FILLING)
-        applied = 0
+        read = applied = 0
         for step in fill(store, view, position, keep_s=_STEP_S):
             if not lease.hold():
                 return False
-            applied += step.applied
+            read, applied = read + step.read, applied + step.applied
+        check_all_read(store, position, read)
         finish(store, view, position, applied, LIVE)
         USE.run(redis, *use)
     finally:

@@ -16,6 +16,7 @@ from commands.errors import ReadModelUnavailableError, RebuildRunningError
 from commands.store import Store
 from projections import generations, heads
 from projections.compare import Drift, differences
+from projections.completeness import check_all_read, check_not_fewer
 from projections.contents import NAMES, Fields, count, read, scan
 from projections.fill import Filled, fill, finish
 from projections.heads import BUILDING, DAMAGED, FILLING, LIVE
@@ -109,6 +110,8 @@ def _rebuild(store: Store, view: View, fill: Filler, lease: Lease, advance: Adva
         _check(lease)
         done, applied = done + step.read, applied + step.applied
         advance("rebuild", done, total)
+    check_all_read(store, until, done)
+    check_not_fewer(store, view.redis)
     finish(store, view, until, applied, BUILDING)
     compared, drift = 0, Drift()
     live = _comparable(store, view, until)

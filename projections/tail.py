@@ -6,9 +6,14 @@ from typing import Any
 
 import structlog
 
-from commands.errors import EventStoreUnavailableError, ReadModelUnavailableError
+from commands.errors import (
+    EventStoreUnavailableError,
+    ReadModelUnavailableError,
+    StoreDamagedError,
+)
 from commands.store import Recorded, Store
 from projections import generations, heads
+from projections.completeness import check_complete, check_not_fewer
 from projections.heads import BUILDING, LIVE, OTHER_FORMAT, ROW_FORMAT, belongs, name_of
 from projections.view import RefusedEventsError, View
 
@@ -71,6 +76,7 @@ class Tail:
         view = self._current()
         batch = self._read_on()
         if batch is None:
+            self._check_log()
             self._view = None
             return False
         began_ns = time.time_ns()
@@ -178,6 +184,7 @@ class Tail:
         if head is None or head.state not in (BUILDING, LIVE, OTHER_FORMAT):
             return None
         if not belongs(self._store, head):
+            self._check_log()
             log.warning("generation of another log", generation=view.generation)
             generations.retire(self._redis, view)
             return None
@@ -187,7 +194,17 @@ class Tail:
         self.position, self._last = head.position, head.last
         return head.position
 
+    def _check_log(self) -> None:
+        """Raise StoreDamagedError where what was applied is gone from the log by damage.
+
+        What is shown then stays: there is nothing better to build another generation from.
+        """
+        if reason := self._store.integrity.look():
+            raise StoreDamagedError(reason)
+
     def _go_live(self, view: View) -> None:
+        check_complete(self._store, self.position)
+        check_not_fewer(self._store, self._redis)
         self._live = generations.go_live(self._redis, view, instead_of=self._pointer or 0)
         if self._live:
             self._settled_at = time.monotonic() + _SETTLED_S

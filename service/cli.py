@@ -6,7 +6,6 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
-import orjson
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -16,8 +15,10 @@ from commands.errors import (
     CinelogError,
     ConfigurationError,
     EventStoreUnavailableError,
+    FewerEventsError,
     NotFoundError,
     RebuildRunningError,
+    StoreDamagedError,
 )
 from service.cli_files import export_file, import_file
 from service.cli_keys import keys
@@ -36,6 +37,7 @@ from service.cli_parts import (
     wrong_use,
 )
 from service.cli_views import views
+from service.printable import print_json
 from service.settings import Settings
 from service.settings_page import epilog
 
@@ -63,7 +65,7 @@ AcceptLog = Annotated[
     ),
 ]
 # What is no wrong use, only not what was hoped for.
-_ANSWERS = (NotFoundError, RebuildRunningError)
+_ANSWERS = (FewerEventsError, NotFoundError, RebuildRunningError, StoreDamagedError)
 
 
 def main() -> NoReturn:
@@ -171,22 +173,24 @@ app.command("export")(export_file)
 def status(json: Json = False) -> None:
     """Tell how far the log is and how far the read model shows it."""
     from service.log_memory import check_served  # noqa: PLC0415
-    from service.state import OTHER_LOG, UNAVAILABLE, state_of  # noqa: PLC0415
+    from service.state import DAMAGED, OTHER_LOG, UNAVAILABLE, state_of  # noqa: PLC0415
 
     settings = prepared()
     with open_store(settings) as store, hold_redis(settings):
+        store.integrity.look()
         state = state_of(settings, store)
         try:
-            check_served(settings, store)
+            if not store.damage.known:
+                check_served(settings, store)
         except ConfigurationError as error:
             complain(error)
             state["event_store"]["state"] = OTHER_LOG
         except EventStoreUnavailableError:
             pass  # the state says so
-    whole = UNAVAILABLE not in (state["read_model"]["state"], state["event_store"]["state"])
-    whole = whole and state["event_store"]["state"] != OTHER_LOG
+    whole = state["read_model"]["state"] != UNAVAILABLE
+    whole = whole and state["event_store"]["state"] not in (UNAVAILABLE, OTHER_LOG, DAMAGED)
     if json:
-        print(orjson.dumps(state).decode())  # noqa: T201
+        print_json(state)
         raise typer.Exit(0 if whole else 1)
     table = Table(box=None, show_header=False)
     for part, facts in state.items():
@@ -218,7 +222,7 @@ def history(
         rows = [row.shown(name_of) for row in entries(store.read_stream(wanted))]
     if json:
         for row in rows:
-            print(orjson.dumps(row).decode())  # noqa: T201
+            print_json(row)
         return
     table = Table("version", "at", "by", "what", "changes", "reason", "request")
     for row in rows:

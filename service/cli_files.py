@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-import orjson
 import typer
 
 from commands.errors import DamagedError
 from service.cli_parts import Json, err, open_store, out, prepared, prepared_to_make, wrong_use
+from service.printable import print_json
 
 if TYPE_CHECKING:
     from commands.store import Store
@@ -70,7 +70,7 @@ def import_file(
         err.print(f"cinelog: {file}: it has no rows", markup=False, soft_wrap=True)
     if json:
         damage = unreadable and {"line": unreadable.line, "reason": unreadable.reason}
-        print(orjson.dumps(report._asdict() | {"damage": damage}).decode())  # noqa: T201
+        print_json(report._asdict() | {"damage": damage})
     else:
         out.print(report.said())
     raise typer.Exit(1 if report.refused or unreadable else 0)
@@ -154,7 +154,7 @@ def export_file(
         except OSError as error:
             wrong_use(f"{file}: {error.strerror or error}")
     if json:
-        print(orjson.dumps(report._asdict()).decode())  # noqa: T201
+        print_json(report._asdict())
         return
     count, what = report[0], report._fields[0]
     out.print(
@@ -201,7 +201,7 @@ def _import_events(file: Path, *, json: bool) -> None:
             memory.write(Remembered(identity, store.continuity.marks))
             wake(found.position)
     if json:
-        print(orjson.dumps(found._asdict() | {"damage": damage}).decode())  # noqa: T201
+        print_json(found._asdict() | {"damage": damage})
     elif damage is None:
         out.print(f"{found.events:,} events imported, up to position {found.position:,}")
     raise typer.Exit(1 if damage else 0)

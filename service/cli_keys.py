@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 
 from commands.rfc3339 import rfc3339
 from service.cli_parts import Json, err, out
+from service.printable import print_json
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def show(json: Json = False) -> None:
     ttl_s = max(settings.access_ttl_s, settings.refresh_ttl_s)
     rows = [_shown(key, ttl_s) for key in list_keys(settings.signing_keys)]
     if json:
-        print(orjson.dumps(rows).decode())  # noqa: T201
+        print_json(rows)
         return
     for row in rows:
         until = f" until {row['idle_from']}" if row["idle_from"] else ""

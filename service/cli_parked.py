@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from service.cli_parts import Json, err, open_both, out
+from service.printable import print_json
 
 parked = typer.Typer(
     name="parked",
@@ -25,7 +25,7 @@ def show(json: Json = False) -> None:
     with open_both() as (_, _store, redis):
         marks = list(parked_in(live_view(redis)).values())
     if json:
-        print(orjson.dumps([mark._asdict() for mark in marks]).decode())  # noqa: T201
+        print_json([mark._asdict() for mark in marks])
         return
     table = Table("id", "since position", "event", "error", "dropped")
     for mark in marks:
@@ -54,7 +54,7 @@ def retry(
     refused = {key: error for key, error in outcomes if error is not None}
     applied = [key for key, error in outcomes if error is None]
     if json:
-        print(orjson.dumps({"applied": applied, "refused": refused}).decode())  # noqa: T201
+        print_json({"applied": applied, "refused": refused})
     else:
         for key, error in refused.items():
             out.print(f"{key}: {error}", markup=False, soft_wrap=True)
@@ -77,7 +77,7 @@ def drop(
         _check_parked([movie_id], parked_in(live))
         give_up(live, movie_id)
     if json:
-        print(orjson.dumps({"dropped": [movie_id]}).decode())  # noqa: T201
+        print_json({"dropped": [movie_id]})
     else:
         out.print(f"{movie_id} is dropped", markup=False)
 

@@ -3,16 +3,18 @@
 import codecs
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import structlog
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
 
 from commands.errors import CinelogError, ConfigurationError, ReadModelUnavailableError
+from service.printable import printable
 from service.settings import Settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Leave it to ``cli.main``: whoever reads has seen enough, as with ``| head``."""
         raise BrokenPipeError
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, and escape what a terminal could take as an order."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(printable(text), style)
 
 
 # A pipe has no width: tables in it are not folded to that of a terminal.

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
 from service.cli_parts import Json, err, open_both, out
+from service.printable import print_json
 from service.progress import Progress
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def rebuild(
     if json:
         said = built._asdict() | {"seconds": seconds, **told(built.drift)}
         del said["drift"]
-        print(orjson.dumps(said).decode())  # noqa: T201
+        print_json(said)
     else:
         out.print(
             f"generation {built.generation} is live: {built.movies:,} movies from {built.events:,}"
@@ -78,23 +78,26 @@ def verify(
     os.nice(NICE)
     collect_seldom()
     with open_both() as (_, store, redis), _phases() as advance:
+        for problem in (wrong := store.integrity.check_pages()):
+            err.print(f"event store: {problem}", markup=False, soft_wrap=True)
         found = check(
             store,
             redis,
-            repair=repair,
+            repair=repair and not wrong,
             advance=lambda done, total: advance("verify", done, total),
         )
         head = store.head()
     compared = not (found.foreign or found.other_format)
-    mended = repair and bool(found.drift.counts) and compared
+    mended = repair and not wrong and bool(found.drift.counts) and compared
     if json:
         said = found._asdict() | {
             "log_position": head,
             "repaired": mended,
+            "event_store": wrong,
             **told(found.drift),
         }
         del said["drift"]
-        print(orjson.dumps(said).decode())  # noqa: T201
+        print_json(said)
     elif found.foreign:
         out.print("the read model was built from another log; run cinelog rebuild")
     elif found.other_format:
@@ -107,7 +110,9 @@ def verify(
         _say(found.drift, f"{what} {found.compared:,} fields of it:")
         if mended:
             out.print("all of that was put right")
-    raise typer.Exit(1 if found.drift.counts else 0)
+        elif wrong and repair:
+            out.print("nothing was put right, since the event store is damaged")
+    raise typer.Exit(1 if found.drift.counts or wrong else 0)
 
 
 def _say(drift: "Drift", what: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from commands.store import Store
+from projections.completeness import check_all_read
 from projections.fill import Names, fold, whole_streams
 from projections.listing import movie_in
 from service.cells import EXPORTED, guarded
@@ -48,6 +49,7 @@ def export_events(store: Store, path: Path, advance: Callable[[int], None]) -> S
             position = events[-1].position
             done += len(events)
             advance(done)
+        check_all_read(store, head, done)
         return writer.finish()
 
 
@@ -74,6 +76,7 @@ def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator
                 yield from sorted(map(movie_in, values[1::2]), key=itemgetter("id"))
         done += len(events)
         advance(done)
+    check_all_read(store, head, done)
 
 
 def _csv(file: BinaryIO) -> Callable[[dict[str, Any]], object]:

@@ -24,7 +24,6 @@ from commands.store import Store
 from commands.user import User, session_id
 from service.jwts import CLIENT_ID, SCOPE
 from service.passwords import Hasher
-from service.sealed import seal, unseal
 from service.sessions import Sessions
 from service.tokens import Holder, Principal, RefreshToken, Tokens
 
@@ -104,9 +103,8 @@ class Asked(OAuth2Request):  # type: ignore[misc]
 class Ours:
     """A token of ours as Authlib asks about it."""
 
-    def __init__(self, token: RefreshToken | Principal, text: str = "") -> None:
+    def __init__(self, token: RefreshToken | Principal) -> None:
         self.token: Any = token
-        self.text = text
 
     def check_client(self, _: Client) -> bool:
         """Tell whether it is the client's: every token is."""
@@ -156,7 +154,7 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
 
     def authenticate_refresh_token(self, refresh_token: str) -> Ours:
         """Return what the token says; whether it was used shows when it is claimed."""
-        return Ours(self.server.tokens.read_refresh(refresh_token), refresh_token)
+        return Ours(self.server.tokens.read_refresh(refresh_token))
 
     def authenticate_user(self, refresh_token: Ours) -> Holder:
         """Return whom the next pair is for. Raises TokenNotValidError where the log says so."""
@@ -170,9 +168,8 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
         Authlib would check, save and revoke one after the other, and two at once could pass.
         """
         made = super().issue_token(user, refresh_token)
-        sealed = seal(orjson.dumps(made), refresh_token.text)
-        given = self.server.sessions.rotate(refresh_token.token, user.jti, sealed)
-        return Answer(orjson.loads(unseal(given, refresh_token.text)))
+        given = self.server.sessions.rotate(refresh_token.token, user.jti, orjson.dumps(made))
+        return Answer(orjson.loads(given))
 
     def save_token(self, _: Answer) -> None:
         """Nothing: the pair was kept when the token was claimed."""

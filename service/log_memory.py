@@ -95,6 +95,8 @@ class LogKeeper:
 
     def _keep(self) -> None:
         continuity = self._store.continuity
+        if self._store.damage.known:
+            return  # what can be read of it may end too early
         try:
             continuity.look()
             if continuity.identity is not None and not continuity.replaced:
@@ -108,13 +110,16 @@ class LogKeeper:
 def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool = True) -> Store:
     """Open the event store as the log that was served before, and remember it.
 
-    Raises LogMismatchError where it is not, unless that is to be accepted.
+    A damaged one is opened to be read, whatever is left of it. Raises LogMismatchError where it is
+    another one, unless that is to be accepted.
     """
     memory = LogMemory(settings)
     remembered = _readable(memory, accept)
     if accept != "any log":
         _check_there(settings, remembered)
     store = Store.open(settings.event_store_url, create=create)
+    if store.damage.known:
+        return store  # it takes no writes, so that nothing is to be decided
     try:
         settle(store, remembered, accept=accept)
         continuity = store.continuity

@@ -78,7 +78,7 @@ async def readyz(request: Request) -> HTTPResponse:
     ready = _answers(state["event_store"]) and _answers(state["read_model"])
     body = {
         "status": "ready" if ready else UNAVAILABLE,
-        "event_store": _told(state["event_store"], "state", "log", "position"),
+        "event_store": _told(state["event_store"], "state", "damage", "log", "position"),
         "read_model": _told(
             state["read_model"], "state", "position", "parked", "format", "format_expected"
         ),

@@ -98,6 +98,8 @@ def run(
     Redis does not answer; later on neither stops it.
     """
     store = open_served(settings, accept=accept)
+    if damage := store.damage.known:
+        log.error("the event store is damaged and is only read", damage=damage)
     collect_seldom()
     try:
         redis = open_redis(settings.redis_url_or_embedded)

@@ -237,6 +237,9 @@ class Part(TypedDict, total=False):
     """How far a part is; what is not known is left out."""
 
     state: Required[str]
+    damage: Annotated[
+        str, Field(description="What is wrong with an event store that takes no writes for it.")
+    ]
     log: Annotated[str, Field(description="Which log it is: the `Event-Log` of answers.")]
     position: Position
     parked: Annotated[int, Field(ge=0, description="Movies whose events could not be applied.")]

@@ -20,6 +20,8 @@ OTHER_LOG = "another log"
 """The event store answers, but it holds another log than the one that was served."""
 NO_ROOM = "no room"
 """What is stored can be read, but nothing can be written: its file system is full."""
+DAMAGED = "damaged"
+"""The event store takes no writes, since not all of it is what was written."""
 State = dict[str, dict[str, Any]]
 NOT_SHOWN: State = {"read_model": {"state": UNAVAILABLE}, "projection": {"active": False}}
 NOT_STORED: State = {"event_store": {"state": UNAVAILABLE}}
@@ -53,7 +55,9 @@ def shown_of(settings: Settings) -> State:
 def stored_of(settings: Settings, store: Store, read_model: dict[str, Any]) -> State:
     """Return what the event store knows, and how far ``read_model`` is behind it."""
     kind = settings.event_store_url.partition(":")[0]
+    about: dict[str, Any] = {"kind": kind}
     try:
+        about["version"] = store.library
         position, events = store.head(), store.count()
         if "position" in read_model:
             read_model = read_model | {
@@ -62,14 +66,17 @@ def stored_of(settings: Settings, store: Store, read_model: dict[str, Any]) -> S
                 "lag_seconds": _lag_s(store, read_model["position"]),
             }
     except EventStoreUnavailableError:
-        return {"event_store": {"kind": kind, "state": UNAVAILABLE}, "read_model": read_model}
-    event_store = {"kind": kind, "state": _writable(store), "position": position, "events": events}
-    identity = store.continuity.identity or store.read_identity()
-    if identity:
-        event_store["log"] = str(identity)
-    if store.continuity.replaced:
-        event_store["state"] = OTHER_LOG
-    return {"event_store": event_store, "read_model": read_model}
+        about["state"] = DAMAGED if store.damage.known else UNAVAILABLE
+    else:
+        about |= {"state": _writable(store), "position": position, "events": events}
+        identity = store.continuity.identity or store.read_identity()
+        if identity:
+            about["log"] = str(identity)
+        if store.continuity.replaced:
+            about["state"] = OTHER_LOG
+    if damage := store.damage.known:
+        about |= {"state": DAMAGED, "damage": damage}
+    return {"event_store": about, "read_model": read_model}
 
 
 def _writable(store: Store) -> str:

@@ -86,6 +86,7 @@ def main() -> NoReturn:
 def _run() -> int:
     try:
         code = app(standalone_mode=False)
+        tell_narrowed()
     except CinelogError as error:
         complain(error)
         return 1 if isinstance(error, _ANSWERS) else 2
@@ -148,10 +149,9 @@ def serve(
 
     settings = prepared_to_make(host=host, port=port, workers=workers)
     load_keys(settings.signing_keys)  # made, or refused, once and before any process starts
-    tell_narrowed()
     accept: Accept = "any log" if accept_log else "nothing"
     before = partial(add_sample, settings, accept) if sample else None
-    raise typer.Exit(supervise(settings, before, accept_log=accept_log))
+    raise typer.Exit(supervise(settings, before, accept_log=accept_log, ready=tell_narrowed))
 
 
 @app.command()
@@ -159,9 +159,7 @@ def project(accept_log: AcceptLog = False) -> None:
     """Run a projection worker alone; one is active, others stand by."""
     from service.projection import run_alone  # noqa: PLC0415
 
-    settings = prepared_to_make()
-    tell_narrowed()
-    run_alone(settings, accept_log=accept_log)
+    run_alone(prepared_to_make(), accept_log=accept_log, ready=tell_narrowed)
 
 
 # Here, since the help lists commands in this order.

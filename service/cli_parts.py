@@ -127,7 +127,6 @@ def open_store(settings: Settings, *, create: bool = False) -> "Iterator[Store]"
     from commands.store import Store  # noqa: PLC0415
 
     store = Store.open(settings.event_store_url, create=create)
-    tell_narrowed()
     try:
         yield store
     finally:

@@ -66,18 +66,20 @@ def _accepted(*, accept_log: bool, first: bool) -> Accept:
     return "nothing" if first else "same log"
 
 
-def run_alone(settings: Settings, *, accept_log: bool = False) -> None:
+def run_alone(
+    settings: Settings, *, accept_log: bool = False, ready: Callable[[], None] = lambda: None
+) -> None:
     """Run as a command of its own, until SIGTERM or Ctrl-C. Raises what ``run`` does."""
     accept = _accepted(accept_log=accept_log, first=True)
     stop = _stop_on_signal()
     if settings.redis_url is not None:
-        run(settings, stop, accept=accept)
+        run(settings, stop, accept=accept, ready=ready)
         return
     with EmbeddedRedis.join(settings.data_dir, give_up=stop.is_set) as embedded:
         looking = Thread(target=_look_after, args=[embedded, stop], name="embedded")
         looking.start()
         try:
-            run(settings, stop, accept=accept)
+            run(settings, stop, accept=accept, ready=ready)
         finally:
             stop.set()
             looking.join()

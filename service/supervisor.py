@@ -42,19 +42,20 @@ class GiveUpError(Exception):
     """The service cannot go on, for the reason given."""
 
 
-def serve(
+def serve(  # noqa: PLR0913 - tests replace the parts
     settings: "Settings",
     before: Callable[[], None] | None = None,
     *,
     app: str = "service.app:create_app",
     projection: str = "service.projection",
     accept_log: bool = False,
+    ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve until SIGTERM or Ctrl-C, then return the exit code. Only for the main thread.
 
     To ``accept_log`` goes on with an event store that is not the one that was served before.
-    ``before`` is called once the port is ours and before anything is served. Raises
-    ConfigurationError where the service cannot start because of a setting.
+    ``before`` is called once the port is ours and before anything is served, ``ready`` once the
+    service answers. Raises ConfigurationError where the service cannot start because of a setting.
     """
     configure_logs(settings.log_format, settings.log_level)
     mark = PortMark(settings.data_dir, settings.port)
@@ -62,7 +63,7 @@ def serve(
     wait_s = WAIT_S if mark.others else 0.0
     with mark, listen(settings.host, settings.port, wait_s=wait_s) as listening:
         supervisor = Supervisor(settings, listening, mark.fds, app, projection)
-        supervisor.accept_log = accept_log
+        supervisor.accept_log, supervisor.on_ready = accept_log, ready
         try:
             supervisor.start()
             if before is not None:
@@ -89,6 +90,7 @@ class Supervisor:
         projection: str,
     ) -> None:
         self.accept_log = False
+        self.on_ready: Callable[[], None] = lambda: None
         self.url = url_of(listening)
         self.settings = settings.served_at(self.url)
         log_fd = None if current().text else os.dup(STANDARD_ERROR)
@@ -203,6 +205,7 @@ class Supervisor:
                 if not worker.runs:
                     worker.start_at = min(worker.start_at, time.monotonic())
             _announce(self.settings, self.url, len(self.workers))
+            self.on_ready()
 
     def _mind(self, child: Child, now: float) -> None:
         if (how := child.ended()) is not None:

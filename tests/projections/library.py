@@ -58,7 +58,7 @@ def kept(redis, generation=None):
     found["head"] = {
         name: value
         for name, value in found["head"].items()
-        if value and name not in (b"mends", b"hold")
+        if value and name not in (b"mends", b"hold", b"log")
     }
     return {name: value for name, value in found.items() if name != "kept"}
 

@@ -11,7 +11,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
     """A service that tests share: each makes its own movies and accounts."""
-    with Cinelog(tmp_path_factory.mktemp("service") / "var", write_wait_ms=5000) as service:
+    settings = {"write_wait_ms": 5000, "access_ttl_s": 3600}  # longer than all tests take
+    with Cinelog(tmp_path_factory.mktemp("service") / "var", **settings) as service:
         yield service
     assert "Traceback" not in service.output()
 

@@ -74,7 +74,8 @@ def only_writes_are_refused(service, ann, movie_id):
 
 def test_a_full_disk_costs_writes_only(disk):
     """While the service runs, over the death of a worker, and from one start to the next."""
-    settings = {"access_ttl_s": 3600, "write_wait_ms": 5000}
+    public_url = "http://127.0.0.1"  # the issuer stays the same on another port
+    settings = {"access_ttl_s": 3600, "write_wait_ms": 5000, "public_url": public_url}
     with Cinelog(disk / "var", workers=2, **settings) as service:
         ann = service.account("ann")
         movie_id = ann.post("/movies/", json=ALIEN).json()["id"]

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -113,10 +114,16 @@ def test_probes_are_not_logged(service):
 def test_a_client_that_goes_away_is_no_error(service, someone):
     """Its request ends with 499, without a stack."""
     name = uuid4().hex
-    position = int(someone.post("/movies/", json=ALIEN).headers["event-position"])
-    waiting = {"Min-Event-Position": str(position + 1_000), "X-Request-ID": name}
-    with pytest.raises(httpx.ReadTimeout):
-        someone.get("/movies/", headers=waiting, timeout=0.3)
+    (projection,) = service.processes("projection")
+    os.kill(projection, signal.SIGSTOP)
+    try:
+        written = someone.post("/movies/", json=ALIEN, headers={"Prefer": "respond-async"})
+        position = written.headers["event-position"]
+        waiting = {"Min-Event-Position": position, "X-Request-ID": name}
+        with pytest.raises(httpx.ReadTimeout):
+            someone.get("/movies/", headers=waiting, timeout=0.3)
+    finally:
+        os.kill(projection, signal.SIGCONT)
     assert line_of(service, name)["status"] == 499
 
 

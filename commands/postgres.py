@@ -15,7 +15,7 @@ from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed, Identifier
 
 from commands.damage import Damage
-from commands.postgres_pages import check_pages, count_both
+from commands.postgres_pages import check_pages, count_both, select_torn
 
 # Advisory locks, the same in every Cinelog: who creates the tables, whose turn it is to write.
 _CREATING = 0x43494E454C4F47
@@ -65,6 +65,10 @@ class PlainRecorder(PostgresApplicationRecorder):
     def check_pages(self) -> list[str]:
         """Return what is wrong with the table and its indexes, a line for each."""
         return check_pages(self.datastore, self.events_table_name)
+
+    def select_torn(self, limit: int) -> list[tuple[Any, ...]]:
+        """Return streams whose versions are not 1, 2, 3, …, each with its last position."""
+        return select_torn(self.datastore, self.events_table_name, limit)
 
     def count_both(self, until: int) -> tuple[int, int]:
         """Return how many rows there are up to a position: in the table, and in log order."""

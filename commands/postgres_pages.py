@@ -28,6 +28,10 @@ _BY_POSITION = SQL(
     " ORDER BY notification_id) AS rows"
 )
 _COUNT = SQL("SELECT count(*) FROM {log} WHERE notification_id <= {until}")
+_TORN = SQL(
+    "SELECT originator_id, max(notification_id) FROM {log} GROUP BY originator_id"
+    " HAVING max(originator_version) <> count(*) LIMIT {limit}"
+)
 _NO_INDEX: tuple[LiteralString, ...] = ("indexscan", "indexonlyscan", "bitmapscan")
 _NO_TABLE: tuple[LiteralString, ...] = ("seqscan", "bitmapscan", "sort")
 
@@ -65,6 +69,11 @@ def count_both(datastore: Any, table: str, until: int) -> tuple[int, int]:
         _fetched(datastore, _COUNT.format(**names), _NO_INDEX)[0][0],
         _fetched(datastore, _BY_POSITION.format(**names), _NO_TABLE)[0][0],
     )
+
+
+def select_torn(datastore: Any, table: str, limit: int) -> list[Any]:
+    """Return streams whose versions are not 1, 2, 3, …, each with its last position."""
+    return _fetched(datastore, _TORN.format(log=Identifier(table), limit=limit), ())
 
 
 def _ask(

@@ -30,6 +30,14 @@ from commands.write_turn import WriteTurn
 # What the rows of a read are, in the order of ``commands.store.Recorded``.
 _SELECT = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
 _KNOWN_AND_LAST = "WHERE rowid IN (?, (SELECT max(rowid) FROM stored_events))"
+_INDEXED = (
+    "SELECT rowid FROM stored_events INDEXED BY sqlite_autoindex_stored_events_1"
+    " WHERE originator_id>=''"
+)
+_COUNT_INDEXED = (
+    "SELECT count(*) FROM stored_events INDEXED BY sqlite_autoindex_stored_events_1"
+    " WHERE originator_id>='' AND rowid<=?"
+)
 _EPOCHS = (
     "CREATE TABLE IF NOT EXISTS cinelog_epochs "
     "(log TEXT NOT NULL, epoch INTEGER PRIMARY KEY, parent INTEGER, shared INTEGER NOT NULL)"
@@ -240,16 +248,32 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         """Raise OSError where the file system takes no more."""
         check_room(self._path.parent)
 
+    def select_indexed(self) -> list[int]:
+        """Return the positions that the index by streams knows, in its order."""
+        with self.datastore.transaction(commit=False) as cursor:
+            raw = cursor.sqlite_cursor
+            raw.row_factory = None
+            raw.execute(_INDEXED)
+            return [position for (position,) in raw.fetchall()]
+
+    def select_torn(self, limit: int) -> list[tuple[Any, ...]]:
+        """Return streams whose versions are not 1, 2, 3, …, each with its last position."""
+        with self.datastore.transaction(commit=False) as cursor:
+            raw = cursor.sqlite_cursor
+            raw.row_factory = None
+            raw.execute(
+                "SELECT originator_id, max(rowid) FROM stored_events GROUP BY originator_id"
+                " HAVING max(originator_version)<>count(*) LIMIT ?",
+                (limit,),
+            )
+            return raw.fetchall()
+
     def count_both(self, until: int) -> tuple[int, int]:
         """Return how many rows there are up to a position: by the index, and as they are read."""
         with self.datastore.transaction(commit=False) as cursor:
             raw = cursor.sqlite_cursor
             raw.row_factory = None
-            raw.execute(
-                "SELECT count(*) FROM stored_events INDEXED BY sqlite_autoindex_stored_events_1"
-                " WHERE originator_id>='' AND rowid<=?",
-                (until,),
-            )
+            raw.execute(_COUNT_INDEXED, (until,))
             (indexed,) = raw.fetchone()
             read = position = 0
             while True:

@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 from eventsourcing.application import AggregateNotFoundError
 from eventsourcing.domain import Aggregate, OriginatorVersionError
-from eventsourcing.persistence import IntegrityError
+from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.utils import TopicError
 
 from commands.claims import Claim, username_claim
@@ -266,6 +266,28 @@ class Store:
             Stored(position, _with_dashes(stream), version, topic, state)
             for position, stream, version, topic, state in rows
         ]
+
+    def decoding_problem(self, event: Stored) -> str | None:
+        """Return why an event cannot be decoded, None where it can; nothing of it is told."""
+        _, stream, version, topic, state = event
+        if type(version) is not int or type(topic) is not str or type(state) is not bytes:
+            return "its columns are not what was written"
+        try:
+            self._log.mapper.to_domain_event(StoredEvent(UUID(stream), version, topic, state))
+        except (TopicError, *BROKEN) as error:
+            return f"it cannot be decoded ({type(error).__name__})"
+        return None
+
+    def indexed_positions(self) -> list[int]:
+        """Return the positions that the index of a SQLite store knows, ascending."""
+        with self._reached():
+            return sorted(self._recorder.select_indexed())
+
+    def torn_streams(self) -> list[tuple[str, int]]:
+        """Return up to 100 streams that lack an event, each with its last position."""
+        with self._reached():
+            rows: list[tuple[Any, int]] = self._recorder.select_torn(100)
+        return [(_with_dashes(stream), position) for stream, position in rows]
 
     def read_by_stream(self, after: tuple[str, int], limit: int = 1000) -> list[Recorded]:
         """Return up to ``limit`` events after a stream's version, stream by stream.

@@ -20,6 +20,7 @@ from commands.errors import (
     RebuildRunningError,
     StoreDamagedError,
 )
+from service.cli_check import check
 from service.cli_files import export_file, import_file
 from service.cli_keys import keys
 from service.cli_parked import parked
@@ -165,6 +166,7 @@ def project(accept_log: AcceptLog = False) -> None:
 # Here, since the help lists commands in this order.
 app.command("import")(import_file)
 app.command("export")(export_file)
+app.command("check")(check)
 
 
 @app.command()

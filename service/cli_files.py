@@ -132,22 +132,35 @@ def export_file(
             help="Write the whole log, password hashes included: keep the file (mode 0600) safe.",
         ),
     ] = False,
+    salvage: Annotated[
+        bool,
+        typer.Option(
+            "--salvage", help="With --events: all that can be read of a damaged store; see check."
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Json = False,
 ) -> None:
     """Write the movies as they are now to a file: CSV where its name ends in .csv, else JSON Lines.
 
-    With --events: the whole log, for import --events; in gzip where the name ends in .gz.
+    With --events: the whole log, for import --events; in gzip where the name ends in .gz. Of a
+    damaged store nothing is written, but with --salvage: exit 1 where something is missing then.
     """
     from service.export import export_events, export_movies  # noqa: PLC0415
     from service.progress import Progress  # noqa: PLC0415
 
     settings = prepared()
+    if file.exists() and not (file.is_file() and force):
+        hint = "; --force replaces it" if file.is_file() else " and is no plain file"
+        wrong_use(f"{file} is there already{hint}")
+    if salvage:
+        if not events:
+            wrong_use("--salvage takes out events: add --events")
+        from service.cli_check import salvage_events  # noqa: PLC0415
+
+        salvage_events(settings, file, json=json)
     with open_store(settings) as store:
         try:
-            if file.exists() and not (file.is_file() and force):
-                hint = "; --force replaces it" if file.is_file() else " and is no plain file"
-                wrong_use(f"{file} is there already{hint}")
             with Progress(err, "export", store.count()) as progress:
                 export = export_events if events else export_movies
                 report = export(store, file, progress.reach)

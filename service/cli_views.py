@@ -2,15 +2,13 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli_parts import Json, err, open_both, out
 from service.printable import print_json
-from service.progress import Progress
+from service.progress import phases
 
 if TYPE_CHECKING:
     from projections.compare import Drift
@@ -38,7 +36,7 @@ def rebuild(
     os.nice(NICE)
     collect_seldom()
     started = time.monotonic()
-    with open_both() as (settings, store, redis), _phases() as advance:
+    with open_both() as (settings, store, redis), phases(err) as advance:
         check_served(settings, store)
         fillers = Fillers(parallel, settings.event_store_url, settings.redis_url_or_embedded)
         by = fill if parallel == 1 else fillers.fill
@@ -77,7 +75,7 @@ def verify(
 
     os.nice(NICE)
     collect_seldom()
-    with open_both() as (_, store, redis), _phases() as advance:
+    with open_both() as (_, store, redis), phases(err) as advance:
         for problem in (wrong := store.integrity.check_pages()):
             err.print(f"event store: {problem}", markup=False, soft_wrap=True)
         found = check(
@@ -120,18 +118,3 @@ def _say(drift: "Drift", what: str) -> None:
 
     for line in lines(drift, what):
         out.print(line, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _phases() -> Iterator[Any]:
-    """Yield what shows progress: ``advance(what, done, total)``, a bar for each ``what``."""
-    with ExitStack() as stack:
-        bars: dict[str, Progress] = {}
-
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                stack.close()
-                bars[what] = stack.enter_context(Progress(err, what, total))
-            bars[what].reach(done)
-
-        yield advance

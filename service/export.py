@@ -41,7 +41,7 @@ def export_events(store: Store, path: Path, advance: Callable[[int], None]) -> S
     """
     head = store.head()
     done = position = 0
-    with _whole_file(path) as file:
+    with whole_file(path) as file:
         compressed = path.suffix.lower() == ".gz"
         writer = EventWriter(file, compressed=compressed, lineage=store.read_identity())
         while events := store.read_stored(position, _BATCH, head):
@@ -60,7 +60,7 @@ def export_movies(store: Store, path: Path, advance: Callable[[int], None]) -> E
     read. Raises OSError.
     """
     head, count = store.head(), 0
-    with _whole_file(path) as file:
+    with whole_file(path) as file:
         put = _csv(file) if path.suffix.lower() == ".csv" else _json_lines(file)
         for movie in _movies(store, head, advance):
             put(movie)
@@ -91,7 +91,7 @@ def _json_lines(file: BinaryIO) -> Callable[[dict[str, Any]], object]:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a new file that takes ``path``'s place when all went well: never a part of it."""
     path = path.resolve()
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")

@@ -1,6 +1,8 @@
 """Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -80,3 +82,18 @@ class Progress:
         self._console.print(
             f"{self._what}: {done:,}{of}{self._unit} ({rate:,.0f}/s{left})", soft_wrap=True
         )
+
+
+@contextmanager
+def phases(console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield what shows progress: ``advance(what, done, total)``, a bar for each ``what``."""
+    with ExitStack() as stack:
+        bars: dict[str, Progress] = {}
+
+        def advance(what: str, done: int, total: int | None) -> None:
+            if what not in bars:
+                stack.close()
+                bars[what] = stack.enter_context(Progress(console, what, total))
+            bars[what].reach(done)
+
+        yield advance

@@ -6,6 +6,9 @@ The file is written by another process: in ours, to close it would take SQLite's
 import random
 import subprocess
 import sys
+from pathlib import Path
+
+import psycopg
 
 PAGE = 4096
 TABLE, INDEX = 13, 10
@@ -45,3 +48,22 @@ def junk_page(path, page, count=PAGE, *, seed=1):
     """Write random bytes over a page, from 1, or over the middle of it."""
     at = (page - 1) * PAGE + (PAGE - count) // 2
     overwrite(path, at, random.Random(seed).randbytes(count))
+
+
+def copy_of(url):
+    """Return the URL of a copy of a PostgreSQL database, a block of whose log is junk.
+
+    The server has read nothing of the copy, so that it reads the file.
+    """
+    with psycopg.connect(url) as connection:
+        name = connection.info.dbname
+    copied = url.replace(name, f"{name}_copy")
+    with psycopg.connect(url.replace(name, "postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}_copy TEMPLATE {name} STRATEGY file_copy")
+        (folder,) = connection.execute("SHOW data_directory").fetchone()
+    with psycopg.connect(copied) as connection:
+        query = "SELECT pg_relation_filepath('cinelog_events')"
+        (file,) = connection.execute(query).fetchone()
+    at = 8192  # its second block
+    overwrite(Path(folder) / file, at, random.Random(2).randbytes(8192))
+    return copied

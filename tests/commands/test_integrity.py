@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
 from controls import ANN, create, register
-from damaged import INDEX, PAGE, TABLE, cut, junk_page, leaves, overwrite
+from damaged import INDEX, PAGE, TABLE, copy_of, cut, junk_page, leaves, overwrite
 
 from commands.errors import ConfigurationError, StoreDamagedError
 from commands.group_commit import commit
@@ -175,12 +174,11 @@ def test_events_that_are_counted_but_not_found_are_damage(path):
 
 def test_postgresql_that_cannot_read_a_block(postgres):
     """By its SQLSTATE; what stands in other blocks is read."""
-    store = Store.open(postgres())
+    url = postgres()
+    store = Store.open(url)
     commit(store, [register(ANN), *(create() for _ in range(200))])
-    url = store._recorder.datastore.pool.kwargs["dbname"]
     store.close()
-    damaged = copy_of(postgres, url)
-    store = Store.open(damaged)
+    store = Store.open(copy_of(url))
     assert store.library.startswith("PostgreSQL")
     with pytest.raises(StoreDamagedError):
         read_all(store, 200)
@@ -189,21 +187,6 @@ def test_postgresql_that_cannot_read_a_block(postgres):
     assert store.integrity.check_pages()
     assert store.read(0, 1)
     store.close()
-
-
-def copy_of(postgres, name):
-    """Return the URL of a copy of a database, a block of whose log is junk."""
-    url = postgres()
-    with psycopg.connect(url, autocommit=True) as connection:
-        copy = f"{connection.info.dbname}_copy"
-        connection.execute(f"CREATE DATABASE {copy} TEMPLATE {name} STRATEGY file_copy")
-        (folder,) = connection.execute("SHOW data_directory").fetchone()
-        copied = url.replace(connection.info.dbname, copy)
-    with psycopg.connect(copied) as connection:
-        query = "SELECT pg_relation_filepath('cinelog_events')"
-        (file,) = connection.execute(query).fetchone()
-    junk_page(Path(folder) / file, 3, seed=2)
-    return copied
 
 
 def test_a_commit_is_made_in_a_turn_only(sqlite_store):

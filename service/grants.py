@@ -24,6 +24,7 @@ from commands.store import Store
 from commands.user import User, session_id
 from service.jwts import CLIENT_ID, SCOPE
 from service.passwords import Hasher
+from service.sealed import seal, unseal
 from service.sessions import Sessions
 from service.tokens import Holder, Principal, RefreshToken, Tokens
 
@@ -103,8 +104,9 @@ class Asked(OAuth2Request):  # type: ignore[misc]
 class Ours:
     """A token of ours as Authlib asks about it."""
 
-    def __init__(self, token: RefreshToken | Principal) -> None:
+    def __init__(self, token: RefreshToken | Principal, text: str = "") -> None:
         self.token: Any = token
+        self.text = text
 
     def check_client(self, _: Client) -> bool:
         """Tell whether it is the client's: every token is."""
@@ -154,7 +156,7 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
 
     def authenticate_refresh_token(self, refresh_token: str) -> Ours:
         """Return what the token says; whether it was used shows when it is claimed."""
-        return Ours(self.server.tokens.read_refresh(refresh_token))
+        return Ours(self.server.tokens.read_refresh(refresh_token), refresh_token)
 
     def authenticate_user(self, refresh_token: Ours) -> Holder:
         """Return whom the next pair is for. Raises TokenNotValidError where the log says so."""
@@ -168,8 +170,9 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
         Authlib would check, save and revoke one after the other, and two at once could pass.
         """
         made = super().issue_token(user, refresh_token)
-        given = self.server.sessions.rotate(refresh_token.token, user.jti, orjson.dumps(made))
-        return Answer(orjson.loads(given))
+        sealed = seal(orjson.dumps(made), refresh_token.text)
+        given = self.server.sessions.rotate(refresh_token.token, user.jti, sealed)
+        return Answer(orjson.loads(unseal(given, refresh_token.text)))
 
     def save_token(self, _: Answer) -> None:
         """Nothing: the pair was kept when the token was claimed."""

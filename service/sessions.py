@@ -83,6 +83,7 @@ class Sessions:
     def rotate(self, token: RefreshToken, next_jti: str, answer: bytes) -> bytes:
         """Use ``token`` up and return the answer to give: ``answer``, or the one given before.
 
+        Redis keeps the answer for ``GRACE_S``, and its file for longer: it comes sealed.
         Raises TokenReusedError for a token that was used, whose session ends by that, and
         TokenNotValidError for one that belongs to no session.
         """

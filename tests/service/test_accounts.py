@@ -442,7 +442,7 @@ def test_a_wiped_redis_ends_sessions_and_revives_none(tmp_path):
 
 
 def test_a_rush_of_log_ins_does_not_hold_up_who_is_in(auth_redis_url, tmp_path):
-    """Past the queue they are told to come later, while a refresh takes its usual time."""
+    """Past an account's share of the queue they are throttled; a refresh takes its usual time."""
     settings = Settings(data_dir=tmp_path / "data", redis_url=auth_redis_url)
     with serving(settings, hasher=Hasher(threads=1, waiting=4)) as client:
         register(client, "ann")
@@ -455,8 +455,8 @@ def test_a_rush_of_log_ins_does_not_hold_up_who_is_in(auth_redis_url, tmp_path):
             assert refresh(client, pair["refresh"]).status_code == 200
             assert me(client, pair["access"]).status_code == 200
             statuses = [answer.result().status_code for answer in answers]
-        assert set(statuses) == {200, 503}
-        assert statuses.count(200) >= 5
+        assert set(statuses) == {200, 429}
+        assert statuses.count(200) >= 2
         assert sign_in(client, "ann").status_code == 200
 
 

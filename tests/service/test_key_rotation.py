@@ -210,7 +210,7 @@ def published(service):
 
 def test_keys_are_rotated_and_retired_without_a_restart(rotating):
     """No token is refused on the way; what a retired key signed is, by every worker."""
-    before = rotating.processes("worker")
+    before = eventually(lambda: len(found := rotating.processes("worker")) == 2 and found)
     ann = rotating.account("ann")
     old_kid = header_of(ann.pair["access"])["kid"]
     assert [key["kid"] for key in listed(rotating)] == [old_kid]

@@ -92,7 +92,7 @@ def test_a_killed_worker_is_replaced_and_meanwhile_another_answers(serving):
     os.kill(killed, signal.SIGKILL)
     gone([killed])
 
-    assert {serving.get().json()["pid"] for _ in range(10)} == before
+    assert killed not in {serving.get().json()["pid"] for _ in range(10)}
     assert killed not in serving.workers()
     assert "ended (killed by SIGKILL); started again in 0.1 s" in serving.output()
 

@@ -17,6 +17,8 @@ class Integrity:
         self._recorder = recorder
         self.damage: Damage = recorder.damage
         """What is known so far."""
+        self.cheap: bool = recorder.cheap_to_check
+        """Whether all of the database may be checked again and again."""
 
     def look(self) -> str | None:
         """Find out in about a second whether the database is damaged; return what is known then.

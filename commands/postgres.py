@@ -45,6 +45,8 @@ class PlainRecorder(PostgresApplicationRecorder):
     happened, the projection has its own pauses, and a request has a client who waits.
     """
 
+    cheap_to_check = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held = threading.local()

@@ -118,6 +118,8 @@ class DurablePool(SQLiteConnectionPool):
 class QueuedRecorder(SQLiteApplicationRecorder):
     """A recorder whose writers wait their turn on a file lock."""
 
+    cheap_to_check = True
+
     def __init__(
         self, datastore: SQLiteDatastore, events_table_name: str = "stored_events"
     ) -> None:

@@ -18,6 +18,7 @@ from service.embedded import EmbeddedRedis
 from service.log_memory import LogKeeper, LogMemory, open_served
 from service.settings import Settings
 from service.spans import Spans
+from service.store_watch import StoreWatch
 from service.tether import BEAT_S, Tether
 
 LOOK_S = 0.5
@@ -109,7 +110,7 @@ def run(
             _ping(redis.ping)
         ready()
         spans = Spans.open("projection")
-        with LogKeeper(store, LogMemory(settings)):
+        with LogKeeper(store, LogMemory(settings)), StoreWatch(store):
             run_projection(store, redis, stop, spans.applied if spans else None)
         if spans:
             spans.close()

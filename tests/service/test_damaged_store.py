@@ -3,11 +3,16 @@
 import json
 import shutil
 import sqlite3
+import time
+from contextlib import closing
 
 import httpx
 import pytest
 from damaged import INDEX, PAGE, TABLE, cut, junk_page, leaves
 from running import Cinelog, eventually, problem, run
+
+from commands.store import Store
+from service.store_watch import StoreWatch
 
 MOVIES = 400
 
@@ -142,3 +147,16 @@ def test_flipped_bytes_in_the_index_are_found(var):
     assert done.returncode == 1
     assert "event store: " in done.stderr
     assert done.stdout.isprintable() or "\x1b" not in done.stdout
+
+
+def test_damage_that_nobody_reads_is_found(var):
+    """A running projection checks all pages again and again; a whole store stays as it is."""
+    path = var / "events.db"
+    page = middle(leaves(path, INDEX))
+    with closing(Store.open(f"sqlite:///{path}", create=False)) as store:
+        with StoreWatch(store, first_s=0.0, every_s=0.01):
+            time.sleep(0.2)
+            assert store.damage.known is None
+            junk_page(path, page, 100)
+            eventually(lambda: store.damage.known)
+        assert "SQLite" in store.library

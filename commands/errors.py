@@ -25,7 +25,8 @@
     ├── UnavailableError             a part is away; try again later
     │   ├── EventStoreUnavailableError
     │   │   ├── NoRoomError          its file system has no room
-    │   │   └── StoreDamagedError    its pages are not what was written: it takes no writes
+    │   │   ├── StoreDamagedError    its pages are not what was written: it takes no writes
+    │   │   └── OutcomeUnknownError  a write that may or may not have been carried out
     │   ├── ReadModelUnavailableError
     │   └── BusyError                a bounded queue is full
     ├── DamagedError                 a file of events that is not what was exported
@@ -251,6 +252,18 @@ class StoreDamagedError(EventStoreUnavailableError):
 
     def __str__(self) -> str:
         return f"The event store is damaged and takes no writes: {self.reason}"
+
+
+class OutcomeUnknownError(EventStoreUnavailableError):
+    """The commit was asked for and not confirmed: the events may or may not be in the log."""
+
+    @property
+    def detail(self) -> str:
+        """What a client is told."""
+        return (
+            "The event store did not confirm the write, which may have been carried out."
+            " Retry with the same Idempotency-Key, or read first."
+        )
 
 
 class ReadModelUnavailableError(UnavailableError):

@@ -127,9 +127,6 @@ def _postgresql(url: str) -> dict[str, str]:
         "POSTGRES_HOST": "-",
         "POSTGRES_USER": "-",
         "POSTGRES_PASSWORD": "-",
-        "POSTGRES_CONNECT_TIMEOUT": "3",
-        "POSTGRES_POOL_SIZE": "1",
-        "POSTGRES_MAX_OVERFLOW": "9",
     }
 
 

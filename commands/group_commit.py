@@ -162,7 +162,8 @@ def _save(
     events = {index: _count(pending) for index, _, pending in decided}
     try:
         positions = store.append([one for _, _, pending in decided for one in pending])
-        head = store.head() if any(not pending for _, _, pending in decided) else 0
+        # What was appended is never answered with an error of a later call.
+        head = max(positions.values(), default=0) or store.head()
     except IntegrityError:
         return {index: _alone(store, commands[index]) for index, _, _ in decided}
     except CinelogError as error:

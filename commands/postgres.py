@@ -3,23 +3,37 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 import psycopg
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
 from eventsourcing.utils import Environment, EnvType
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composed, Identifier
 
+from commands.breaker import Breaker
 from commands.damage import Damage
+from commands.deadline import left_s
+from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
 from commands.postgres_pages import check_pages, count_both, select_torn
+from commands.postgres_pool import (
+    CONNECT_S,
+    IDLE_IN_TRANSACTION_MS,
+    LOCK_MS,
+    STATEMENT_MS,
+    BoundedConnection,
+    BoundedPool,
+    LateError,
+)
 
 # Advisory locks, the same in every Cinelog: who creates the tables, whose turn it is to write.
 _CREATING = 0x43494E454C4F47
 _WRITING = _CREATING + 1
+# Connections of one process.
+_SIZE = 10
 _SELECT = SQL("SELECT notification_id, originator_id, originator_version, topic, state FROM {log} ")
 _COUNT = SQL("SELECT count(*) AS n FROM {log}")
 _EPOCHS = SQL(
@@ -32,6 +46,23 @@ _CONTINUITY = SQL(
     "events AS ({select} {known_and_last}) "
     "SELECT newest.log, newest.epoch, events.* FROM newest FULL JOIN events ON true"
 )
+_BEGIN_TURN = SQL("BEGIN; SELECT pg_advisory_xact_lock({writing})").format(writing=_WRITING)
+_BEGIN_APPEND = SQL("BEGIN; LOCK TABLE {log} IN EXCLUSIVE MODE")
+_PROBE_READ = SQL(
+    "BEGIN READ ONLY; SET LOCAL lock_timeout = 800; SELECT 1 FROM {log} LIMIT 1; COMMIT"
+)
+# What every append needs: its turn, the table, and a commit that standbys have to confirm.
+_PROBE = SQL(
+    "BEGIN; SET LOCAL lock_timeout = 800; SET LOCAL statement_timeout = 1000;"
+    " SELECT pg_advisory_xact_lock({writing}); LOCK TABLE {log} IN EXCLUSIVE MODE;"
+    " SELECT pg_logical_emit_message(true, 'cinelog', 'probe'); COMMIT"
+)
+# With less time left than this, a commit is not asked for: its outcome would not be known.
+_COMMIT_S = 0.3
+# Answers to a COMMIT that say that it was rolled back: classes of SQLSTATE.
+_ROLLED_BACK = ("23", "40")
+_ONLY_HERE = "01000"
+"""SQLSTATE of the warning that a commit was not confirmed by the standbys that have to."""
 _RESTORE = SQL(
     "COPY {log} (notification_id, originator_id, originator_version, topic, state) "
     "FROM STDIN (FORMAT BINARY)"
@@ -50,8 +81,41 @@ class PlainRecorder(PostgresApplicationRecorder):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held = threading.local()
+        self.writes = Breaker("event store for writers", self._probe, EventStoreUnavailableError)
+        """Open while an append is known to fail: another session locks, a standby is silent."""
+        self._pool.probe = self._from_log(_PROBE_READ)
+
         self.damage = Damage()
         """What is known of the damage of the table."""
+
+    @property
+    def _pool(self) -> BoundedPool:
+        return cast("BoundedPool", self.datastore.pool)
+
+    def close(self) -> None:
+        """End what probes."""
+        self.writes.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[BoundedConnection]:
+        """Lend a connection to a writer. Raises EventStoreUnavailableError while none can write."""
+        self.writes.check()
+        with self.datastore.get_connection() as lent:
+            connection = cast("BoundedConnection", lent)
+            connection.writing = True
+            try:
+                yield connection
+            except psycopg.errors.LockNotAvailable:
+                self.writes.trip("another session holds the lock")
+                raise
+
+    def _probe(self) -> None:
+        with self._pool.lend() as connection, _warnings(connection) as warnings:
+            connection.patience_s = 2.0
+            log = Identifier(self.events_table_name)
+            connection.execute(_PROBE.format(log=log, writing=_WRITING))
+            if _ONLY_HERE in warnings:
+                raise OutcomeUnknownError
 
     @property
     def library(self) -> str:
@@ -88,23 +152,57 @@ class PlainRecorder(PostgresApplicationRecorder):
         if getattr(self._held, "here", False):
             yield
             return
-        with self.datastore.get_connection() as connection:
-            connection.execute("SELECT pg_advisory_lock(%s)", (_WRITING,))
+        with self._writing() as connection:
+            # In a transaction, so that a process that stops in its turn loses it.
+            connection.execute(_BEGIN_TURN)
             self._held.here = True
             try:
                 yield
             finally:
                 self._held.here = False
                 with suppress(psycopg.Error):
-                    connection.execute("SELECT pg_advisory_unlock(%s)", (_WRITING,))
+                    connection.execute("ROLLBACK")
 
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], **kwargs: Any
-    ) -> Sequence[int] | None:
-        """Append in one transaction, the table locked for writers, and return the positions."""
-        return PostgresApplicationRecorder.insert_events.__wrapped__(  # type: ignore[no-any-return]
-            self, stored_events, **kwargs
-        )
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
+        """Append in one transaction, the table locked for writers, and return the positions.
+
+        Raises OutcomeUnknownError where the commit was asked for and not confirmed.
+        """
+        if not stored_events:
+            return []
+        events = [
+            self.construct_pg_stored_event(
+                one.originator_id, one.originator_version, one.topic, one.state
+            )
+            for one in stored_events
+        ]
+        with self._writing() as connection:
+            # No pipeline: what it sends last would end the server's watch over idle transactions.
+            connection.execute(self._from_log(_BEGIN_APPEND))
+            with connection.cursor() as cursor:
+                cursor.execute(self.insert_events_statement, (events,), prepare=True)
+                positions = [int(row["notification_id"]) for row in cursor.fetchall()]
+            if left_s(_COMMIT_S) < _COMMIT_S:
+                raise LateError("no time is left to commit")
+            try:
+                self._commit(connection)
+            except OutcomeUnknownError:
+                self.writes.trip("a commit was not confirmed")
+                raise
+        return positions
+
+    def _commit(self, connection: BoundedConnection) -> None:
+        try:
+            with _warnings(connection) as warnings:
+                done = connection.execute("COMMIT").statusmessage
+        except psycopg.Error as error:
+            if (error.sqlstate or "").startswith(_ROLLED_BACK):
+                raise
+            raise OutcomeUnknownError(type(error).__name__) from error
+        if done != "COMMIT":
+            raise OperationalError(f"the transaction ended with {done}")
+        if _ONLY_HERE in warnings:
+            raise OutcomeUnknownError("no standby confirmed it")
 
     def select_events(self, *args: Any, **kwargs: Any) -> Sequence[StoredEvent]:
         """Return one stream's events."""
@@ -199,6 +297,7 @@ class PlainRecorder(PostgresApplicationRecorder):
         """
         with (
             self.datastore.get_connection() as connection,
+            _patiently(connection),
             connection.transaction(),
             connection.cursor(row_factory=tuple_row) as cursor,
         ):
@@ -237,6 +336,29 @@ class PlainRecorder(PostgresApplicationRecorder):
         return int(row["n"]) if row else 0
 
 
+@contextmanager
+def _patiently(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Wait for the server for as long as it takes: one statement may write a whole log."""
+    bounded = cast("BoundedConnection", connection)
+    bounded.patience_s = None
+    yield
+
+
+@contextmanager
+def _warnings(connection: psycopg.Connection[Any]) -> Iterator[list[str | None]]:
+    """Yield the SQLSTATEs of what the server remarks in the meantime."""
+    said: list[str | None] = []
+
+    def hear(remark: psycopg.errors.Diagnostic) -> None:
+        said.append(remark.sqlstate)
+
+    connection.add_notice_handler(hear)
+    try:
+        yield said
+    finally:
+        connection.remove_notice_handler(hear)
+
+
 def _replace(cursor: psycopg.Cursor[Any], epochs: Sequence[tuple[Any, ...]]) -> None:
     cursor.execute(_EPOCHS)
     cursor.execute("DELETE FROM cinelog_epochs")
@@ -254,10 +376,20 @@ class Factory(PostgresFactory):
     def __init__(self, env: Environment | EnvType | None) -> None:
         super().__init__(env)
         url = self.env.get("POSTGRES_URL") or ""
-        # Five seconds bound every statement: nobody waits longer for an answer.
-        options = {"options": "-c statement_timeout=5000 -c lock_timeout=5000"}
-        self.datastore.pool.kwargs = {
-            **self.datastore.pool.kwargs,  # type: ignore[dict-item]
-            **options,
-            **conninfo_to_dict(url, connect_timeout=3),
+        given = conninfo_to_dict(url)
+        options = (
+            f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS}"
+            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
+        )
+        # A host that is gone sends nothing: the kernel notices, and the URL may say otherwise.
+        kernel = {
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 5_000,
         }
+        # Options of the URL come last and so win over ours, all the same ours are there.
+        options = f"{options} {given.get('options') or ''}".strip()
+        self.datastore.pool = BoundedPool(  # type: ignore[assignment]
+            {**kernel, **given, "options": options, "connect_timeout": CONNECT_S}, size=_SIZE
+        )

@@ -95,6 +95,7 @@ def _fetched(datastore: Any, query: Composed, without: tuple[LiteralString, ...]
         connection.cursor(row_factory=tuple_row) as cursor,
     ):
         cursor.execute("SET LOCAL statement_timeout = 0")  # it is as long as it is
+        connection.patience_s = None
         for kind in without:
             cursor.execute(SQL("SET LOCAL {} = off").format(Identifier(f"enable_{kind}")))
         return list(cursor.execute(query).fetchall())

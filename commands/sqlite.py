@@ -22,8 +22,10 @@ from eventsourcing.sqlite import (
 )
 from eventsourcing.utils import Environment, EnvType
 
+from commands.breaker import Breaker
 from commands.damage import NO_TEXT, Damage
 from commands.disk_room import check_room
+from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
 from commands.sqlite_pages import check_pages, quick_look
 from commands.write_turn import WriteTurn
 
@@ -129,11 +131,17 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         self._turn = pool.turn
         self.damage = pool.damage
         """What is known of the damage of the file."""
+        self.writes = Breaker("event store for writers", self._probe, EventStoreUnavailableError)
+        """Open while another process keeps writers out."""
+        self._turn.breaker = self.writes
         self.library = f"SQLite {sqlite3.sqlite_version}"
         """Which database this is, in which version."""
 
     def turn(self) -> AbstractContextManager[None]:
-        """Keep every other writer out, of this process and of others; may be nested."""
+        """Keep every other writer out, of this process and of others; may be nested.
+
+        Raises EventStoreUnavailableError where another process does not give it away in time.
+        """
         return self._turn()
 
     def look(self, budget_s: float) -> str | None:
@@ -144,12 +152,29 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         """Return what is wrong with the pages and the index, a line for each."""
         return check_pages(self._path, self._turn)
 
+    def close(self) -> None:
+        """End what probes."""
+        self.writes.close()
+
+    def _probe(self) -> None:
+        with self._turn.tried(), self.datastore.get_connection(commit=True) as connection:
+            raw = connection.cursor().sqlite_cursor
+            raw.execute("BEGIN IMMEDIATE")
+            raw.execute("ROLLBACK")
+
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
         """Append in one transaction and return the positions."""
         with self.turn():
-            return super().insert_events(stored_events, **kwargs)
+            try:
+                return super().insert_events(stored_events, **kwargs)
+            except OperationalError as error:
+                if is_locked(error):
+                    self.writes.trip("another process locks the database")
+                if _unsynced(error):
+                    raise OutcomeUnknownError("the file could not be synced") from error
+                raise
 
     def create_table(self) -> None:
         """Create what is missing."""
@@ -297,6 +322,22 @@ class QueuedRecorder(SQLiteApplicationRecorder):
             return int(cursor.fetchone()[0])
 
 
+def is_locked(error: BaseException | None) -> bool:
+    """Tell whether ``error``, or what caused it, says that another connection holds a lock."""
+    while error is not None:
+        code: int = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _unsynced(error: BaseException) -> bool:
+    """Tell whether a commit was written, but perhaps not to the disk."""
+    code: int = getattr(error.__cause__, "sqlite_errorcode", 0)
+    return code == sqlite3.SQLITE_IOERR_FSYNC
+
+
 def _epochs_in(raw: sqlite3.Cursor) -> list[tuple[Any, ...]]:
     try:
         raw.execute("SELECT log, epoch, parent, shared FROM cinelog_epochs ORDER BY epoch")
@@ -336,4 +377,4 @@ class Factory(SQLiteFactory):
     def __init__(self, env: Environment | EnvType | None) -> None:
         super().__init__(env)
         name = self.datastore.pool.db_name
-        self.datastore.pool = DurablePool(name, lock_timeout=5, pool_timeout=5.0)
+        self.datastore.pool = DurablePool(name, lock_timeout=2, pool_timeout=3.0)

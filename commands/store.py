@@ -110,6 +110,7 @@ class Store:
 
     def close(self) -> None:
         """Close every connection."""
+        self._recorder.close()
         self._log.close()
 
     def append(self, aggregates: Sequence[Aggregate]) -> dict[UUID, int]:
@@ -376,6 +377,10 @@ class Store:
     def identity_text(self) -> str:
         """Return ``<uuid>.<epoch>`` of the log as this process knows it; decided if need be."""
         return str(self.identity())
+
+    def check_writable(self) -> None:
+        """Raise EventStoreUnavailableError while appends are known to fail; costs nothing."""
+        self._recorder.writes.check()
 
     def check_room(self) -> None:
         """Raise NoRoomError where an append failed for lack of room just now, or would fail."""

@@ -5,15 +5,21 @@ runs beside a checkpoint (https://sqlite.org/wal.html#walresetbug), and its own 
 by sleeping, so that one slow commit costs the writers of other processes up to half a second.
 """
 
-import fcntl
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
-_PAUSE_S = 0.02
+from commands.deadline import left_s
+from commands.errors import EventStoreUnavailableError
+from commands.file_lock import FileLock
+
+if TYPE_CHECKING:
+    from commands.breaker import Breaker
+
+# For so long a writer waits for those of other processes.
+_WAIT_S = 2.5
 
 
 class WriteTurn:
@@ -21,7 +27,10 @@ class WriteTurn:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = FileLock(path)
         self._here = threading.local()
+        self.breaker: Breaker | None = None
+        """Opened where another process keeps the turn."""
 
     @property
     def held(self) -> bool:
@@ -30,14 +39,30 @@ class WriteTurn:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Keep every other writer out, of this process and of others."""
+        """Keep every other writer out, of this process and of others.
+
+        Raises EventStoreUnavailableError where another process does not give it away in time.
+        """
         if self.held:
             yield
             return
-        with self._path.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._holding():
-                yield
+        if self.breaker:
+            self.breaker.check()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._lock.held(left_s(_WAIT_S)))
+            except TimeoutError as error:
+                if self.breaker:
+                    self.breaker.trip(str(error))
+                raise EventStoreUnavailableError(str(error)) from error
+            stack.enter_context(self._holding())
+            yield
+
+    @contextmanager
+    def tried(self) -> Iterator[None]:
+        """Take the turn for a moment, though it may be known to be kept. Raises TimeoutError."""
+        with self._lock.held(1.0), self._holding():
+            yield
 
     @contextmanager
     def to_close(self, patience_s: float = 2.0) -> Iterator[None]:
@@ -50,9 +75,10 @@ class WriteTurn:
             yield
             return
         with ExitStack() as stack:
-            with suppress(OSError):  # there is no such file where nobody ever wrote
-                lock = stack.enter_context(self._path.open("rb"))
-                if _taken(lock, patience_s):
+            # There is no such file where nobody ever wrote.
+            with suppress(OSError):
+                if self._path.exists():
+                    stack.enter_context(self._lock.held(patience_s))
                     stack.enter_context(self._holding())
             yield
 
@@ -63,14 +89,3 @@ class WriteTurn:
             yield
         finally:
             self._here.held = False
-
-
-def _taken(lock: BinaryIO, patience_s: float) -> bool:
-    until = time.monotonic() + patience_s
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        if time.monotonic() > until:
-            return False
-        time.sleep(_PAUSE_S)

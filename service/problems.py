@@ -80,6 +80,9 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             return Problem(429, "throttled", str(error), wait)
         case errors.UnreadableEventError():
             return Problem(500, "event_unreadable", "An event in the log cannot be read.")
+        case errors.OutcomeUnknownError():
+            wait = {"Retry-After": str(error.retry_after_s)}
+            return Problem(503, "outcome_unknown", error.detail, wait)
         case errors.UnavailableError():
             wait = {"Retry-After": str(error.retry_after_s)}
             return Problem(503, "unavailable", error.detail, wait)

@@ -82,6 +82,7 @@ def stored_of(settings: Settings, store: Store, read_model: dict[str, Any]) -> S
 def _writable(store: Store) -> str:
     """Return the state of a store that can be read."""
     try:
+        store.check_writable()
         store.check_room()
     except NoRoomError:
         return NO_ROOM

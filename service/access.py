@@ -35,8 +35,8 @@ from service.limits import Limits
 from service.parts import parts_of
 from service.problems import problem_of, respond
 from service.requests import CinelogRequest
-from service.responses import HTTPResponse
-from service.security import CSP, HSTS, SECURITY, lines
+from service.responses import ConstantHeaders, HTTPResponse
+from service.security import CSP, HSTS, SECURITY
 from service.tokens import principal_of
 from service.tracing import Trace
 
@@ -47,21 +47,10 @@ _PASSWORDS = frozenset({"register", "sign_in", "change_password"})
 _READS = ("GET", "HEAD")
 _LOOK_UP_S = 1.0
 _text = lru_cache(10_000)(str)
-
-
-class _Security(NamedTuple):
-    """Headers, and the same as they go over the wire."""
-
-    headers: dict[str, str]
-    lines: bytes
-
-
-_PLAIN = _Security(SECURITY, lines(SECURITY))
-_SECURE = _Security(SECURITY | HSTS, lines(SECURITY | HSTS))
+_PLAIN, _SECURE = (ConstantHeaders(one, but=CSP) for one in (SECURITY, SECURITY | HSTS))
 # Of answers behind a token: a shared cache keeps none, a browser's asks before it shows one again.
 _PRIVATE = "private, no-cache"
 _VARIES = "Authorization"
-_LIMITED = b"%b\r\nratelimit-policy: %b\r\nratelimit: %b%b"
 
 
 class _Way(NamedTuple):
@@ -172,24 +161,21 @@ class Edge:
         way = self._way(request)
         if not way.open:
             _keep_private(response)
+        headers = response.headers
+        headers["X-Request-ID"] = request.request_id
+        if request.method == "OPTIONS" and "PATCH" in headers.get("allow", ""):
+            headers["Accept-Patch"] = ", ".join(PATCHES)
+        if request.policies:
+            headers["RateLimit-Policy"] = request.policies
+            headers["RateLimit"] = request.stands
         secure = self._proxies and scheme_of(request, self._proxies) == "https"
-        security = _SECURE if secure else _PLAIN
-        request_id = request.request_id
-        if isinstance(response, HTTPResponse) and CSP not in response.headers:
-            name = request_id.encode()
-            if request.policies:
-                value = _LIMITED % (name, request.policies, request.stands, security.lines)
-            else:
-                value = name + security.lines
-            response.last_lines = (b"x-request-id", value)
-        else:
-            self._complete(request, response, security.headers)
+        (_SECURE if secure else _PLAIN).add_to(response)
         if way.watched:
             principal = request.caller
             self._ledger.add(
                 (
                     time(),
-                    request_id,
+                    request.request_id,
                     request.trace.trace_id if request.trace else "",
                     _text(principal.account_id) if principal else "",
                     self._client(request),
@@ -197,23 +183,9 @@ class Edge:
                     way.template,
                     response.status,
                     perf_counter() - request.began,
-                    response.headers.get("event-position", ""),
+                    headers.get("event-position", ""),
                 )
             )
-
-    def _complete(
-        self, request: CinelogRequest, response: BaseHTTPResponse, security: dict[str, str]
-    ) -> None:
-        """Do the same to an answer of another kind, or that has a policy of its own."""
-        headers = response.headers
-        headers["X-Request-ID"] = request.request_id
-        if request.method == "OPTIONS" and "PATCH" in headers.get("allow", ""):
-            headers["Accept-Patch"] = ", ".join(PATCHES)
-        if request.policies:
-            headers["RateLimit-Policy"] = request.policies.decode()
-            headers["RateLimit"] = request.stands.decode()
-        for name, value in security.items():
-            headers.setdefault(name, value)
 
     def _client(self, request: CinelogRequest) -> str:
         if self._proxies or request.conn_info is None:

@@ -16,11 +16,12 @@ from typing import Any
 import structlog
 from sanic import Sanic
 from sanic.exceptions import RequestTimeout
+from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from service.framing import StrictHttp
-from service.security import SECURITY, lines
+from service.security import SECURITY
 
 RECEIVE_S = 60
 LINGER_S = 0.5
@@ -35,13 +36,20 @@ _OTHER_FILES = 128
 _BODY = b'{"type":"about:blank","title":"Service Unavailable","status":503,\
 "detail":"Too many connections are open.","code":"unavailable"}'
 _FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-retry-after: 1\r\nconnection: close\r\ncontent-length: %d%b\r\n\r\n%b"
-    % (
-        len(_BODY),
-        lines(SECURITY),
-        _BODY,
+    format_http1_response(
+        503,
+        [
+            (name.lower().encode(), value.encode())
+            for name, value in {
+                "Content-Type": "application/problem+json",
+                "Retry-After": "1",
+                "Connection": "close",
+                "Content-Length": str(len(_BODY)),
+                **SECURITY,
+            }.items()
+        ],
     )
+    + _BODY
 )
 log = structlog.get_logger(__name__)
 

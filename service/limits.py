@@ -54,8 +54,8 @@ class Limit:
 
     def __init__(self, name: str, rate: Rate, counters: Counters, *, stretch: int = 1) -> None:
         self._name = name
-        self._policy = b'"%b";q=%d;w=%d' % (name.encode(), rate.amount, rate.window_s)
-        self._stands = b'"%b";r=%%d;t=%%d' % name.encode()
+        self._policy = f'"{name}";q={rate.amount};w={rate.window_s}'
+        self._stands = f'"{name}";r=%d;t=%d'
         self._amount = rate.amount
         self._item = RateLimitItemPerSecond(rate.amount, rate.window_s, namespace=name)
         self._counters = counters
@@ -90,8 +90,8 @@ class Limit:
         left = 0 if stretch.refused else stretch.left + stretch.remaining
         stands = self._stands % (left, ceil(left_s))
         if request.policies:
-            request.policies = b"%b, %b" % (request.policies, self._policy)
-            request.stands = b"%b, %b" % (request.stands, stands)
+            request.policies = f"{request.policies}, {self._policy}"
+            request.stands = f"{request.stands}, {stands}"
         else:
             request.policies, request.stands = self._policy, stands
         if stretch.refused:

@@ -35,7 +35,7 @@ class CinelogRequest(Request):
         """Why there is no ``caller``."""
         self.trace: Trace | None = None
         """The trace it belongs to."""
-        self.policies = self.stands = b""
+        self.policies = self.stands = ""
         """Of the limits it met: what they are, and where the caller stands."""
 
     @property

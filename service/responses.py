@@ -1,12 +1,15 @@
 """Responses as Sanic's, quicker to send.
 
-Sanic translates each header's name and value to be sure that no line break is in it, which takes
-longer than all else that is done for a header. Here a value is translated only where a look tells
-that something is in it that does not print.
+Sanic translates each header's name and value so that neither holds a line break, which takes longer
+than all else that is done for a header. Here a value is translated only where it holds a character
+that does not print, and headers that are the same in all responses are encoded once.
 """
+
+from collections.abc import Mapping
 
 import sanic
 from sanic.helpers import has_message_body
+from sanic.response import BaseHTTPResponse
 
 _BREAKS = str.maketrans("", "", "\r\n\0")
 
@@ -14,13 +17,12 @@ _BREAKS = str.maketrans("", "", "\r\n\0")
 class HTTPResponse(sanic.HTTPResponse):
     """A response whose header names are those of our own code, and so are sound."""
 
-    last_lines: tuple[bytes, bytes] | None = None
-    """A header to send after all others: its name, and its value with as many lines behind it as
-    whoever sets it has made."""
+    constant: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers to send beside its own, each a name and a value; ``ConstantHeaders`` sets them."""
 
     @property
     def processed_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]
-        """The header lines to send."""
+        """The headers to send, a name and a value each."""
         if has_message_body(self.status):  # type: ignore[no-untyped-call]
             self.headers.setdefault("content-type", self.content_type)
         lines = []
@@ -29,9 +31,29 @@ class HTTPResponse(sanic.HTTPResponse):
             if not value.isprintable():
                 value = value.translate(_BREAKS)
             lines.append((name.encode(), value.encode(errors="surrogateescape")))
-        if self.last_lines:
-            lines.append(self.last_lines)
+        lines += self.constant
         return lines
+
+
+class ConstantHeaders:
+    """Headers with the same values in many responses, encoded once.
+
+    A response keeps its own value of ``but``; it has no other of them.
+    """
+
+    def __init__(self, headers: Mapping[str, str], but: str) -> None:
+        self._headers = dict(headers)
+        self._but = but.lower()
+        self._lines = tuple(HTTPResponse(status=204, headers=self._headers).processed_headers)
+
+    def add_to(self, response: BaseHTTPResponse) -> None:
+        """Have ``response`` send them."""
+        headers = response.headers
+        if isinstance(response, HTTPResponse) and self._but not in headers:
+            response.constant = self._lines
+            return
+        for name, value in self._headers.items():
+            headers.setdefault(name, value)
 
 
 def empty(status: int = 204, headers: dict[str, str] | None = None) -> HTTPResponse:

@@ -7,8 +7,3 @@ SECURITY = {
     CSP: "default-src 'none'; frame-ancestors 'none'",
 }
 HSTS = {"Strict-Transport-Security": "max-age=31536000"}
-
-
-def lines(headers: dict[str, str]) -> bytes:
-    """Return ``headers`` as they go over the wire, each with a line break before it."""
-    return "".join(f"\r\n{name.lower()}: {value}" for name, value in headers.items()).encode()

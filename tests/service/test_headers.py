@@ -2,7 +2,11 @@
 
 import httpx
 import pytest
+import sanic
 from running import PASSWORD, Cinelog
+
+from service.responses import ConstantHeaders, HTTPResponse
+from service.security import CSP
 
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -124,3 +128,42 @@ def test_pages_of_other_origins_may_not(behind, origin):
         httpx.get(url, headers={"Origin": origin}),
     ):
         assert not cross_origin(answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/api/v1/movies/"), ("GET", "/api/v1/nowhere/"), ("OPTIONS", "/api/v1/movies/"),
+     ("HEAD", "/livez"), ("GET", "/docs"), ("GET", "/openapi.json")],
+)  # fmt: skip
+def test_each_header_is_sent_once(service, method, path):
+    """Each is a header of its own on the wire, also where a page has a policy of its own."""
+    sent = [name for name, _ in httpx.request(method, service.url + path).headers.raw]
+    names = [name.lower() for name in sent]
+    assert sorted(names) == sorted(set(names))
+    assert {b"x-request-id", b"content-security-policy", b"referrer-policy"} <= set(names)
+
+
+CONSTANT = ConstantHeaders({"X-One": "1\r\nX-Evil: 1", CSP: "none"}, but=CSP)
+
+
+@pytest.mark.parametrize("response", [HTTPResponse, sanic.HTTPResponse])
+@pytest.mark.parametrize("broken", ["a\r\nX-Evil: 1", "a\nb", "\ra", "a\0b", "é\r\n\r\n<html>"])
+def test_no_value_holds_a_line_break(response, broken):
+    """Whoever sets it, and whatever kind of response it is."""
+    answer = response(b"{}", headers={"Link": broken}, content_type=broken)
+    CONSTANT.add_to(answer)
+    lines = list(answer.processed_headers)
+    assert {name.lower() for name, _ in lines} == {
+        b"link", b"content-type", b"x-one", b"content-security-policy"
+    }  # fmt: skip
+    assert not [value for _, value in lines if set(value) & set(b"\r\n\0")]
+
+
+@pytest.mark.parametrize("response", [HTTPResponse, sanic.HTTPResponse])
+def test_a_response_keeps_a_policy_of_its_own(response):
+    answer = response(b"", headers={CSP: "self"})
+    CONSTANT.add_to(answer)
+    policies = [
+        value for name, value in answer.processed_headers if name.lower() == CSP.lower().encode()
+    ]
+    assert policies == [b"self"]

@@ -168,8 +168,8 @@ async def test_an_answer_tells_where_its_caller_stands(trips):
     request = asked()
     await Limit("login", Rate(10, 60), Counters(trips)).count(request, "ann")
     await Limit("login-address", Rate(60, 60), Counters(trips)).count(request, "ann")
-    assert request.policies == b'"login";q=10;w=60, "login-address";q=60;w=60'
-    assert request.stands == b'"login";r=9;t=60, "login-address";r=59;t=60'
+    assert request.policies == '"login";q=10;w=60, "login-address";q=60;w=60'
+    assert request.stands == '"login";r=9;t=60, "login-address";r=59;t=60'
 
 
 async def test_without_redis_each_process_counts_by_itself(monkeypatch):

@@ -60,6 +60,16 @@ class Damage:
         self._lock = threading.Lock()
         self._own: str | None = None
 
+    def keep_in(self, marker: Path) -> None:
+        """Use this marker where there is none yet: PostgreSQL has no file to put one beside."""
+        with self._lock:
+            if self._marker is None:
+                self._marker, own, self._own = marker, self._own, None
+            else:
+                own = None
+        if own:
+            self.report(own)
+
     @property
     def known(self) -> str | None:
         """What is wrong with the store; None as long as nothing is known."""

@@ -37,6 +37,7 @@ from service.children import command, environment
 from service.connections import RECEIVE_S, Server, streams_of
 from service.counters import Counters
 from service.cross_origin import cross_origin
+from service.data_dir import STORE_DAMAGED
 from service.docs import Docs
 from service.idempotency import InFlight
 from service.keys import load_keys
@@ -104,6 +105,7 @@ def create_app(  # noqa: PLR0915 - a part a line
     @app.before_server_start
     async def open_parts(app: App) -> None:
         store = open_store(settings.event_store_url)
+        store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
         shared = open_shared_redis(settings.redis_url_or_embedded)
         trips = RoundTrips(shared)
         feed = PositionFeed(shared, log=lambda: store.continuity.text)

@@ -26,6 +26,10 @@ class _Console(Console):
         """Leave it to ``cli.main``: whoever reads has seen enough, as with ``| head``."""
         raise BrokenPipeError
 
+    def print(self, *objects: Any, **kwargs: Any) -> None:
+        """Print, with text escaped before it is laid out."""
+        super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **kwargs)
+
     def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render, and escape what a terminal could take as an order."""
         for segment in super().render(renderable, options):
@@ -125,8 +129,10 @@ def open_store(settings: Settings, *, create: bool = False) -> "Iterator[Store]"
     Raises ConfigurationError where there is none to open.
     """
     from commands.store import Store  # noqa: PLC0415
+    from service.data_dir import STORE_DAMAGED  # noqa: PLC0415
 
     store = Store.open(settings.event_store_url, create=create)
+    store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
     try:
         yield store
     finally:

@@ -12,6 +12,7 @@
 ``port-8000.lock``   held by the processes that listen on the port
 ``slots.lock``       locks on its bytes count what each account holds (queries/slots.py)
 ``log.json``         which log was served last, and how far it was (service/log_memory.py)
+``store.damaged``    that an event store on PostgreSQL is damaged (SQLite: ``events.db-damaged``)
 ``metrics/``         what the API processes count, for as long as one of them lives
 ``reserve``          room that is given up when the disk is full, so that a start still works
 ===================  ==============================================================
@@ -30,6 +31,7 @@ from commands.errors import ConfigurationError
 VARIABLE = "CINELOG_DATA_DIR"
 FORMAT = 1
 METRICS = "metrics"
+STORE_DAMAGED = "store.damaged"
 REDIS_SOCKET = "redis.sock"
 REDIS_LOG = "redis.log"
 REDIS_DATA = "redis.aof"

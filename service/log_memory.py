@@ -17,6 +17,7 @@ from commands.errors import CinelogError, ConfigurationError, LogMismatchError
 from commands.remembered import Accept, Remembered, continues, mismatch, settle
 from commands.store import Store
 from projections.connection import open_redis
+from service.data_dir import STORE_DAMAGED
 from service.settings import Settings
 
 FILE = "log.json"
@@ -118,6 +119,9 @@ def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool 
     if accept != "any log":
         _check_there(settings, remembered)
     store = Store.open(settings.event_store_url, create=create)
+    store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
+    if store.damage.known and not store.integrity.cheap:
+        store.integrity.look()
     if store.damage.known:
         return store  # it takes no writes, so that nothing is to be decided
     try:

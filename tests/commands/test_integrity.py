@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -227,8 +228,12 @@ def test_the_last_connection_waits_for_its_turn_to_checkpoint(path):
         turn = WriteTurn(path.with_name("events.db-turn"))
         with turn.to_close(patience_s=0.1):
             assert not turn.held
+        closing = threading.Thread(target=store.close)
+        closing.start()
+        closing.join(0.3)
+        assert closing.is_alive()
         assert wal.stat().st_size == size
         holder.stdin.close()
         assert holder.wait(5) == 0
-    store.close()
+        closing.join(5)
     assert not wal.exists()

@@ -151,6 +151,7 @@ def test_postgresql_with_a_bad_block(postgres, tmp_path):
         commit(store, [register(ANN), *(create() for _ in range(200))])
         before = {row.position: row for row in store.read_stored(0, 1000, 1000)}
     settings = {"event_store_url": copy_of(url)}
+    (tmp_path / "var").mkdir(mode=0o700)
     done = run(tmp_path / "var", "check", "--json", **settings)
     assert done.returncode == 1, done.stderr
     file = tmp_path / "salvaged.jsonl"
@@ -163,7 +164,8 @@ def test_postgresql_with_a_bad_block(postgres, tmp_path):
     after = {row.position: row for row in rows_of(tmp_path / "other" / "events.db")}
     assert after == {n: row for n, row in before.items() if n not in lost}
     done = run(tmp_path / "var", "status", "--json", **settings)
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["event_store"]["state"] == "damaged"
 
 
 def test_any_junk_is_survived(var):

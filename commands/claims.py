@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from eventsourcing.domain import Aggregate
 
-from commands.movie import Stamp
+from commands.movie import MovieDetails, Stamp
 from commands.text import caseless, fold_name
 
 # Stored for ever: the ids of all claims hang on it.
@@ -70,9 +70,19 @@ def email_claim(email: str) -> UUID:
     return uuid5(CLAIMS, f"email:{caseless(email)}")
 
 
-def row_claim(account: str, title: str, genre: str, year: int, nth: int) -> UUID:
-    """Return the id of the claim on the ``nth`` such row that ``account`` imports."""
-    return uuid5(CLAIMS, f"row:{account}\0{title}\0{genre}\0{year}\0{nth}")
+def row_claim(account: str, details: MovieDetails, nth: int) -> UUID:
+    """Return the id of the claim on the ``nth`` such row that ``account`` imports.
+
+    A field with a default counts, by its name, only where it has another value. So a new field
+    leaves the ids of rows without it as they are.
+    """
+    defaults = details._field_defaults
+    values = (
+        f"{name}={value}" if name in defaults else str(value)
+        for name, value in details._asdict().items()
+        if name not in defaults or value != defaults[name]
+    )
+    return uuid5(CLAIMS, "\0".join((f"row:{account}", *values, str(nth))))
 
 
 def request_claim(account: str, key: str) -> UUID:

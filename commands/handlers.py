@@ -11,12 +11,12 @@ from commands.errors import (
     InvalidError,
     KeyReusedError,
     NotFoundError,
-    RefusedError,
     TakenError,
     TokenNotValidError,
 )
 from commands.messages import (
     ChangePassword,
+    CheckMovie,
     Command,
     CreateMovie,
     DeleteMovie,
@@ -83,16 +83,31 @@ def create_movie(command: CreateMovie, streams: Streams) -> Decision:
     # A lost connection can hide a commit that happened: the second try finds it by its id.
     if streams.repeated and (there := streams.find(Movie, command.movie_id)):
         return Decision(there)
-    movie = Movie.create(command.movie_id, command.fields.facts(), command.stamp())
+    movie = Movie.create(command.movie_id, command.fields.details(), command.stamp())
     return _claimed(movie, command)
+
+
+def _found(movie_id: UUID, streams: Streams) -> Movie:
+    """Return a movie, deleted or not. Raises NotFoundError."""
+    movie = streams.find(Movie, movie_id)
+    if movie is None:
+        raise NotFoundError
+    return movie
+
+
+def check_movie(command: CheckMovie, streams: Streams) -> Decision:
+    """Check that a movie is one's own."""
+    movie = _found(command.movie_id, streams)
+    if not command.or_deleted:
+        movie.check_there()
+    movie.check_creator(str(command.by))
+    return Decision(movie)
 
 
 def update_movie(command: UpdateMovie, streams: Streams) -> Decision:
     """Change a movie of one's own."""
     movie = streams.movie(command.movie_id)
     movie.check_creator(str(command.by))
-    if isinstance(command.fields, RefusedError):
-        raise command.fields
     movie.check_version(command.expected, command.excluded)
     movie.update(command.fields.changes(), command.stamp())
     return Decision(movie)
@@ -102,19 +117,15 @@ def revert_movie(command: RevertMovie, streams: Streams) -> Decision:
     """Take a movie of one's own back to a version at which it was there."""
     if first := _first_answer(command.once, streams):
         return first
-    movie = streams.find(Movie, command.movie_id)
-    if movie is None:
-        raise NotFoundError
+    movie = _found(command.movie_id, streams)
     movie.check_creator(str(command.by))
-    if isinstance(command.target, RefusedError):
-        raise command.target
     if command.target.version > movie.version:
         raise InvalidError({"version": ["The movie has no such version."]})
     then = streams.movie_at(movie.id, command.target.version)
     if then.deleted:
         raise InvalidError({"version": ["The movie was deleted at this version."]})
     movie.check_version(command.expected, command.excluded)
-    movie.revert(then.facts, command.stamp())
+    movie.revert(then.details, command.stamp())
     return _claimed(movie, command)
 
 
@@ -208,6 +219,7 @@ def report_reuse(command: ReportReuse, streams: Streams) -> Decision:
 
 Handler = Callable[[Any, Streams], Decision]
 HANDLERS: dict[type[Command], Handler] = {
+    CheckMovie: check_movie,
     CreateMovie: create_movie,
     UpdateMovie: update_movie,
     RevertMovie: revert_movie,

@@ -19,6 +19,9 @@ KINDS: dict[str, Any] = {
 }
 CURRENT = {topic: getattr(kind, "class_version", 1) for topic, kind in KINDS.items()}
 
+MOVIE_EVENTS = tuple(topic for topic, kind in KINDS.items() if issubclass(kind, Movie.Event))
+"""The types of a movie's events. Each begins with ``Movie.TOPIC``: by that, a release knows that an
+event which it does not know is of a movie."""
 
 BROKEN = (ValueError, TypeError, AttributeError, LookupError)
 """What comes of an event that is not what its name says; what the library makes of one is among

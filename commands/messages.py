@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from commands.errors import InvalidError, RefusedError
+from commands.errors import InvalidError
 from commands.fields import (
     Email,
     Name,
@@ -20,7 +20,7 @@ from commands.fields import (
     Version,
     Year,
 )
-from commands.movie import Facts, Stamp, Versions
+from commands.movie import MovieDetails, Stamp, Versions
 
 MAX_REASON = 200
 
@@ -59,13 +59,13 @@ class MovieFields(Body):
     genre: Text
     year: Year
 
-    def facts(self) -> Facts:
-        """Return what the movie says of itself."""
-        return Facts(self.title, self.genre, self.year)
+    def details(self) -> MovieDetails:
+        """Return the fields of the movie."""
+        return MovieDetails(**{name: getattr(self, name) for name in MovieDetails._fields})
 
     def changes(self) -> dict[str, str | int]:
         """Return every field: PUT replaces them all."""
-        return self.facts()._asdict()
+        return self.details()._asdict()
 
 
 class MovieChanges(Body):
@@ -118,7 +118,7 @@ def reason_of(given: str, name: str) -> str | None:
 class Command(BaseModel):
     """Who asks, for which request, and when."""
 
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     by: UUID
     request_id: str
@@ -148,15 +148,10 @@ class CreateMovie(Command):
 
 
 class UpdateMovie(Command):
-    """Change a movie.
-
-    ``fields`` may be the refusal that reading the body ended in: it is raised only after the
-    movie was found to exist and to be the caller's. ``expected`` and ``excluded`` are the
-    versions of If-Match and If-None-Match.
-    """
+    """Change a movie. ``expected`` and ``excluded`` are the versions of the preconditions."""
 
     movie_id: UUID
-    fields: MovieFields | MovieChanges | RefusedError
+    fields: MovieFields | MovieChanges
     expected: Versions = None
     excluded: Versions = None
 
@@ -165,10 +160,20 @@ class RevertMovie(Command):
     """Take a movie back to a version; one that is deleted comes back. See UpdateMovie."""
 
     movie_id: UUID
-    target: RevertTarget | RefusedError
+    target: RevertTarget
     expected: Versions = None
     excluded: Versions = None
     once: OnceOnly | None = None
+
+
+class CheckMovie(Command):
+    """Check that a movie is there and belongs to ``by``; change nothing.
+
+    A deleted movie counts as there with ``or_deleted``.
+    """
+
+    movie_id: UUID
+    or_deleted: bool = False
 
 
 class DeleteMovie(Command):

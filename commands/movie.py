@@ -28,8 +28,12 @@ class Stamp(NamedTuple):
     reason: str | None = None
 
 
-class Facts(NamedTuple):
-    """What a movie says of itself."""
+class MovieDetails(NamedTuple):
+    """The fields of a movie. History, rows, export and import take their names and order from here.
+
+    A later field goes to the end and has a default, which stands for "not given": movies that are
+    older have it. None means "unchanged" in ``Movie.Updated``, so it is no value of a field.
+    """
 
     title: str
     genre: str
@@ -41,7 +45,7 @@ def _named(versions: tuple[int, ...] | Literal["any"]) -> str:
 
 
 class Movie(Aggregate):
-    """One movie: ``Facts``, its creator, and whether it is deleted."""
+    """One movie: ``MovieDetails``, its creator, and whether it is deleted."""
 
     TOPIC = "Movie"
 
@@ -71,12 +75,9 @@ class Movie(Aggregate):
         year: int | None = None
 
         def apply(self, aggregate: "Movie") -> None:
-            now = aggregate.facts
-            aggregate.facts = Facts(
-                now.title if self.title is None else self.title,
-                now.genre if self.genre is None else self.genre,
-                now.year if self.year is None else self.year,
-            )
+            given = ((name, getattr(self, name)) for name in MovieDetails._fields)
+            changes = {name: value for name, value in given if value is not None}
+            aggregate.details = aggregate.details._replace(**changes)
 
     class Deleted(Event):
         TOPIC = "MovieDeleted"
@@ -91,18 +92,19 @@ class Movie(Aggregate):
         year: int
 
         def apply(self, aggregate: "Movie") -> None:
-            aggregate.facts = Facts(self.title, self.genre, self.year)
+            said = {name: getattr(self, name) for name in MovieDetails._fields}
+            aggregate.details = MovieDetails(**said)
             aggregate.deleted = False
 
     def __init__(self, title: str, genre: str, year: int, by: str) -> None:
-        self.facts = Facts(title, genre, year)
+        self.details = MovieDetails(title=title, genre=genre, year=year)
         self.creator = by
         self.deleted = False
 
     @classmethod
-    def create(cls, movie_id: UUID, facts: Facts, stamp: Stamp) -> "Movie":
+    def create(cls, movie_id: UUID, details: MovieDetails, stamp: Stamp) -> "Movie":
         """Return a new movie that belongs to ``stamp.by``."""
-        return cls._create(cls.Created, id=movie_id, **facts._asdict(), **stamp._asdict())
+        return cls._create(cls.Created, id=movie_id, **details._asdict(), **stamp._asdict())
 
     def check_there(self) -> None:
         """Raise NotFoundError for a deleted movie."""
@@ -129,17 +131,17 @@ class Movie(Aggregate):
 
     def update(self, changes: dict[str, str | int], stamp: Stamp) -> None:
         """Change what differs."""
-        now = self.facts._asdict()
+        now = self.details._asdict()
         differing = {name: value for name, value in changes.items() if now[name] != value}
         if differing:
             self.trigger_event(self.Updated, **differing, **stamp._asdict())
 
-    def revert(self, facts: Facts, stamp: Stamp) -> None:
+    def revert(self, details: MovieDetails, stamp: Stamp) -> None:
         """Say again what the movie said once; bring it back if it is deleted."""
         if self.deleted:
-            self.trigger_event(self.Restored, **facts._asdict(), **stamp._asdict())
+            self.trigger_event(self.Restored, **details._asdict(), **stamp._asdict())
         else:
-            self.update(facts._asdict(), stamp)
+            self.update(details._asdict(), stamp)
 
     def delete(self, stamp: Stamp) -> None:
         """Delete the movie."""

@@ -12,20 +12,41 @@ brings it back names neither its creator nor its time of creation.
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
+from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_stamp
 from commands.store import UNREADABLE, Recorded
 from commands.text import fold
+from commands.user import User
 
 SEPARATOR = b"\0"
 _JSON = 5  # how many separators stand before the JSON of a line
 _MAX_YEAR = 9999
 
-Movie = dict[str, Any]
+Row = dict[str, Any]
 Command = tuple[str, str, list[Any]]
+Place = Literal["rows", "gone"]
+ROW_FIELDS = ("id", *MovieDetails._fields, "creator", "version", "created_at", "updated_at")
+"""The fields of the public representation, in its order."""
+
+
+class Effect(NamedTuple):
+    """Where an event finds its movie, and where it leaves it."""
+
+    before: Place | None
+    after: Place
+
+
+EFFECTS: dict[str, Effect] = {
+    Movie.Created.TOPIC: Effect(None, "rows"),
+    Movie.Updated.TOPIC: Effect("rows", "rows"),
+    Movie.Deleted.TOPIC: Effect("rows", "gone"),
+    Movie.Restored.TOPIC: Effect("gone", "rows"),
+}
+"""What each event of a movie does. The fields that it carries replace those of the row."""
 
 
 class Wanted(NamedTuple):
@@ -66,16 +87,17 @@ def wanted(batch: Iterable[Recorded], parked: Container[str] = ()) -> Wanted:
     seen: dict[str, str] = {}
     accounts: dict[str, None] = {}
     for _, key, _, kind, data in batch:
-        if kind == "MovieCreated":
+        if kind == Movie.Created.TOPIC:
             if type(by := data.get("by")) is str:
                 accounts[by] = None
-        elif not kind.startswith("Movie"):
+        elif not kind.startswith(Movie.TOPIC):
             continue
         if key not in seen and key not in parked:
             seen[key] = kind
+    found_in = {key: EFFECTS[kind].before for key, kind in seen.items() if kind in EFFECTS}
     return Wanted(
-        [key for key, kind in seen.items() if kind in ("MovieUpdated", "MovieDeleted")],
-        [key for key, kind in seen.items() if kind == "MovieRestored"],
+        [key for key, place in found_in.items() if place == "rows"],
+        [key for key, place in found_in.items() if place == "gone"],
         list(accounts),
     )
 
@@ -86,8 +108,8 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
     Events of ``parked`` ids are passed over. An event that cannot be applied is refused together
     with all later ones of its movie; every other movie is folded as if it had not been there.
     """
-    rows: dict[str, Movie] = {}
-    gone: dict[str, Movie] = {}
+    rows: dict[str, Row] = {}
+    gone: dict[str, Row] = {}
     users: dict[str, str] = {}
     refused: dict[str, dict[str, Any]] = {}
     # When movies of this batch were created: reading the time twice would cost more than all else.
@@ -98,35 +120,30 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
             skipped += 1
             continue
         try:
-            if kind == "MovieCreated":
+            effect = EFFECTS.get(kind)
+            if effect is None:
+                users |= _registered(key, kind, data)
+            elif effect.before is None:
                 if key in rows or key in gone:
                     raise CannotApplyError("created twice")
                 by, at = data["by"], data["timestamp"]
-                movie = {
-                    "id": key,
-                    "title": data["title"],
-                    "genre": data["genre"],
-                    "year": data["year"],
-                    "creator": users[by] if by in users else before.users[by],
-                    "version": version,
-                    "created_at": at,
-                    "updated_at": at,
-                }
+                details = {name: data[name] for name in MovieDetails._fields}
+                creator = users[by] if by in users else before.users[by]
+                movie = row_of(key, details, creator, version=version, created_at=at, updated_at=at)
                 born[key] = microseconds(at)
                 rows[key] = _checked(movie)
-            elif kind == "MovieUpdated":
-                now = rows[key] if key in rows else movie_in(before.rows[key])
-                rows[key] = _checked(_changed(now, version, data))
-            elif kind == "MovieDeleted":
-                now = rows[key] if key in rows else movie_in(before.rows[key])
-                gone[key] = _changed(now, version, data)
-                rows.pop(key, None)
-            elif kind == "MovieRestored":
-                now = gone[key] if key in gone else orjson.loads(before.gone[key])
-                rows[key] = _checked(_changed(now, version, data))
-                gone.pop(key, None)
             else:
-                users |= _registered(key, kind, data)
+                if effect.before == "rows":
+                    now = rows[key] if key in rows else movie_in(before.rows[key])
+                else:
+                    now = gone[key] if key in gone else orjson.loads(before.gone[key])
+                changed = _changed(now, version, data)
+                if effect.after == "rows":
+                    rows[key] = _checked(changed)
+                else:
+                    gone[key] = changed
+                if effect.after != effect.before:
+                    (rows if effect.before == "rows" else gone).pop(key, None)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             skipped += 1
             refused[key] = {
@@ -140,9 +157,9 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
 
 def _registered(key: str, kind: str, data: Mapping[str, Any]) -> dict[str, str]:
     """Return the account that an event registered, if it did; most others mean nothing here."""
-    if kind == "UserRegistered":
+    if kind == User.Created.TOPIC:
         return {key: _text(data["username"])}
-    if kind.startswith("Movie"):
+    if kind.startswith(Movie.TOPIC):
         raise CannotApplyError("an event of a later release")
     return {}
 
@@ -153,7 +170,7 @@ def parking(refused: Mapping[str, dict[str, Any]]) -> list[Command]:
     return [("HSET", "parked", reasons)] if reasons else []
 
 
-def _checked(movie: Movie) -> Movie:
+def _checked(movie: Row) -> Row:
     """Return a movie that can be kept. Raises for fields that are not what they must be."""
     year = movie["year"]
     if type(year) is not int or not 0 <= year <= _MAX_YEAR:
@@ -163,9 +180,29 @@ def _checked(movie: Movie) -> Movie:
     return movie
 
 
-def movie_in(line: bytes) -> Movie:
+def row_of(  # noqa: PLR0913 - one argument for each part of the representation
+    movie_id: str,
+    details: Mapping[str, Any],
+    creator: str,
+    *,
+    version: int,
+    created_at: str,
+    updated_at: str,
+) -> Row:
+    """Return the public representation of a movie, its keys in the order of ``ROW_FIELDS``."""
+    return {
+        "id": movie_id,
+        **details,
+        "creator": creator,
+        "version": version,
+        "created_at": created_at,
+        "updated_at": updated_at,
+    }
+
+
+def movie_in(line: bytes) -> Row:
     """Return the movie that a line holds."""
-    movie: Movie = orjson.loads(line.split(SEPARATOR, _JSON)[_JSON])
+    movie: Row = orjson.loads(line.split(SEPARATOR, _JSON)[_JSON])
     return movie
 
 
@@ -181,11 +218,11 @@ def _second(second: str) -> int:
     return int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
-def _changed(now: Movie, version: int, data: Mapping[str, Any]) -> Movie:
+def _changed(now: Row, version: int, data: Mapping[str, Any]) -> Row:
     if version <= now["version"]:
         raise CannotApplyError(f"version {version} after version {now['version']}")
-    facts = {name: data[name] for name in ("title", "genre", "year") if name in data}
-    return now | facts | {"version": version, "updated_at": _time(data["timestamp"])}
+    details = {name: data[name] for name in MovieDetails._fields if name in data}
+    return now | details | {"version": version, "updated_at": _time(data["timestamp"])}
 
 
 def _time(value: Any) -> str:
@@ -201,8 +238,8 @@ def _text(value: Any) -> str:
 
 
 def _commands(
-    rows: Mapping[str, Movie],
-    gone: Mapping[str, Movie],
+    rows: Mapping[str, Row],
+    gone: Mapping[str, Row],
     users: Mapping[str, str],
     before: Before,
     born: Mapping[str, int],

@@ -53,7 +53,7 @@ def account_history(
 def _entry(event: Recorded) -> AccountEntry:
     data = event.data
     sid = data.get("sid")
-    ended = sid if event.type == "RefreshTokenReused" else data.get("ended")
+    ended = sid if event.type == User.RefreshTokenReused.TOPIC else data.get("ended")
     return AccountEntry(
         event.version,
         event.position,

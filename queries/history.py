@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from commands.errors import NotFoundError, UnreadableEventError
-from commands.movie import Movie
+from commands.kinds import MOVIE_EVENTS
+from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_stamp
 from commands.store import Recorded, Store
 
-FIELDS = ("title", "genre", "year")
-MOVIE_EVENTS = frozenset({"MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored"})
 # How much of the log a page of changes looks at for one it is short of: claims lie between.
 _CHUNK = 1_000
 
@@ -70,10 +69,11 @@ def entries(events: Iterable[Recorded]) -> Iterator[Entry]:
     Changes go from None on creation, are empty on deletion, and on restoration go from the state
     before the deletion.
     """
-    state: dict[str, Any] = dict.fromkeys(FIELDS)
+    state: dict[str, Any] = dict.fromkeys(MovieDetails._fields)
     for event in events:
         data = event.data
-        new = {name: data[name] for name in FIELDS if data.get(name) is not None}
+        given = ((name, data.get(name)) for name in MovieDetails._fields)
+        new = {name: value for name, value in given if value is not None}
         changes = {
             name: (state[name], value) for name, value in new.items() if state[name] != value
         }

@@ -6,13 +6,25 @@ has apostrophes there already gets one more, so that each value comes back as it
 """
 
 import re
+from collections.abc import Sequence
 
-# The header of an export; only under it are apostrophes taken away.
-EXPORTED = ("id", "title", "genre", "year", "creator", "version", "created_at", "updated_at")
+from projections.listing import ROW_FIELDS
+from service.rows import COLUMNS, REQUIRED
+
 # The signs also in their full width, U+FF0B and so on.
 _BEGINS = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 _FORMULA = re.compile(f"'*{_BEGINS}")
 _GUARDED = re.compile(f"'+{_BEGINS}")
+
+
+def is_exported(header: Sequence[str]) -> bool:
+    """Return whether a header is of an export: only under it are apostrophes taken away.
+
+    An export of an earlier release lacks the fields that came later, which have defaults.
+    """
+    known = [name for name in ROW_FIELDS if name in header]
+    optional = set(COLUMNS) - set(REQUIRED)
+    return list(header) == known and set(ROW_FIELDS) - set(header) <= optional
 
 
 def guarded(cell: str) -> str:

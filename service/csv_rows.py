@@ -15,10 +15,10 @@ from typing import Any
 
 from commands.errors import InvalidError
 from commands.messages import MovieFields
-from service.cells import EXPORTED, unguarded
+from service.cells import is_exported, unguarded
 from service.file_kinds import UnreadableInputError
 from service.row_source import RowSource
-from service.rows import COLUMNS, TOO_LONG, Line, Row
+from service.rows import COLUMNS, REQUIRED, TOO_LONG, Line, Row
 
 DELIMITERS = (",", ";", "\t")
 MAX_CELL_LINES, MAX_CELL_BYTES = 100, 1 << 16
@@ -92,7 +92,7 @@ class CsvRows:
         for _ in range(taken):
             self._ahead.popleft()
         _check_header(line.number, self._header)
-        self._guarded = self._header == list(EXPORTED)
+        self._guarded = is_exported(self._header)
 
     def _row(self, number: int, raw: bytes) -> Row | None:
         """Return the row that begins on a line, None for one of blank cells."""
@@ -181,7 +181,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _check_header(line: int, header: list[str]) -> None:
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in REQUIRED if name not in header]
     if missing:
         said = f"the header lacks {', '.join(missing)}"
         if len(header) == 1 and "|" in header[0]:

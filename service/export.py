@@ -19,8 +19,8 @@ import orjson
 from commands.store import Store
 from projections.completeness import check_all_read
 from projections.fill import Names, fold, whole_streams
-from projections.listing import movie_in
-from service.cells import EXPORTED, guarded
+from projections.listing import ROW_FIELDS, movie_in
+from service.cells import guarded
 from service.event_file import EventWriter, Summary
 
 _BATCH = 2_000
@@ -82,8 +82,8 @@ def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator
 def _csv(file: BinaryIO) -> Callable[[dict[str, Any]], object]:
     # Its lines end as RFC 4180 says: with less, Python would not quote a lone CR in a title.
     rows = csv.writer(codecs.getwriter("utf-8")(file))
-    rows.writerow(EXPORTED)
-    return lambda movie: rows.writerow([guarded(str(movie[name])) for name in EXPORTED])
+    rows.writerow(ROW_FIELDS)
+    return lambda movie: rows.writerow([guarded(str(movie[name])) for name in ROW_FIELDS])
 
 
 def _json_lines(file: BinaryIO) -> Callable[[dict[str, Any]], object]:

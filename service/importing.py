@@ -98,7 +98,7 @@ def import_movies(  # noqa: PLR0913 - what, where, whose, and who is told
                         reason=reason,
                         movie_id=uuid_utils.compat.uuid7(),
                         fields=fields,
-                        once=OnceOnly(claim=row_claim(str(account), *fields.facts(), nth)),
+                        once=OnceOnly(claim=row_claim(str(account), fields.details(), nth)),
                     )
                 )
             for answer in commit(store, commands):
@@ -146,7 +146,7 @@ class _Occurrences:
 
     def count(self, fields: MovieFields) -> int:
         """Count a row once more; return its number among its equals, from 1."""
-        row = blake2b("\0".join(map(str, fields.facts())).encode(), digest_size=16).digest()
+        row = blake2b("\0".join(map(str, fields.details())).encode(), digest_size=16).digest()
         (n,) = self._db.execute(
             "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n", (row,)
         ).fetchone()

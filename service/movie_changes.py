@@ -1,4 +1,8 @@
-"""The routes that create, change, delete and bring back movies."""
+"""The routes that create, change, delete and bring back movies.
+
+Whether the movie is there and is the caller's counts before what is wrong with the body: where
+reading the body ends in a refusal, ``CheckMovie`` runs first.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,9 +10,9 @@ from typing import Any
 import uuid_utils.compat
 from sanic import Blueprint
 
-from commands.errors import RefusedError
 from commands.group_commit import Receipt, preview
 from commands.messages import (
+    CheckMovie,
     CreateMovie,
     DeleteMovie,
     MovieChanges,
@@ -76,15 +80,17 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
         with refusals:
             once = once_only(request, principal, body)
         target = RevertTarget.of(body)
-    refused = refusals.found  # raised by the handler, after its checks of movie and owner
-    command = RevertMovie(
-        **_by(request, principal),
-        movie_id=wanted,
-        target=refused or target,
-        **_conditions(request),
-        once=None if refused else once,
-    )
+    by, conditions = _by(request, principal), _conditions(request)
     parts = parts_of(request)
+    if target is None or refusals.found:
+        check = CheckMovie(**by, movie_id=wanted, or_deleted=True)
+        if dry_run:
+            await parts.reads.run(preview, parts.store, check)
+        else:
+            await parts.executor.run(check)
+        refusals.check()
+    assert target is not None  # noqa: S101 - else its refusal was raised
+    command = RevertMovie(**by, movie_id=wanted, target=target, **conditions, once=once)
     if dry_run:
         headers = positioned(request, await parts.reads.run(parts.store.head))
         movie = await parts.reads.run(preview, parts.store, command)
@@ -127,19 +133,19 @@ async def _update(
 ) -> HTTPResponse:
     principal = request.principal
     wanted = movie_id_of(movie_id)
-    fields: MovieFields | MovieChanges | RefusedError
-    try:
+    refusals = Refusals()
+    fields: MovieFields | MovieChanges | None = None
+    with refusals:
         also = MERGE_PATCH if body is MovieChanges else None
         fields = body.of(read_body(request, also=also))
-    except RefusedError as error:  # raised by the handler, after its checks of movie and owner
-        fields = error
-    command = UpdateMovie(
-        **_by(request, principal),
-        movie_id=wanted,
-        fields=fields,
-        **_conditions(request),
-    )
-    receipt = await parts_of(request).executor.run(command)
+    by, conditions = _by(request, principal), _conditions(request)
+    executor = parts_of(request).executor
+    if fields is None:
+        await executor.run(CheckMovie(**by, movie_id=wanted))
+        refusals.check()
+    assert fields is not None  # noqa: S101 - else its refusal was raised
+    command = UpdateMovie(**by, movie_id=wanted, fields=fields, **conditions)
+    receipt = await executor.run(command)
     return await _answer(request, receipt, principal.username, status=200)
 
 

@@ -1,6 +1,5 @@
 """``GET /movies/{id}/``: one movie, as it is or as it was."""
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import orjson
@@ -9,6 +8,7 @@ from sanic import Blueprint
 from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.movie import Movie
 from commands.rfc3339 import rfc3339
+from projections.listing import row_of
 from queries import history, movies
 from service.asked_past import Moment, asked_moment
 from service.conditions import movie_tag
@@ -19,9 +19,6 @@ from service.positions import check_same_log, log_of, positioned
 from service.refusals import Refusals
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
-
-if TYPE_CHECKING:
-    from service import shapes
 
 blueprint = Blueprint("movies")
 PATH = f"{API}/movies/"
@@ -89,17 +86,15 @@ async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) ->
 
 def representation(movie: Movie, username: str) -> bytes:
     """Return the JSON of a movie as it stands in the log; rows of the read model say the same."""
-    shown: shapes.Movie = {
-        "id": str(movie.id),
-        "title": movie.facts.title,
-        "genre": movie.facts.genre,
-        "year": movie.facts.year,
-        "creator": username,
-        "version": movie.version,
-        "created_at": rfc3339(movie.created_on),
-        "updated_at": rfc3339(movie.modified_on),
-    }
-    return orjson.dumps(shown)
+    row = row_of(
+        str(movie.id),
+        movie.details._asdict(),
+        username,
+        version=movie.version,
+        created_at=rfc3339(movie.created_on),
+        updated_at=rfc3339(movie.modified_on),
+    )
+    return orjson.dumps(row)
 
 
 async def _from_log(request: CinelogRequest, movie_id: UUID) -> tuple[bytes | None, int]:

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-COLUMNS = ("title", "genre", "year")
+from commands.movie import MovieDetails
+
+COLUMNS = MovieDetails._fields
+REQUIRED = tuple(name for name in COLUMNS if name not in MovieDetails._field_defaults)
 MAX_LINE_BYTES = 1 << 20
 TOO_LONG = "longer than 1 MiB"
 

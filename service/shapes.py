@@ -6,6 +6,8 @@ from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from commands.fields import MAX_TEXT, MAX_YEAR
+from commands.kinds import MOVIE_EVENTS
+from commands.movie import MovieDetails
 
 _UUID = {"type": "string", "format": "uuid"}
 _LINK = {"type": ["string", "null"], "format": "uri-reference"}
@@ -24,6 +26,7 @@ Next = Annotated[str | None, WithJsonSchema(_LINK), Field(description="Link to t
 Previous = Annotated[
     str | None, WithJsonSchema(_LINK), Field(description="Link to the previous page.")
 ]
+MovieEventType = Annotated[str, WithJsonSchema({"type": "string", "enum": [*MOVIE_EVENTS]})]
 RequestId = Annotated[str, Field(description="The `X-Request-ID` of the request that caused it.")]
 
 
@@ -60,12 +63,9 @@ Change = TypedDict("Change", {"from": str | int | None, "to": str | int})
 Change.__doc__ = "What a field was, and what it became."
 
 
-class Changes(TypedDict, total=False):
-    """The fields that changed: from null on creation, none on deletion."""
-
-    title: Change
-    genre: Change
-    year: Change
+_CHANGES = dict.fromkeys(MovieDetails._fields, Change)
+Changes: Any = TypedDict("Changes", _CHANGES, total=False)  # type: ignore[misc]
+Changes.__doc__ = "The fields that changed: from null on creation, none on deletion."
 
 
 class HistoryEntry(TypedDict):
@@ -74,7 +74,7 @@ class HistoryEntry(TypedDict):
     id: Annotated[int, Field(ge=1, description="The position: no other entry has the same.")]
     version: Version
     position: Position
-    type: Literal["MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored"]
+    type: MovieEventType
     at: Time | None
     actor: Actor
     changes: Changes

@@ -7,6 +7,7 @@ import uuid_utils.compat
 from pydantic import SecretStr
 
 from commands.messages import (
+    CheckMovie,
     CreateMovie,
     DeleteMovie,
     MovieChanges,
@@ -53,6 +54,10 @@ def update(movie_id=MOVIE, *, by=ANN, request_id="request-1", expected=None, **c
 
 def delete(movie_id=MOVIE, *, by=ANN, request_id="request-1", expected=None):
     return DeleteMovie(**_who(by, request_id), movie_id=movie_id, expected=expected)
+
+
+def check(movie_id=MOVIE, *, by=ANN, or_deleted=False):
+    return CheckMovie(**_who(by, "request-1"), movie_id=movie_id, or_deleted=or_deleted)
 
 
 def revert(movie_id=MOVIE, *, version=1, by=ANN, expected=None):

@@ -296,7 +296,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
                 except NotFoundError:
                     assert state is None
                 else:
-                    assert movie.facts._asdict().items() <= state.items()
+                    assert movie.details._asdict().items() <= state.items()
 
     return Library
 

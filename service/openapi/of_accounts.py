@@ -10,6 +10,7 @@ from commands.errors import (
     ReadModelUnavailableError,
 )
 from commands.messages import Registration
+from commands.user import User
 from service import account_care, accounts, shapes
 from service.bodies import JSON
 from service.credentials import PasswordChange
@@ -131,7 +132,7 @@ TABLE: Table = {
                     {
                         "version": 1,
                         "position": 1,
-                        "type": "UserRegistered",
+                        "type": User.Created.TOPIC,
                         "at": _AT,
                         "request_id": _ID,
                         "session": None,

@@ -7,6 +7,7 @@ from commands.errors import (
     NotFoundError,
     ThrottledError,
 )
+from commands.movie import Movie
 from service import history, shapes, stream
 from service.openapi import headers, parameters, request_headers
 from service.openapi.described import Answer, Operation, Table
@@ -18,7 +19,7 @@ _ENTRY = {
     "id": 7,
     "version": 2,
     "position": 7,
-    "type": "MovieUpdated",
+    "type": Movie.Updated.TOPIC,
     "at": "2026-01-02T12:05:00.000250Z",
     "actor": {"id": "019a0b6c-1f60-7a54-8a52-6d0a1c7a4f11", "username": "ann"},
     "changes": {"year": {"from": 1978, "to": 1979}},

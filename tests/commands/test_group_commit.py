@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from controls import ANN, BOB, MOVIE, create, delete, new_id, register, revert, update
+from controls import ANN, BOB, MOVIE, check, create, delete, new_id, register, revert, update
 
 from commands.claims import request_claim, row_claim
 from commands.errors import (
@@ -17,6 +17,7 @@ from commands.errors import (
 )
 from commands.group_commit import Receipt, commit, preview
 from commands.messages import OnceOnly
+from commands.movie import MovieDetails
 from commands.store import Store
 
 
@@ -28,14 +29,14 @@ def test_receipts_come_in_order_with_positions(store):
     """Each command is answered with its own aggregate and the position that shows it."""
     answers = commit(store, [create(year=1979), create(year=1986), register()])
     assert [answer.position for answer in answers] == [1, 2, 5]
-    assert [answer.about.facts.year for answer in answers[:2]] == [1979, 1986]
+    assert [answer.about.details.year for answer in answers[:2]] == [1979, 1986]
 
 
 def test_commands_on_one_movie_wait_for_each_other(store):
     """Ten changes of one movie in one batch are ten versions, none lost."""
     answers = commit(store, [create(MOVIE), *(update(title=f"Alien {n}") for n in range(10))])
     assert versions(answers) == list(range(1, 12))
-    assert store.movie(MOVIE).facts.title == "Alien 9"
+    assert store.movie(MOVIE).details.title == "Alien 9"
 
 
 def test_a_refused_command_refuses_only_itself(store):
@@ -58,16 +59,15 @@ def test_a_refused_command_refuses_only_itself(store):
     assert (answers[3].expected, answers[3].actual) == ("9", 2)
 
 
-def test_ownership_before_the_body(store):
-    """A body that cannot be read is told only to the creator of a movie that exists."""
+def test_whose_movie_it_is_can_be_checked_without_a_change(store):
+    """What is wrong with a body is told only to the creator of a movie that exists."""
     commit(store, [create(MOVIE)])
-    bad = InvalidError({"title": ["This field is required."]})
-    mine, foreign, missing = (
-        update(by=by, movie_id=movie_id).model_copy(update={"fields": bad})
-        for by, movie_id in ((ANN, MOVIE), (BOB, MOVIE), (ANN, new_id()))
-    )
-    kinds = [type(answer) for answer in commit(store, [mine, foreign, missing])]
-    assert kinds == [InvalidError, NotCreatorError, NotFoundError]
+    answers = commit(store, [check(), check(by=BOB), check(new_id())])
+    assert [type(answer) for answer in answers] == [Receipt, NotCreatorError, NotFoundError]
+    commit(store, [delete()])
+    answers = commit(store, [check(), check(or_deleted=True), check(by=BOB, or_deleted=True)])
+    assert [type(answer) for answer in answers] == [NotFoundError, Receipt, NotCreatorError]
+    assert store.head() == 2
 
 
 def test_nothing_changed_nothing_appended(store):
@@ -104,7 +104,7 @@ def test_one_name_twice_in_one_batch(store):
 
 
 def test_a_claimed_row_is_created_once(store):
-    once = OnceOnly(claim=row_claim(str(ANN), "Alien", "Horror", 1979, 1))
+    once = OnceOnly(claim=row_claim(str(ANN), MovieDetails("Alien", "Horror", 1979), 1))
     first, second = commit(store, [create(once=once), create(once=once)])
     assert (first.appended, second.appended) == (True, False)
     assert second.about.id == first.about.id
@@ -143,7 +143,7 @@ def test_a_movie_goes_back_to_an_earlier_version(store, deleted):
     if deleted:
         commit(store, [delete()])
     (answer,) = commit(store, [revert(version=1)])
-    assert answer.about.facts.title == "Alien"
+    assert answer.about.details.title == "Alien"
     last = store.read_stream(MOVIE)[-1]
     assert last.type == ("MovieRestored" if deleted else "MovieUpdated")
     assert commit(store, [revert(version=1)])[0].appended is False
@@ -162,9 +162,9 @@ def test_what_cannot_be_gone_back_to(store):
 def test_a_preview_appends_nothing(store):
     commit(store, [register(ANN), create(MOVIE), update(title="Aliens")])
     head = store.head()
-    assert preview(store, revert(version=1)).facts.title == "Alien"
+    assert preview(store, revert(version=1)).details.title == "Alien"
     assert store.head() == head
-    assert store.movie(MOVIE).facts.title == "Aliens"
+    assert store.movie(MOVIE).details.title == "Aliens"
 
 
 def test_a_reason_is_kept_and_older_events_have_none(store):
@@ -196,7 +196,7 @@ def test_lost_races_are_run_again(store):
     )
     assert all(isinstance(answer, Receipt) for answer in answers)
     movie = store.movie(MOVIE)
-    assert (movie.facts.title, movie.facts.genre, movie.version) == ("Ours", "Opera", 6)
+    assert (movie.details.title, movie.details.genre, movie.version) == ("Ours", "Opera", 6)
 
 
 def test_a_lost_race_for_an_expected_version_is_refused(store):

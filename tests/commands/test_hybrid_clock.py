@@ -9,7 +9,7 @@ from controls import ANN, create, new_id, register, stamp
 
 from commands.group_commit import commit
 from commands.hybrid_clock import HybridClock
-from commands.movie import Facts, Movie
+from commands.movie import Movie, MovieDetails
 from commands.store import Store
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -60,7 +60,7 @@ def ahead(store, seconds):
     """An event of a writer whose clock is ahead."""
     at = datetime.now(UTC) + timedelta(seconds=seconds)
     fast = stamp()._replace(timestamp=at)
-    store.append([Movie.create(new_id(), Facts("Alien", "Horror", 1979), fast)])
+    store.append([Movie.create(new_id(), MovieDetails("Alien", "Horror", 1979), fast)])
 
 
 def test_the_events_of_a_batch_follow_the_last_of_the_log(store):

@@ -160,7 +160,7 @@ def test_a_log_that_lost_its_end_begins_a_new_epoch(store, store_url):
     assert after.shared_with(Claimed(before.log, 1), store.head()) == shared
     other.continuity.look()
     assert other.identity() == after
-    assert other.movie(MOVIE).facts.title == "Kept"
+    assert other.movie(MOVIE).details.title == "Kept"
     other.close()
 
 

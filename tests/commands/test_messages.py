@@ -3,6 +3,7 @@
 import pytest
 
 from commands.errors import InvalidError
+from commands.handlers import HANDLERS
 from commands.messages import MovieChanges, MovieFields, Registration
 
 GOOD = {"title": "Alien", "genre": "Horror", "year": 1979}
@@ -132,3 +133,10 @@ def test_password_is_not_trimmed_and_has_two_names():
     assert refused(Registration, {k: v for k, v in ACCOUNT.items() if k != "password"}) == {
         "password": ["This field is required."]
     }
+
+
+def test_commands_carry_plain_data():
+    """No exception, no object with behaviour: a command could go over the wire."""
+    for kind in HANDLERS:
+        assert not kind.model_config.get("arbitrary_types_allowed"), kind.__name__
+        assert kind.model_json_schema(mode="serialization")["type"] == "object"

@@ -4,14 +4,14 @@ import pytest
 from controls import ANN, BOB, MOVIE, stamp
 
 from commands.errors import CinelogError, NotCreatorError, NotFoundError, VersionConflictError
-from commands.movie import Facts, Movie
+from commands.movie import Movie, MovieDetails
 
 
 class Given:
     """Reads as given(…).when(decision).then(Event, field=value)."""
 
     def __init__(self, *decisions):
-        self.movie = Movie.create(MOVIE, Facts("Alien", "Horror", 1979), stamp())
+        self.movie = Movie.create(MOVIE, MovieDetails("Alien", "Horror", 1979), stamp())
         for decision in decisions:
             decision(self.movie)
         self.movie.collect_events()
@@ -54,7 +54,7 @@ def delete(movie):
 
 def test_creation_names_the_creator_and_the_request():
     """A movie belongs to the account that created it."""
-    movie = Movie.create(MOVIE, Facts("Alien", "Horror", 1979), stamp(ANN, request_id="r-7"))
+    movie = Movie.create(MOVIE, MovieDetails("Alien", "Horror", 1979), stamp(ANN, request_id="r-7"))
     (event,) = movie.collect_events()
     assert (event.by, event.request_id, event.title) == (str(ANN), "r-7", "Alien")
     assert (movie.creator, movie.version) == (str(ANN), 1)

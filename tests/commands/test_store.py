@@ -63,9 +63,9 @@ def test_nothing_personal_outside_the_accounts_own_stream(store):
 def test_a_second_process_sees_what_the_first_wrote(store, store_url):
     commit(store, [create(MOVIE)])
     other = Store.open(store_url)
-    assert other.movie(MOVIE).facts.title == "Alien"
+    assert other.movie(MOVIE).details.title == "Alien"
     commit(other, [update(title="Aliens")])
-    assert store.movie(MOVIE).facts.title == "Aliens"
+    assert store.movie(MOVIE).details.title == "Aliens"
     other.close()
 
 

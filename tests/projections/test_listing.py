@@ -8,8 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from read_side import Story
 
+from commands.kinds import MOVIE_EVENTS
 from commands.rfc3339 import rfc3339
-from projections.listing import Before, Changes, fold_batch, microseconds, movie_in, wanted
+from projections.listing import (
+    EFFECTS,
+    ROW_FIELDS,
+    Before,
+    Changes,
+    fold_batch,
+    microseconds,
+    movie_in,
+    wanted,
+)
 
 NOTHING = Before({}, {}, {})
 
@@ -70,9 +80,14 @@ def test_a_created_movie_is_a_row_and_three_index_entries():
         ("created_at", "2026-01-02T12:00:02.000250Z"),
         ("updated_at", "2026-01-02T12:00:02.000250Z"),
     ]
+    assert tuple(orjson.loads(json)) == ROW_FIELDS
     assert kept["created"] == {key: 1767355202000250}
     assert kept["years"] == {key: 7}
     assert kept["titles"] == {f"élan\0{key}": 0}
+
+
+def test_every_event_of_a_movie_has_an_effect():
+    assert set(EFFECTS) == set(MOVIE_EVENTS)
 
 
 def test_an_update_moves_only_what_changes():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from library import rewrite
 
 from commands.errors import NotFoundError
-from commands.movie import Facts, Movie
+from commands.movie import Movie, MovieDetails
 from commands.store import Store
 from queries.history import movie_at_position
 from queries.timeline import Timeline
@@ -19,7 +19,7 @@ LATE = datetime(9999, 12, 31, tzinfo=UTC)
 
 def movie(minutes, movie_id=None):
     return Movie.create(
-        movie_id or new_id(), Facts("Alien", "Horror", 1979), stamp(minutes=minutes)
+        movie_id or new_id(), MovieDetails("Alien", "Horror", 1979), stamp(minutes=minutes)
     )
 
 
@@ -82,7 +82,7 @@ def test_a_movie_is_what_the_log_says_up_to_there(sqlite_store):
 
     def year_at(minutes):
         position = timeline.position_at(NOON + timedelta(minutes=minutes))
-        return movie_at_position(sqlite_store, MOVIE, position).facts.year
+        return movie_at_position(sqlite_store, MOVIE, position).details.year
 
     with pytest.raises(NotFoundError):
         year_at(-1)

@@ -138,7 +138,7 @@ def test_a_restored_store_goes_on(lived, new_store_url, tmp_path):
     assert restored.account_id_of("BOB") == BOB
     (receipt,) = commit(restored, [update(year=1986)])
     assert receipt.position == lived.head() + 1
-    assert (receipt.about.facts.title, receipt.about.version) == ("Aliens", 5)
+    assert (receipt.about.details.title, receipt.about.version) == ("Aliens", 5)
     assert restored.count() == lived.count() + 1
     (taken,) = commit(restored, [register(username="Ann")])
     assert "already exists" in str(taken)
@@ -546,7 +546,7 @@ def test_movies_are_exported_as_of_one_moment(store, tmp_path):
     assert [movie["id"] for movie in found] == sorted(expected)
     for movie in found:
         was = expected[movie["id"]]
-        assert (movie["year"], movie["version"]) == (was.facts.year, was.version)
+        assert (movie["year"], movie["version"]) == (was.details.year, was.version)
 
 
 @pytest.mark.parametrize(

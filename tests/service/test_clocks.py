@@ -6,7 +6,7 @@ import pytest
 from controls import new_id, stamp
 from running import Cinelog
 
-from commands.movie import Facts, Movie
+from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import rfc3339
 from commands.store import Store
 
@@ -33,7 +33,7 @@ def late(tmp_path_factory):
     ids = []
     for minutes in MINUTES:
         stamped = stamp(by)._replace(timestamp=at(minutes) + offset)
-        movie = Movie.create(new_id(), Facts("Alien", "Horror", 1979), stamped)
+        movie = Movie.create(new_id(), MovieDetails("Alien", "Horror", 1979), stamped)
         store.append([movie])
         ids.append(str(movie.id))
     first = store.head() - len(ids)

@@ -11,17 +11,17 @@ from sanic import Blueprint, Request
 
 from commands.messages import RegisterUser
 from commands.user import User
-from service import account_care, shapes, trail
+from service import account_care, oauth, shapes, trail
 from service.authorization import server_metadata
 from service.bodies import FORM, read_body
 from service.credentials import Credentials, Presented, Refreshing, read_registration
-from service.grants import Answer
+from service.grants import Answer, PasswordGrant, RefreshGrant
 from service.links import API
 from service.parts import parts_of
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
 
-_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_PASSWORD, _REFRESH = PasswordGrant.GRANT_TYPE, RefreshGrant.GRANT_TYPE
 _PUBLIC = {"Cache-Control": "public, max-age=300"}
 
 auth = Blueprint("auth", url_prefix=f"{API}/auth")
@@ -50,26 +50,27 @@ async def register(request: CinelogRequest) -> HTTPResponse:
     return _answer(_account(receipt.about), status=201)
 
 
-@auth.post("/token/", name="sign_in", ctx_open=True)
+@auth.post("/token/", name="sign_in", ctx_open=True, ctx_oauth=oauth.TOKEN)
 async def obtain(request: CinelogRequest) -> HTTPResponse:
-    """Sign in: a first pair of tokens. An OAuth client may name a grant, and refresh here too."""
-    parts = parts_of(request)
-    body = read_body(request, also=FORM)
-    if body.get("grant_type") == "refresh_token":
-        await parts.limits.refresh(request)
-        answer = await trail.refresh(request, Refreshing.of(body).refresh)
-    else:
-        given = Credentials.of(body)
-        await parts.limits.sign_in(request, given.username)
-        answer = await trail.sign_in(request, given.username, given.password)
-    return _pair(answer, standard="grant_type" in body)
+    """Sign in: a first pair of tokens. An OAuth client names its grant, and refreshes here too."""
+    if not oauth.speaks_oauth(request):
+        return _pair(await _sign_in(request, read_body(request, also=FORM)))
+    asked = oauth.read_parameters(request)
+    if oauth.grant_of(asked, _PASSWORD, _REFRESH) == _PASSWORD:
+        return _answer(dict(await _sign_in(request, asked, oauth.scope_of(asked))))
+    await parts_of(request).limits.refresh(request)
+    return _answer(dict(await _renew(request, asked, oauth.scope_of(asked))))
 
 
-@auth.post("/token/refresh/", name="refresh", ctx_open=True)
+@auth.post("/token/refresh/", name="refresh", ctx_open=True, ctx_oauth=oauth.TOKEN)
 async def renew(request: CinelogRequest) -> HTTPResponse:
     """Exchange a refresh token for the next pair."""
-    token = Refreshing.of(read_body(request, also=FORM)).refresh
-    return _pair(await trail.refresh(request, token))
+    if not oauth.speaks_oauth(request):
+        return _pair(await _renew(request, read_body(request, also=FORM)))
+    asked = oauth.read_parameters(request)
+    oauth.grant_of({oauth.GRANT: _REFRESH} | asked, _REFRESH)
+    answer = await _renew(request, asked, oauth.scope_of(asked))
+    return _answer(dict(answer)) if oauth.GRANT in asked else _pair(answer)
 
 
 @auth.post("/token/verify/", name="verify", ctx_open=True)
@@ -81,10 +82,15 @@ async def verify(request: CinelogRequest) -> HTTPResponse:
     return _answer({})
 
 
-@auth.post("/token/revoke/", name="revoke", ctx_open=True)
+@auth.post("/token/revoke/", name="revoke", ctx_open=True, ctx_oauth=oauth.REVOCATION)
 async def revoke(request: CinelogRequest) -> HTTPResponse:
-    """End the session of a token (RFC 7009); an unknown one is as good as revoked."""
-    await trail.revoke(request, Presented.of(read_body(request, also=FORM)).token)
+    """End the session of a token (RFC 7009); an unknown one is as good as revoked.
+
+    A ``token_type_hint`` makes no difference, as RFC 7009, 2.2 says of one that is not valid.
+    """
+    standard = oauth.speaks_oauth(request)
+    body = oauth.read_parameters(request) if standard else read_body(request, also=FORM)
+    await trail.revoke(request, Presented.of(body).token)
     return _answer({})
 
 
@@ -119,10 +125,18 @@ def _account(user: User) -> shapes.Account:
     }
 
 
-def _pair(answer: Answer, *, standard: bool = False) -> HTTPResponse:
-    """Answer a pair of tokens, under the names of RFC 6749 for a client that speaks it."""
-    if standard:
-        return _answer(dict(answer))
+async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> Answer:
+    given = Credentials.of(body)
+    await parts_of(request).limits.sign_in(request, given.username)
+    return await trail.sign_in(request, given.username, given.password, scope)
+
+
+async def _renew(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> Answer:
+    return await trail.refresh(request, Refreshing.of(body).refresh, scope)
+
+
+def _pair(answer: Answer) -> HTTPResponse:
+    """Answer a pair of tokens under our names; OAuth clients get those of RFC 6749."""
     pair: shapes.TokenPair = {
         "access": answer["access_token"],
         "refresh": answer["refresh_token"],
@@ -138,6 +152,6 @@ def _answer(
     return HTTPResponse(
         orjson.dumps(body),
         status=status,
-        headers=_NO_STORE if headers is None else headers,
+        headers=oauth.NO_STORE if headers is None else headers,
         content_type="application/json",
     )

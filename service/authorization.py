@@ -4,10 +4,11 @@ Everything here blocks (argon2, event store, Redis): routes call it on threads.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import AuthorizationServer  # type: ignore[import-untyped]
+from authlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-untyped]
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata  # type: ignore[import-untyped]
 
 from commands.errors import NotFoundError, TokenNotValidError
@@ -19,8 +20,6 @@ from service.passwords import Hasher
 from service.sessions import Sessions
 from service.settings import Settings
 from service.tokens import Principal, RefreshToken, Tokens
-
-_OK = 200
 
 
 class Authorization(AuthorizationServer):  # type: ignore[misc]
@@ -37,20 +36,23 @@ class Authorization(AuthorizationServer):  # type: ignore[misc]
         self.register_grant(RefreshGrant)
         self.register_endpoint(Revocation)
 
-    def sign_in(self, username: str, password: str) -> Answer:
-        """Open a session, of which the log is yet to hear. Raises NoActiveAccountError.
+    def sign_in(self, username: str, password: str, scope: str = "") -> Answer:
+        """Open a session, of which the log is yet to hear.
 
-        Costs an argon2 hash.
+        Raises NoActiveAccountError, and InvalidScopeError where there is no such ``scope``. Costs
+        an argon2 hash.
         """
         asked = {"grant_type": "password", "username": username, "password": password}
-        return self._grant(asked)
+        return self._grant(asked | {"scope": scope})
 
-    def refresh(self, token: str) -> Answer:
-        """Exchange a refresh token for the next pair. Raises TokenNotValidError.
+    def refresh(self, token: str, scope: str = "") -> Answer:
+        """Exchange a refresh token for the next pair.
 
-        It is a TokenReusedError, of which the log is to hear, where the token was used before.
+        Raises TokenNotValidError: a TokenReusedError, of which the log is to hear, where the token
+        was used before. Raises InvalidScopeError, which does not use up the token.
         """
-        return self._grant({"grant_type": "refresh_token", "refresh_token": token})
+        asked = {"grant_type": "refresh_token", "refresh_token": token, "scope": scope}
+        return self._grant(asked)
 
     def revoke(self, token: str) -> None:
         """Forget the session that a token, refresh or access, belongs to, if it is one of ours."""
@@ -117,11 +119,13 @@ class Authorization(AuthorizationServer):  # type: ignore[misc]
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nothing listens."""
 
-    def handle_response(self, status: int, body: Any, _: Any) -> Any:
-        """Return the body. A refusal of Authlib's own means that the token proves nothing."""
-        if status != _OK:
-            raise TokenNotValidError
+    def handle_response(self, _status: int, body: Any, _: Any) -> Any:
+        """Return the body."""
         return body
+
+    def handle_error_response(self, _: Asked, error: OAuth2Error) -> NoReturn:
+        """Raise a refusal of Authlib's own, which ``service/problems.py`` turns into an answer."""
+        raise error
 
 
 def server_metadata(settings: Settings, api: str) -> dict[str, Any]:

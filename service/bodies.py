@@ -32,8 +32,7 @@ def read_body(request: CinelogRequest, *, also: str | None = None) -> dict[str, 
     accepted = (JSON, also) if also else (JSON,)
     if not set(_codings(request)) <= {"identity"}:
         raise MediaTypeError(*accepted, encoded=True)
-    kinds = request.headers.getall("content-type", [])
-    kind = kinds[0].partition(";")[0].strip().lower() if len(kinds) == 1 else ""
+    kind = media_type(request)
     if kind not in accepted:
         raise MediaTypeError(*accepted)
     if kind == FORM:
@@ -45,6 +44,12 @@ def read_body(request: CinelogRequest, *, also: str | None = None) -> dict[str, 
     if not isinstance(body, dict):
         raise NotAnObjectError(type(body).__name__)
     return body
+
+
+def media_type(request: CinelogRequest) -> str:
+    """Return the media type of the body without parameters, "" where none or several are sent."""
+    kinds = request.headers.getall("content-type", [])
+    return kinds[0].partition(";")[0].strip().lower() if len(kinds) == 1 else ""
 
 
 def _codings(request: CinelogRequest) -> Iterator[str]:
@@ -59,4 +64,7 @@ def _form(body: bytes) -> dict[str, Any]:
         )
     except ValueError:
         raise MalformedError("Form parse error.") from None
-    return dict(pairs)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):  # RFC 6749, 3.2; of two passwords neither is the right one
+        raise MalformedError("Form parse error: a field is repeated.")
+    return fields

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import orjson
 import structlog
+from authlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-untyped]
 from sanic import Request
 from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
 from commands import errors
-from service import shapes
+from service import oauth, shapes
 from service.bodies import MERGE_PATCH
 from service.negotiation import methods_of
 from service.requests import CinelogRequest
@@ -20,6 +21,7 @@ from service.responses import HTTPResponse
 
 log = structlog.get_logger(__name__)
 PROBLEM = "application/problem+json"
+_CHALLENGE = "WWW-Authenticate"
 _REALM = 'Bearer realm="api"'
 _CLIENT_GONE = 499  # no answer of ours: it stands in the log, as elsewhere
 
@@ -86,6 +88,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.UnavailableError():
             wait = {"Retry-After": str(error.retry_after_s)}
             return Problem(503, "unavailable", error.detail, wait)
+        case OAuth2Error():
+            return Problem(error.status_code, error.error, error.description)
         case SanicException():
             return _of_sanic(error)
         case _:
@@ -137,6 +141,22 @@ def respond(request: CinelogRequest, problem: Problem) -> HTTPResponse:
     )
 
 
+def _refuse_tokens(request: CinelogRequest, problem: Problem, exception: Exception) -> HTTPResponse:
+    """Refuse as OAuth has it where the client speaks it, else with a problem document."""
+    error = oauth.oauth_error_of(exception, problem.status, problem.detail)
+    if not oauth.speaks_oauth(request):
+        headers, members = problem.headers | oauth.NO_STORE, {"error": error.error}
+        return respond(request, problem._replace(headers=headers, members=members))
+    status, body, headers = oauth.form_of(error)
+    kept = {name: value for name, value in problem.headers.items() if name != _CHALLENGE}
+    return HTTPResponse(
+        orjson.dumps(body),
+        status=status,
+        headers=kept | headers,
+        content_type=headers["Content-Type"],
+    )
+
+
 def document(problem: Problem, instance: str, request_id: str) -> shapes.Problem:
     """Return the problem document."""
     said: shapes.Problem = {
@@ -178,6 +198,8 @@ class ProblemHandler(ErrorHandler):
             if request.trace:
                 known["trace_id"] = request.trace.trace_id
             log.error("unexpected error", **known, exc_info=exception)
+        if oauth.endpoint_of(request):
+            return _refuse_tokens(request, problem, exception)
         return respond(request, problem)
 
     @staticmethod

@@ -194,6 +194,9 @@ class Problem(_Problem, total=False):
         dict[str, list[str]],
         Field(description="Every field that breaks a rule, and what is wrong with it."),
     ]
+    error: Annotated[
+        str, Field(description="Of the calls of tokens: what an OAuth client would be told.")
+    ]
     log: Annotated[str, Field(description="With `position_unknown`: the `Event-Log`.")]
     head: Annotated[
         int, Field(ge=0, description="With `position_unknown`: the last position of the log.")
@@ -205,6 +208,13 @@ class Problem(_Problem, total=False):
             "this one have in common, to go on from; null for another log."
         ),
     ]
+
+
+class OAuthError(TypedDict):
+    """Why an OAuth client is refused (RFC 6749, 5.2)."""
+
+    error: Annotated[str, Field(description="What went wrong, for programs.")]
+    error_description: Annotated[str, Field(description="What went wrong, for people.")]
 
 
 class KeySet(TypedDict):

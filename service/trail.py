@@ -25,11 +25,11 @@ from service.requests import CinelogRequest
 from service.tokens import Principal
 
 
-async def sign_in(request: CinelogRequest, username: str, password: str) -> Answer:
-    """Open a session. Raises NoActiveAccountError."""
+async def sign_in(request: CinelogRequest, username: str, password: str, scope: str = "") -> Answer:
+    """Open a session. Raises NoActiveAccountError, InvalidScopeError."""
     parts = parts_of(request)
     answer = await parts.hasher.run(
-        fold_name(username), parts.authorization.sign_in, username, password
+        fold_name(username), parts.authorization.sign_in, username, password, scope
     )
     who = answer.signed_in
     command = OpenSession(
@@ -42,11 +42,11 @@ async def sign_in(request: CinelogRequest, username: str, password: str) -> Answ
     return answer
 
 
-async def refresh(request: CinelogRequest, token: str) -> Answer:
-    """Exchange a refresh token for the next pair. Raises TokenNotValidError."""
+async def refresh(request: CinelogRequest, token: str, scope: str = "") -> Answer:
+    """Exchange a refresh token for the next pair. Raises TokenNotValidError, InvalidScopeError."""
     parts = parts_of(request)
     try:
-        return await parts.threads.run(parts.authorization.refresh, token)
+        return await parts.threads.run(parts.authorization.refresh, token, scope)
     except TokenReusedError as reused:
         report = ReportReuse(**_by(request, reused.account_id), sid=reused.sid)
         await parts.executor.run(report)

@@ -86,6 +86,8 @@ class Operation:
     """Whether its path is written with a slash at the end. It answers without, too."""
     limited: bool = True
     """Whether a rate limit counts it."""
+    oauth: bool = False
+    """Whether OAuth clients call it, which are refused as RFC 6749, 5.2 has it."""
     hidden: bool = False
     """Whether it is left out of the description: no client calls it."""
 

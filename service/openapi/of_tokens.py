@@ -1,5 +1,7 @@
 """What there is to say of the routes of tokens."""
 
+from authlib.oauth2.rfc6749.errors import InvalidScopeError  # type: ignore[import-untyped]
+
 from commands.errors import (
     BusyError,
     EventStoreUnavailableError,
@@ -10,12 +12,19 @@ from commands.errors import (
 from service import accounts, shapes
 from service.bodies import FORM, JSON
 from service.credentials import Credentials, Presented, Refreshing
+from service.grants import PasswordGrant, RefreshGrant
+from service.oauth import grant_refused, secret_refused
 from service.openapi import headers
 from service.openapi.described import Answer, Body, Operation, Table
 from service.openapi.refusals import required, unreadable
 
 TAG = "Tokens"
 _AWAY = (EventStoreUnavailableError(), ReadModelUnavailableError(), BusyError())
+_OAUTH = (
+    secret_refused(),
+    grant_refused(PasswordGrant.GRANT_TYPE, RefreshGrant.GRANT_TYPE),
+    InvalidScopeError(),
+)
 _KEPT = (headers.CACHE_CONTROL,)
 _PAIR = {"access": "eyJ…", "refresh": "eyJ…", "token_type": "Bearer", "expires_in": 300}
 _PASSWORD = "correct-horse-7"  # noqa: S105 - an example
@@ -27,8 +36,8 @@ TABLE: Table = {
         tag=TAG,
         summary="Sign in",
         about="Begins a session. An OAuth client sends a `grant_type` of `password` or "
-        "`refresh_token` beside the fields of that grant, and gets an answer in the terms of "
-        "RFC 6749.",
+        "`refresh_token` beside the fields of that grant, and gets answers and errors in the terms "
+        "of RFC 6749. Clients are public: any `client_id` is accepted, a client secret is not.",
         body=Body(Credentials, {"username": "ann", "password": _PASSWORD}, also=FORM),
         answers={
             200: Answer(
@@ -38,16 +47,31 @@ TABLE: Table = {
                 example=_PAIR,
             )
         },
-        refuses=(required("password"), NoActiveAccountError(), *unreadable(JSON, FORM), *_AWAY),
+        refuses=(
+            required("password"),
+            NoActiveAccountError(),
+            *unreadable(JSON, FORM),
+            *_OAUTH,
+            *_AWAY,
+        ),
+        oauth=True,
     ),
     accounts.renew: Operation(
         id="refresh",
         tag=TAG,
         summary="Exchange a refresh token for the next pair",
-        about="A refresh token is good once. One that was used and comes again ends its session.",
+        about="A refresh token is good once. One that was used and comes again ends its session. "
+        "With a `grant_type` of `refresh_token`, the answers are those of RFC 6749.",
         body=Body(Refreshing, {"refresh": "eyJ…"}, also=FORM),
         answers={200: Answer("The next pair.", shapes.TokenPair, _KEPT, example=_PAIR)},
-        refuses=(required("refresh"), TokenNotValidError(), *unreadable(JSON, FORM), *_AWAY),
+        refuses=(
+            required("refresh"),
+            TokenNotValidError(),
+            *unreadable(JSON, FORM),
+            *_OAUTH,
+            *_AWAY,
+        ),
+        oauth=True,
     ),
     accounts.verify: Operation(
         id="verify",
@@ -63,10 +87,12 @@ TABLE: Table = {
         tag=TAG,
         summary="Sign out",
         about="Ends the session of a token (RFC 7009). A token that is not known is as good as "
-        "revoked.",
+        "revoked, and `token_type_hint` makes no difference. OAuth clients, known by "
+        "`client_id` or `token_type_hint` in a form, get the errors of RFC 6749.",
         body=Body(Presented, {"token": "eyJ…"}, also=FORM),
         answers={200: Answer("It is revoked.", shapes.Nothing, _KEPT, example={})},
-        refuses=(required("token"), *unreadable(JSON, FORM), *_AWAY),
+        refuses=(required("token"), *unreadable(JSON, FORM), _OAUTH[0], *_AWAY),
+        oauth=True,
     ),
     accounts.show_keys: Operation(
         id="readKeys",

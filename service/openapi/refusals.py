@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+from authlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-untyped]
 from sanic.exceptions import PayloadTooLarge
 
 from commands.errors import (
@@ -17,6 +18,7 @@ from commands.errors import (
     TokenNotValidError,
 )
 from service.negotiation import NotAcceptableError
+from service.oauth import form_of, oauth_error_of
 from service.openapi.described import Header, Operation
 from service.openapi.headers import WITH_REFUSALS
 from service.problems import Problem, document, problem_of
@@ -33,6 +35,15 @@ class Refusal:
     about: str
     examples: dict[str, Any]
     headers: list[Header]
+    oauth: dict[str, Any] = field(default_factory=dict)
+    """Examples of what OAuth clients are told; empty where none calls the operation."""
+
+
+class _Standard(NamedTuple):
+    """What OAuth clients are told."""
+
+    body: dict[str, str]
+    headers: dict[str, str]
 
 
 def unreadable(*taken: str) -> tuple[Exception, ...]:
@@ -59,17 +70,34 @@ def refusals_of(operation: Operation, path: str) -> dict[int, Refusal]:
         everywhere.append(ThrottledError("api", 30))
     if not operation.open:
         everywhere += [NotAuthenticatedError(), TokenNotValidError()]
-    by_status: dict[int, list[Problem]] = defaultdict(list)
-    for problem in map(problem_of, (*everywhere, *operation.refuses)):
-        by_status[problem.status].append(problem)
+    problems: dict[int, list[Problem]] = defaultdict(list)
+    standard: dict[int, list[_Standard]] = defaultdict(list)
+    for error in (*everywhere, *operation.refuses):
+        problem = problem_of(error)
+        if operation.oauth:
+            said = oauth_error_of(error, problem.status, problem.detail)
+            status, body, headers = form_of(said)
+            standard[status].append(_Standard(body, problem.headers | headers))
+            problem = problem._replace(members={"error": said.error})
+        if not isinstance(error, OAuth2Error):
+            problems[problem.status].append(problem)
     return {
-        status: Refusal(_about(problems), _examples(problems, path), _headers(problems))
-        for status, problems in sorted(by_status.items())
+        status: Refusal(
+            _about(problems[status], standard[status]),
+            _examples(problems[status], path),
+            _headers(
+                [*(o.headers for o in problems[status]), *(o.headers for o in standard[status])]
+            ),
+            {one.body["error"]: {"value": one.body} for one in reversed(standard[status])},
+        )
+        for status in sorted({*problems, *standard})
     }
 
 
-def _about(problems: Iterable[Problem]) -> str:
-    return "\n".join(dict.fromkeys(f"- `{one.code}`: {one.detail}" for one in problems))
+def _about(problems: Iterable[Problem], standard: Iterable[_Standard]) -> str:
+    said = [f"- `{one.code}`: {one.detail}" for one in problems]
+    said += [f"- To OAuth clients: `{one.body['error']}`." for one in standard]
+    return "\n".join(dict.fromkeys(said))
 
 
 def _examples(problems: Iterable[Problem], path: str) -> dict[str, Any]:
@@ -80,9 +108,9 @@ def _examples(problems: Iterable[Problem], path: str) -> dict[str, Any]:
     return examples
 
 
-def _headers(problems: list[Problem]) -> list[Header]:
-    """Return the headers, as ``always`` only where every problem has them."""
-    named = dict.fromkeys(name for one in problems for name in one.headers)
-    always = {name for name in named if all(name in one.headers for one in problems)}
+def _headers(sent: list[dict[str, str]]) -> list[Header]:
+    """Return the headers, as ``always`` only where every refusal has them."""
+    named = dict.fromkeys(name for one in sent for name in one if name in WITH_REFUSALS)
+    always = {name for name in named if all(name in one for one in sent)}
     known = ((name, WITH_REFUSALS[name]) for name in named)
     return [header if name in always else header.sometimes() for name, header in known]

@@ -7,7 +7,7 @@ from service import shapes
 from service.bodies import JSON
 from service.openapi import request_headers
 from service.openapi.described import Answer, Body, Header, Json, Operation, Parameter
-from service.openapi.headers import BEHIND_A_TOKEN, EVERYWHERE, REQUEST_ID
+from service.openapi.headers import BEHIND_A_TOKEN, CACHE_CONTROL, EVERYWHERE, REQUEST_ID
 from service.openapi.refusals import Refusal, refusals_of
 from service.openapi.schemas import schemas_of
 from service.problems import PROBLEM
@@ -20,7 +20,12 @@ class Writer:
         taken = [one.body.shape for one in operations if one.body]
         answered = [answer.shape for one in operations for answer in one.answers.values()]
         self._shapes, schemas = schemas_of(
-            [shapes.Problem, *taken, *(shape for shape in answered if shape is not None)]
+            [
+                shapes.Problem,
+                shapes.OAuthError,
+                *taken,
+                *(shape for shape in answered if shape is not None),
+            ]
         )
         self.components: Json = {"schemas": schemas, "parameters": {}, "headers": {}}
 
@@ -51,6 +56,8 @@ class Writer:
         common: tuple[Header, ...] = EVERYWHERE if said.limited else (REQUEST_ID,)
         if not said.open:
             common += BEHIND_A_TOKEN
+        if said.oauth:
+            common += (CACHE_CONTROL,)
         answers = {status: self._answer(one, common) for status, one in said.answers.items()}
         refusals = {
             status: self._refusal(one, common) for status, one in refusals_of(said, path).items()
@@ -70,10 +77,16 @@ class Writer:
 
     def _refusal(self, said: Refusal, common: tuple[Header, ...]) -> Json:
         schema = self._shapes[id(shapes.Problem)]
+        content: Json = {}
+        if said.examples:
+            content[PROBLEM] = {"schema": schema, "examples": said.examples}
+        if said.oauth:
+            schema = self._shapes[id(shapes.OAuthError)]
+            content[JSON] = {"schema": schema, "examples": said.oauth}
         return {
             "description": said.about,
             "headers": self._headers((*said.headers, *common)),
-            "content": {PROBLEM: {"schema": schema, "examples": said.examples}},
+            "content": content,
         }
 
     def _body(self, said: Body) -> Json:

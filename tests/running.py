@@ -50,10 +50,10 @@ class Cinelog:
 
     command = (COMMAND,)
 
-    def __init__(self, data_dir, *args, workers=1, **settings):
+    def __init__(self, data_dir, *args, workers=1, port=None, **settings):
         self.data_dir = data_dir
         self._clients = []
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = Path(data_dir).with_suffix(".log")
         self._log = self.log_path.open("a")

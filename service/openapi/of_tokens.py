@@ -37,7 +37,9 @@ TABLE: Table = {
         summary="Sign in",
         about="Begins a session. An OAuth client sends a `grant_type` of `password` or "
         "`refresh_token` beside the fields of that grant, and gets answers and errors in the terms "
-        "of RFC 6749. Clients are public: any `client_id` is accepted, a client secret is not.",
+        "of RFC 6749: refusals are `application/json` with `error` and `error_description`, and "
+        "400 where a password or token is wrong. Clients are public: any `client_id` is accepted, "
+        "a client secret is not.",
         body=Body(Credentials, {"username": "ann", "password": _PASSWORD}, also=FORM),
         answers={
             200: Answer(

@@ -36,7 +36,11 @@ class Refusal:
     examples: dict[str, Any]
     headers: list[Header]
     oauth: dict[str, Any] = field(default_factory=dict)
-    """Examples of what OAuth clients are told; empty where none calls the operation."""
+    """Examples of what OAuth clients are told; empty where none calls the operation.
+
+    Beside ``examples`` they are told of in words: with two media types, typed clients would have to
+    find out which of two errors they got.
+    """
 
 
 class _Standard(NamedTuple):
@@ -96,7 +100,7 @@ def refusals_of(operation: Operation, path: str) -> dict[int, Refusal]:
 
 def _about(problems: Iterable[Problem], standard: Iterable[_Standard]) -> str:
     said = [f"- `{one.code}`: {one.detail}" for one in problems]
-    said += [f"- To OAuth clients: `{one.body['error']}`." for one in standard]
+    said += [f"- `error` of OAuth clients: `{one.body['error']}`." for one in standard]
     return "\n".join(dict.fromkeys(said))
 
 

@@ -76,17 +76,12 @@ class Writer:
         return written
 
     def _refusal(self, said: Refusal, common: tuple[Header, ...]) -> Json:
-        schema = self._shapes[id(shapes.Problem)]
-        content: Json = {}
-        if said.examples:
-            content[PROBLEM] = {"schema": schema, "examples": said.examples}
-        if said.oauth:
-            schema = self._shapes[id(shapes.OAuthError)]
-            content[JSON] = {"schema": schema, "examples": said.oauth}
+        shape: Any = shapes.Problem if said.examples else shapes.OAuthError
+        media, examples = (PROBLEM, said.examples) if said.examples else (JSON, said.oauth)
         return {
             "description": said.about,
             "headers": self._headers((*said.headers, *common)),
-            "content": content,
+            "content": {media: {"schema": self._shapes[id(shape)], "examples": examples}},
         }
 
     def _body(self, said: Body) -> Json:

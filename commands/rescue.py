@@ -96,6 +96,8 @@ class Rescue:
     def __init__(self, store: Store | None, file: Path | None, advance: Advance) -> None:
         self._store, self._file, self._advance = store, file, advance
         self._until = head_of(store) if store else None
+        if store and self._until is not None and file and _indexed_end(store) > self._until:
+            self._until = None  # the last page is broken: what it tells is not the end
         self._missing: list[Lost] = []
         if store is None or self._until is None:
             self._missing.append(Lost(1, _BEYOND))
@@ -153,6 +155,14 @@ def _known_in(store: Store, gaps: list[Lost]) -> list[Lost]:
             else:
                 lost.append(Lost(position, position))
     return lost
+
+
+def _indexed_end(store: Store) -> int:
+    """Return the last position that the index knows, 0 where it cannot be read."""
+    try:
+        return max(store.indexed_positions(), default=0)
+    except StoreDamagedError:
+        return 0
 
 
 def _start(part: list[Stored] | Lost) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
-from commands.errors import ReadModelUnavailableError, RebuildRunningError
+from commands.errors import ReadModelUnavailableError, RebuildRunningError, StoreDamagedError
 from commands.store import Store
 from projections import generations, heads
 from projections.compare import Drift, differences
@@ -83,8 +83,11 @@ def rebuild(
     """Rebuild, compare, switch, drop the old one.
 
     ``advance`` is told what is being done, how much of it and of how much. Raises
-    RebuildRunningError, and ReadModelUnavailableError where Redis is wiped meanwhile.
+    StoreDamagedError where the event store is damaged, RebuildRunningError, and
+    ReadModelUnavailableError where Redis is wiped meanwhile.
     """
+    if (damage := store.integrity.look()) is not None:
+        raise StoreDamagedError(damage)
     lease = Lease(redis, key=REBUILDING)
     _check(lease)
     try:

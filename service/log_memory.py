@@ -136,7 +136,12 @@ def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool 
 
 
 def check_served(settings: Settings, store: Store) -> None:
-    """Raise LogMismatchError where an open store is not the log that was served; change nothing."""
+    """Raise LogMismatchError where an open store is not the log that was served; change nothing.
+
+    What can be read of a damaged one may end too early, so that is not held against it.
+    """
+    if store.damage.known:
+        return
     stored = store.read_identity()
     for one in LogMemory(settings).read():
         if one.position and not continues(store, stored, one):

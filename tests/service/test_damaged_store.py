@@ -1,6 +1,7 @@
 """A damaged store in a running service: writes are refused, what can be read is served."""
 
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -8,6 +9,7 @@ from contextlib import closing
 
 import httpx
 import pytest
+from controls import ALIEN
 from damaged import INDEX, PAGE, TABLE, cut, junk_page, leaves
 from running import Cinelog, eventually, problem, run
 
@@ -160,3 +162,26 @@ def test_damage_that_nobody_reads_is_found(var):
             junk_page(path, page, 100)
             eventually(lambda: store.damage.known)
         assert "SQLite" in store.library
+
+
+def test_half_of_the_last_page(tmp_path):
+    """Nothing is built from what is left; a salvage reads around the page."""
+    with Cinelog(tmp_path / "var") as service:
+        ann = service.account("ann")
+        for _ in range(40):
+            ann.post("/movies/", json=ALIEN)
+    events = run(tmp_path / "var", "status", "--json")
+    total = json.loads(events.stdout)["event_store"]["events"]
+    path = tmp_path / "var" / "events.db"
+    os.truncate(path, path.stat().st_size - 2048)
+    refused = run(tmp_path / "var", "rebuild")
+    assert refused.returncode == 1
+    assert "damaged" in refused.stderr
+    assert run(tmp_path / "var", "status").returncode == 1
+    done = run(tmp_path / "var", "export", tmp_path / "salvaged.jsonl", "--events", "--salvage")
+    assert done.returncode in (0, 1)
+    kept = (tmp_path / "salvaged.jsonl").read_text().count('"MovieCreated"')
+    assert 0 < kept <= 40
+    assert total - 25 <= (tmp_path / "salvaged.jsonl").read_text().count("\n") - 2
+    imported = run(tmp_path / "new", "import", "--events", tmp_path / "salvaged.jsonl")
+    assert imported.returncode == 0, imported.stderr

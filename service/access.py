@@ -91,8 +91,11 @@ def _check_conditions(request: CinelogRequest, response: BaseHTTPResponse) -> No
     headers = request.headers
     if not isinstance(response, HTTPResponse) or not any(name in headers for name in CONDITIONS):
         return
+    coding = response.headers.pop("content-encoding", None)  # of a body that is sent
     try:
         if check_read(request, response.headers.get("etag")):
+            if coding:
+                response.headers["Content-Encoding"] = coding
             return
         response.status, response.body, response.content_type = HTTPStatus.NOT_MODIFIED, b"", None
     except PreconditionFailedError as error:
@@ -104,10 +107,14 @@ def _check_conditions(request: CinelogRequest, response: BaseHTTPResponse) -> No
 
 def _keep_private(response: BaseHTTPResponse) -> None:
     """Tell caches that an answer is one caller's, unless it says more."""
-    headers = response.headers
-    headers.setdefault("Cache-Control", _PRIVATE)
-    varies = headers.get("vary")
-    headers["Vary"] = f"{varies}, {_VARIES}" if varies else _VARIES
+    response.headers.setdefault("Cache-Control", _PRIVATE)
+    _vary(response, _VARIES)
+
+
+def _vary(response: BaseHTTPResponse, name: str) -> None:
+    """Tell caches that an answer depends on a header of the request."""
+    varies = response.headers.get("vary")
+    response.headers["Vary"] = f"{varies}, {name}" if varies else name
 
 
 async def _look_up(request: CinelogRequest, account_id: UUID) -> None:
@@ -161,6 +168,8 @@ class Edge:
         way = self._way(request)
         if not way.open:
             _keep_private(response)
+        elif isinstance(response, HTTPResponse) and response.varies:
+            _vary(response, response.varies)
         headers = response.headers
         headers["X-Request-ID"] = request.request_id
         if request.method == "OPTIONS" and "PATCH" in headers.get("allow", ""):

@@ -1,9 +1,11 @@
 """The API's description, ``/openapi.json``, and a page that shows it, ``/docs``.
 
-The page is swagger-ui from our own files. It asks no other host for anything, and its
-Content-Security-Policy would not let it.
+Both are sent in gzip to clients that take it. The page is swagger-ui from our own files. It asks no
+other host for anything, and its Content-Security-Policy would not let it.
 """
 
+import asyncio
+import gzip
 import hashlib
 from functools import lru_cache
 from importlib.resources import files
@@ -15,6 +17,7 @@ from sanic import Blueprint
 from sanic.exceptions import NotFound
 
 from service.bodies import JSON
+from service.negotiation import takes_gzip
 from service.requests import CinelogRequest
 from service.responses import HTTPResponse
 from service.settings import Settings
@@ -40,11 +43,25 @@ blueprint = Blueprint("docs")
 
 
 class File(NamedTuple):
-    """What is served as it is; ``tag`` changes with it."""
+    """What is served as it is, or as gzip ``packed`` it; ``digest`` changes with the content."""
 
     content: bytes
+    packed: bytes
     media: str
-    tag: str
+    digest: str
+
+    def answer(self, request: CinelogRequest, kept: str) -> HTTPResponse:
+        """Answer the file in gzip where the client takes it; each coding has a tag of its own."""
+        packed = takes_gzip(request)
+        tag = f'"{self.digest}-gzip"' if packed else f'"{self.digest}"'
+        headers = {"ETag": tag, "Cache-Control": kept}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        media = self.media if self.media == JSON else f"{self.media}; charset=utf-8"
+        content = self.packed if packed else self.content
+        response = HTTPResponse(content, headers=headers, content_type=media)
+        response.varies = "Accept-Encoding"
+        return response
 
 
 class Docs(NamedTuple):
@@ -65,28 +82,23 @@ class Docs(NamedTuple):
 async def show_description(request: CinelogRequest) -> HTTPResponse:
     """Answer the OpenAPI description."""
     docs: Docs = request.app.ctx.docs
-    return _answer(docs.description, _REVALIDATED)
+    return docs.description.answer(request, _REVALIDATED)
 
 
 @blueprint.get("/docs", name="page", ctx_open=True)
 async def show_page(request: CinelogRequest) -> HTTPResponse:
     """Answer the page."""
     docs: Docs = request.app.ctx.docs
-    response = _answer(docs.page, _REVALIDATED)
+    response = docs.page.answer(request, _REVALIDATED)
     response.headers.update(_POLICY)
     return response
 
 
 @blueprint.get("/docs/<name>", name="file", ctx_open=True)
-async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:  # noqa: ARG001 - Sanic gives it
+async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:
     """Answer a file of the page."""
-    return _answer(_page_file(name), _KEPT)
-
-
-def _answer(file: File, kept: str) -> HTTPResponse:
-    headers = {"ETag": file.tag, "Cache-Control": kept}
-    media = file.media if file.media == JSON else f"{file.media}; charset=utf-8"
-    return HTTPResponse(file.content, headers=headers, content_type=media)
+    file = await asyncio.to_thread(_page_file, name)  # the first time, it takes a while to pack
+    return file.answer(request, _KEPT)
 
 
 @lru_cache(len(_FILES))
@@ -102,4 +114,5 @@ def _asset(path: str) -> bytes:
 
 
 def _file(content: bytes, media: str) -> File:
-    return File(content, media, f'"{hashlib.sha256(content).hexdigest()[:20]}"')
+    digest = hashlib.sha256(content).hexdigest()[:20]
+    return File(content, gzip.compress(content, mtime=0), media, digest)

@@ -4,6 +4,7 @@ Who accepts nothing that a route produces is told so, with 406 (RFC 9110 §12.5.
 go out whatever is accepted: a client that cannot read one has the status.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -16,6 +17,9 @@ from sanic.headers import MediaType, parse_accept
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _KNOWN = 512
 _LONGEST = 1_024
+_CODING = re.compile(
+    r"[ \t]*([a-z-]+|\*)[ \t]*(?:;[ \t]*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)[ \t]*)?", re.ASCII
+)
 
 
 def methods_of(request: Request) -> str:
@@ -83,3 +87,23 @@ def _specificity(one: MediaType) -> tuple[bool, bool, int]:
 
 
 _accepts = lru_cache(_KNOWN)(_weigh)
+
+
+def takes_gzip(request: Request) -> bool:
+    """Return whether the client prefers gzip to no content coding (RFC 9110 §12.5.3).
+
+    An item of ``Accept-Encoding`` that makes no sense counts for nothing.
+    """
+    given = ",".join(request.headers.getall("accept-encoding", []))
+    return len(given) <= _LONGEST and prefers_gzip(given.lower())
+
+
+@lru_cache(_KNOWN)
+def prefers_gzip(given: str) -> bool:
+    """Return the same for the value of ``Accept-Encoding``, in lower case."""
+    weights: dict[str, float] = {}
+    for item in given.split(","):
+        if found := _CODING.fullmatch(item):
+            weights[found[1]] = float(found[2] or 1)
+    gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
+    return gzip > 0 and gzip >= weights.get("identity", 0.0)

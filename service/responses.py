@@ -20,6 +20,9 @@ class HTTPResponse(sanic.HTTPResponse):
     constant: tuple[tuple[bytes, bytes], ...] = ()
     """Headers to send beside its own, each a name and a value; ``ConstantHeaders`` sets them."""
 
+    varies = ""
+    """The request header that it depends on, to be named in ``Vary``."""
+
     @property
     def processed_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]
         """The headers to send, a name and a value each."""

@@ -103,6 +103,9 @@ LINK = Header(
 )
 CACHE_CONTROL = Header("Cache-Control", "Who may keep the answer, and for how long.", _TEXT)
 VARY = Header("Vary", "The request headers that the answer depends on.", _TEXT)
+CONTENT_ENCODING = Header(
+    "Content-Encoding", "`gzip` where `Accept-Encoding` takes it.", {"const": "gzip"}, always=False
+)
 RETRY_AFTER = Header(
     "Retry-After", "Seconds after which to ask again.", {"type": "integer", "minimum": 0}
 )

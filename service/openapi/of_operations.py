@@ -8,8 +8,9 @@ from service.openapi.described import Answer, Operation, Table
 
 TAG, SELF = "Operations", "Description"
 _KEPT = (headers.CACHE_CONTROL,)
-_FILE = (headers.FILE_TAG, headers.CACHE_CONTROL)
-_SAME = Answer("Nothing has changed.", None, _FILE)
+_KNOWN = (headers.FILE_TAG, headers.CACHE_CONTROL, headers.VARY)
+_FILE = (*_KNOWN, headers.CONTENT_ENCODING)
+_SAME = Answer("Nothing has changed.", None, _KNOWN)
 _READY = {
     "status": "ready",
     "event_store": {

@@ -1,5 +1,6 @@
 """The page that shows the description: our own files, and not one request to another host."""
 
+import gzip
 import hashlib
 import re
 from importlib.resources import files
@@ -55,6 +56,49 @@ def test_its_files(service, name):
     assert file.headers["cache-control"] == "public, max-age=3600"
     again = httpx.get(url, headers={"If-None-Match": file.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def on_the_wire(url, **headers):
+    """Return the answer and its body as it was sent."""
+    with httpx.stream("GET", url, headers=headers) as answer:
+        return answer, b"".join(answer.iter_raw())
+
+
+def test_the_page_is_small_on_the_wire(service):
+    """2.1 MB without a coding, less than 0.6 MB in gzip."""
+    paths = ["/docs", "/openapi.json", *(f"/docs/{name}" for name in FILES)]
+    plain = packed = 0
+    for path in paths:
+        whole, content = on_the_wire(service.url + path, **{"Accept-Encoding": "identity"})
+        small, sent = on_the_wire(service.url + path, **{"Accept-Encoding": "br, gzip;q=0.5"})
+        assert "content-encoding" not in whole.headers
+        assert small.headers["content-encoding"] == "gzip"
+        assert int(small.headers["content-length"]) == len(sent)
+        assert gzip.decompress(sent) == content
+        assert whole.headers["vary"] == small.headers["vary"] == "Accept-Encoding"
+        assert whole.headers["etag"] != small.headers["etag"]
+        plain, packed = plain + len(content), packed + len(sent)
+    assert plain > 2_000_000
+    assert packed < 600_000
+
+
+def test_tags_of_a_coding(service):
+    """What is in a cache is compared in its own coding; a refusal has none."""
+    url = f"{service.url}/openapi.json"
+    tag = httpx.get(url).headers["etag"]
+    same, body = on_the_wire(url, **{"If-None-Match": tag})
+    assert (same.status_code, body, same.headers["etag"]) == (304, b"", tag)
+    assert same.headers["vary"] == "Accept-Encoding"
+    assert "content-encoding" not in same.headers
+    other, _ = on_the_wire(url, **{"If-None-Match": tag, "Accept-Encoding": "identity"})
+    assert other.status_code == 200
+    refused = httpx.get(url, headers={"If-Match": '"other"'})
+    assert "content-encoding" not in refused.headers
+    problem(refused, 412, "precondition_failed")
+    whole = httpx.get(url, headers={"If-Match": tag})
+    assert (whole.status_code, whole.headers["content-encoding"]) == (200, "gzip")
+    head = httpx.head(url)
+    assert (head.headers["content-encoding"], head.headers["etag"]) == ("gzip", tag)
 
 
 @pytest.mark.parametrize("name", ["README.md", "..%2f..%2fsettings.py", "page.html", "%2e%2e"])

@@ -115,6 +115,8 @@ def test_pages_of_configured_origins_may_call(behind):
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert answer.headers.get_list("vary") == ["origin, Authorization"]
     assert asked.headers.get_list("vary") == ["origin"]
+    page = httpx.get(f"{behind.url}/openapi.json", headers={"Origin": PAGE})
+    assert page.headers.get_list("vary") == ["origin, Accept-Encoding"]
     exposed = answer.headers["access-control-expose-headers"].split(",")
     assert {"etag", "link", "event-position", "ratelimit", "retry-after"} <= set(exposed)
     assert "access-control-allow-credentials" not in answer.headers

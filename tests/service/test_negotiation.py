@@ -4,7 +4,7 @@ import pytest
 from controls import ALIEN
 from running import problem
 
-from service.negotiation import accepts
+from service.negotiation import accepts, prefers_gzip
 
 JSON = "application/json"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -166,3 +166,30 @@ def test_a_refused_media_type_names_those_that_are_taken(ann):
     assert response.headers["accept"] == JSON
     problem(ann.post("/movies/", content=b" " * (1024 * 1024 + 1)), 413, "payload_too_large")
     assert ann.post("/movies/", json=ALIEN).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("gzip", True),
+        ("x-gzip", True),
+        ("gzip, deflate, br, zstd", True),
+        ("br;q=1.0, gzip;q=0.001", True),
+        ("*", True),
+        ("*;q=0.5, identity;q=0.5", True),
+        ("gzip ; q=0.8 , identity; q=0.5", True),
+        ("", False),
+        ("identity", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000, *", False),
+        ("*;q=0", False),
+        ("gzip;q=0.5, identity", False),
+        ("gzip;q=2", False),
+        ("gzip;level=9", False),
+        ("gzip gzip", False),
+        (",,gzip,", True),
+    ],
+)
+def test_gzip_is_sent_to_who_takes_it(given, taken):
+    assert prefers_gzip(given) is taken

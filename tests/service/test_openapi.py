@@ -129,6 +129,7 @@ def test_headers_that_pages_of_other_origins_need(description):
     # Browsers show Cache-Control to every page; nothing in a page has use for the others.
     assert read - set(EXPOSED) <= {
         "Cache-Control", "Vary", "Accept", "Accept-Patch", "Accept-Encoding", "Allow",
+            "Content-Encoding",
     }  # fmt: skip
 
 

@@ -15,14 +15,18 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from commands.breaker import Breaker
 from commands.errors import ConfigurationError, ReadModelUnavailableError
 from commands.urls import quoted
 
 VARIABLE = "CINELOG_REDIS_URL"
 TIMEOUT_S = 1.0
+# Of a connection that broke; an answer that does not come in time is not waited for again.
 RETRIES = 2
+_RETRIED = (RedisConnectionError,)
 _SCHEMES = frozenset(
     ["unix", *(f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster"))]
 )
@@ -38,7 +42,7 @@ class _Address:
     options: dict[str, Any]
 
 
-def open_redis(url: str) -> Any:
+def open_redis(url: str, *, retries: int = RETRIES) -> Any:
     """Return a synchronous client that is safe to share between threads.
 
     Raises ConfigurationError for a URL that makes no sense; whether a server answers is not asked,
@@ -46,7 +50,7 @@ def open_redis(url: str) -> Any:
     """
     url = quoted(url)
     address = _address(url)
-    settings = _settings(Retry(_backoff(), RETRIES)) | address.options
+    settings = _settings(Retry(_backoff(), retries, _RETRIED)) | address.options
     if address.kind == "sentinel":
         sentinel: Any = redis.Sentinel
         return sentinel(address.nodes, sentinel_kwargs=_timeouts(), **settings).master_for(
@@ -69,7 +73,7 @@ def open_async_redis(url: str) -> Any:
     """
     url = quoted(url)
     address = _address(url)
-    settings = _settings(AsyncRetry(_backoff(), RETRIES)) | address.options
+    settings = _settings(AsyncRetry(_backoff(), RETRIES, _RETRIED)) | address.options
     if address.kind == "sentinel":
         sentinel: Any = redis.asyncio.Sentinel
         return sentinel(address.nodes, sentinel_kwargs=_timeouts(), **settings).master_for(
@@ -86,6 +90,19 @@ def open_async_redis(url: str) -> Any:
         return redis.asyncio.Redis.from_pool(pool)
 
     return _plain(bounded, url, settings)
+
+
+def breaker_for(url: str) -> Breaker:
+    """Return a breaker that all clients of one process share: it asks the server by itself."""
+
+    def probe() -> None:
+        client = open_redis(url, retries=0)
+        try:
+            client.ping()
+        finally:
+            client.close()
+
+    return Breaker("read model", probe, ReadModelUnavailableError)
 
 
 def why_not(error: RedisError) -> str:

@@ -1,6 +1,7 @@
 """The loop that keeps the read model up to date, for as long as its process lives."""
 
 import threading
+import time
 from typing import Any
 
 import structlog
@@ -17,7 +18,9 @@ from projections.view import View
 
 POLL_S = 0.25
 STANDBY_S = 0.5
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+# Short even at its longest: a part that was away for long is back as soon as any.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+_LOG_S = 30.0
 log = structlog.get_logger(__name__)
 
 
@@ -62,20 +65,22 @@ class Projection:
 
         A store or Redis that is away is tried again, with a growing pause between.
         """
-        pause_s = 0.0
+        pause_s, log_at = 0.0, 0.0
         while not stop.is_set():
             try:
                 self._turn(stop)
-                pause_s = 0.0
+                pause_s, log_at = 0.0, 0.0
             except Exception as error:  # noqa: BLE001 - whatever it was, the loop must live on
                 self._bell.close()
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2 or _FIRST_PAUSE_S)
-                log.warning(
-                    "projection waits",
-                    position=self.position,
-                    pause_s=pause_s,
-                    error=f"{type(error).__name__}: {error}",
-                )
+                if time.monotonic() >= log_at:
+                    log_at = time.monotonic() + _LOG_S
+                    log.warning(
+                        "projection waits",
+                        position=self.position,
+                        pause_s=pause_s,
+                        error=f"{type(error).__name__}: {error}",
+                    )
                 stop.wait(pause_s)
         self._end()
 

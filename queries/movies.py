@@ -94,7 +94,10 @@ class ReadModel:
         """Tell whether a movie is put aside: none of its later events is shown."""
         known = self._known()
         generation = known if known is not None else await self._live()
-        return bool(await self.trips.call("HEXISTS", Keys(generation).parked, str(movie_id)))
+        try:
+            return bool(await self.trips.call("HEXISTS", Keys(generation).parked, str(movie_id)))
+        except ResponseError as error:  # it is no hash
+            raise ReadModelUnavailableError("it cannot be read") from error
 
     def _known(self) -> int | None:
         return self._generation if self._found_for == self._log() else None

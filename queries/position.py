@@ -13,13 +13,16 @@ from typing import Any
 
 import structlog
 
+from commands.breaker import Breaker
 from projections.heads import LIVE as STATE_LIVE
 from projections.keys import LIVE, POSITION, Keys
 
 MAX_WAITING = 10_000
 # Silence this long makes the feed look for itself: a broken line can look like a quiet one.
 _SILENCE_S = 1.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+# Short even at its longest: what was away for long is back as soon as any.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+_LOG_S = 30.0
 log = structlog.get_logger(__name__)
 
 
@@ -27,10 +30,19 @@ class PositionFeed:
     """Follows the position that the live generation shows, for one event loop."""
 
     def __init__(
-        self, redis: Any, *, limit: int = MAX_WAITING, log: Callable[[], str] = lambda: ""
+        self,
+        redis: Any,
+        *,
+        limit: int = MAX_WAITING,
+        log: Callable[[], str] = lambda: "",
+        breaker: Breaker | None = None,
     ) -> None:
-        """``log`` tells the identity of the log that a generation must show, "" for any."""
+        """``log`` tells the identity of the log that a generation must show, "" for any.
+
+        While the ``breaker`` is open, nobody waits.
+        """
         self._redis = redis
+        self._breaker = breaker
         self._log = log
         self._limit = limit
         self._task: asyncio.Task[None] | None = None
@@ -64,7 +76,8 @@ class PositionFeed:
 
         False at once while there is no connection, or when too many wait already.
         """
-        if not self.connected or self._alive >= self._limit:
+        away = self._breaker is not None and self._breaker.is_open
+        if not self.connected or away or self._alive >= self._limit:
             return self.connected and self.current[1] >= position
         if self.current[1] >= position:
             return True
@@ -92,7 +105,7 @@ class PositionFeed:
             heapq.heapify(self._waiting)
 
     async def _follow(self, first_try: asyncio.Event) -> None:
-        pause_s = 0.0
+        pause_s, log_at = 0.0, 0.0
         while True:
             try:
                 await self._redis.initialize()  # a cluster's subscription must know the nodes
@@ -100,17 +113,19 @@ class PositionFeed:
                     await pubsub.subscribe(POSITION)
                     while True:
                         await self._hear(pubsub)
-                        pause_s = 0.0
+                        pause_s, log_at = 0.0, 0.0
                         first_try.set()
             except Exception as error:  # noqa: BLE001 - whatever it was, the loop must live on
                 self.connected = False
                 first_try.set()
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2 or _FIRST_PAUSE_S)
-                log.warning(
-                    "position feed waits",
-                    pause_s=pause_s,
-                    error=f"{type(error).__name__}: {error}",
-                )
+                if (now := asyncio.get_running_loop().time()) >= log_at:
+                    log_at = now + _LOG_S
+                    log.warning(
+                        "position feed waits",
+                        pause_s=pause_s,
+                        error=f"{type(error).__name__}: {error}",
+                    )
                 await asyncio.sleep(pause_s)
             finally:
                 self.connected = False

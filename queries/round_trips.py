@@ -2,7 +2,8 @@
 
 What coroutines ask in one turn of the event loop, and while an earlier flush is on its way, goes
 out as one pipeline. Each caller gets its own answer or its own error. Equal reads in one flush are
-asked once; whoever shares an answer must not change it.
+asked once; whoever shares an answer must not change it. Where Redis does not answer, all that wait
+are told at once, and so is everybody until it is back.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     DataError,
+    NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -23,6 +25,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from commands.breaker import Breaker
 from commands.errors import BusyError, ReadModelUnavailableError
 from projections.scripts import Script
 
@@ -33,14 +36,31 @@ _SHAREABLE = frozenset(
     {b"GET", b"HGET", b"HMGET", b"HGETALL", b"EXISTS", b"ZCARD", b"ZSCORE", b"TTL", b"PTTL"}
 )
 # Refusals that speak of the server's state, not of the command.
-_AWAY = (AskError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_AWAY = (
+    AskError,
+    ClusterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
 REFUSES_WRITES = "MISCONF "
 """What a refusal begins with where Redis cannot write its own file; reads go on."""
-# Refusals of the same kind that the client has no class for.
-_AWAY_WORDS = (REFUSES_WRITES,)
+# Refusals of the same kind that the client has no class for, or whose class says too little.
+_AWAY_WORDS = (
+    REFUSES_WRITES,
+    *("BUSY ", "CLUSTERDOWN ", "LOADING ", "MASTERDOWN ", "NOAUTH ", "NOPERM ", "NOREPLICAS "),
+    *("OOM ", "READONLY ", "TRYAGAIN ", "UNKILLABLE ", "WRONGPASS "),
+)
+# A flush that takes longer is given up: one of its answers may come late, but not each of them.
+_PATIENCE_S = 1.5
 
 _Args = tuple[bytes, ...]
 _Waiting = list["asyncio.Future[Any]"]
+
+
+class _LostError(Exception):
+    """A flush that was not answered, and why."""
 
 
 class RoundTrips:
@@ -49,8 +69,11 @@ class RoundTrips:
     For reads, and for scripts that may run twice: a flush whose connection breaks is sent again.
     """
 
-    def __init__(self, redis: Any, *, limit: int = MAX_WAITING) -> None:
+    def __init__(
+        self, redis: Any, *, limit: int = MAX_WAITING, breaker: Breaker | None = None
+    ) -> None:
         self._redis = redis
+        self._breaker = breaker
         self._limit = limit
         self._shared: dict[_Args, _Waiting] = {}
         self._asked: list[tuple[_Args, _Waiting]] = []
@@ -91,6 +114,8 @@ class RoundTrips:
     async def _ask(self, args: _Args, *, share: bool) -> Any:
         if self._closed:
             raise ReadModelUnavailableError("it is being closed")
+        if self._breaker:
+            self._breaker.check()
         if self._waiting >= self._limit:
             raise BusyError("too many reads wait")
         loop = asyncio.get_running_loop()
@@ -120,9 +145,11 @@ class RoundTrips:
                     self._shared.pop(args, None)
                 _answer(asked, await self._send([args for args, _ in asked]))
                 asked = []
+                if self._breaker and self._breaker.is_open:
+                    return
         finally:
             self._flusher = None
-            # Only when broken off: nobody is left waiting for what will never come.
+            # Where Redis is away, or this was broken off: nobody waits for what will not come.
             left = asked + self._asked
             self._asked, self._shared = [], {}
             _answer(left, [ConnectionAbortedError()] * len(left))
@@ -134,9 +161,12 @@ class RoundTrips:
                 # Not evalsha(): a cluster's pipeline blocks the method, though not the command.
                 # The name is text: that is how the client looks up where a command goes.
                 pipeline.execute_command(args[0].decode(), *args[1:])
-            answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
+            async with asyncio.timeout(_PATIENCE_S):
+                answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
         except (RedisError, RedisClusterException, OSError) as error:
-            return [error] * len(commands)
+            if self._breaker:
+                self._breaker.trip(type(error).__name__)
+            return [_LostError(error)] * len(commands)
         return answers
 
 
@@ -155,12 +185,18 @@ def _told(error: Exception) -> Exception:
     if (
         isinstance(error, ResponseError)
         and not isinstance(error, _AWAY)
-        and not str(error).startswith(_AWAY_WORDS)
+        and not _is_away(str(error))
     ):
         return error
-    away = ReadModelUnavailableError(type(error).__name__)
-    away.__cause__ = error
+    cause = error.args[0] if isinstance(error, _LostError) else error
+    away = ReadModelUnavailableError(type(cause).__name__)
+    away.__cause__ = cause
     return away
+
+
+def _is_away(said: str) -> bool:
+    """Tell whether a refusal speaks of the server's state; a script may put its own words first."""
+    return said.startswith(_AWAY_WORDS) or any(f" -{word}" in said for word in _AWAY_WORDS)
 
 
 def _encoded(arg: str | bytes | float) -> bytes:

@@ -10,7 +10,7 @@ from sanic_ext import Extend
 
 from commands.executor import Executor
 from commands.store import Store
-from projections.connection import open_async_redis, open_redis
+from projections.connection import breaker_for, open_async_redis, open_redis
 from projections.keys import APPENDED
 from queries.history import changes_after
 from queries.movies import ReadModel
@@ -107,18 +107,19 @@ def create_app(  # noqa: PLR0915 - a part a line
         store = open_store(settings.event_store_url)
         store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
         shared = open_shared_redis(settings.redis_url_or_embedded)
-        trips = RoundTrips(shared)
-        feed = PositionFeed(shared, log=lambda: store.continuity.text)
+        app.ctx.breaker = breaker = breaker_for(settings.redis_url_or_embedded)
+        trips = RoundTrips(shared, breaker=breaker)
+        feed = PositionFeed(shared, log=lambda: store.continuity.text, breaker=breaker)
         watch = LogWatch(store.continuity)
         background = Background()
-        telemetry = Telemetry(settings, store)
+        telemetry = Telemetry(settings, store, breaker)
         executor = Executor(
             store,
             on_append=partial(_wake_projection, background, trips),
             on_commit=telemetry.committed,
         )
         tokens = Tokens(load_keys(settings.signing_keys), settings)
-        sessions = Sessions(open_thread_redis(settings.redis_url_or_embedded), settings)
+        sessions = Sessions(open_thread_redis(settings.redis_url_or_embedded), settings, breaker)
         hasher = Hasher()
         reads = Pool("reading the log", threads=4, waiting=256)
         name_of = lru_cache(_NAMES_KEPT)(store.name_of)
@@ -171,6 +172,7 @@ def create_app(  # noqa: PLR0915 - a part a line
         await parts.feed.stop()
         await app.ctx.background.close()
         await app.ctx.trips.close()
+        app.ctx.breaker.close()
         for pool in (parts.hasher, parts.reads, parts.threads):
             pool.close()
         parts.sessions.close()

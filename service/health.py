@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from commands.breaker import Breaker
 from commands.errors import BusyError
 from commands.store import Store
 from service.pools import Pool
@@ -11,17 +12,19 @@ from service.settings import Settings
 from service.state import NOT_SHOWN, NOT_STORED, State, shown_of, stored_of
 
 KEPT_S = 1.0
-PATIENCE_S = 1.5
+PATIENCE_S = 1.0
 
 
 class Health:
     """How far each part is, looked up at most once in ``KEPT_S`` whoever asks.
 
-    Each part is asked on a thread of its own, so that one that hangs hides no other.
+    Each part is asked on a thread of its own, so that one that hangs hides no other. One that is
+    known to be away is not asked.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, read_model: Breaker) -> None:
         self._settings = settings
+        self._read_model = read_model
         self._store = store
         self._redis_thread = Pool("looking at Redis", threads=1, waiting=0)
         self._store_thread = Pool("looking at the event store", threads=1, waiting=0)
@@ -36,7 +39,9 @@ class Health:
 
     async def _look(self) -> State:
         settings, store = self._settings, self._store
-        shown = await _ask(self._redis_thread, NOT_SHOWN, lambda: shown_of(settings))
+        shown = NOT_SHOWN
+        if not self._read_model.is_open:
+            shown = await _ask(self._redis_thread, NOT_SHOWN, lambda: shown_of(settings))
         read_model = shown["read_model"]
         stored = await _ask(
             self._store_thread, NOT_STORED, lambda: stored_of(settings, store, read_model)

@@ -26,6 +26,7 @@ import redis
 import structlog
 from redis.exceptions import RedisClusterException
 
+from commands.breaker import Breaker
 from commands.errors import (
     NotFoundError,
     ReadModelUnavailableError,
@@ -66,8 +67,11 @@ class SessionPage:
 class Sessions:
     """Blocking and thread-safe. ReadModelUnavailableError where Redis does not answer."""
 
-    def __init__(self, client: "redis.Redis", settings: Settings) -> None:
+    def __init__(
+        self, client: "redis.Redis", settings: Settings, breaker: Breaker | None = None
+    ) -> None:
         self._redis: Any = client  # its stubs answer for both kinds of client at once
+        self._breaker = breaker
         self._ttl_s = settings.refresh_ttl_s
         self._open = client.register_script(OPEN)
         self._rotate = client.register_script(ROTATE)
@@ -76,7 +80,7 @@ class Sessions:
     def open(self, token: RefreshToken) -> None:
         """Begin the session whose first refresh token this is."""
         now_s = time.time()
-        with _reachable():
+        with self._reachable():
             self._list(token, now_s)
             self._open(_keys(token.sid), [str(token.account_id), token.jti, now_s, self._ttl_s])
 
@@ -90,7 +94,7 @@ class Sessions:
         now_s = time.time()
         account = str(token.account_id)
         given: list[str | bytes | float] = [account, token.jti, next_jti, answer, now_s]
-        with _reachable():
+        with self._reachable():
             # Listed before it lives on: a session that the list misses could not be ended by it.
             self._list(token, now_s)
             outcome, *successor = self._rotate(_keys(token.sid), [*given, self._ttl_s, GRACE_S])
@@ -105,12 +109,12 @@ class Sessions:
 
     def holds(self, token: RefreshToken) -> bool:
         """Tell whether ``token`` could be used now. Changes nothing."""
-        with _reachable():
+        with self._reachable():
             return bool(self._holds(_keys(token.sid), [str(token.account_id), token.jti]))
 
     def end(self, account_id: UUID, sid: str) -> None:
         """End a session, if there is such a one."""
-        with _reachable():
+        with self._reachable():
             self._redis.delete(*_keys(sid))
             self._unlist(account_id, sid)
 
@@ -118,13 +122,13 @@ class Sessions:
         """Tell whether ``sid`` is a living session of the account."""
         if not _SID.fullmatch(sid):
             return False
-        with _reachable():
+        with self._reachable():
             holder: bytes | None = self._redis.hget(_keys(sid)[0], "account")
         return holder == str(account_id).encode()
 
     def end_all(self, account_id: UUID, spared: str = "") -> None:
         """End every session of an account but ``spared``."""
-        with _reachable():
+        with self._reachable():
             sids = [sid.decode() for sid in self._redis.zrange(_listing(account_id), 0, -1)]
             ended = [sid for sid in sids if sid != spared]
             for first in range(0, len(ended), _BATCH):
@@ -141,7 +145,7 @@ class Sessions:
         Raises NotFoundError where there is no such page.
         """
         listed, now_s, account = _listing(account_id), time.time(), str(account_id).encode()
-        with _reachable():
+        with self._reachable():
             count = self._redis.zcount(listed, now_s, "+inf")
             last_page = max(1, -(-count // size))
             page = last_page if number is None else number
@@ -166,6 +170,18 @@ class Sessions:
         """Close every connection."""
         self._redis.close()
 
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        if self._breaker:
+            self._breaker.check()
+        try:
+            yield
+        except (redis.RedisError, RedisClusterException) as error:
+            lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
+            if self._breaker and lost:
+                self._breaker.trip(type(error).__name__)
+            raise ReadModelUnavailableError("sessions cannot be checked") from None
+
     def _list(self, token: RefreshToken, now_s: float) -> None:
         listed = _listing(token.account_id)
         pipe: Any = self._redis.pipeline()
@@ -185,11 +201,3 @@ def _keys(sid: str) -> list[str]:
 
 def _listing(account_id: UUID) -> str:
     return f"auth:account:{account_id}"
-
-
-@contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except (redis.RedisError, RedisClusterException):
-        raise ReadModelUnavailableError("sessions cannot be checked") from None

@@ -38,7 +38,7 @@ def state_of(settings: Settings, store: Store) -> State:
 def shown_of(settings: Settings) -> State:
     """Return what Redis knows: of the read model, and whether a projection is at work."""
     try:
-        client = open_redis(settings.redis_url_or_embedded)
+        client = open_redis(settings.redis_url_or_embedded, retries=0)
     except ReadModelUnavailableError:
         return NOT_SHOWN
     try:

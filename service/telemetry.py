@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
+from commands.breaker import Breaker
 from commands.errors import ConfigurationError
 from commands.executor import Committed
 from commands.store import Store
@@ -22,7 +23,7 @@ SAMPLE_S = 1.0
 class Telemetry:
     """The metrics, the ledger of requests, the spans and the health of one API process."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, read_model: Breaker) -> None:
         folder = settings.data_dir / METRICS
         try:
             self.metrics = Metrics(folder)
@@ -32,7 +33,7 @@ class Telemetry:
         logs = current()
         self._lines = RequestLog(self.metrics.lines_lost.add, fd=logs.fd)
         self.ledger = Ledger(self.metrics, self._lines, logs)
-        self.health = Health(settings, store)
+        self.health = Health(settings, store, read_model)
         self._spans = Spans.open("api")
         self._sampling = asyncio.get_running_loop().create_task(self._sample())
 

@@ -143,9 +143,8 @@ async def test_a_redis_that_is_away(own_valkey, told):
     with structlog.testing.capture_logs() as logs:
         await until(lambda: not feed.connected)
         assert not await feed.wait_for(1, 60)
-        await until(lambda: len(logs) > 1)
-    pauses = [line["pause_s"] for line in logs]
-    assert pauses == sorted(pauses)
+        await asyncio.sleep(0.5)
+    assert len(logs) == 1  # however often it tried
     own_valkey.start()
     await until(lambda: feed.connected)
     assert feed.current == (0, 0)

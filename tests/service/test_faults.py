@@ -6,9 +6,11 @@ import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import redis
 from running import PASSWORD, Cinelog, eventually, persistently, problem
@@ -172,6 +174,101 @@ def test_without_redis(tmp_path, valkey):
         # An empty Redis is no empty list: it is built again from the log first.
         page = persistently(lambda: ann.get("/movies/"))
         assert [row["title"] for row in page.json()["results"]] == ["Aliens", "Alien"]
+
+
+def timed(send):
+    """Return the answer and how long it took."""
+    began = time.monotonic()
+    answer = send()
+    return answer, time.monotonic() - began
+
+
+def test_a_redis_that_hangs(tmp_path, valkey):
+    """Stopped, not ended: the first calls wait a second, the others are answered at once."""
+    with Cinelog(tmp_path / "var", redis_url=valkey.url, write_wait_ms=500) as cinelog:
+        ann = cinelog.account("ann")
+        movie = ann.post("/movies/", json=ALIEN).json()
+        path = f"/movies/{movie['id']}/"
+        sign_in = {"username": "ann", "password": PASSWORD}
+        calls = {
+            "list": (lambda: ann.get("/movies/"), 503),
+            "movie": (lambda: ann.get(path), 200),
+            "sign-in": (lambda: ann.post("/auth/token/", json=sign_in), 503),
+            "write": (lambda: ann.patch(path, json={"year": 1980}), 200),
+            "readiness": (lambda: httpx.get(f"{cinelog.url}/readyz"), 503),
+        }
+        os.kill(valkey.process.pid, signal.SIGSTOP)
+        try:
+            for within_s in (4.0, 0.7):
+                with ThreadPoolExecutor() as threads:
+                    asked = {name: threads.submit(timed, call) for name, (call, _) in calls.items()}
+                for name, (_, status) in calls.items():
+                    answer, took_s = asked[name].result()
+                    assert answer.status_code == status, (name, answer.text)
+                    assert took_s < within_s, name
+                    print(f"{name}: {took_s:.3f} s")
+            assert httpx.get(f"{cinelog.url}/readyz").json()["read_model"]["state"] == "unavailable"
+        finally:
+            os.kill(valkey.process.pid, signal.SIGCONT)
+        began = time.monotonic()
+        page = persistently(lambda: ann.get("/movies/", headers={"Min-Event-Position": "5"}))
+        assert page.json()["results"][0]["year"] == 1980
+        eventually(lambda: httpx.get(f"{cinelog.url}/readyz").status_code == 200)
+        print(f"whole again after {time.monotonic() - began:.3f} s")
+        assert time.monotonic() - began < 3
+
+
+def test_an_event_store_that_hangs(tmp_path):
+    """PostgreSQL is stopped, then ended: nobody waits for long, all is whole soon afterwards."""
+    pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL wheel for this Python")
+    folder = tmp_path / "pg"
+    folder.mkdir()
+    server = pgserver.get_server(folder, cleanup_mode="stop")
+    with Cinelog(tmp_path / "var", event_store_url=server.get_uri()) as cinelog:
+        ann = cinelog.account("ann")
+        movie = ann.post("/movies/", json=ALIEN).json()
+        path = f"/movies/{movie['id']}/"
+        sign_in = {"username": "ann", "password": PASSWORD}
+        calls = {
+            "write": (lambda: ann.post("/movies/", json=ALIEN), 503),
+            "write again": (lambda: ann.post("/movies/", json=ALIEN), 503),
+            "sign-in": (lambda: ann.post("/auth/token/", json=sign_in), 503),
+            "history": (lambda: ann.get(f"{path}history/"), 503),
+            "list": (lambda: ann.get("/movies/"), 200),
+            "movie": (lambda: ann.get(path), 200),
+            "readiness": (lambda: httpx.get(f"{cinelog.url}/readyz"), 503),
+        }
+        pids = [server.get_pid(), *backends_of(server)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for within_s in (5.0, 0.7):
+                with ThreadPoolExecutor() as threads:
+                    asked = {name: threads.submit(timed, call) for name, (call, _) in calls.items()}
+                for name, (_, status) in calls.items():
+                    answer, took_s = asked[name].result()
+                    assert answer.status_code == status, (name, answer.text)
+                    assert took_s < within_s, name
+                    print(f"{name}: {took_s:.3f} s")
+            state = httpx.get(f"{cinelog.url}/readyz").json()
+            assert state["event_store"]["state"] == "unavailable"
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        began = time.monotonic()
+        persistently(lambda: ann.post("/movies/", json=ALIEN | {"title": "Aliens"}))
+        eventually(lambda: httpx.get(f"{cinelog.url}/readyz").status_code == 200)
+        eventually(lambda: ann.get("/movies/").json()["count"] == 2)
+        print(f"whole again after {time.monotonic() - began:.3f} s")
+        assert time.monotonic() - began < 3
+    server.cleanup()
+
+
+def backends_of(server):
+    with psycopg.connect(server.get_uri()) as connection:
+        query = "SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL"
+        pids = {pid for (pid,) in connection.execute(query).fetchall()}
+        return pids - {connection.info.backend_pid}
 
 
 def test_without_the_event_store(tmp_path):

@@ -10,6 +10,7 @@ from read_side import Story
 
 from commands.kinds import MOVIE_EVENTS
 from commands.rfc3339 import rfc3339
+from projections.heads import ROW_FORMAT
 from projections.listing import (
     EFFECTS,
     ROW_FIELDS,
@@ -22,6 +23,10 @@ from projections.listing import (
 )
 
 NOTHING = Before({}, {}, {})
+ROW_FORMATS = {
+    3: ("id", "title", "genre", "year", "creator", "version", "created_at", "updated_at"),
+}
+"""The fields of a row in each row format. Entries are only added."""
 
 
 class Kept:
@@ -84,6 +89,11 @@ def test_a_created_movie_is_a_row_and_three_index_entries():
     assert kept["created"] == {key: 1767355202000250}
     assert kept["years"] == {key: 7}
     assert kept["titles"] == {f"élan\0{key}": 0}
+
+
+def test_the_row_format_counts_up_with_the_fields():
+    """Else rows of an earlier release would be shown without them."""
+    assert ROW_FORMATS.get(ROW_FORMAT) == ROW_FIELDS
 
 
 def test_every_event_of_a_movie_has_an_effect():

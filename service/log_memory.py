@@ -140,7 +140,7 @@ def check_served(settings: Settings, store: Store) -> None:
 
     What can be read of a damaged one may end too early, so that is not held against it.
     """
-    if store.damage.known:
+    if store.integrity.look() is not None:
         return
     stored = store.read_identity()
     for one in LogMemory(settings).read():

@@ -54,6 +54,8 @@ class Child:
         self.log_fd = log_fd
         self.pauses = Pauses()
         self.ready = self.beats = self.hung = False
+        self.reloads = False
+        """Whether it was asked to end so that it loads changed sources."""
         self.silent_s = 0.0
         """For how long a child that beats has been silent, in time that its parent was awake."""
         self.started_at = 0.0

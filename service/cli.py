@@ -21,6 +21,7 @@ from commands.errors import (
     StoreDamagedError,
 )
 from service.cli_check import check
+from service.cli_events import show_events
 from service.cli_files import export_file, import_file
 from service.cli_keys import keys
 from service.cli_parked import parked
@@ -49,7 +50,6 @@ app = typer.Typer(
     name="cinelog",
     help="Cinelog: an event-sourced movies API.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog=epilog(),
 )
@@ -127,7 +127,7 @@ def _options(
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - an option each
     host: Annotated[
         str | None, typer.Option(help="Address to listen on.", show_default=_default("host"))
     ] = None,
@@ -142,6 +142,14 @@ def serve(
         bool, typer.Option("--sample", help="Fill an empty store with real movies.")
     ] = False,
     accept_log: AcceptLog = False,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="For development: start the workers and the projection again when a source file"
+            " changes.",
+        ),
+    ] = False,
 ) -> None:
     """Serve the API, the projection and, where none is configured, a Redis."""
     from service.keys import load_keys  # noqa: PLC0415 - commands start fast one by one
@@ -152,7 +160,9 @@ def serve(
     load_keys(settings.signing_keys)  # made, or refused, once and before any process starts
     accept: Accept = "any log" if accept_log else "nothing"
     before = partial(add_sample, settings, accept) if sample else None
-    raise typer.Exit(supervise(settings, before, accept_log=accept_log, ready=tell_narrowed))
+    raise typer.Exit(
+        supervise(settings, before, accept_log=accept_log, reload=reload, ready=tell_narrowed)
+    )
 
 
 @app.command()
@@ -166,6 +176,7 @@ def project(accept_log: AcceptLog = False) -> None:
 # Here, since the help lists commands in this order.
 app.command("import")(import_file)
 app.command("export")(export_file)
+app.command("events")(show_events)
 app.command("check")(check)
 
 

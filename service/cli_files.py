@@ -32,7 +32,9 @@ def import_file(
         bool,
         typer.Option("--events", help="Restore a log from a file of export --events instead."),
     ] = False,
-    reason: Annotated[str, typer.Option(help="Why; kept in every event.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why; kept in every event.", show_default="none")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Import movies from a file. A second import of the same rows adds nothing.

@@ -14,16 +14,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from commands.errors import ConfigurationError
-from service.children import Child, command, end_all
+from service.children import ROOT, Child, command, end_all
 from service.listening import WAIT_S, PortMark, listen, url_of
 from service.logs import STANDARD_ERROR, configure_logs, current, is_text, json_line
+from service.pauses import Pauses
 from service.redis_watch import RedisWatch
 from service.signals import wake_on_signals
+from service.source_watch import SourceWatch
 from service.tether import BEAT_S
 
 if TYPE_CHECKING:
@@ -49,11 +52,13 @@ def serve(  # noqa: PLR0913 - tests replace the parts
     app: str = "service.app:create_app",
     projection: str = "service.projection",
     accept_log: bool = False,
+    reload: bool = False,
     ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve until SIGTERM or Ctrl-C, then return the exit code. Only for the main thread.
 
     To ``accept_log`` goes on with an event store that is not the one that was served before.
+    To ``reload`` starts the children again when a source file changes.
     ``before`` is called once the port is ours and before anything is served, ``ready`` once the
     service answers. Raises ConfigurationError where the service cannot start because of a setting.
     """
@@ -64,6 +69,8 @@ def serve(  # noqa: PLR0913 - tests replace the parts
     with mark, listen(settings.host, settings.port, wait_s=wait_s) as listening:
         supervisor = Supervisor(settings, listening, mark.fds, app, projection)
         supervisor.accept_log, supervisor.on_ready = accept_log, ready
+        if reload:
+            supervisor.sources = SourceWatch(Path(ROOT))
         try:
             supervisor.start()
             if before is not None:
@@ -108,6 +115,7 @@ class Supervisor:
         self.children = [self.projection, *self.workers]
         self.stop_signals: list[int] = []
         self.redis: RedisWatch | None = None
+        self.sources: SourceWatch | None = None
         self.open = self.announced = False
         self.ready_by = NEVER
         self.awake_at = time.monotonic()
@@ -134,6 +142,8 @@ class Supervisor:
             # Asleep for longer than planned, we were stopped or starved, and so were the children
             # perhaps: only a little of that counts as their silence.
             passed_s, self.awake_at = min(now - self.awake_at, BEAT_S), now
+            if self.sources is not None and (changed := self.sources.changed(now)):
+                self._reload(changed, now)
             for child in self.children:
                 child.silent_s += passed_s
                 self._hear(child)
@@ -170,6 +180,8 @@ class Supervisor:
             due = min(due, self.redis.due_at)
             if self.redis.fileno() >= 0:
                 poll.register(self.redis.fileno(), select.POLLIN)
+        if self.sources is not None:
+            due = min(due, self.sources.due_at)
         if not self.announced:
             due = min(due, self.ready_by)
         if any(child.beats for child in self.children):
@@ -207,10 +219,27 @@ class Supervisor:
             _announce(self.settings, self.url, len(self.workers))
             self.on_ready()
 
+    def _reload(self, changed: str, now: float) -> None:
+        """Start all children again: those that run are asked to end first."""
+        _say(f"{changed} changed; the workers and the projection are started again")
+        for child in self.children:
+            child.pauses = Pauses()
+            if child.runs:
+                child.reloads = True
+                child.signal(signal.SIGTERM)
+            elif self.announced:
+                child.start_at = now
+
     def _mind(self, child: Child, now: float) -> None:
         if (how := child.ended()) is not None:
+            if child.reloads:
+                child.reloads, child.start_at = False, now
+                return
             if child.hung:
                 how = f"no heartbeat for {HANGS_S:.0f} s, {how}"
+            if self.sources is not None and self.announced and child.ready_at == NEVER:
+                _say(f"{child.name} ended ({how}); started again when a source file changes")
+                return
             pause_s = child.pauses.after(now - child.started_at, now - child.ready_at)
             if pause_s is None:
                 raise GiveUpError(

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -13,3 +15,8 @@ def test_imports_only_downward():
         [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("package", ["commands", "projections", "queries", "service"])
+def test_each_package_says_that_it_is_typed(package):
+    assert ROOT.joinpath(package, "py.typed").exists()

@@ -6,11 +6,13 @@ import subprocess
 import uuid
 
 import pytest
+import typer
 from controls import MOVIE, create, delete, register, update
 from running import COMMAND, environment, run
 
 from commands.group_commit import commit
 from commands.store import Store
+from service.cli import app
 
 
 def one_line(done, *said):
@@ -236,3 +238,55 @@ def test_a_variable_that_is_misspelled(tmp_path, made):
         f"cinelog: CINELOG_LOGLEVEL {ignored}; did you mean CINELOG_LOG_LEVEL?",
         f"cinelog: CINELOG_ZZZ {ignored}; see docs/settings.md",
     ]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_in_a_shell(tmp_path, shell):
+    """The script that a shell runs, and what it gets when it asks."""
+    done = subprocess.run(
+        [COMMAND, "--show-completion", shell],
+        env=environment(tmp_path) | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "_CINELOG_COMPLETE" in done.stdout
+
+
+def test_completion_of_commands(tmp_path):
+    asked = {"_CINELOG_COMPLETE": "complete_bash", "COMP_WORDS": "cinelog re", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [COMMAND],
+        env=environment(tmp_path) | asked,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.stdout.split(), done.stderr) == (["rebuild"], "")
+
+
+def test_help_shows_the_defaults_of_what_takes_a_value():
+    """A flag is off where it is not given; an option without a default says what it stands for."""
+    command = typer.main.get_command(app)
+    lacking = [
+        f"{path} {option.opts[0]}"
+        for path, one in _commands(command, "cinelog")
+        for option in one.params
+        if option.param_type_name == "option"
+        and not option.is_flag
+        and not option.is_eager
+        and option.opts != ["--as"]
+        and not (option.show_default and (option.default or isinstance(option.show_default, str)))
+        and not (option.show_default and option.default == 0)
+    ]
+    assert lacking == []
+
+
+def _commands(command, path):
+    below = getattr(command, "commands", {})
+    yield path, command
+    for name, one in below.items():
+        yield from _commands(one, f"{path} {name}")

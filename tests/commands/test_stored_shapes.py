@@ -35,9 +35,9 @@ event = Mapper(OrjsonTranscoder()).to_domain_event(stored)
 print(json.dumps({name: getattr(event, name) for name in line["loads_as"]}, default=str))
 """
 CHANGED = (
-    "What is stored of {topic} has changed, but its class_version has not: raise it, add an upcast "
-    "from the version before, add the new version to stored_keys.json and a sample of it to "
-    "stored_shapes.jsonl."
+    "stored_keys.json has other keys, or none, for class_version {version} of {topic}. A change of "
+    "what is stored needs a higher class_version, an upcast from the version before, the new keys "
+    "in stored_keys.json and a sample in stored_shapes.jsonl."
 )
 VALUES = {"int": 7, "str": "x", "datetime": NOON, "UUID": MOVIE}
 
@@ -65,9 +65,9 @@ def stored_keys(kind):
 
 @pytest.mark.parametrize("topic", KINDS)
 def test_a_stored_shape_changes_only_with_a_new_class_version(topic):
-    assert STORED_KEYS.get(topic, {}).get(str(CURRENT[topic])) == stored_keys(KINDS[topic]), (
-        CHANGED.format(topic=topic)
-    )
+    known = STORED_KEYS.get(topic, {}).get(str(CURRENT[topic]))
+    message = CHANGED.format(topic=topic, version=CURRENT[topic])
+    assert known == stored_keys(KINDS[topic]), message
 
 
 @pytest.mark.parametrize(("topic", "version"), VERSIONS)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _QUERY = re.compile(r"\?(?=\w+=)")
-_PORT = re.compile(r"\d*")
+_PORT = re.compile(r"\d+")
 
 
 def quoted(url: str) -> str:

@@ -39,7 +39,7 @@ def test_the_classic_session(session):
     status, pair = session(
         f'http :8000/api/v1/auth/token/ username="USERNAME" password="{PASSWORD}"'
     )
-    assert (status, pair["token_type"], pair["expires_in"]) == (200, "Bearer", 300)
+    assert (status, pair["token_type"], pair["expires_in"]) == (200, "Bearer", 3600)
     status, pair = session(f'http :8000/api/v1/auth/token/refresh/ refresh="{pair["refresh"]}"')
     assert status == 200
     auth = f'"Authorization: Bearer {pair["access"]}"'

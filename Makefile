@@ -35,7 +35,7 @@ fix: .venv/dev ## format the code and apply the safe fixes of the linter
 lock: ## pin the dependencies again, with hashes (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) requirements-build.in -o requirements-build.txt
-	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) --no-strip-extras requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
 
 clean: ## remove the environment and the caches

@@ -440,6 +440,7 @@ def _kept(position: int, stream: Any, version: Any, topic: Any) -> tuple[int, st
 
 def _stamp_in(state: bytes) -> str:
     # No text of another field can look like this: its quotes are escaped.
+    state = state.encode() if isinstance(state, str) else state  # another tool may write text
     if found := _STAMP.search(state):
         return found[1].decode()
     try:

@@ -7,6 +7,7 @@ from commands.errors import (
     EventStoreUnavailableError,
     InvalidError,
     NotFoundError,
+    OutcomeUnknownError,
     ReadModelUnavailableError,
 )
 from commands.messages import Registration
@@ -19,7 +20,12 @@ from service.openapi.described import Answer, Body, Operation, Table
 from service.openapi.refusals import unreadable
 
 TAG = "Accounts"
-_AWAY = (EventStoreUnavailableError(), ReadModelUnavailableError(), BusyError())
+_AWAY = (
+    EventStoreUnavailableError(),
+    OutcomeUnknownError(),
+    ReadModelUnavailableError(),
+    BusyError(),
+)
 _KEPT = (headers.CACHE_CONTROL,)
 _ID = "019a0b6c-1f60-7a54-8a52-6d0a1c7a4f11"
 _AT = "2026-01-02T12:00:00.000250Z"

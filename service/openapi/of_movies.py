@@ -8,6 +8,7 @@ from commands.errors import (
     KeyReusedError,
     NotCreatorError,
     NotFoundError,
+    OutcomeUnknownError,
     PreconditionFailedError,
     ReadModelUnavailableError,
     VersionConflictError,
@@ -37,6 +38,7 @@ _WRITE_REFUSED = (
     NotFoundError(),
     VersionConflictError("2", 3),
     EventStoreUnavailableError(),
+    OutcomeUnknownError(),
     BusyError(),
 )
 _WRITE_TAKES = (
@@ -130,6 +132,7 @@ TABLE: Table = {
             KeyInFlightError(),
             KeyReusedError(),
             EventStoreUnavailableError(),
+            OutcomeUnknownError(),
             BusyError(),
         ),
     ),

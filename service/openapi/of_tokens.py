@@ -6,6 +6,7 @@ from commands.errors import (
     BusyError,
     EventStoreUnavailableError,
     NoActiveAccountError,
+    OutcomeUnknownError,
     ReadModelUnavailableError,
     TokenNotValidError,
 )
@@ -19,7 +20,12 @@ from service.openapi.described import Answer, Body, Operation, Table
 from service.openapi.refusals import required, unreadable
 
 TAG = "Tokens"
-_AWAY = (EventStoreUnavailableError(), ReadModelUnavailableError(), BusyError())
+_AWAY = (
+    EventStoreUnavailableError(),
+    OutcomeUnknownError(),
+    ReadModelUnavailableError(),
+    BusyError(),
+)
 _OAUTH = (
     secret_refused(),
     grant_refused(PasswordGrant.GRANT_TYPE, RefreshGrant.GRANT_TYPE),

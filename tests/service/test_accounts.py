@@ -215,7 +215,8 @@ def test_the_time_of_an_answer_tells_no_names(auth_client, username):
             times.append(time.perf_counter() - start)
         return min(times)
 
-    assert 0.6 < fastest("nobody") / fastest(username) < 1.6
+    # Without the work for a name nobody has, it would be a twentieth.
+    assert 0.3 < fastest("nobody") / fastest(username) < 3
 
 
 # The account

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from running import PASSWORD, Cinelog
 
-pytestmark = pytest.mark.xdist_group("schemathesis")  # one service, and one after the other
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("schemathesis")
 # The stream never ends; the description is what a run begins with.
@@ -53,18 +52,12 @@ def run(service, answers, *options):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_operation(described, answers):
-    """Each for itself; always the same, so that it fails for a change and not for a draw."""
+def test_the_service_is_as_described(described, answers):
+    """Each operation for itself, then sequences of them; each succeeds at least once."""
+    # Always the same, so that it fails for a change and not for a draw.
     run(described, answers, "--phases=examples,coverage,fuzzing", "--generation-deterministic")
-
-
-def test_sequences_of_operations(described, answers):
-    """What one answers, another takes; as many as there is time for."""
+    # What one answers, another takes; as many as there is time for.
     run(described, answers, "--phases=stateful", f"--max-time={SEQUENCES_S}", "--seed=1")
-
-
-def test_all_were_asked_enough(described, answers):
-    """Every operation was carried out, not only refused."""
     answered = [line.split() for line in answers.read_text().splitlines()]
     operations = {
         operation["operationId"]

@@ -17,17 +17,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
-import running
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from load import wrk
+
+from tests import running
 
 HIGH = "900000000/minute"
 
 
 def create_bare(settings):
     """Return the API without its edge."""
-    from service.access import Edge  # noqa: PLC0415 - in the worker only
     from service.app import create_app  # noqa: PLC0415
+    from service.middleware import Edge  # noqa: PLC0415 - in the worker only
 
     app = create_app(settings)
     for middlewares in (app.request_middleware, app.response_middleware):
@@ -39,10 +40,10 @@ def create_bare(settings):
 
 def serve_bare(port):
     """Serve the API without its edge, as ``cinelog serve`` does with it."""
+    from service.auth.signing_keys import load_keys  # noqa: PLC0415
     from service.data_dir import prepare_data_dir  # noqa: PLC0415
-    from service.keys import load_keys  # noqa: PLC0415
+    from service.processes.supervisor import serve  # noqa: PLC0415
     from service.settings import Settings  # noqa: PLC0415
-    from service.supervisor import serve  # noqa: PLC0415
 
     settings = Settings.load(port=port, workers=1)
     prepare_data_dir(settings.data_dir)
@@ -89,7 +90,7 @@ def main():
             "with": stack.enter_context(running.Cinelog(Path(folder) / "whole", **rates)),
         }
         targets = {name: one_movie(service) for name, service in services.items()}
-        workers = {name: service.processes("worker")[0] for name, service in services.items()}
+        workers = {name: service.processes("api_worker")[0] for name, service in services.items()}
         rounds = {name: [] for name in targets}
         wrong = 0
         for url, token in targets.values():

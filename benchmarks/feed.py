@@ -17,12 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from controls import create, new_id, update
-from running import Cinelog
-
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from commands.event_store.store import Store
 from commands.group_commit import commit
-from commands.store import Store
+from tests.controls import create, new_id, update
+from tests.running import Cinelog
 
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
@@ -54,7 +53,7 @@ async def streams(cinelog, client, count, rounds):
         while len(heard) < count and time.monotonic() - began < 30:
             await asyncio.sleep(0.01)
         took.append((max(heard) if len(heard) == count else float("inf")) - began)
-    worker = cinelog.processes("worker")[0]
+    worker = cinelog.processes("api_worker")[0]
     status = Path(f"/proc/{worker}/status").read_text()
     memory = next(int(line.split()[1]) / 1024 for line in status.splitlines() if "VmRSS" in line)
     for task in tasks:

@@ -21,8 +21,8 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from running import Cinelog, free_port, run
+sys.path.insert(0, str(ROOT))
+from tests.running import Cinelog, free_port, run
 
 BARE = """
 import sys

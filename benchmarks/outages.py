@@ -19,8 +19,8 @@ from pathlib import Path
 import httpx
 import pgserver
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from running import PASSWORD, Cinelog
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.running import PASSWORD, Cinelog
 
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 

@@ -30,12 +30,11 @@ import orjson
 import uuid_utils.compat
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT))
+from commands.event_store.store import Store
 from commands.rfc3339 import rfc3339
-from commands.store import Store
-from projections.fill import Names, Span, collect_seldom, fold, whole_streams
-from projections.fillers import spans_of
+from projections.rebuild.parallel_replay import spans_of
+from projections.rebuild.replay import Names, Span, collect_seldom, fold, whole_streams
 
 WORDS = ["the", "of", "alien", "night", "day", "love", "red", "star", "war", "man", "ant", "wasp"]
 GENRES = ["Action", "Adventure", "Comedy", "Drama", "Horror", "Musical", "Western", "Thriller"]
@@ -191,7 +190,7 @@ def percentile(times, share=0.99):
 def serve(folder, options):
     """Measure the running service."""
     # Here, so that the processes of a replay start as those of a rebuild do.
-    from running import COMMAND, Cinelog, environment, run  # noqa: PLC0415
+    from tests.running import COMMAND, Cinelog, environment, run  # noqa: PLC0415
 
     data = folder / "var"
     started = time.monotonic()

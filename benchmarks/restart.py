@@ -22,8 +22,8 @@ from pathlib import Path
 
 import httpx
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from running import PASSWORD, Cinelog, environment
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.running import PASSWORD, Cinelog, environment
 
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 PAUSE_S, SETTLE_S, LONGEST_S = 0.02, 2.0, 10.0
@@ -61,19 +61,19 @@ def servers(service):
     for words in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             said, here = words.read_bytes(), words.with_name("cwd").readlink()
-            ours = b"valkey-server" in said and b"service.keeper" not in said
+            ours = b"valkey-server" in said and b"service.embedded_redis.daemon" not in said
             if ours and here == service.data_dir:
                 found.append(int(words.parent.name))
     return found
 
 
 def kill_workers(service):
-    for pid in service.processes("worker"):
+    for pid in service.processes("api_worker"):
         os.kill(pid, signal.SIGKILL)
 
 
 def kill_projection(service):
-    service.kill("projection")
+    service.kill("projection_worker")
 
 
 def kill_valkey(service):

@@ -34,7 +34,7 @@
         └── LogMismatchError         an event store that is not the one that was served
 
 Each carries its facts as attributes. The domain raises, routes do not catch,
-``service/problems.py`` turns them into answers.
+``service/web/problems.py`` turns them into answers.
 """
 
 from collections.abc import Mapping, Sequence

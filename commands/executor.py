@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import structlog
 
-from commands.deadline import within
+from commands.database.deadline import within
 from commands.errors import BusyError, EventStoreUnavailableError, OutcomeUnknownError
+from commands.event_store.store import Store
 from commands.group_commit import BATCH, Receipt, commit
 from commands.messages import Command
-from commands.store import Store
 
 MAX_WAITING = 10_000
 ANSWER_S = 4.6

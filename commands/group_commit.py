@@ -13,10 +13,10 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import IntegrityError
 
 from commands.errors import CinelogError, EventStoreUnavailableError
+from commands.event_store.store import Store
 from commands.handlers import HANDLERS, Decision
 from commands.messages import Command, RegisterUser
 from commands.movie import Movie
-from commands.store import Store
 from commands.user import User
 
 A = TypeVar("A", bound=Aggregate)

@@ -6,15 +6,15 @@ from typing import Any
 
 import structlog
 
-from commands.store import Store
-from projections import generations
-from projections.bell import Bell
-from projections.heads import ROW_FORMAT
-from projections.lease import Lease
-from projections.parked import parked_in, retry
-from projections.precedence import NOTICE_MS, Precedence
-from projections.tail import BATCH, OnShown, Tail
-from projections.view import View
+from commands.event_store.store import Store
+from projections.follow.lease import Lease
+from projections.follow.precedence import NOTICE_MS, Precedence
+from projections.follow.subscription import BATCH, OnShown, Tail
+from projections.follow.wakeup import Bell
+from projections.generation import lifecycle
+from projections.generation.state import ROW_FORMAT
+from projections.generation.writer import View
+from projections.rebuild.parked import parked_in, retry
 
 POLL_S = 0.25
 STANDBY_S = 0.5
@@ -107,7 +107,7 @@ class Projection:
 
         False where it was not tried to the end.
         """
-        number = generations.live(self._redis)
+        number = lifecycle.live(self._redis)
         if number is None:
             return False
         view = View(self._redis, number)

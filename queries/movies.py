@@ -10,12 +10,12 @@ from redis.exceptions import ResponseError
 
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
 from projections.keys import LIVE, Keys
-from projections.scripts import Script, number
-from queries.filters import MovieQuery
+from projections.lua import Script, number
+from queries.filter_script import FIND, PEEK, ROWS
+from queries.movie_query import MovieQuery
 from queries.orderings import index_of, sort_key
-from queries.pages import LIST, ONE
-from queries.round_trips import REFUSES_WRITES, RoundTrips
-from queries.scans import FIND, PEEK, ROWS
+from queries.page_script import LIST, ONE
+from queries.pipelining import REFUSES_WRITES, RoundTrips
 from queries.turns import Turns
 
 # Rows that one call of a filter looks at: Redis does nothing else in the meantime.

@@ -13,7 +13,7 @@ import orjson
 
 from commands.errors import InvalidError
 from commands.text import fold
-from projections.listing import microseconds
+from projections.movie_rows import microseconds
 
 Field = Literal["created_at", "title", "genre", "creator", "year", "id"]
 FIELDS: dict[str, Field] = {
@@ -94,7 +94,7 @@ def is_place(place: str, orderings: Orderings) -> bool:
 
 
 def sort_key(place: str, orderings: Orderings) -> bytes:
-    """Return the sort key of a place; the scripts make the same of a row (``queries.scans``)."""
+    """Return the sort key of a place; ``queries.filter_script`` makes the same of a row."""
     *values, key = place.split("\0")
     return b"".join(_parts(values, orderings)) + key.encode()
 

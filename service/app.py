@@ -8,54 +8,46 @@ from typing import Any
 from sanic import Sanic
 from sanic_ext import Extend
 
+from commands.event_store.store import Store
 from commands.executor import Executor
-from commands.store import Store
-from projections.connection import breaker_for, open_async_redis, open_redis
 from projections.keys import APPENDED
-from queries.history import changes_after
+from projections.redis_client import breaker_for, open_async_redis, open_redis
+from projections.subprocesses import command, environment
+from queries.log.catch_up import Stretch
+from queries.log.change_feed import Live, rendered
+from queries.log.history import changes_after
+from queries.log.timeline import Timeline
 from queries.movies import ReadModel
-from queries.past import Builder, PastLists
-from queries.position import PositionFeed
-from queries.round_trips import RoundTrips
+from queries.pipelining import RoundTrips
+from queries.point_in_time import Builder, PastLists
+from queries.read_position import PositionFeed
 from queries.slots import FILE, Slots
-from queries.timeline import Timeline
-from service import (
-    accounts,
-    docs,
-    history,
-    movie_changes,
-    movie_list,
-    movies,
-    operations,
-    stream,
-)
-from service.access import Edge
-from service.authorization import Authorization
+from service.auth.passwords import Hasher
+from service.auth.server import Authorization
+from service.auth.sessions import Sessions
+from service.auth.signing_keys import load_keys
+from service.auth.tokens import Tokens
 from service.background import Background
-from service.catch_up import Stretch
-from service.children import command, environment
-from service.connections import RECEIVE_S, Server, streams_of
-from service.counters import Counters
-from service.cross_origin import cross_origin
+from service.container import Parts
 from service.data_dir import STORE_DAMAGED
-from service.docs import Docs
-from service.idempotency import InFlight
-from service.keys import load_keys
-from service.limits import Limits
-from service.links import API
-from service.log_watch import LogWatch
-from service.negotiation import Negotiation
+from service.middleware import Edge
+from service.observability.telemetry import Telemetry
 from service.openapi.document import document_of, produced_types
-from service.parts import Parts
-from service.passwords import Hasher
-from service.pools import Pool
-from service.problems import ProblemHandler
-from service.requests import CinelogRequest
-from service.sessions import Sessions
+from service.processes.log_watch import LogWatch
+from service.ratelimit.limiter import Limits
+from service.ratelimit.storage import Counters
+from service.routes import docs, event_stream, health, history, movie_commands, movie_list, movies
+from service.routes import tokens as accounts
+from service.routes.docs import Docs
+from service.routes.links import API
 from service.settings import Settings
-from service.stream import Live
-from service.telemetry import Telemetry
-from service.tokens import Tokens
+from service.thread_pool import Pool
+from service.web.cors import cross_origin
+from service.web.in_flight import InFlight
+from service.web.negotiation import Negotiation
+from service.web.problems import ProblemHandler
+from service.web.request import CinelogRequest
+from service.web.server import RECEIVE_S, Server, streams_of
 
 App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
@@ -191,10 +183,10 @@ def _add_middleware(app: App, edge: Edge) -> None:
 
 
 def _add_routes(app: App) -> None:
-    for module in (movie_list, movies, movie_changes, history, stream):
+    for module in (movie_list, movies, movie_commands, history, event_stream):
         app.blueprint(module.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)
-    app.blueprint(operations.blueprint)
+    app.blueprint(health.blueprint)
     app.blueprint(docs.blueprint)
 
 
@@ -212,14 +204,16 @@ def _forget_on_change(store: Store, feed: PositionFeed, live: Live) -> None:
 
 def _past_lists(settings: Settings, reader: ReadModel, slots: Slots) -> PastLists:
     urls = (settings.event_store_url, settings.redis_url_or_embedded)
-    return PastLists(reader, Builder(command("projections.past"), environment(), *urls), slots)
+    return PastLists(
+        reader, Builder(command("projections.rebuild.point_in_time"), environment(), *urls), slots
+    )
 
 
 def _live(
     store: Store, name_of: Callable[[str], str], reads: Pool, feed: PositionFeed, most: int
 ) -> Live:
     def read(after: int, limit: int) -> Stretch:
-        return stream.rendered(changes_after(store, after, limit), name_of)
+        return rendered(changes_after(store, after, limit), name_of)
 
     async def read_aside(after: int, limit: int) -> Stretch:
         return await reads.run(read, after, limit)

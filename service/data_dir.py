@@ -11,7 +11,7 @@
 ``keeper.start``     held by whoever starts the keeper
 ``port-8000.lock``   held by the processes that listen on the port
 ``slots.lock``       locks on its bytes count what each account holds (queries/slots.py)
-``log.json``         which log was served last, and how far it was (service/log_memory.py)
+``log.json``         which log was served last, and how far it was (service/known_log.py)
 ``store.damaged``    that an event store on PostgreSQL is damaged (SQLite: ``events.db-damaged``)
 ``metrics/``         what the API processes count, for as long as one of them lives
 ``reserve``          room that is given up when the disk is full, so that a start still works

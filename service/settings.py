@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commands.errors import ConfigurationError
 from service.rates import parse_login_rate, parse_rate
-from service.web_urls import base_url, origin, served_url
+from service.urls import base_url, origin, served_url
 
 PREFIX = "CINELOG_"
 

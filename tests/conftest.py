@@ -1,15 +1,14 @@
-"""What every test may use: a real store on SQLite, and the same on PostgreSQL."""
+"""What every test may use: real stores on SQLite and PostgreSQL, and a real Redis."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from commands.store import Store
+from commands.event_store.store import Store
+from projections.redis_client import open_redis
+from tests.read_side import Story, Valkey
 
-sys.path.insert(0, str(Path(__file__).parent))
 # A test that uses one of these starts a server or a process, or talks to one.
 _SERVERS = {"postgres", "valkey", "service", "described", "cluster_url", "auth_redis_url"}
 _PROCESSES = {"subprocess", "Cinelog", "run", "running", "processes", "Valkey", "auth_server"}
@@ -44,6 +43,36 @@ def postgres(tmp_path_factory):
 
     yield new_database
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory):
+    """The server that tests share; none of them may stop it."""
+    server = Valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_valkey(tmp_path_factory):
+    """A server that a test may stop and start."""
+    server = Valkey(tmp_path_factory.mktemp("own")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(valkey):
+    """A client of an empty server."""
+    client = open_redis(valkey.url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def story():
+    return Story()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

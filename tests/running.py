@@ -121,13 +121,13 @@ class Cinelog:
         return client
 
     def kill(self, module):
-        """``kill -9`` the first process below ours that runs ``service.<module>``."""
+        """``kill -9`` the first process below ours that runs a module of the service."""
         pid = self.processes(module)[0]
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def processes(self, module):
-        """The ids of the processes of this service that run ``service.<module>``."""
+        """The ids of the processes of this service that run a module of the service."""
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -135,7 +135,9 @@ class Cinelog:
                 args = (stat.parent / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if parent == self.process.pid and f"service.{module}".encode() in args:
+            if parent == self.process.pid and any(
+                a.startswith(b"service.") and a.endswith(f".{module}".encode()) for a in args
+            ):
                 found.append(int(stat.parent.name))
         return sorted(found)
 

@@ -8,15 +8,12 @@ the clock of the machine did.
 
 import asyncio
 import itertools
-import sys
 from contextlib import suppress
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
 
 import orjson
-from controls import create, delete, new_id, register, revert, update
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -29,28 +26,24 @@ from hypothesis.stateful import (
 )
 
 from commands.errors import NotCreatorError, NotFoundError
+from commands.event_store.store import Store
 from commands.group_commit import commit
 from commands.rfc3339 import rfc3339
-from commands.store import Store
 from commands.text import fold
-from projections.connection import open_async_redis
-from projections.past import build
-from projections.rebuild import rebuild
-from projections.tail import Tail
-from projections.verify import verify
-from queries.filters import parse_query
-from queries.history import history, movie_at_position, movie_at_version
+from projections.follow.subscription import Tail
+from projections.rebuild.point_in_time import build
+from projections.rebuild.rebuild import rebuild
+from projections.rebuild.verify import verify
+from projections.redis_client import open_async_redis
+from queries.log.history import history, movie_at_position, movie_at_version
+from queries.log.timeline import Timeline
+from queries.movie_query import parse_query
 from queries.movies import ReadModel, get_movie, list_movies
-from queries.past import PastReadModel
-from queries.round_trips import RoundTrips
-from queries.timeline import Timeline
+from queries.pipelining import RoundTrips
+from queries.point_in_time import PastReadModel
+from tests.controls import create, delete, new_id, register, revert, update
+from tests.projections.faulty import DiedError, Dying
 
-sys.path.insert(0, str(Path(__file__).parent / "projections"))
-
-from faulty import DiedError, Dying
-from read_side import redis, valkey
-
-__all__ = ["redis", "valkey"]
 ACCOUNTS = ["ann", "Bob", "Zoë"]
 TITLES = st.sampled_from(["Alien", "ALIENS", "alien", "Élan", "Straße", "A\u0301", "Big Fish"])
 GENRES = st.sampled_from(["Horror", "Drama", "drama"])

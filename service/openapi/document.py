@@ -8,25 +8,23 @@ from typing import Any
 from sanic import Sanic
 from sanic_routing.route import Route
 
-from service.access import is_open
-from service.jwts import SCOPE
-from service.links import API
-from service.openapi import of_accounts, of_log, of_movies, of_operations, of_tokens
+from service.auth.jwt import SCOPE
+from service.middleware import is_open
+from service.openapi import accounts, events, health, movies, tokens
 from service.openapi.about import ABOUT
-from service.openapi.described import Json, Operation, Table
-from service.openapi.render import Writer
+from service.openapi.model import Json, Operation, Table
+from service.openapi.writer import Writer
+from service.routes.links import API
 from service.settings import Settings
 
-TABLE: Table = (
-    of_movies.TABLE | of_log.TABLE | of_accounts.TABLE | of_tokens.TABLE | of_operations.TABLE
-)
+TABLE: Table = movies.TABLE | events.TABLE | accounts.TABLE | tokens.TABLE | health.TABLE
 _TAGS = {
-    of_movies.TAG: "Movies belong to the account that created them; all accounts see them.",
-    of_log.TAG: "What happened, straight from the log.",
-    of_accounts.TAG: "Accounts look after themselves.",
-    of_tokens.TAG: "Short-lived access tokens, and refresh tokens that are good once.",
-    of_operations.TAG: "For those who run the service.",
-    of_operations.SELF: "What you are reading.",
+    movies.TAG: "Movies belong to the account that created them; all accounts see them.",
+    events.TAG: "What happened, straight from the log.",
+    accounts.TAG: "Accounts look after themselves.",
+    tokens.TAG: "Short-lived access tokens, and refresh tokens that are good once.",
+    health.TAG: "For those who run the service.",
+    health.SELF: "What you are reading.",
 }
 _SECURITY = {
     "bearer": {

@@ -6,12 +6,12 @@ and a page size that is no number is the default.
 
 from typing import Any
 
-from queries.filters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, TEXTS
+from queries.movie_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, TEXTS
 from queries.orderings import FIELDS
-from service import docs
-from service.history import DEFAULT_LIMIT, MAX_LIMIT
-from service.openapi.described import Parameter
-from service.whole_numbers import MAX_NUMBER
+from service.openapi.model import Parameter
+from service.routes import docs
+from service.routes.history import DEFAULT_LIMIT, MAX_LIMIT
+from service.web.integers import MAX_NUMBER
 
 Json = dict[str, Any]
 _TEXT: Json = {"type": "string"}

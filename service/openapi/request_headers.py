@@ -3,9 +3,9 @@
 from typing import Any
 
 from commands.messages import MAX_REASON
-from service.idempotency import MAX_KEY
-from service.openapi.described import Parameter
-from service.whole_numbers import MAX_NUMBER
+from service.openapi.model import Parameter
+from service.routes.idempotency import MAX_KEY
+from service.web.integers import MAX_NUMBER
 
 _TEXT: dict[str, Any] = {"type": "string"}
 

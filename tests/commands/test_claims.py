@@ -3,10 +3,9 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from controls import ANN
-
 from commands.claims import row_claim
 from commands.movie import MovieDetails
+from tests.controls import ANN
 
 ALIEN = MovieDetails("Alien", "Horror", 1979)
 

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from controls import ANN, BOB, MOVIE, create, register
 
 from commands.errors import BusyError, TokenNotValidError
 from commands.executor import Executor
 from commands.group_commit import commit
 from commands.movie import Movie
+from tests.controls import ANN, BOB, MOVIE, create, register
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,10 @@
 """The Movie aggregate: given events, when a decision, then events."""
 
 import pytest
-from controls import ANN, BOB, MOVIE, stamp
 
 from commands.errors import CinelogError, NotCreatorError, NotFoundError, VersionConflictError
 from commands.movie import Movie, MovieDetails
+from tests.controls import ANN, BOB, MOVIE, stamp
 
 
 class Given:

@@ -1,7 +1,6 @@
 """The User aggregate: which sessions live on, and what each decision leaves in the stream."""
 
 import pytest
-from controls import ANN, NOON, register, stamp
 
 from commands.errors import (
     CinelogError,
@@ -13,6 +12,7 @@ from commands.errors import (
 from commands.group_commit import Receipt, commit
 from commands.messages import ChangePassword, EndSession, EndSessions, OpenSession, ReportReuse
 from commands.user import User, session_id
+from tests.controls import ANN, NOON, register, stamp
 
 OLD, NEW = "$argon2id$old", "$argon2id$new"
 

@@ -6,17 +6,17 @@ from contextlib import closing
 from functools import partial
 
 import pytest
-from controls import ANN, create, new_id, register, update
-from faulty import every_death
-from library import caught_up, kept, library, live, replayed, spoil, write
 
-from commands.store import Store
-from projections import generations
+from commands.event_store.store import Store
+from projections.follow.subscription import Tail
+from projections.generation import lifecycle
 from projections.keys import Keys
-from projections.parked import parked_in, retry
-from projections.rebuild import rebuild
-from projections.tail import Tail
-from projections.verify import verify
+from projections.rebuild.parked import parked_in, retry
+from projections.rebuild.rebuild import rebuild
+from projections.rebuild.verify import verify
+from tests.controls import ANN, create, new_id, register, update
+from tests.library import caught_up, kept, library, live, replayed, spoil, write
+from tests.projections.faulty import every_death
 
 LASTING = {
     name: getattr(Keys(1), name)
@@ -46,7 +46,7 @@ def test_a_lost_key_is_noticed(sqlite_store, redis, books, name, busy):
         write(sqlite_store, create(by=ANN))
     assert not tail.step()
     followed(tail)
-    assert generations.live(redis) == 2
+    assert lifecycle.live(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -81,7 +81,7 @@ def test_a_number_of_the_head_that_is_none(sqlite_store, redis, books, name, val
     write(sqlite_store, create(by=ANN))
     assert not tail.step()
     followed(tail)
-    assert generations.live(redis) == 2
+    assert lifecycle.live(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -97,7 +97,7 @@ def test_a_hold_that_nobody_took(sqlite_store, redis, books, value):
     assert verify(sqlite_store, redis, repair=True).drift.counts == {"years": 1}
     redis.hset(Keys(1).head, "hold", value)
     assert not rebuild(sqlite_store, redis).drift.counts
-    assert generations.live(redis) == 2
+    assert lifecycle.live(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -122,7 +122,7 @@ def test_a_key_of_another_type(sqlite_store, redis, books, name, command):
             write(sqlite_store, update(books.ids[0], by=ANN, title="Brazil"))
         assert not tail.step()
         followed(tail)
-        assert generations.live(redis) == 2
+        assert lifecycle.live(redis) == 2
         assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -160,7 +160,7 @@ def test_a_pointer_to_nowhere(sqlite_store, redis, books, value, by):
 def test_a_name_of_another_type(sqlite_store, redis, books, name):
     for mend in (caught_up, rebuild):
         caught_up(sqlite_store, redis)
-        redis.delete(f"movies:{name}", Keys(generations.live(redis) or 1).titles)
+        redis.delete(f"movies:{name}", Keys(lifecycle.live(redis) or 1).titles)
         redis.hset(f"movies:{name}", "x", "y")
         mend(sqlite_store, redis)
         assert kept(redis) == books.expected
@@ -284,7 +284,7 @@ def test_an_account_that_cannot_be_read_parks_its_movies(sqlite_store, redis, bo
 
 def lose_and_follow(tail, redis):
     """Lose a key of the live generation; return after how long another one is live."""
-    redis.delete(Keys(generations.live(redis)).titles)
+    redis.delete(Keys(lifecycle.live(redis)).titles)
     began = time.monotonic()
     assert not tail.step()
     followed(tail)
@@ -302,7 +302,7 @@ def test_one_that_is_lost_again_and_again_is_built_after_a_rest(sqlite_store, re
 
 
 def test_one_that_was_live_for_long_is_built_again_at_once(sqlite_store, redis, books, monkeypatch):
-    monkeypatch.setattr("projections.tail._FIRST_REST_S", 30)
+    monkeypatch.setattr("projections.follow.subscription._FIRST_REST_S", 30)
     tail = caught_up(sqlite_store, redis)
     for _ in range(3):
         tail._settled_at = 0
@@ -343,5 +343,5 @@ def test_two_projections_step_by_step(sqlite_store, redis, books):
             tail.step()
     for tail in tails:
         followed(tail)
-    assert generations.live(redis) == 1
+    assert lifecycle.live(redis) == 1
     assert kept(redis) == replayed(sqlite_store, redis)

@@ -2,13 +2,13 @@
 
 import orjson
 import pytest
-from controls import ANN, create, update
-from faulty import every_death
-from library import caught_up, heal, kept, library, live, replayed, rewrite, spoil, write
 
-from projections.parked import drop, parked_in, retry
-from projections.rebuild import rebuild
-from projections.verify import verify
+from projections.rebuild.parked import drop, parked_in, retry
+from projections.rebuild.rebuild import rebuild
+from projections.rebuild.verify import verify
+from tests.controls import ANN, create, update
+from tests.library import caught_up, heal, kept, library, live, replayed, rewrite, spoil, write
+from tests.projections.faulty import every_death
 
 
 @pytest.fixture

@@ -3,22 +3,22 @@
 import time
 
 import pytest
-from controls import ANN, create, new_id, update
-from faulty import Between, every_death
-from library import caught_up, heal, kept, library, live, replayed, spoil, write
 
 from commands.errors import ReadModelUnavailableError, RebuildRunningError
-from projections import generations
-from projections.fill import fill
-from projections.fillers import Fillers
-from projections.heads import LIVE
-from projections.hold import hold
+from projections.follow.lease import Lease
+from projections.follow.subscription import Tail
+from projections.generation import lifecycle
+from projections.generation.pause import hold
+from projections.generation.state import LIVE
+from projections.generation.writer import View
 from projections.keys import REBUILDING
-from projections.lease import Lease
-from projections.rebuild import rebuild
-from projections.tail import Tail
-from projections.view import View
+from projections.rebuild.parallel_replay import Fillers
+from projections.rebuild.rebuild import rebuild
+from projections.rebuild.replay import fill
 from projections.worker import Projection
+from tests.controls import ANN, create, new_id, update
+from tests.library import caught_up, heal, kept, library, live, replayed, spoil, write
+from tests.projections.faulty import Between, every_death
 
 LEFT = {b"movies:live", b"movies:generations"}
 
@@ -34,7 +34,7 @@ def books(sqlite_store, redis):
 
 def keys_of(redis):
     """Every key there is, but for those of the live generation."""
-    prefix = b"{movies:%d}:" % (generations.live(redis) or 0)
+    prefix = b"{movies:%d}:" % (lifecycle.live(redis) or 0)
     return {key for key in redis.keys("*") if not key.startswith(prefix)}
 
 
@@ -54,8 +54,8 @@ def test_the_new_one_is_as_the_old_one(sqlite_store, redis, books):
 
 def test_a_large_one_is_removed_piece_by_piece(sqlite_store, redis, books, monkeypatch):
     """To the end, and told step by step."""
-    monkeypatch.setattr(generations, "_AT_ONCE", 1)
-    monkeypatch.setattr(generations, "PIECE", 1)
+    monkeypatch.setattr(lifecycle, "_AT_ONCE", 1)
+    monkeypatch.setattr(lifecycle, "PIECE", 1)
     told = []
     rebuild(sqlite_store, redis, advance=lambda *step: told.append(step))
     assert told[-1][0] == "drop"
@@ -176,7 +176,7 @@ class Reader:
 
     def position(self):
         for _ in range(2):
-            self.known = self.known or generations.live(self.redis)
+            self.known = self.known or lifecycle.live(self.redis)
             head = View(self.redis, self.known).head() if self.known else None
             if head is not None and head.state == LIVE:
                 return head.position
@@ -259,7 +259,7 @@ def test_a_projection_that_was_building_follows_the_new_one(sqlite_store, redis,
     built = rebuild(sqlite_store, redis)
     while not tail.step():
         pass
-    assert generations.live(redis) == built.generation
+    assert lifecycle.live(redis) == built.generation
     assert kept(redis) == books.expected
     assert keys_of(redis) == LEFT
 

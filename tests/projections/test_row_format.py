@@ -5,21 +5,21 @@ import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from controls import ANN, create, register
-from library import caught_up, kept, library, live, write
 
 from commands.errors import ReadModelUnavailableError
-from projections import generations
-from projections.heads import LIVE, OTHER_FORMAT, ROW_FORMAT
-from projections.hold import hold
+from projections.follow.precedence import Precedence
+from projections.follow.subscription import Tail
+from projections.generation import lifecycle
+from projections.generation.pause import hold
+from projections.generation.state import LIVE, OTHER_FORMAT, ROW_FORMAT
 from projections.keys import NEWEST_FORMAT, Keys
-from projections.past import USE, build, use_of
-from projections.precedence import Precedence
-from projections.rebuild import rebuild
-from projections.tail import Tail
-from projections.verify import verify
+from projections.rebuild.point_in_time import USE, build, use_of
+from projections.rebuild.rebuild import rebuild
+from projections.rebuild.verify import verify
 from projections.worker import Projection
-from service.state import State, _read_model
+from service.observability.status import State, _read_model
+from tests.controls import ANN, create, register
+from tests.library import caught_up, kept, library, live, write
 
 
 def built_by_another(redis, row_format):
@@ -38,15 +38,15 @@ def built_by_another(redis, row_format):
 def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, redis, row_format):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
-    as_it_should_be, old = kept(redis), generations.live(redis)
+    as_it_should_be, old = kept(redis), lifecycle.live(redis)
     built_by_another(redis, row_format)
     tail = Tail(sqlite_store, redis, limit=5)
     assert not tail.step()
-    assert generations.live(redis) == old
+    assert lifecycle.live(redis) == old
     assert live(redis).head().state == OTHER_FORMAT
     assert redis.hget(Keys(old).head, "state") == LIVE.encode()
     caught_up(sqlite_store, redis)
-    assert generations.live(redis) == old + 1
+    assert lifecycle.live(redis) == old + 1
     assert kept(redis) == as_it_should_be
     assert not redis.exists(Keys(old).head)
 
@@ -65,10 +65,10 @@ def test_a_generation_of_another_format_takes_no_events(sqlite_store, redis):
 
 def test_a_half_built_generation_of_another_format_is_not_gone_on_with(sqlite_store, redis):
     library(sqlite_store)
-    half = generations.begin(redis, row_format=ROW_FORMAT + 1)
+    half = lifecycle.begin(redis, row_format=ROW_FORMAT + 1)
     Tail(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).step()
     caught_up(sqlite_store, redis)
-    assert generations.live(redis) == half.generation + 1
+    assert lifecycle.live(redis) == half.generation + 1
     assert not verify(sqlite_store, redis).drift.counts
 
 
@@ -148,7 +148,7 @@ def until(condition):
 
 
 def shows(redis, store, row_format):
-    number = generations.live(redis)
+    number = lifecycle.live(redis)
     head = redis.hmget(Keys(number).head, "format", "position") if number else None
     return head == [b"%d" % row_format, b"%d" % store.head()]
 
@@ -160,14 +160,14 @@ def test_two_releases_side_by_side_do_not_build_over_each_other(sqlite_store, re
         until(lambda: shows(redis, sqlite_store, 7))
         with running(sqlite_store, redis, 8):
             until(lambda: shows(redis, sqlite_store, 8))
-            number = generations.live(redis)
+            number = lifecycle.live(redis)
             for _ in range(3):
                 write(sqlite_store, create(by=ANN))
                 until(lambda: shows(redis, sqlite_store, 8))
                 time.sleep(0.2)
-            assert generations.live(redis) == number
+            assert lifecycle.live(redis) == number
         until(lambda: shows(redis, sqlite_store, 7))
-        assert generations.live(redis) == number + 1
+        assert lifecycle.live(redis) == number + 1
 
 
 def test_a_newer_release_that_was_killed_is_waited_for_a_while(redis):

@@ -3,16 +3,16 @@
 import itertools
 
 import pytest
-from controls import ANN, BOB, create, delete, new_id, revert, update
-from faulty import Between
-from library import caught_up, kept, library, live, replayed, spoil, write
 
 from commands.errors import ReadModelUnavailableError
-from projections import compare
-from projections import fill as filling
 from projections.keys import Keys
-from projections.parked import drop
-from projections.verify import verify
+from projections.rebuild import diff
+from projections.rebuild import replay as filling
+from projections.rebuild.parked import drop
+from projections.rebuild.verify import verify
+from tests.controls import ANN, BOB, create, delete, new_id, revert, update
+from tests.library import caught_up, kept, library, live, replayed, spoil, write
+from tests.projections.faulty import Between
 
 
 @pytest.fixture
@@ -88,9 +88,9 @@ def test_a_difference_tells_both_sides(sqlite_store, redis, books):
 
 def test_much_that_differs(sqlite_store, redis, books, monkeypatch):
     """All is counted and mended, in several holds and shares; only the first are told."""
-    monkeypatch.setattr(compare, "TOLD", 5)
-    monkeypatch.setattr(compare, "_AT_ONCE", 3)
-    monkeypatch.setattr("projections.verify._MENDED", 3)
+    monkeypatch.setattr(diff, "TOLD", 5)
+    monkeypatch.setattr(diff, "_AT_ONCE", 3)
+    monkeypatch.setattr("projections.rebuild.verify._MENDED", 3)
     monkeypatch.setattr(filling, "BATCH", 4)
     write(sqlite_store, *(create(by=ANN) for _ in range(20)))
     caught_up(sqlite_store, redis)

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 
 import pytest
 import structlog
-from controls import create, new_id, register, update
-from library import caught_up, heal, library, live, spoil
 
 from commands.errors import EventStoreUnavailableError
+from commands.event_store.store import Store
 from commands.group_commit import commit
-from commands.store import Store
-from projections import generations
-from projections.connection import open_redis
-from projections.lease import Lease
-from projections.parked import drop, parked_in
+from projections.follow.lease import Lease
+from projections.generation import lifecycle
+from projections.rebuild.parked import drop, parked_in
+from projections.redis_client import open_redis
 from projections.worker import Projection, run_projection
+from tests.controls import create, new_id, register, update
+from tests.library import caught_up, heal, library, live, spoil
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def until(condition, timeout_s=5):
 
 
 def position_of(redis):
-    generation = generations.live(redis)
+    generation = lifecycle.live(redis)
     shown = redis.hget(f"{{movies:{generation}}}:head", "position")
     return int(shown) if shown else None
 
@@ -122,7 +122,7 @@ def test_a_wiped_redis_is_filled_again_by_itself(sqlite_store, redis, account):
         until(shows(redis, sqlite_store))
         redis.flushall()
         until(shows(redis, sqlite_store))
-        assert redis.hlen(f"{{movies:{generations.live(redis)}}}:rows") == 5
+        assert redis.hlen(f"{{movies:{lifecycle.live(redis)}}}:rows") == 5
 
 
 def test_a_redis_that_comes_back_empty_is_filled_again(sqlite_store, own_valkey, account):

@@ -1,19 +1,10 @@
-"""Fixtures of the read side, and a reader."""
-
-import sys
-from pathlib import Path
+"""A reader of the read model."""
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "projections"))
-
-from read_side import own_valkey, redis, story, valkey
-
-from projections.connection import open_async_redis
+from projections.redis_client import open_async_redis
 from queries.movies import ReadModel
-from queries.round_trips import RoundTrips
-
-__all__ = ["own_valkey", "redis", "story", "valkey"]
+from queries.pipelining import RoundTrips
 
 
 @pytest.fixture

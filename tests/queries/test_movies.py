@@ -8,15 +8,15 @@ from uuid import UUID
 
 import orjson
 import pytest
-from read_side import Story, apply, shown
 
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
-from projections import generations
-from projections.view import View
-from queries import movies, scans
-from queries.filters import MovieQuery, parse_query
+from projections.generation import lifecycle
+from projections.generation.writer import View
+from queries import filter_script, movies
+from queries.movie_query import MovieQuery, parse_query
 from queries.movies import ReadModel, get_movie, list_movies
 from queries.orderings import FIELDS, parse_orderings, place_of
+from tests.read_side import Story, apply, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -182,7 +182,7 @@ async def test_while_a_list_is_built_there_is_none(redis, reader, library):
     """Neither an empty nor a partial one, not even for who has seen the old one."""
     assert await titles(reader, year=1979)
     redis.flushall()
-    building = generations.begin(redis, above=library.view.generation)
+    building = lifecycle.begin(redis, above=library.view.generation)
     building.apply(library.events[:4], 0)
     for query in (MovieQuery(), MovieQuery(title="a")):
         with pytest.raises(ReadModelUnavailableError):
@@ -190,7 +190,7 @@ async def test_while_a_list_is_built_there_is_none(redis, reader, library):
     with pytest.raises(ReadModelUnavailableError):
         await get_movie(reader, UUID(int=1))
     apply(building, library)
-    generations.go_live(redis, building)
+    lifecycle.go_live(redis, building)
     assert await titles(reader, year=1979) == ["Alien"]
 
 
@@ -201,8 +201,8 @@ async def test_another_generation_is_found(redis, reader, library):
     new.create()
     apply(new, library)
     redis.sadd("movies:generations", new.generation)
-    generations.go_live(redis, new)
-    generations.drop(redis, library.view.generation)
+    lifecycle.go_live(redis, new)
+    lifecycle.drop(redis, library.view.generation)
     assert await titles(reader, title="straße") == ["Straße"]
     assert await titles(reader) == ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]
 
@@ -403,12 +403,12 @@ async def test_a_long_scan_is_shared(redis, reader, many):
         *(list_movies(ReadModel(reader.trips), query) for _ in range(4)),
     )
     assert {(page.count, page.page) for page in found} == {(9_000, 900)}
-    scans = redis.info("commandstats")["cmdstat_hscan"]["calls"]
-    assert scans <= 10
+    filter_script = redis.info("commandstats")["cmdstat_hscan"]["calls"]
+    assert filter_script <= 10
     await list_movies(
         reader, MovieQuery(title="alien", orderings=parse_orderings("-title"), page=2)
     )
-    assert redis.info("commandstats")["cmdstat_hscan"]["calls"] == scans
+    assert redis.info("commandstats")["cmdstat_hscan"]["calls"] == filter_script
 
 
 def meanwhile(reader, happens):
@@ -473,12 +473,12 @@ async def test_a_scan_that_was_pushed_out_begins_again(redis, reader, many):
 
 async def test_kept_results_are_bounded(redis, reader, library):
     """The oldest go first, and all go after a while."""
-    for number in range(scans.KEPT_RESULTS + 20):
+    for number in range(filter_script.KEPT_RESULTS + 20):
         await titles(reader, title=f"alien{number}")
     kept = redis.keys("*:found:*")
-    assert len(kept) <= 2 * scans.KEPT_RESULTS
-    assert redis.llen(library.view.keys.kept) == scans.KEPT_RESULTS
-    assert all(0 < redis.ttl(key) <= scans.KEPT_S for key in kept)
+    assert len(kept) <= 2 * filter_script.KEPT_RESULTS
+    assert redis.llen(library.view.keys.kept) == filter_script.KEPT_RESULTS
+    assert all(0 < redis.ttl(key) <= filter_script.KEPT_S for key in kept)
 
 
 async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypatch):

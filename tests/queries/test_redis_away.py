@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from commands.errors import ReadModelUnavailableError
-from projections.connection import breaker_for, open_async_redis
-from queries.round_trips import RoundTrips
+from projections.redis_client import breaker_for, open_async_redis
+from queries.pipelining import RoundTrips
 
 pytestmark = pytest.mark.anyio
 

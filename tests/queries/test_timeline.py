@@ -3,16 +3,16 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from controls import MOVIE, NOON, new_id, stamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from library import rewrite
 
 from commands.errors import NotFoundError
+from commands.event_store.store import Store
 from commands.movie import Movie, MovieDetails
-from commands.store import Store
-from queries.history import movie_at_position
-from queries.timeline import Timeline
+from queries.log.history import movie_at_position
+from queries.log.timeline import Timeline
+from tests.controls import MOVIE, NOON, new_id, stamp
+from tests.library import rewrite
 
 LATE = datetime(9999, 12, 31, tzinfo=UTC)
 

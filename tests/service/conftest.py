@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from running import Cinelog
+
+from tests.running import Cinelog
 
 _numbers = itertools.count(1)
 

@@ -1,0 +1,1 @@
+"""What the event store needs of a database and a disk: it knows no events."""

@@ -1,0 +1,138 @@
+"""Opens the log that all aggregates share from a URL, and tells when its database is away."""
+
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+from eventsourcing.application import Application, LRUCache
+from eventsourcing.persistence import PersistenceError
+from eventsourcing.utils import Environment, EnvType
+from psycopg.conninfo import conninfo_to_dict
+
+from commands.database.damage import NOT_A_DATABASE
+from commands.database.database_errors import first_line, reached
+from commands.database.integrity_check import Integrity
+from commands.database.urls import quoted
+from commands.errors import ConfigurationError, EventStoreUnavailableError, StoreDamagedError
+
+VARIABLE = "CINELOG_EVENT_STORE_URL"
+# How many aggregates a process keeps: what was appended since is read on top at each use.
+_KEPT = 2_000
+# What libpq or the server says, and what that means. Else the server does not answer.
+_REFUSALS = {
+    "authentication failed": "PostgreSQL refuses the user or the password in the URL",
+    "no password supplied": "PostgreSQL wants a password; write it as user:password@ in the URL",
+    "pg_hba.conf": "PostgreSQL refuses the connection of this user from this machine; allow it in"
+    " its pg_hba.conf, or ask for TLS with ?sslmode=require",
+    "does not support SSL": "PostgreSQL there has no TLS; leave sslmode=require out of the URL",
+    "certificate": "the TLS certificate of PostgreSQL is not trusted; see sslrootcert of libpq",
+    "resolve": "its host is not known by name; correct the URL, in which what is special in the"
+    " password is percent-encoded",
+    "starting up": "PostgreSQL is starting up; try again in a moment",
+    "too many": "PostgreSQL has no connection left; raise its max_connections",
+    "role": "PostgreSQL has no such user; create it or correct the URL",
+    "database": "PostgreSQL has no database of that name; create it or correct the URL",
+}
+_MADE_BY = "cinelog serve makes one, or name another data directory or store"
+
+
+class EventLog(Application[UUID]):
+    """The eventsourcing application that all aggregates share."""
+
+    name = "cinelog"
+
+    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
+        """Configure from what is given and nothing else: the environment belongs to the service."""
+        return Environment(name, dict(env or {}))
+
+    def forget(self) -> None:
+        """Drop the aggregates that are kept."""
+        self.repository.cache = LRUCache(maxsize=_KEPT)
+
+
+def open_log(url: str, *, create: bool) -> EventLog:
+    """Open ``sqlite:///path`` or ``postgresql://…``; ``create`` makes what is missing.
+
+    Raises ConfigurationError where the URL cannot work or its server does not answer.
+    """
+    scheme = url.partition(":")[0]
+    env = {
+        "TRANSCODER_TOPIC": "commands.event_store.transcoder:OrjsonTranscoder",
+        "AGGREGATE_CACHE_MAXSIZE": str(_KEPT),
+        "CREATE_TABLE": "n",
+    }
+    if scheme == "sqlite":
+        env |= _sqlite(url, create=create)
+    elif scheme in ("postgresql", "postgres"):
+        env |= _postgresql(url)
+    else:
+        raise ConfigurationError(VARIABLE, "begin it with sqlite:/// or postgresql://")
+    try:
+        log = EventLog(env)
+        recorder = cast("Any", log.recorder)
+        if create and not Integrity(recorder).look():
+            recorder.create_table()
+        with reached():
+            recorder.max_notification_id()
+    except StoreDamagedError as error:
+        if error.reason == NOT_A_DATABASE:
+            problem = f"the event store cannot be opened ({error.reason})"
+            raise ConfigurationError(VARIABLE, problem) from None
+        recorder.damage.report(error.reason)
+    except (PersistenceError, EventStoreUnavailableError, OSError) as error:
+        if _lacks_tables(error):
+            problem = f"there is no event store in this database; {_MADE_BY}"
+            raise ConfigurationError(VARIABLE, problem) from None
+        raise ConfigurationError(
+            VARIABLE, f"the event store cannot be opened ({first_line(error)})"
+        ) from None
+    return log
+
+
+def _lacks_tables(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, psycopg.errors.UndefinedTable) or "no such table" in str(error):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _sqlite(url: str, *, create: bool) -> dict[str, str]:
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not path.name:
+        raise ConfigurationError(VARIABLE, "write it as sqlite:///path/to/events.db")
+    if not create and not path.exists():
+        raise ConfigurationError(VARIABLE, f"there is no event store at {path}; {_MADE_BY}")
+    return {"PERSISTENCE_MODULE": "commands.event_store.sqlite:Factory", "SQLITE_DBNAME": str(path)}
+
+
+def _postgresql(url: str) -> dict[str, str]:
+    url = quoted(url)
+    try:
+        conninfo_to_dict(url)
+    except psycopg.Error:  # its text repeats the URL, and so the password
+        raise ConfigurationError(
+            VARIABLE, "it is not a PostgreSQL URL; percent-encode what is special in the password"
+        ) from None
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except (psycopg.Error, UnicodeError) as error:
+        raise ConfigurationError(VARIABLE, _why_not(str(error))) from None
+    return {
+        "PERSISTENCE_MODULE": "commands.event_store.postgres:Factory",
+        "POSTGRES_URL": url,
+        # The library insists on these; what libpq makes of the URL takes their place.
+        "POSTGRES_DBNAME": "-",
+        "POSTGRES_HOST": "-",
+        "POSTGRES_USER": "-",
+        "POSTGRES_PASSWORD": "-",
+    }
+
+
+def _why_not(said: str) -> str:
+    """Return why PostgreSQL takes no connection; what it said may repeat a part of the URL."""
+    for sign, problem in _REFUSALS.items():
+        if sign in said:
+            return problem
+    return "PostgreSQL does not answer there; start it or correct the URL"

@@ -1,0 +1,1 @@
+"""Following the log: batches of new events into the live generation."""

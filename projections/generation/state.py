@@ -1,0 +1,154 @@
+"""The head of a generation: how far it is, in what format its rows are, and its state.
+
+Whether a generation takes events is decided here and nowhere else: it must be being built or live,
+whole, of this release's row format (``STATE``), and built from this log (``belongs``).
+"""
+
+from typing import Any, NamedTuple
+
+from commands.event_store.store import Recorded, Store
+from projections.generation import integrity
+from projections.keys import Keys
+from projections.lua import Script, number
+
+ROW_FORMAT = 3
+"""What rows and indexes look like. Count it up with each change of a line, a key or a score.
+
+A generation keeps the format that it was built with; a head without a number is of format 1. A
+projection that finds another format live, older or newer, builds its own beside it.
+"""
+FILLING = "filling"
+"""It is being filled from aside, and takes no events yet."""
+BUILDING = "building"
+LIVE = "live"
+"""It may be shown to readers."""
+DAMAGED = "damaged"
+"""Something of it is lost. Never stored: it is found out."""
+OTHER_FORMAT = "other format"
+"""It is whole, but another release laid out its rows. Never stored: it is found out.
+
+Readers are still shown what it has until a generation of this release is live; it takes no events.
+"""
+RETIRED = "retired"
+"""It takes no events any more, and is shown to nobody."""
+HOLD_MS = 2_000
+"""For how long a generation is held at most."""
+HELD = f"""
+local function held(text)
+  if not text then return false end
+  local time, until_ms = redis.call('TIME'), number(text)
+  local now_ms = time[1] * 1000 + time[2] / 1000
+  return now_ms < until_ms and until_ms <= now_ms + {HOLD_MS}
+end
+"""
+"""Lua, after ``NUMBER``: whether a generation is, given the ``hold`` of its head.
+
+One that is no number, or ends later than any that begins now, was set by nobody and counts as none.
+"""
+STATE = (
+    integrity.ALL
+    + f"""
+local function state_of(state, format, wanted)
+  if state ~= '{BUILDING}' and state ~= '{LIVE}' then return state end
+  if not all_whole() then return '{DAMAGED}' end
+  if (format or '1') ~= wanted then return '{OTHER_FORMAT}' end
+  return state
+end
+"""
+)
+"""Lua, with ``whole.ALL``: the state of a generation, given what its head says is its ``state`` and
+``format``, and the format that is wanted. ``KEYS`` are ``lasting``."""
+_NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped")
+
+# ARGV: the format that is wanted.
+_LOOK = Script(
+    STATE
+    + """
+local head = redis.pcall('HMGET', KEYS[1], 'position', 'events', 'at', 'state', 'last', 'parked',
+  'dropped', 'format', 'log')
+if head.err then return {false} end
+head[4] = state_of(head[4], head[8], ARGV[1])
+return head
+"""
+)
+
+
+_BELONG = Script("""
+return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'log', ARGV[1])
+""")
+
+
+class Head(NamedTuple):
+    """What a head says."""
+
+    position: int
+    events: int
+    at: str
+    state: str
+    last: str
+    parked: int
+    """Movies whose events cannot be applied, without those that were given up."""
+    dropped: int
+    format: int
+    """Of its rows; 0 for what is no number."""
+    log: str = ""
+    """The identity of the log that it shows, "" where that is not told."""
+
+
+def look(redis: Any, keys: Keys, row_format: int = ROW_FORMAT) -> Head | None:
+    """Return the head of a generation, or None where there is none.
+
+    What should be a number and is none counts as 0: such a generation is damaged.
+    """
+    found = _LOOK.run(redis, keys.lasting, [row_format])
+    if found[0] is None:
+        return None
+    position, events, parked, dropped = (number(found[i]) or 0 for i in (0, 1, 5, 6))
+    at, state, last = ((one or b"").decode(errors="replace") for one in found[2:5])
+    stored_as = 1 if found[7] is None else number(found[7]) or 0
+    log = (found[8] or b"").decode(errors="replace")
+    parked = max(0, parked - dropped)
+    return Head(position, events, at, state, last, parked, dropped, stored_as, log)
+
+
+def create(redis: Any, keys: Keys, state: str, row_format: int = ROW_FORMAT) -> None:
+    """Make the head of an empty generation, unless it is there already."""
+    # The position comes last: a head that has one is whole.
+    numbers = ((name, 0) for name in _NUMBERS)
+    for name, value in [("state", state), ("format", row_format), *numbers, ("position", 0)]:
+        redis.execute_command("HSETNX", keys.head, name, value)
+
+
+def belong_to(redis: Any, keys: Keys, log: str) -> None:
+    """Say which log and epoch a generation shows, where it is there and that is known."""
+    if log:
+        _BELONG.run(redis, [keys.head], [log])
+
+
+def name_of(event: Recorded) -> str:
+    """Return what an event is known by: no two logs have the same one at the same position.
+
+    Its time tells it from the one that takes its place after the log was set back.
+    """
+    return f"{event.stream_id}:{event.version}:{time_of(event)}"
+
+
+def time_of(event: Recorded) -> str:
+    """Return when an event happened, "" where it does not say so."""
+    time = event.data.get("timestamp")
+    return time if type(time) is str else ""
+
+
+def name_at(store: Store, position: int) -> str:
+    """Return the name of the event at a position, "" where the log has none there."""
+    found = store.read(position - 1, 1, position) if position else []
+    return name_of(found[0]) if found else ""
+
+
+def belongs(store: Store, head: Head) -> bool:
+    """Tell whether a generation was built from this log, as far as the log still goes.
+
+    The event that was applied last must be there: a log that was replaced, or restored to an
+    earlier state, has another at its position, or none.
+    """
+    return name_at(store, head.position) == head.last

@@ -1,0 +1,127 @@
+"""Builds the list as it was at a position, in a process of its own.
+
+``python -m projections.rebuild.point_in_time`` hears on standard input what to build, and ends when
+that closes: with who asked. One is built at
+a time, whoever asks; a few are kept, for some minutes after their last use. A build that dies
+leaves nothing: what it wrote goes by itself.
+"""
+
+import os
+import sys
+import threading
+from typing import Any
+
+import orjson
+from redis.exceptions import RedisError
+
+from commands.errors import CinelogError
+from commands.event_store.store import Store
+from projections.follow.lease import Lease
+from projections.generation import integrity, lifecycle
+from projections.generation.completeness import check_all_read
+from projections.generation.state import FILLING, LIVE, ROW_FORMAT, name_at
+from projections.generation.writer import View
+from projections.keys import PAST, PAST_LEASE, Keys
+from projections.lua import Script
+from projections.rebuild.replay import collect_seldom, fill, finish
+from projections.redis_client import open_redis
+from projections.subprocesses import die_with_stdin
+
+KEPT, KEPT_S = 3, 600
+# How many movies may be in those that are kept besides the one that was built last.
+KEPT_ROWS = 500_000
+# How long a build may take between two steps.
+_STEP_S = 60
+_NICE = 5
+BUSY = 3
+"""The exit code where another one is being built."""
+
+# KEYS: lasting, kept. ARGV: seconds, the name of its last event, the format of rows. Whether the
+# list is there, of this log and of this format; if so it is kept from now on.
+USE = Script(
+    integrity.LISTS
+    + f"""
+local head = redis.pcall('HMGET', KEYS[1], 'state', 'rows', 'last', 'format')
+if head[1] ~= '{LIVE}' or not lists_whole(head[2]) or head[3] ~= ARGV[2] or head[4] ~= ARGV[3] then
+  return 0
+end
+for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
+return 1
+""",
+)
+
+
+# KEYS: PAST. ARGV: position.
+USED = Script("""
+local now = redis.call('TIME')
+return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]), ARGV[1])
+""")
+
+
+def use_of(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
+    """Return what ``USE`` takes for the list as it was at a position, whose event has a name."""
+    keys = Keys(-position)
+    return (*keys.lasting, keys.kept), [KEPT_S, last, ROW_FORMAT]
+
+
+def build(store: Store, redis: Any, position: int) -> bool:
+    """Build the list as it was at a position; False where another one is being built."""
+    lease = Lease(redis, key=PAST_LEASE)
+    if not lease.hold():
+        return False
+    try:
+        use = use_of(position, name_at(store, position))
+        if USE.run(redis, *use):
+            return True
+        _make_room(redis, position)
+        # To the end: an earlier one of this position would be mixed with the new one.
+        for _ in lifecycle.sweep(redis):
+            if not lease.hold():
+                return False
+        USED.run(redis, [PAST], [position])
+        view = View(redis, -position)
+        view.create(FILLING)
+        read = applied = 0
+        for step in fill(store, view, position, keep_s=_STEP_S):
+            if not lease.hold():
+                return False
+            read, applied = read + step.read, applied + step.applied
+        check_all_read(store, position, read)
+        finish(store, view, position, applied, LIVE)
+        USE.run(redis, *use)
+    finally:
+        lease.release()
+    return True
+
+
+def _make_room(redis: Any, position: int) -> None:
+    """Drop all but those used last, and whatever an earlier build left."""
+    others = [int(one) for one in redis.execute_command("ZREVRANGE", PAST, 0, -1)]
+    kept, rows = [position], 0
+    for other in others:
+        state, number = redis.execute_command("HMGET", Keys(-other).head, "state", "rows")
+        rows += int(number or 0)
+        there = state == LIVE.encode() and other != position
+        if there and len(kept) < KEPT and rows <= KEPT_ROWS:
+            kept.append(other)
+    for other in {*others, position} - {*kept[1:]}:
+        lifecycle.drop(redis, -other)
+        redis.execute_command("ZREM", PAST, other)
+
+
+def main() -> int:
+    """Build what is asked for."""
+    os.nice(_NICE)
+    collect_seldom()
+    order = orjson.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=die_with_stdin, daemon=True).start()
+    try:
+        store = Store.open(order["store"], create=False)
+        return 0 if build(store, open_redis(order["redis"]), order["position"]) else BUSY
+    except (CinelogError, RedisError) as error:
+        sys.stderr.write(f"cinelog: {type(error).__name__}: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Builds the read model again from the log, beside the live one, and puts it in its place.
+
+The live generation serves and takes events all the while. A rebuild that is interrupted leaves it
+as it is; what it left behind itself, the next one drops. Readers see one generation or the other,
+at the same position: the live one is held for the moment of the switch.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from redis.exceptions import RedisError
+
+from commands.errors import ReadModelUnavailableError, RebuildRunningError, StoreDamagedError
+from commands.event_store.store import Store
+from projections.follow.lease import Lease
+from projections.follow.subscription import follow
+from projections.generation import lifecycle, state
+from projections.generation.completeness import check_all_read, check_not_fewer
+from projections.generation.pause import hold
+from projections.generation.reader import NAMES, Fields, count, read, scan
+from projections.generation.state import BUILDING, DAMAGED, FILLING, LIVE
+from projections.generation.writer import View
+from projections.keys import REBUILDING
+from projections.rebuild.diff import Drift, differences
+from projections.rebuild.parked import parked_in
+from projections.rebuild.replay import Filled, fill, finish
+
+Filler = Callable[[Store, View, int], Iterator[Filled]]
+Advance = Callable[[str, int, int], None]
+# Of the time the live generation is held: what may pass between Redis's look at it and our switch.
+_MARGIN_MS = 500
+_TRIES = 20
+# Events that are applied in one step: Redis does nothing else in the meantime.
+_FOLLOWED = 100
+
+
+class Rebuilt(NamedTuple):
+    """The new live generation, and what differed in the one before."""
+
+    generation: int
+    position: int
+    events: int
+    movies: int
+    parked: int
+    compared: int
+    """How many fields; 0 where there was none to compare with."""
+    drift: Drift
+
+
+@dataclass(frozen=True)
+class FromView:
+    """The ``Expected`` of a generation that is being built, which is brought along."""
+
+    store: Store
+    view: View
+
+    def all(self) -> Iterator[dict[str, Fields]]:
+        """Yield everything, key by key."""
+        for name in NAMES:
+            for fields in scan(self.view, name):
+                yield {name: fields}
+
+    def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
+        """Return what there is of some fields at a position."""
+        follow(self.store, self.view, position, limit=_FOLLOWED)
+        return read(self.view, name, fields)[1]
+
+    def counts(self, position: int) -> dict[str, int]:
+        """Return how much there is of everything at a position."""
+        follow(self.store, self.view, position, limit=_FOLLOWED)
+        return count(self.view).of
+
+
+def rebuild(
+    store: Store,
+    redis: Any,
+    *,
+    fill: Filler = fill,
+    advance: Advance = lambda _what, _done, _total: None,
+) -> Rebuilt:
+    """Rebuild, compare, switch, drop the old one.
+
+    ``advance`` is told what is being done, how much of it and of how much. Raises
+    StoreDamagedError where the event store is damaged, RebuildRunningError, and
+    ReadModelUnavailableError where Redis is wiped meanwhile.
+    """
+    if (damage := store.integrity.look()) is not None:
+        raise StoreDamagedError(damage)
+    lease = Lease(redis, key=REBUILDING)
+    _check(lease)
+    try:
+        lifecycle.drop_remains(redis)
+        view = lifecycle.new(redis, state=FILLING)
+        state.belong_to(redis, view.keys, store.identity_text())
+        try:
+            return _rebuild(store, view, fill, lease, advance)
+        except BaseException:
+            with suppress(RedisError):
+                if lifecycle.live(redis) != view.generation:
+                    lifecycle.drop(redis, view.generation)
+            raise
+    finally:
+        with suppress(RedisError):
+            lease.release()
+
+
+def _rebuild(store: Store, view: View, fill: Filler, lease: Lease, advance: Advance) -> Rebuilt:
+    until, total = store.head(), store.count()
+    done = applied = 0
+    for step in fill(store, view, until):
+        _check(lease)
+        done, applied = done + step.read, applied + step.applied
+        advance("rebuild", done, total)
+    check_all_read(store, until, done)
+    check_not_fewer(store, view.redis)
+    finish(store, view, until, applied, BUILDING)
+    compared, drift = 0, Drift()
+    live = _comparable(store, view, until)
+    if live is not None:
+        total = count(view).total
+
+        def reached(done: int) -> None:
+            nonlocal compared
+            _check(lease)
+            compared = done
+            advance("compare", done, max(done, total))
+
+        parked = parked_in(live)
+        for found in differences(FromView(store, view), live, ignored=parked, advance=reached):
+            drift.add(found)
+    _switch(store, view)
+    follow(store, view, store.head(), limit=_FOLLOWED)
+    total = count(view).total // lifecycle.PIECE
+    for done, _ in enumerate(lifecycle.sweep(view.redis), 1):
+        _check(lease)
+        advance("drop", done, max(done, total))
+    head, there = view.head(), count(view).of
+    position = head.position if head else until
+    movies, aside = there["rows"], there["parked"]
+    return Rebuilt(view.generation, position, there["events"], movies, aside, compared, drift)
+
+
+def _comparable(store: Store, view: View, until: int) -> View | None:
+    """Return the live generation, at a position not before ``until``; None where that cannot be."""
+    number = lifecycle.live(view.redis)
+    live = View(view.redis, number) if number is not None else None
+    head = live.head() if live else None
+    # Rows of another format differ, whatever they say.
+    if live is None or head is None or head.state not in (LIVE, DAMAGED):
+        return None
+    if not state.belongs(store, head):
+        return None
+    if head.position < until:
+        try:
+            follow(store, live, until, limit=_FOLLOWED)  # nobody else may be there to do it
+        except ReadModelUnavailableError:
+            return None
+    return live
+
+
+def _switch(store: Store, view: View) -> None:
+    """Let readers see the new generation from the position on that the live one is at."""
+    redis = view.redis
+    for _ in range(_TRIES):
+        number = lifecycle.live(redis)
+        live = View(redis, number) if number is not None else None
+        head = live.head() if live else None
+        if live is None or head is None or head.state != LIVE or not state.belongs(store, head):
+            follow(store, view, store.head(), limit=_FOLLOWED)
+            if lifecycle.go_live(redis, view, instead_of=number or 0):
+                return
+            continue
+        follow(store, view, head.position, limit=_FOLLOWED)
+        with hold(live) as held:
+            follow(store, view, held.position)
+            last_ms = held.until_ms - _MARGIN_MS
+            if lifecycle.go_live(redis, view, instead_of=number, before_ms=last_ms):
+                return
+    raise ReadModelUnavailableError("something else builds it all the time")
+
+
+def _check(lease: Lease) -> None:
+    if not lease.hold():
+        raise RebuildRunningError

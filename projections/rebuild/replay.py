@@ -1,0 +1,171 @@
+"""Fills a new generation from the log, faster than batches in log order can.
+
+Events are read stream by stream, so that each movie is folded from nothing in one go: nothing is
+read back from Redis, and only what is left of a movie in the end is written. Several processes may
+share the work by the ids of streams. The writes are plain commands: nobody reads this generation
+yet, and one whose filling was interrupted is thrown away.
+"""
+
+import gc
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from commands.errors import NotFoundError, ReadModelUnavailableError, UnreadableEventError
+from commands.event_store.store import Recorded, Store
+from projections.generation import integrity, lifecycle
+from projections.generation.state import FILLING, name_of, time_of
+from projections.generation.writer import View
+from projections.keys import Keys
+from projections.lua import Script
+from projections.movie_rows import Before, Changes, Command, fold_batch, parking
+
+BATCH = 2_000
+# So few events are read in log order, whatever else is in the log.
+FEW = 20_000
+# Values in one command, and commands that are sent at once: then Redis answers others.
+_VALUES, _PIECES = 32, 4
+_KNOWN_USERS = 50_000
+_FIRST, _END = "00000000-0000-0000-0000-000000000000", "g"
+
+_FINISH = Script(
+    integrity.ALL
+    + f"""
+if redis.call('HGET', KEYS[1], 'state') ~= '{FILLING}' then return 0 end
+redis.call('HSET', KEYS[1], 'position', ARGV[1], 'events', ARGV[2], 'last', ARGV[3], 'at', ARGV[4],
+  'state', ARGV[5])
+count()
+return 1
+"""
+)
+
+
+class Span(NamedTuple):
+    """Streams from one id on, up to and without another."""
+
+    first: str = _FIRST
+    end: str = _END
+
+
+EVERYTHING = Span()
+
+
+class Filled(NamedTuple):
+    """How many events were read, and how many of them were applied."""
+
+    read: int
+    applied: int
+
+
+class Names(dict[str, str]):
+    """Usernames by account id, looked up in the log when one is asked for."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+
+    def __missing__(self, account: str) -> str:
+        try:
+            name = self._store.name_of(account)
+        except (NotFoundError, UnreadableEventError, ValueError):
+            raise KeyError(account) from None
+        if len(self) >= _KNOWN_USERS:
+            self.clear()
+        self[account] = name
+        return name
+
+
+def collect_seldom() -> None:
+    """Let this process look for cycles seldom: events and rows hold none.
+
+    To look for some takes a quarter of the time of a replay.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+
+
+def whole_streams(store: Store, until: int, span: Span = EVERYTHING) -> Iterator[list[Recorded]]:
+    """Yield all events up to a position, stream by stream; a stream is never divided."""
+    held: list[Recorded] = []
+    for events in (_few if until <= FEW else _by_stream)(store, until, span):
+        held += events
+        cut = len(held)
+        while cut and held[cut - 1].stream_id == held[-1].stream_id:
+            cut -= 1
+        if cut:
+            yield held[:cut]
+            del held[:cut]
+    if held:
+        yield held
+
+
+def fold(events: list[Recorded], names: Names) -> Changes:
+    """Fold whole streams from nothing."""
+    return fold_batch(events, Before({}, {}, names))
+
+
+def fill(
+    store: Store, view: View, until: int, span: Span = EVERYTHING, *, keep_s: int = 0
+) -> Iterator[Filled]:
+    """Fill a generation that is being filled; yields what each step did.
+
+    ``keep_s`` seconds after the last step it is gone, unless that is 0. Raises
+    ReadModelUnavailableError where it was dropped meanwhile, and then leaves nothing behind.
+    """
+    names, keys = Names(store), view.keys
+    for events in whole_streams(store, until, span):
+        changes = fold(events, names)
+        pipeline = view.redis.pipeline(transaction=False)
+        for command in _pieces(keys, [*changes.commands, *parking(changes.refused)]):
+            pipeline.execute_command(*command)
+            if len(pipeline) >= _PIECES:
+                pipeline.execute()
+        for key in keys.lasting if keep_s else ():
+            pipeline.execute_command("EXPIRE", key, keep_s)
+        pipeline.execute_command("HGET", keys.head, "state")
+        if pipeline.execute()[-1] != FILLING.encode():
+            lifecycle.drop(view.redis, view.generation)
+            raise _dropped(view)
+        yield Filled(len(events), changes.events)
+
+
+def finish(store: Store, view: View, until: int, applied: int, state: str) -> None:
+    """Say that a generation is filled up to a position and what it is from now on.
+
+    Raises ReadModelUnavailableError where it was dropped meanwhile.
+    """
+    last = store.read(until - 1, 1, until) if until else []
+    name, at = (name_of(last[0]), time_of(last[0])) if last else ("", "")
+    if not _FINISH.run(view.redis, view.keys.lasting, [until, applied, name, at, state]):
+        raise _dropped(view)
+
+
+def _pieces(keys: Keys, commands: list[Command]) -> Iterator[tuple[Any, ...]]:
+    for command, name, values in commands:
+        key = getattr(keys, name)
+        for start in range(0, len(values), _VALUES):
+            yield command, key, *values[start : start + _VALUES]
+
+
+def _dropped(view: View) -> ReadModelUnavailableError:
+    return ReadModelUnavailableError(f"generation {view.generation} was dropped meanwhile")
+
+
+def _few(store: Store, until: int, span: Span) -> Iterator[list[Recorded]]:
+    events: list[Recorded] = []
+    position = 0
+    while read := store.read(position, BATCH, until):
+        position = read[-1].position
+        events += (event for event in read if span.first <= event.stream_id < span.end)
+    events.sort(key=attrgetter("stream_id", "version"))
+    for start in range(0, len(events), BATCH):
+        yield events[start : start + BATCH]
+
+
+def _by_stream(store: Store, until: int, span: Span) -> Iterator[list[Recorded]]:
+    after = (span.first, 0)
+    while read := store.read_by_stream(after, BATCH):
+        after = (read[-1].stream_id, read[-1].version)
+        yield [event for event in read if event.position <= until and event.stream_id < span.end]
+        if after[0] >= span.end:
+            return

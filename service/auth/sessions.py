@@ -1,0 +1,204 @@
+"""Sessions: families of refresh tokens in Redis, each token good for one use.
+
+1. A session knows its current token. To refresh, that one is exchanged for the next, atomically.
+2. The one before it, when it comes again within ``GRACE_S``, gets the same successor: the reply was
+   lost, or two tabs asked at once.
+3. Any other token of a living session was used before, so two hold the family and nobody can tell
+   the thief: the session ends (RFC 9700, 4.14.2).
+4. An unknown session has ended, expired, or Redis was lost: sign in again.
+5. That a session has ended stands in the account's log first
+   (``service/routes/session_commands.py``), which is asked
+   at each refresh: what is still here of an ended session brings nothing back to life.
+
+Keys: ``auth:session:{sid}`` and ``auth:session:{sid}:successor`` (one hash slot, so one script),
+``auth:account:<account id>`` with the account's session ids by the time they expire. None belongs
+to a generation of the read model.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import redis
+import structlog
+from redis.exceptions import RedisClusterException
+
+from commands.database.breaker import Breaker
+from commands.errors import (
+    NotFoundError,
+    ReadModelUnavailableError,
+    TokenNotValidError,
+    TokenReusedError,
+)
+from service.auth.session_scripts import HOLDS, OPEN, REUSED, ROTATE, ROTATED
+from service.auth.tokens import RefreshToken
+from service.settings import Settings
+
+GRACE_S = 10
+# How many sessions are ended in one go.
+_BATCH = 500
+# What may stand in a key; of what comes in a path nothing else is asked for.
+_SID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+log = structlog.get_logger(__name__)
+
+
+class Session(NamedTuple):
+    """A living session; times are in seconds since 1970, None where it was never refreshed."""
+
+    sid: str
+    opened_at: float
+    refreshed_at: float | None
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class SessionPage:
+    """A page of an account's sessions; ``count`` in all."""
+
+    count: int
+    page: int
+    last_page: int
+    sessions: list[Session]
+
+
+class Sessions:
+    """Blocking and thread-safe. ReadModelUnavailableError where Redis does not answer."""
+
+    def __init__(
+        self, client: "redis.Redis", settings: Settings, breaker: Breaker | None = None
+    ) -> None:
+        self._redis: Any = client  # its stubs answer for both kinds of client at once
+        self._breaker = breaker
+        self._ttl_s = settings.refresh_ttl_s
+        self._open = client.register_script(OPEN)
+        self._rotate = client.register_script(ROTATE)
+        self._holds = client.register_script(HOLDS)
+
+    def open(self, token: RefreshToken) -> None:
+        """Begin the session whose first refresh token this is."""
+        now_s = time.time()
+        with self._reachable():
+            self._list(token, now_s)
+            self._open(_keys(token.sid), [str(token.account_id), token.jti, now_s, self._ttl_s])
+
+    def rotate(self, token: RefreshToken, next_jti: str, answer: bytes) -> bytes:
+        """Use ``token`` up and return the answer to give: ``answer``, or the one given before.
+
+        Redis keeps the answer for ``GRACE_S``, and its file for longer: it comes sealed.
+        Raises TokenReusedError for a token that was used, whose session ends by that, and
+        TokenNotValidError for one that belongs to no session.
+        """
+        now_s = time.time()
+        account = str(token.account_id)
+        given: list[str | bytes | float] = [account, token.jti, next_jti, answer, now_s]
+        with self._reachable():
+            # Listed before it lives on: a session that the list misses could not be ended by it.
+            self._list(token, now_s)
+            outcome, *successor = self._rotate(_keys(token.sid), [*given, self._ttl_s, GRACE_S])
+            if outcome != ROTATED:
+                self._unlist(token.account_id, token.sid)
+        if outcome == ROTATED:
+            return bytes(successor[0])
+        if outcome == REUSED:
+            log.warning("refresh token used twice", sid=token.sid, account=account)
+            raise TokenReusedError(token.account_id, token.sid)
+        raise TokenNotValidError
+
+    def holds(self, token: RefreshToken) -> bool:
+        """Tell whether ``token`` could be used now. Changes nothing."""
+        with self._reachable():
+            return bool(self._holds(_keys(token.sid), [str(token.account_id), token.jti]))
+
+    def end(self, account_id: UUID, sid: str) -> None:
+        """End a session, if there is such a one."""
+        with self._reachable():
+            self._redis.delete(*_keys(sid))
+            self._unlist(account_id, sid)
+
+    def belongs(self, account_id: UUID, sid: str) -> bool:
+        """Tell whether ``sid`` is a living session of the account."""
+        if not _SID.fullmatch(sid):
+            return False
+        with self._reachable():
+            holder: bytes | None = self._redis.hget(_keys(sid)[0], "account")
+        return holder == str(account_id).encode()
+
+    def end_all(self, account_id: UUID, spared: str = "") -> None:
+        """End every session of an account but ``spared``."""
+        with self._reachable():
+            sids = [sid.decode() for sid in self._redis.zrange(_listing(account_id), 0, -1)]
+            ended = [sid for sid in sids if sid != spared]
+            for first in range(0, len(ended), _BATCH):
+                pipe: Any = self._redis.pipeline(transaction=False)
+                for sid in ended[first : first + _BATCH]:
+                    for key in _keys(sid):
+                        pipe.delete(key)
+                    pipe.zrem(_listing(account_id), sid)
+                pipe.execute()
+
+    def page(self, account_id: UUID, number: int | None, size: int) -> SessionPage:
+        """Return some of an account's sessions, the last used first; None is the last page.
+
+        Raises NotFoundError where there is no such page.
+        """
+        listed, now_s, account = _listing(account_id), time.time(), str(account_id).encode()
+        with self._reachable():
+            count = self._redis.zcount(listed, now_s, "+inf")
+            last_page = max(1, -(-count // size))
+            page = last_page if number is None else number
+            if page > last_page:
+                raise NotFoundError("Invalid page.")
+            found = self._redis.zrevrangebyscore(
+                listed, "+inf", now_s, start=(page - 1) * size, num=size, withscores=True
+            )
+            pipe: Any = self._redis.pipeline(transaction=False)
+            for sid, _ in found:
+                pipe.hmget(_keys(sid.decode())[0], "account", "opened_at", "refreshed_at")
+            held = pipe.execute()
+        # One that is listed only was about to be opened, or has just ended.
+        living = [
+            Session(sid.decode(), float(opened), float(used) if used else None, expires_at)
+            for (sid, expires_at), (holder, opened, used) in zip(found, held, strict=True)
+            if holder == account
+        ]
+        return SessionPage(count, page, last_page, living)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._redis.close()
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        if self._breaker:
+            self._breaker.check()
+        try:
+            yield
+        except (redis.RedisError, RedisClusterException) as error:
+            lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
+            if self._breaker and lost:
+                self._breaker.trip(type(error).__name__)
+            raise ReadModelUnavailableError("sessions cannot be checked") from None
+
+    def _list(self, token: RefreshToken, now_s: float) -> None:
+        listed = _listing(token.account_id)
+        pipe: Any = self._redis.pipeline()
+        pipe.zadd(listed, {token.sid: now_s + self._ttl_s})
+        pipe.zremrangebyscore(listed, "-inf", now_s)
+        pipe.expire(listed, self._ttl_s)
+        pipe.execute()
+
+    def _unlist(self, account_id: UUID, sid: str) -> None:
+        self._redis.zrem(_listing(account_id), sid)
+
+
+def _keys(sid: str) -> list[str]:
+    key = f"auth:session:{{{sid}}}"
+    return [key, f"{key}:successor"]
+
+
+def _listing(account_id: UUID) -> str:
+    return f"auth:account:{account_id}"

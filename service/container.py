@@ -1,0 +1,58 @@
+"""What a request may use: one frozen bundle, wired in ``service/app.py``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sanic import Request
+
+from commands.event_store.store import Store
+from commands.executor import Executor
+from queries.log.change_feed import Live
+from queries.log.timeline import Timeline
+from queries.movies import ReadModel
+from queries.point_in_time import PastLists
+from queries.read_position import PositionFeed
+from queries.slots import Slots
+from service.auth.passwords import Hasher
+from service.auth.server import Authorization
+from service.auth.sessions import Sessions
+from service.auth.tokens import Tokens
+from service.observability.telemetry import Telemetry
+from service.ratelimit.limiter import Limits
+from service.settings import Settings
+from service.thread_pool import Pool
+from service.web.in_flight import InFlight
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one API process."""
+
+    settings: Settings
+    store: Store
+    name_of: Callable[[str], str]
+    """An account's username by its id."""
+    executor: Executor
+    in_flight: InFlight
+    reads: Pool
+    """Threads for reading the log."""
+    reader: ReadModel
+    past: PastLists
+    timeline: Timeline
+    feed: PositionFeed
+    live: Live
+    tokens: Tokens
+    sessions: Sessions
+    authorization: Authorization
+    hasher: Hasher
+    limits: Limits
+    telemetry: Telemetry
+    slots: Slots
+    threads: Pool
+    """Threads for asking Redis about sessions."""
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the parts that serve ``request``."""
+    parts: Parts = request.app.ctx.parts
+    return parts

@@ -1,0 +1,1 @@
+"""The embedded Redis (Valkey) of one data directory."""

@@ -1,0 +1,191 @@
+"""The memory of the log that was served last, in the data directory and in a configured Redis.
+
+A start compares it with the event store; the projection's process writes it while it runs.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import structlog
+from redis.exceptions import RedisError
+
+from commands.errors import CinelogError, ConfigurationError, LogMismatchError
+from commands.event_store.known_log import Accept, Remembered, continues, mismatch, settle
+from commands.event_store.store import Store
+from projections.redis_client import open_redis
+from service.data_dir import STORE_DAMAGED
+from service.settings import Settings
+
+FILE = "log.json"
+KEY = "log:remembered"
+"""In a configured Redis: a new machine has an empty data directory."""
+WRITE_S = 1.0
+LAST_S = 1.0
+"""For the last record, which a store that hangs must not hold up."""
+log = structlog.get_logger(__name__)
+
+
+class LogMemory:
+    """Reads and writes what is remembered. An embedded Redis is part of the data directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._file = settings.data_dir / FILE
+        self._redis_url = settings.redis_url
+        self._written: Remembered | None = None
+
+    def read(self) -> list[Remembered]:
+        """Return what is remembered; a Redis that is away remembers nothing.
+
+        Raises ConfigurationError where a memory cannot be read.
+        """
+        found = []
+        with suppress(FileNotFoundError):
+            found.append(_loaded(self._file.read_bytes(), str(self._file)))
+        if text := self._ask_redis("GET", KEY):
+            found.append(_loaded(text, f"the key {KEY} in Redis"))
+        return found
+
+    def write(self, remembered: Remembered) -> None:
+        """Keep what is to be remembered; where there is no room, the older record stays."""
+        if remembered == self._written:
+            return
+        text = remembered.dumped()
+        with suppress(OSError):
+            _replace(self._file, text)
+            self._written = remembered
+        self._ask_redis("SET", KEY, text)
+
+    def _ask_redis(self, *command: str | bytes) -> Any:
+        if self._redis_url is None:
+            return None
+        with suppress(RedisError, CinelogError):
+            client = open_redis(self._redis_url)
+            try:
+                return client.execute_command(*command)
+            finally:
+                client.close()
+        return None
+
+
+class LogKeeper:
+    """Keeps the memory up to date beside a running projection; use it as a context."""
+
+    def __init__(self, store: Store, memory: LogMemory, *, write_s: float = WRITE_S) -> None:
+        self._store = store
+        self._memory = memory
+        self._write_s = write_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log memory", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(LAST_S)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._write_s):
+            self._keep()
+        self._keep()
+
+    def _keep(self) -> None:
+        continuity = self._store.continuity
+        if self._store.damage.known:
+            return  # what can be read of it may end too early
+        try:
+            continuity.look()
+            if continuity.identity is not None and not continuity.replaced:
+                self._memory.write(Remembered(continuity.identity, continuity.marks))
+        except CinelogError:
+            return  # the event store is away; what is remembered may lag
+        except Exception as error:  # noqa: BLE001 - the projection must live on
+            log.warning("log memory", error=f"{type(error).__name__}: {error}")
+
+
+def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool = True) -> Store:
+    """Open the event store as the log that was served before, and remember it.
+
+    A damaged one is opened to be read, whatever is left of it. Raises LogMismatchError where it is
+    another one, unless that is to be accepted.
+    """
+    memory = LogMemory(settings)
+    remembered = _readable(memory, accept)
+    if accept != "any log":
+        _check_there(settings, remembered)
+    store = Store.open(settings.event_store_url, create=create)
+    store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
+    if store.damage.known and not store.integrity.cheap:
+        store.integrity.look()
+    if store.damage.known:
+        return store  # it takes no writes, so that nothing is to be decided
+    try:
+        settle(store, remembered, accept=accept)
+        continuity = store.continuity
+        assert continuity.identity is not None  # noqa: S101 - it is settled
+        memory.write(Remembered(continuity.identity, continuity.marks))
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def check_served(settings: Settings, store: Store) -> None:
+    """Raise LogMismatchError where an open store is not the log that was served; change nothing.
+
+    What can be read of a damaged one may end too early, so that is not held against it.
+    """
+    if store.integrity.look() is not None:
+        return
+    stored = store.read_identity()
+    for one in LogMemory(settings).read():
+        if one.position and not continues(store, stored, one):
+            raise mismatch(store, stored, one)
+
+
+def _readable(memory: LogMemory, accept: Accept) -> list[Remembered]:
+    try:
+        return memory.read()
+    except ConfigurationError:
+        if accept == "any log":
+            return []
+        raise
+
+
+def _check_there(settings: Settings, remembered: list[Remembered]) -> None:
+    """Refuse before an empty file is made in the place of the one that is gone."""
+    url = settings.event_store_url
+    if urlsplit(url).scheme != "sqlite" or Path(url.removeprefix("sqlite:///")).exists():
+        return
+    for one in remembered:
+        if one.position:
+            raise LogMismatchError(str(one.identity), one.position, "", 0)
+
+
+def _loaded(text: bytes, where: str) -> Remembered:
+    try:
+        return Remembered.loaded(text)
+    except ValueError:
+        raise ConfigurationError(
+            "CINELOG_EVENT_STORE_URL",
+            f"{where} does not tell which log was served; put it back, or accept the log there is"
+            " with cinelog serve --accept-log",
+        ) from None
+
+
+def _replace(path: Path, text: bytes) -> None:
+    """Write a file so that it is whole or as it was, whenever the machine stops."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,0 +1,78 @@
+"""What an API process tells of itself: metrics, log lines, health; opened and closed together."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any
+
+from commands.database.breaker import Breaker
+from commands.errors import ConfigurationError
+from commands.event_store.store import Store
+from commands.executor import Committed
+from service.data_dir import METRICS, VARIABLE
+from service.observability.health import Health
+from service.observability.logs import RequestLog, current
+from service.observability.metrics import Metrics
+from service.observability.request_log import Ledger
+from service.observability.tracing import Spans
+from service.settings import Settings
+from service.web.server import Connection, answering
+
+SAMPLE_S = 1.0
+
+
+class Telemetry:
+    """The metrics, the ledger of requests, the spans and the health of one API process."""
+
+    def __init__(self, settings: Settings, store: Store, read_model: Breaker) -> None:
+        folder = settings.data_dir / METRICS
+        try:
+            self.metrics = Metrics(folder)
+        except OSError as error:
+            problem = f"cannot write in {folder} ({error.strerror}); give this user the right"
+            raise ConfigurationError(VARIABLE, problem) from None
+        logs = current()
+        self._lines = RequestLog(self.metrics.lines_lost.add, fd=logs.fd)
+        self.ledger = Ledger(self.metrics, self._lines, logs)
+        self.health = Health(settings, store, read_model)
+        self._spans = Spans.open("api")
+        self._sampling = asyncio.get_running_loop().create_task(self._sample())
+
+    def watch(
+        self, connections: Collection[Connection], redis: Any, hashes_pending: Callable[[], int]
+    ) -> None:
+        """Show these among the metrics."""
+
+        def redis_used() -> int:
+            pool = getattr(redis, "connection_pool", None)  # a cluster has one for each node
+            counts = pool.get_connection_count() if pool else []
+            return sum(count for count, what in counts if "used" in what.values())
+
+        watch = self.metrics.watch
+        watch("workers", "API processes.", lambda: 1)
+        watch("requests_in_flight", "Requests being answered.", lambda: answering(connections))
+        watch("connections_open", "Connections of clients.", lambda: len(connections))
+        watch("redis_connections_used", "Connections to Redis in use.", redis_used)
+        watch("password_hashes_pending", "Passwords being hashed or waiting.", hashes_pending)
+        self.metrics.sample()
+
+    def committed(self, batch: Committed) -> None:
+        """Tell of a batch of commands."""
+        self.metrics.committed(batch)
+        if self._spans:
+            self._spans.committed(batch)
+
+    async def _sample(self) -> None:
+        """Take down this process's numbers for whichever is asked for the sums."""
+        while True:
+            self.metrics.sample()
+            await asyncio.sleep(SAMPLE_S)
+
+    def close(self) -> None:
+        """Write what is left, and end."""
+        self._sampling.cancel()
+        self.ledger.settle()
+        self._lines.close()
+        self.metrics.close()
+        if self._spans:
+            self._spans.close()
+        self.health.close()  # last: it waits for a part that hangs

@@ -1,0 +1,123 @@
+"""OpenTelemetry spans for requests that come with a trace: command, append, projection.
+
+With the extra ``cinelog[otel]`` installed and ``OTEL_EXPORTER_OTLP_ENDPOINT`` set, and else not at
+all: then nothing of it is imported. Spans are made after the fact, from what the executor and the
+projection tell of a batch, so that nothing needs to be carried through the code. All three have the
+caller's span above them, and the append its command.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from commands.event_store.store import Recorded
+from commands.executor import Committed
+from commands.group_commit import Receipt
+from service.web.trace_context import Trace
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.util.types import AnyValue
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+LAST_S = 0.5
+
+
+class Spans:
+    """Sends the spans of one process; its settings are those of OpenTelemetry (``OTEL_*``)."""
+
+    def __init__(self, provider: "TracerProvider") -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("cinelog")
+
+    @classmethod
+    def open(cls, part: str) -> "Spans | None":
+        """Return the spans of a part of the service, None where they are not wanted."""
+        if not any(map(os.environ.get, ENDPOINTS)):
+            return None
+        with suppress(ImportError):
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+                OTLPSpanExporter,
+            )
+            from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+            from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+            resource = Resource.create({"service.name": "cinelog", "cinelog.part": part})
+            provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            return cls(provider)
+        return None
+
+    def committed(self, batch: Committed) -> None:
+        """Tell of commands, and of the transaction that carried them."""
+        from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
+
+        for command, answer in zip(batch.commands, batch.answers, strict=True):
+            trace = Trace.of_request_id(command.request_id)
+            if trace is None:
+                continue
+            name = type(command).__name__
+            span = self._tracer.start_span(
+                name, _above(trace), start_time=min(_ns(command.at.timestamp()), batch.began_ns)
+            )
+            if isinstance(answer, Receipt):
+                facts: dict[str, AnyValue] = {
+                    "cinelog.commands": len(batch.commands),
+                    "cinelog.events": answer.events,
+                    "cinelog.position": answer.position,
+                }
+                inner = set_span_in_context(span)
+                append = self._tracer.start_span(
+                    "append", inner, attributes=facts, start_time=batch.began_ns
+                )
+                append.end(batch.ended_ns)
+            else:
+                span.set_attribute("error.type", type(answer).__name__)
+            span.end(batch.ended_ns)
+
+    def applied(self, events: Sequence[Recorded], began_ns: int) -> None:
+        """Tell of events that the read model shows now."""
+        ended_ns = time.time_ns()
+        for event in events:
+            trace = Trace.of_request_id(event.data.get("request_id") or "")
+            if trace is not None:
+                facts: dict[str, AnyValue] = {
+                    "cinelog.position": event.position,
+                    "cinelog.event": event.type,
+                }
+                span = self._tracer.start_span(
+                    "project", _above(trace), attributes=facts, start_time=began_ns
+                )
+                span.end(ended_ns)
+
+    def close(self) -> None:
+        """Send what is left, with a little patience."""
+        sending = Thread(target=self._provider.shutdown, name="spans", daemon=True)
+        sending.start()
+        sending.join(LAST_S)
+
+
+def _above(trace: Trace) -> "Context":
+    from opentelemetry.trace import (  # noqa: PLC0415
+        NonRecordingSpan,
+        SpanContext,
+        TraceFlags,
+        set_span_in_context,
+    )
+
+    caller = SpanContext(
+        int(trace.trace_id, 16),
+        int(trace.parent_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(TraceFlags.SAMPLED),
+    )
+    return set_span_in_context(NonRecordingSpan(caller))
+
+
+def _ns(at_s: float) -> int:
+    return int(at_s * 1e9)

@@ -1,0 +1,1 @@
+"""The processes of ``cinelog serve`` and how they talk."""

@@ -1,0 +1,105 @@
+"""A child's tie to the supervisor: it dies with it, hears what to do, says when it is ready.
+
+The other end is ``service/processes/child.py``.
+"""
+
+import ctypes
+import json
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from signal import SIGKILL
+from threading import Thread
+from typing import Any
+
+from commands.errors import CinelogError, ConfigurationError, UnavailableError
+from service.observability.logs import configure_logs
+from service.settings import Settings
+
+PR_SET_PDEATHSIG = 1
+BEAT_S = 1.0
+# At the start a part that is away is a setting that does not work.
+VARIABLES = {"event store": "CINELOG_EVENT_STORE_URL", "read model": "CINELOG_REDIS_URL"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a child is told."""
+
+    settings: Settings
+    first: bool
+    """Whether the service is just starting: then a part that is away is a reason to refuse."""
+    accept_log: bool = False
+    """Whether any log may take the place of the one that was served before."""
+    log_fd: int = 2
+    """Where log lines go; what else is printed is wrapped into such lines by the parent."""
+
+    def configure_logs(self) -> None:
+        """Log as the parent wants it."""
+        configure_logs(self.settings.log_format, self.settings.log_level, fd=self.log_fd)
+
+
+class Tether:
+    """Made by a child before anything else; ``said`` is the descriptor it answers on."""
+
+    def __init__(self, said: int, *, platform: str = sys.platform) -> None:
+        self._said: int | None = said
+        self._is_ready = False
+        self._by_kernel = platform == "linux"
+        if self._by_kernel:
+            # At once and whatever it does: what is in flight has no one to be answered for, as the
+            # socket it came by is going away.
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+
+    def order(self) -> Order:
+        """Wait for what the parent wants. Ends the process where the parent is gone."""
+        line = b""
+        while not line.endswith(b"\n"):
+            if not (more := os.read(0, 65536)):
+                raise SystemExit(0)
+            line += more
+        told: dict[str, Any] = json.loads(line)
+        # Had the parent died before the tie was made, another process would be the parent now.
+        if told["parent"] != os.getppid():
+            raise SystemExit(0)
+        if not self._by_kernel:
+            Thread(target=_die_with_stdin, name="tether", daemon=True).start()
+        settings = Settings.model_validate(told["settings"])
+        accept_log = told.get("accept_log", False)
+        return Order(settings, told["first"], accept_log, told.get("log_fd", 2))
+
+    def ready(self) -> None:
+        """Say that the work has begun."""
+        self._is_ready = True
+        self._say({"ready": True})
+
+    def beat(self) -> None:
+        """Say that the work goes on: once every ``BEAT_S`` from the first time on."""
+        if self._said is not None:
+            with suppress(OSError):  # the parent is stopped, and so hears nothing
+                os.write(self._said, b".")
+
+    def refuse(self, error: CinelogError) -> int:
+        """Say why the work cannot begin, and return the exit code for it."""
+        if not isinstance(error, ConfigurationError):
+            part = error.part if isinstance(error, UnavailableError) else ""
+            error = ConfigurationError(VARIABLES.get(part, "CINELOG_*"), str(error))
+        if self._is_ready:  # and it may be again
+            sys.stderr.write(f"cinelog: {error}\n")
+            return 1
+        self._say({"variable": error.variable, "problem": error.problem})
+        return 2
+
+    def _say(self, what: dict[str, Any]) -> None:
+        if self._said is not None:
+            os.set_blocking(self._said, False)
+            with suppress(OSError):
+                os.write(self._said, json.dumps(what).encode() + b"\n")
+
+
+def _die_with_stdin() -> None:
+    """The tie for systems whose kernel has none: the parent's end of the pipe closes with it."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), SIGKILL)

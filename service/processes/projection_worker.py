@@ -1,0 +1,166 @@
+"""The projection process.
+
+``python -m service.processes.projection_worker SAID``, or ``cinelog project`` alone.
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from threading import Event, Thread
+
+import structlog
+from redis.exceptions import RedisError
+
+from commands.errors import CinelogError, ConfigurationError
+from commands.event_store.known_log import Accept
+from projections.rebuild.replay import collect_seldom
+from projections.redis_client import open_redis, why_not
+from projections.worker import run_projection
+from service.embedded_redis.client import EmbeddedRedis
+from service.known_log import LogKeeper, LogMemory, open_served
+from service.observability.tracing import Spans
+from service.processes.handshake import BEAT_S, Tether
+from service.processes.store_watch import StoreWatch
+from service.settings import Settings
+
+LOOK_S = 0.5
+log = structlog.get_logger(__name__)
+STOPS = {signal.SIGTERM, signal.SIGINT}
+
+
+def main(said: str) -> int:
+    """Run under the supervisor."""
+    tether = Tether(int(said))
+    order = tether.order()
+    order.configure_logs()
+    try:
+        stop = _stop_on_signal()
+        run(
+            order.settings,
+            stop,
+            check=order.first,
+            accept=_accepted(accept_log=order.accept_log, first=order.first),
+            ready=partial(_ready, tether, stop),
+        )
+    except CinelogError as error:
+        return tether.refuse(error)
+    return 0
+
+
+def _ready(tether: Tether, stop: Event) -> None:
+    tether.ready()
+    Thread(target=_beat, args=[tether, stop], name="heartbeat", daemon=True).start()
+
+
+def _beat(tether: Tether, stop: Event) -> None:
+    """Let the parent know that this process runs, also while the event store or Redis is slow."""
+    tether.beat()
+    while not stop.wait(BEAT_S):
+        tether.beat()
+
+
+def _accepted(*, accept_log: bool, first: bool) -> Accept:
+    """Return which log may take the place of the one that was served.
+
+    What a running service would go on with does not stop its projection from starting again.
+    """
+    if accept_log:
+        return "any log"
+    return "nothing" if first else "same log"
+
+
+def run_alone(
+    settings: Settings, *, accept_log: bool = False, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Run as a command of its own, until SIGTERM or Ctrl-C. Raises what ``run`` does."""
+    accept = _accepted(accept_log=accept_log, first=True)
+    stop = _stop_on_signal()
+    if settings.redis_url is not None:
+        run(settings, stop, accept=accept, ready=ready)
+        return
+    with EmbeddedRedis.join(settings.data_dir, give_up=stop.is_set) as embedded:
+        looking = Thread(target=_look_after, args=[embedded, stop], name="embedded")
+        looking.start()
+        try:
+            run(settings, stop, accept=accept, ready=ready)
+        finally:
+            stop.set()
+            looking.join()
+
+
+def run(
+    settings: Settings,
+    stop: Event,
+    *,
+    check: bool = True,
+    accept: Accept = "nothing",
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Follow the log until ``stop``; ``ready`` is called when that begins.
+
+    Raises ConfigurationError where the event store cannot be opened or is not the log that was
+    served before (unless that may be: ``accept``) and, asked to ``check``, where
+    Redis does not answer; later on neither stops it.
+    """
+    store = open_served(settings, accept=accept)
+    if damage := store.damage.known:
+        log.error("the event store is damaged and is only read", damage=damage)
+    collect_seldom()
+    try:
+        redis = open_redis(settings.redis_url_or_embedded)
+        if check:
+            _ping(redis.ping)
+        ready()
+        spans = Spans.open("projection")
+        with LogKeeper(store, LogMemory(settings)), StoreWatch(store):
+            run_projection(store, redis, stop, spans.applied if spans else None)
+        if spans:
+            spans.close()
+        redis.close()
+    finally:
+        store.close()
+
+
+def _ping(ping: Callable[[], object]) -> None:
+    try:
+        ping()
+    except RedisError as error:
+        # Not the URL: it may hold a password.
+        raise ConfigurationError(
+            "CINELOG_REDIS_URL",
+            f"the Redis it names {why_not(error)}; start it, correct the URL, or"
+            " unset it for the embedded one",
+        ) from None
+
+
+def _stop_on_signal() -> Event:
+    """Return what is set on SIGTERM or Ctrl-C, which then no longer interrupt this thread.
+
+    A thread waits for them: a handler could come in the middle of the event's own lock.
+    """
+    stop = Event()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+    def wait() -> None:
+        signal.sigwait(STOPS)
+        stop.set()
+
+    Thread(target=wait, name="signals", daemon=True).start()
+    return stop
+
+
+def _look_after(embedded: EmbeddedRedis, stop: Event) -> None:
+    pause_s = LOOK_S
+    while not stop.wait(pause_s):
+        pause_s = LOOK_S
+        if embedded.lost:
+            try:
+                embedded.rejoin(give_up=stop.is_set)
+            except ConfigurationError as error:
+                log.warning("embedded redis", error=error.problem)
+                pause_s = 5 * LOOK_S
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

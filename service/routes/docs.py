@@ -1,0 +1,118 @@
+"""The API's description, ``/openapi.json``, and a page that shows it, ``/docs``.
+
+Both are sent in gzip to clients that take it. The page is swagger-ui from our own files. It asks no
+other host for anything, and its Content-Security-Policy would not let it.
+"""
+
+import asyncio
+import gzip
+import hashlib
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import orjson
+from sanic import Blueprint
+from sanic.exceptions import NotFound
+
+from service.settings import Settings
+from service.web.body import JSON
+from service.web.negotiation import takes_gzip
+from service.web.request import CinelogRequest
+from service.web.response import HTTPResponse
+
+HTML, CSS, SCRIPT = "text/html", "text/css", "text/javascript"
+_FILES = {
+    "start.js": ("docs/start.js", SCRIPT),
+    "style.css": ("docs/style.css", CSS),
+    "swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js", SCRIPT),
+    "swagger-ui.css": ("swagger-ui/swagger-ui.css", CSS),
+}
+NAMES = tuple(_FILES)
+# What the page may load: its own files, and the pictures inside of its style sheet.
+_POLICY = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+}
+_REVALIDATED = "no-cache"
+_KEPT = "public, max-age=3600"
+
+blueprint = Blueprint("docs")
+
+
+class File(NamedTuple):
+    """What is served as it is, or as gzip ``packed`` it; ``digest`` changes with the content."""
+
+    content: bytes
+    packed: bytes
+    media: str
+    digest: str
+
+    def answer(self, request: CinelogRequest, kept: str) -> HTTPResponse:
+        """Answer the file in gzip where the client takes it; each coding has a tag of its own."""
+        packed = takes_gzip(request)
+        tag = f'"{self.digest}-gzip"' if packed else f'"{self.digest}"'
+        headers = {"ETag": tag, "Cache-Control": kept}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        media = self.media if self.media == JSON else f"{self.media}; charset=utf-8"
+        content = self.packed if packed else self.content
+        response = HTTPResponse(content, headers=headers, content_type=media)
+        response.varies = "Accept-Encoding"
+        return response
+
+
+class Docs(NamedTuple):
+    """What the API shows of itself; made once, when a process starts."""
+
+    description: File
+    page: File
+
+    @classmethod
+    def of(cls, document: dict[str, Any], settings: Settings) -> "Docs":
+        """Return the description as bytes, and the page that shows it."""
+        below = urlsplit(settings.public_url or "").path.rstrip("/")
+        page = _asset("docs/page.html").replace(b"{below}", below.encode())
+        return cls(_file(orjson.dumps(document), JSON), _file(page, HTML))
+
+
+@blueprint.get("/openapi.json", name="description", ctx_open=True)
+async def show_description(request: CinelogRequest) -> HTTPResponse:
+    """Answer the OpenAPI description."""
+    docs: Docs = request.app.ctx.docs
+    return docs.description.answer(request, _REVALIDATED)
+
+
+@blueprint.get("/docs", name="page", ctx_open=True)
+async def show_page(request: CinelogRequest) -> HTTPResponse:
+    """Answer the page."""
+    docs: Docs = request.app.ctx.docs
+    response = docs.page.answer(request, _REVALIDATED)
+    response.headers.update(_POLICY)
+    return response
+
+
+@blueprint.get("/docs/<name>", name="file", ctx_open=True)
+async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:
+    """Answer a file of the page."""
+    file = await asyncio.to_thread(_page_file, name)  # the first time, it takes a while to pack
+    return file.answer(request, _KEPT)
+
+
+@lru_cache(len(_FILES))
+def _page_file(name: str) -> File:
+    if name not in _FILES:
+        raise NotFound
+    path, media = _FILES[name]
+    return _file(_asset(path), media)
+
+
+def _asset(path: str) -> bytes:
+    return files("service").joinpath("assets", *path.split("/")).read_bytes()
+
+
+def _file(content: bytes, media: str) -> File:
+    digest = hashlib.sha256(content).hexdigest()[:20]
+    return File(content, gzip.compress(content, mtime=0), media, digest)

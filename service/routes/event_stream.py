@@ -1,0 +1,90 @@
+"""``GET /events/stream``: every change as it happens, as server-sent events (WHATWG HTML, 9.2)."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import orjson
+from sanic import Blueprint
+
+from commands.errors import InvalidError
+from commands.event_store.log_identity import parse_claimed
+from queries.log.change_feed import BUSY_S
+from service.container import parts_of
+from service.routes.positions import check_position, claimed_log, log_of, positioned
+from service.web.error_collector import Refusals
+from service.web.integers import asked_number, whole_number
+from service.web.request import CinelogRequest
+
+STREAMS = "streams"
+# How long a client that does not read may be connected after its token expired.
+LATE_S = 2.0
+blueprint = Blueprint("stream")
+
+
+@blueprint.get("/events/stream", name="stream")
+async def stream(request: CinelogRequest) -> None:
+    """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin.
+
+    Where another epoch of the log begins, an event ``log`` says so and the stream ends.
+    """
+    principal = request.principal
+    parts = parts_of(request)
+    after = _begin(request)
+    await check_position(request, after)
+    log = log_of(request)
+    account, most = str(principal.account_id), parts.settings.streams_per_account
+    until = principal.expires_at
+    with parts.slots.held(STREAMS, account, most, retry_after_s=BUSY_S):
+        async with contextlib.aclosing(parts.live.events(after, until, account)) as events:
+            greeting = await anext(events)  # what cannot begin is refused before anything is sent
+            response = await request.respond(
+                content_type="text/event-stream; charset=utf-8",
+                headers={
+                    **positioned(request, greeting.position, log),
+                    "X-Accel-Buffering": "no",
+                },
+            )
+            if request.method == "HEAD":
+                await response.send(b"")
+                http: Any = request.stream
+                http.head_response_ignored(b"", end_stream=True)  # Sanic's own way there fails
+                return
+            try:
+                async with asyncio.timeout(until - time.time() + LATE_S):
+                    await response.send(greeting.text)
+                    async for sent in events:
+                        await response.send(sent.text)
+                    if (now := log_of(request)) != log:
+                        await response.send(another_log(request, log, now))
+                    await response.eof()
+            except TimeoutError:  # it does not read what was sent
+                transport: Any = request.transport
+                transport.abort()
+
+
+def another_log(request: CinelogRequest, before: str, now: str) -> bytes:
+    """Return the event that tells of another epoch: what a refused position is told, too."""
+    continuity = parts_of(request).store.continuity
+    claimed, identity = parse_claimed(before), continuity.identity
+    shared = None
+    if claimed and identity:
+        shared = identity.shared_with(claimed, continuity.highest)
+    told = {"log": now, "head": continuity.highest, "shared": shared}
+    return b"event: log\ndata: %b\n\n" % orjson.dumps(told)
+
+
+def _begin(request: CinelogRequest) -> int | None:
+    refusals = Refusals()
+    begin: int | None = None
+    with refusals:
+        claimed_log(request)
+    with refusals:
+        begin = asked_number(request, "after")
+    if given := request.headers.get("last-event-id", "").strip():
+        begin = whole_number(given)
+        if begin is None:
+            refusals.add(InvalidError({"Last-Event-ID": ["Enter a number."]}))
+    refusals.check()
+    return begin

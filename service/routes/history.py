@@ -1,0 +1,88 @@
+"""The routes that ask the log: a movie's history, the feed of all changes, and its stream."""
+
+from typing import Any
+
+import orjson
+from sanic import Blueprint
+
+from queries.log import history
+from queries.movie_query import parse_page
+from service.container import parts_of
+from service.routes.consistency import asked_of_log, asked_position
+from service.routes.links import API, link, page_links
+from service.routes.movies import movie_id_of
+from service.routes.positions import check_position, log_of, positioned
+from service.web.error_collector import Refusals
+from service.web.integers import asked_number
+from service.web.request import CinelogRequest
+from service.web.response import HTTPResponse
+
+blueprint = Blueprint("history")
+_JSON = "application/json"
+MAX_LIMIT, DEFAULT_LIMIT = 1_000, 100
+
+
+@blueprint.get("/movies/<movie_id>/history/", name="movie")
+async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
+    """Answer what happened to a movie, oldest first, deleted ones included."""
+    parts = parts_of(request)
+    wanted = movie_id_of(movie_id)
+    await asked_of_log(request)
+    log = log_of(request)
+    number, size = parse_page(request.args)
+
+    def read() -> tuple[int, history.HistoryPage, list[dict[str, Any]]]:
+        position = parts.store.head()
+        page = history.history(parts.store, wanted, number, size)
+        return position, page, [entry.shown(parts.name_of) for entry in page.entries]
+
+    position, page, results = await parts.reads.run(read)
+    path = f"{API}/movies/{wanted}/history/"
+    following, previous = page_links(request, path, page.page, page.last_page)
+    body = {"count": page.count, "next": following, "previous": previous, "results": results}
+    headers = positioned(request, position, log)
+    return HTTPResponse(orjson.dumps(body), headers=headers, content_type=_JSON)
+
+
+@blueprint.get("/events/", name="events")
+async def events(request: CinelogRequest) -> HTTPResponse:
+    """Answer the changes of all movies after a position, in log order.
+
+    ``Event-Position`` is the place they reach, never one that the log has not.
+    """
+    parts = parts_of(request)
+    given, limit = _asked(request)
+    await asked_of_log(request)
+    await check_position(request, given)
+    after, log = given or 0, log_of(request)
+
+    def read() -> tuple[history.Changes, list[dict[str, Any]]]:
+        changes = history.changes_after(parts.store, after, limit)
+        shown = [
+            {"movie_id": entry.movie_id, **entry.shown(parts.name_of)} for entry in changes.entries
+        ]
+        return changes, shown
+
+    changes, results = await parts.reads.run(read)
+    query = {"after": str(changes.reached), "limit": str(limit)}
+    following = link(request, f"{API}/events/", query) if changes.more else None
+    return HTTPResponse(
+        orjson.dumps({"results": results, "next": following}),
+        headers=positioned(request, changes.reached, log),
+        content_type=_JSON,
+    )
+
+
+def _asked(request: CinelogRequest) -> tuple[int | None, int]:
+    """Return ``after`` and ``limit``; ``Min-Event-Position`` is a number, too."""
+    refusals = Refusals()
+    after = limit = None
+    with refusals:
+        after = asked_number(request, "after")
+    with refusals:
+        limit = asked_number(request, "limit")
+    with refusals:
+        asked_position(request)
+    refusals.check()
+    most = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
+    return after, most

@@ -1,0 +1,73 @@
+"""Links: absolute where the address is known to be ours, else paths."""
+
+from collections.abc import Collection
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import urlencode, urlsplit
+
+from sanic import Request
+
+from service.container import parts_of
+from service.web.client_address import scheme_of
+
+API = "/api/v1"
+_PAGING = ("page", "page_size")
+
+
+def link(request: Request, path: str, query: dict[str, str] | None = None) -> str:
+    """Return a link to ``path`` (and ``query``) that works where the client is."""
+    settings = parts_of(request).settings
+    base = (
+        settings.public_url.rstrip("/")
+        if settings.public_url
+        else _of_host(
+            scheme_of(request, settings.proxies), request.headers.get("host", ""), settings.host
+        )
+    )
+    return f"{base}{path}?{urlencode(query)}" if query else base + path
+
+
+def link_with(request: Request, path: str, known: Collection[str], **changes: str | None) -> str:
+    """Return a link with the ``known`` parameters of the request, but for ``changes``.
+
+    None takes one out. Others are left out: they do nothing, and a link that carries what it is
+    given may outgrow the longest request that is taken.
+    """
+    given = {name: values[-1] for name, values in request.args.items() if name in known}
+    query = {name: said for name, said in (given | changes).items() if said is not None}
+    return link(request, path, query)
+
+
+def page_links(
+    request: Request,
+    path: str,
+    page: int,
+    last_page: int,
+) -> tuple[str | None, str | None]:
+    """Return the links to the next and the previous page, of the same size."""
+    return (
+        link_with(request, path, _PAGING, page=str(page + 1)) if page < last_page else None,
+        link_with(request, path, _PAGING, page=str(page - 1)) if page > 1 else None,
+    )
+
+
+@lru_cache(maxsize=64)
+def _of_host(scheme: str, host: str, served: str) -> str:
+    try:
+        split = urlsplit(f"//{host}")
+        name, port = split.hostname or "", split.port
+    except ValueError:
+        return ""
+    if split.path or split.query or split.fragment or split.username is not None:
+        return ""
+    if name != "localhost" and name != served.lower() and not _is_loopback(name):
+        return ""
+    literal = f"[{name}]" if ":" in name else name
+    return f"{scheme}://{literal}" + (f":{port}" if port is not None else "")
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Movies and logs into files and out of them."""

@@ -1,0 +1,1 @@
+"""What any request or answer is, knowing no route."""

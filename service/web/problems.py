@@ -1,0 +1,207 @@
+"""One place that turns refusals into HTTP: RFC 9457 problem documents, always."""
+
+from asyncio import CancelledError
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+from authlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-untyped]
+from sanic import Request
+from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
+from sanic.handlers import ErrorHandler
+
+from commands import errors
+from service.web import oauth, representations
+from service.web.body import MERGE_PATCH
+from service.web.negotiation import methods_of
+from service.web.request import CinelogRequest
+from service.web.response import HTTPResponse
+
+log = structlog.get_logger(__name__)
+PROBLEM = "application/problem+json"
+_CHALLENGE = "WWW-Authenticate"
+_REALM = 'Bearer realm="api"'
+_CLIENT_GONE = 499  # no answer of ours: it stands in the log, as elsewhere
+
+
+class Problem(NamedTuple):
+    """What a client is told."""
+
+    status: int
+    code: str
+    detail: str
+    headers: dict[str, str] = {}  # noqa: RUF012 - never changed
+    errors: dict[str, Any] | None = None
+    members: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a case a line
+    """Return the problem that tells a client of ``error``, never of its own input."""
+    match error:
+        case errors.NotAuthenticatedError():
+            detail = "Authentication credentials were not provided."
+            return Problem(401, "not_authenticated", detail, {"WWW-Authenticate": _REALM})
+        case errors.TokenNotValidError():
+            challenge = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
+            detail = "Given token not valid for any token type"
+            return Problem(401, "token_not_valid", detail, challenge)
+        case errors.NoActiveAccountError():
+            detail = "No active account found with the given credentials"
+            return Problem(401, "no_active_account", detail)
+        case errors.NotCreatorError():
+            detail = "You do not have permission to perform this action."
+            return Problem(403, "permission_denied", detail)
+        case errors.NotFoundError():
+            return Problem(404, "not_found", error.message)
+        case errors.PreconditionFailedError():
+            conflict = isinstance(error, errors.VersionConflictError)
+            code = "version_conflict" if conflict else "precondition_failed"
+            return Problem(412, code, str(error), {"ETag": error.tag} if error.tag else {})
+        case errors.NotAnObjectError():
+            return Problem(400, "invalid", str(error))
+        case errors.InvalidError():
+            said = {field: list(messages) for field, messages in error.errors.items()}
+            return Problem(400, "invalid", "Invalid input.", errors=said)
+        case errors.MalformedError():
+            return Problem(400, "parse_error", str(error))
+        case errors.MediaTypeError():
+            return Problem(415, "unsupported_media_type", str(error), _accepted(error))
+        case errors.PositionUnknownError():
+            members = {"log": error.log, "head": error.head, "shared": error.shared}
+            return Problem(409, "position_unknown", str(error), members=members)
+        case errors.KeyReusedError():
+            detail = "This idempotency key was used with another request."
+            return Problem(422, "idempotency_key_reused", detail)
+        case errors.KeyInFlightError():
+            detail = "The first request with this idempotency key is still running."
+            return Problem(409, "idempotency_key_in_flight", detail, {"Retry-After": "1"})
+        case errors.ThrottledError():
+            wait = {"Retry-After": str(error.retry_after_s)}
+            return Problem(429, "throttled", str(error), wait)
+        case errors.UnreadableEventError():
+            return Problem(500, "event_unreadable", "An event in the log cannot be read.")
+        case errors.OutcomeUnknownError():
+            wait = {"Retry-After": str(error.retry_after_s)}
+            return Problem(503, "outcome_unknown", error.detail, wait)
+        case errors.UnavailableError():
+            wait = {"Retry-After": str(error.retry_after_s)}
+            return Problem(503, "unavailable", error.detail, wait)
+        case OAuth2Error():
+            return Problem(error.status_code, error.error, error.description)
+        case SanicException():
+            return _of_sanic(error)
+        case _:
+            return Problem(500, _UNFORESEEN, "A server error occurred.")
+
+
+def _accepted(error: errors.MediaTypeError) -> dict[str, str]:
+    """Return the headers that say what is taken (RFC 9110, 15.5.16; RFC 5789, 2.2)."""
+    accepted = {"Accept": ", ".join(error.accepted)}
+    if MERGE_PATCH in error.accepted:
+        accepted["Accept-Patch"] = accepted["Accept"]
+    if error.encoded:
+        accepted["Accept-Encoding"] = "identity"
+    return accepted
+
+
+_UNFORESEEN = "error"
+_SANIC = {
+    400: ("bad_request", "Bad request."),
+    404: ("not_found", "Not found."),
+    406: ("not_acceptable", "Could not satisfy the request Accept header."),
+    408: ("request_timeout", "The request did not arrive in time."),
+    413: ("payload_too_large", "The request body is over 1 MiB."),
+    417: ("expectation_failed", "Expectation failed."),
+    431: ("headers_too_large", "The request headers are too large."),
+    503: ("unavailable", "The service is unavailable."),
+}
+
+
+def _of_sanic(error: SanicException) -> Problem:
+    status = error.status_code
+    headers = {name: str(value) for name, value in (error.headers or {}).items()}
+    if isinstance(error, MethodNotAllowed):
+        # Our words around the method, which is no more than a token of the request line.
+        return Problem(status, "method_not_allowed", str(error), headers)
+    if isinstance(error, PayloadTooLarge) and "header" in str(error):
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value
+    code, detail = _SANIC.get(status, ("error", HTTPStatus(status).phrase + "."))
+    return Problem(status, code, detail, headers)
+
+
+def respond(request: CinelogRequest, problem: Problem) -> HTTPResponse:
+    """Answer with the problem document."""
+    return HTTPResponse(
+        orjson.dumps(document(problem, request.path, request.request_id)),
+        status=problem.status,
+        headers=problem.headers,
+        content_type=PROBLEM,
+    )
+
+
+def _refuse_tokens(request: CinelogRequest, problem: Problem, exception: Exception) -> HTTPResponse:
+    """Refuse as OAuth has it where the client speaks it, else with a problem document."""
+    error = oauth.oauth_error_of(exception, problem.status, problem.detail)
+    if not oauth.speaks_oauth(request):
+        headers, members = problem.headers | oauth.NO_STORE, {"error": error.error}
+        return respond(request, problem._replace(headers=headers, members=members))
+    status, body, headers = oauth.form_of(error)
+    kept = {name: value for name, value in problem.headers.items() if name != _CHALLENGE}
+    return HTTPResponse(
+        orjson.dumps(body),
+        status=status,
+        headers=kept | headers,
+        content_type=headers["Content-Type"],
+    )
+
+
+def document(problem: Problem, instance: str, request_id: str) -> representations.Problem:
+    """Return the problem document."""
+    said: representations.Problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    if problem.errors is not None:
+        said["errors"] = problem.errors
+    said.update(problem.members)  # type: ignore[typeddict-item]
+    return said
+
+
+class ProblemHandler(ErrorHandler):
+    """Answers every error with a problem document; only what nobody foresaw is logged.
+
+    ``count``, where set, is told of every error.
+    """
+
+    count: Callable[[BaseException], None] | None = None
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        """Answer ``exception``."""
+        assert isinstance(request, CinelogRequest)  # noqa: S101 - the application makes no other
+        if self.count:
+            self.count(exception)
+        if isinstance(exception, CancelledError):  # nobody reads it
+            return HTTPResponse(status=_CLIENT_GONE)
+        problem = problem_of(exception)
+        if isinstance(exception, MethodNotAllowed):
+            detail = f'Method "{request.method}" not allowed.'
+            problem = problem._replace(detail=detail, headers={"Allow": methods_of(request)})
+        if problem.code == _UNFORESEEN:
+            known = {"request_id": request.request_id}
+            if request.trace:
+                known["trace_id"] = request.trace.trace_id
+            log.error("unexpected error", **known, exc_info=exception)
+        if oauth.endpoint_of(request):
+            return _refuse_tokens(request, problem, exception)
+        return respond(request, problem)
+
+    @staticmethod
+    def log(request: Request, exception: Exception) -> None:
+        """Stay silent: Sanic would log the URL, and ``default`` has said what matters."""

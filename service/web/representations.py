@@ -1,0 +1,279 @@
+"""The shapes of what the routes answer: for the type checker, and for the API's description."""
+
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict
+
+from commands.event_types import MOVIE_EVENTS
+from commands.fields import MAX_TEXT, MAX_YEAR
+from commands.movie import MovieDetails
+
+_UUID = {"type": "string", "format": "uuid"}
+_LINK = {"type": ["string", "null"], "format": "uri-reference"}
+Id = Annotated[str, WithJsonSchema(_UUID), Field(description="A UUIDv7.")]
+Time = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+    Field(description="RFC 3339, in UTC, to the microsecond."),
+]
+Position = Annotated[int, Field(ge=0, description="A place in the log.")]
+Version = Annotated[int, Field(ge=1, description="Counts the events of one movie or account.")]
+Title = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+Year = Annotated[int, Field(ge=1, le=MAX_YEAR)]
+Count = Annotated[int, Field(ge=0, description="How many there are on all pages.")]
+Next = Annotated[str | None, WithJsonSchema(_LINK), Field(description="Link to the next page.")]
+Previous = Annotated[
+    str | None, WithJsonSchema(_LINK), Field(description="Link to the previous page.")
+]
+MovieEventType = Annotated[str, WithJsonSchema({"type": "string", "enum": [*MOVIE_EVENTS]})]
+RequestId = Annotated[str, Field(description="The `X-Request-ID` of the request that caused it.")]
+
+
+class Movie(TypedDict):
+    """A movie as it is, or as it was."""
+
+    id: Id
+    title: Title
+    genre: Title
+    year: Year
+    creator: Annotated[str, Field(description="Username of the account that created it.")]
+    version: Version
+    created_at: Time
+    updated_at: Time
+
+
+class MoviePage(TypedDict):
+    """A page of movies."""
+
+    count: Count
+    next: Next
+    previous: Previous
+    results: list[Movie]
+
+
+class Actor(TypedDict):
+    """The account that made a change; null where its event cannot be read."""
+
+    id: Id | None
+    username: str | None
+
+
+Change = TypedDict("Change", {"from": str | int | None, "to": str | int})
+Change.__doc__ = "What a field was, and what it became."
+
+
+_CHANGES = dict.fromkeys(MovieDetails._fields, Change)
+Changes: Any = TypedDict("Changes", _CHANGES, total=False)  # type: ignore[misc]
+Changes.__doc__ = "The fields that changed: from null on creation, none on deletion."
+
+
+class HistoryEntry(TypedDict):
+    """One event of a movie. Of one that cannot be read there is no more than place and type."""
+
+    id: Annotated[int, Field(ge=1, description="The position: no other entry has the same.")]
+    version: Version
+    position: Position
+    type: MovieEventType
+    at: Time | None
+    actor: Actor
+    changes: Changes
+    request_id: RequestId | None
+    reason: Annotated[str | None, Field(description="The `Change-Reason` that was given.")]
+
+
+class MovieEvent(HistoryEntry):
+    """One event of any movie."""
+
+    movie_id: Id
+
+
+class HistoryPage(TypedDict):
+    """A page of a movie's history, oldest first."""
+
+    count: Count
+    next: Next
+    previous: Previous
+    results: list[HistoryEntry]
+
+
+class EventPage(TypedDict):
+    """Events in log order."""
+
+    results: list[MovieEvent]
+    next: Next
+
+
+class Account(TypedDict):
+    """An account."""
+
+    id: Id
+    username: str
+    email: str
+    first_name: str
+    last_name: str
+
+
+class TokenPair(TypedDict):
+    """An access token, and the refresh token that brings the next pair."""
+
+    access: str
+    refresh: str
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Field(description="Seconds until the access token expires.")]
+
+
+class OAuthTokens(TypedDict):
+    """The same under the names of RFC 6749, for a client that named a `grant_type`."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    scope: str
+
+
+class Nothing(TypedDict):
+    """An empty object."""
+
+
+class Session(TypedDict):
+    """A session: what one sign-in began."""
+
+    id: str
+    created_at: Time
+    refreshed_at: Annotated[Time | None, Field(description="When its last pair was issued.")]
+    expires_at: Time
+    current: Annotated[bool, Field(description="Whether it is the session that asks.")]
+
+
+class SessionPage(TypedDict):
+    """A page of sessions, the last used first."""
+
+    count: Count
+    next: Next
+    previous: Previous
+    results: list[Session]
+
+
+class AccountEntry(TypedDict):
+    """One event of an account."""
+
+    version: Version
+    position: Position
+    type: str
+    at: Time
+    request_id: RequestId
+    session: Annotated[str | None, Field(description="The session that acted.")]
+    ended_session: Annotated[str | None, Field(description="A session that ended alone.")]
+
+
+class AccountHistoryPage(TypedDict):
+    """A page of an account's history, oldest first."""
+
+    count: Count
+    next: Next
+    previous: Previous
+    results: list[AccountEntry]
+
+
+class _Problem(TypedDict):
+    type: Annotated[str, Field(description="`about:blank`: the status and the code say it all.")]
+    title: Annotated[str, Field(description="The status in words.")]
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: Annotated[str, Field(description="What went wrong, for people.")]
+    instance: Annotated[str, Field(description="The path that was asked for.")]
+    code: Annotated[str, Field(description="What went wrong, for programs; stable.")]
+    request_id: Annotated[str, Field(description="The `X-Request-ID` of this answer.")]
+
+
+class Problem(_Problem, total=False):
+    """What went wrong (RFC 9457)."""
+
+    errors: Annotated[
+        dict[str, list[str]],
+        Field(description="Every field that breaks a rule, and what is wrong with it."),
+    ]
+    error: Annotated[
+        str, Field(description="Of the calls of tokens: what an OAuth client would be told.")
+    ]
+    log: Annotated[str, Field(description="With `position_unknown`: the `Event-Log`.")]
+    head: Annotated[
+        int, Field(ge=0, description="With `position_unknown`: the last position of the log.")
+    ]
+    shared: Annotated[
+        int | None,
+        Field(
+            description="With `position_unknown`: the last position that the client's epoch and "
+            "this one have in common, to go on from; null for another log."
+        ),
+    ]
+
+
+class OAuthError(TypedDict):
+    """Why an OAuth client is refused (RFC 6749, 5.2)."""
+
+    error: Annotated[str, Field(description="What went wrong, for programs.")]
+    error_description: Annotated[str, Field(description="What went wrong, for people.")]
+
+
+class KeySet(TypedDict):
+    """A JWK Set (RFC 7517)."""
+
+    keys: list[dict[str, Any]]
+
+
+class ServerMetadata(TypedDict):
+    """Metadata of an OAuth authorization server (RFC 8414)."""
+
+    issuer: str
+    token_endpoint: str
+    revocation_endpoint: str
+    jwks_uri: str
+    scopes_supported: list[str]
+    response_types_supported: list[str]
+    grant_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_methods_supported: list[str]
+
+
+class Alive(TypedDict):
+    """The process serves."""
+
+    status: Literal["ok"]
+
+
+class Part(TypedDict, total=False):
+    """How far a part is; what is not known is left out."""
+
+    state: Required[str]
+    damage: Annotated[
+        str, Field(description="What is wrong with an event store that takes no writes for it.")
+    ]
+    log: Annotated[str, Field(description="Which log it is: the `Event-Log` of answers.")]
+    position: Position
+    parked: Annotated[int, Field(ge=0, description="Movies whose events could not be applied.")]
+    format: Annotated[
+        int, Field(ge=0, description="Row format the live generation was built with.")
+    ]
+    format_expected: Annotated[int, Field(ge=1, description="Row format of this release.")]
+    lag_events: Annotated[int, Field(ge=0, description="Positions that are not shown yet.")]
+    lag_seconds: Annotated[float, Field(ge=0, description="Age of the first event not shown.")]
+
+
+class Readiness(TypedDict):
+    """How far each part is."""
+
+    status: Literal["ready", "unavailable"]
+    event_store: Part
+    read_model: Part
+    projection: Part
+
+
+class Description(TypedDict):
+    """An OpenAPI description."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]

@@ -1,0 +1,281 @@
+"""An event store that does not answer: nobody waits for long, nothing is told that is not so."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from commands.claims import request_claim
+from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
+from commands.event_store.store import Store
+from commands.executor import Executor
+from commands.group_commit import Receipt, commit
+from commands.messages import OnceOnly
+from tests.commands.tcp_proxy import Proxy
+from tests.controls import ANN, create, new_id, register
+from tests.running import eventually
+
+
+@pytest.fixture(scope="module")
+def pg(tmp_path_factory):
+    """A PostgreSQL server that only these tests stop."""
+    pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL wheel for this Python")
+    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def pg_url(pg):
+    name = f"away_{new_id().hex}"
+    with psycopg.connect(pg.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return pg.get_uri(database=name)
+
+
+@pytest.fixture
+def pg_store(pg_url):
+    store = Store.open(pg_url)
+    commit(store, [register(ANN)])
+    yield store
+    store.close()
+
+
+def backends(pg):
+    with psycopg.connect(pg.get_uri()) as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL AND pid<>pg_backend_pid()"
+        ).fetchall()
+    return [pid for (pid,) in rows]
+
+
+@contextmanager
+def stopped(pg):
+    """The server stopped by SIGSTOP, with all that it has started."""
+    pids = [pg.get_pid(), *backends(pg)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def locked(url, mode):
+    with psycopg.connect(url) as connection:
+        connection.execute(f"LOCK TABLE cinelog_events IN {mode} MODE")
+        yield
+
+
+def timed(call):
+    began = time.monotonic()
+    try:
+        answer = call()
+    except EventStoreUnavailableError as error:
+        answer = error
+    return answer, time.monotonic() - began
+
+
+def tried(store):
+    (answer,), took_s = timed(lambda: commit(store, [create()]))
+    return answer, took_s
+
+
+def serves_again(store):
+    """Return how long it takes until a write succeeds."""
+    began = time.monotonic()
+    eventually(lambda: isinstance(tried(store)[0], Receipt), 5)
+    return time.monotonic() - began
+
+
+async def together(store, number=8):
+    """What becomes of writes that come one after the other, and how long each waits."""
+    executor = Executor(store)
+    executor.start()
+
+    async def one(delay_s):
+        await asyncio.sleep(delay_s)
+        began = time.monotonic()
+        (answer,) = await asyncio.gather(executor.run(create()), return_exceptions=True)
+        return answer, time.monotonic() - began
+
+    answers = await asyncio.gather(*(one(n / 10) for n in range(number)))
+    await asyncio.to_thread(executor.stop)
+    return answers
+
+
+def test_a_stopped_server_costs_the_first_caller_only(pg, pg_store):
+    """The first failure answers all that wait; then it is known, and noticed when it is over."""
+    before = pg_store.count()
+    with stopped(pg):
+        answers = asyncio.run(together(pg_store))
+        assert all(isinstance(answer, EventStoreUnavailableError) for answer, _ in answers)
+        assert not any(isinstance(answer, OutcomeUnknownError) for answer, _ in answers)
+        assert max(took_s for _, took_s in answers) < 5
+        for call in (pg_store.head, lambda: tried(pg_store)[0]):
+            error, took_s = timed(call)
+            assert isinstance(error, EventStoreUnavailableError)
+            assert took_s < 0.2
+    assert serves_again(pg_store) < 2
+    assert pg_store.count() == before + 1  # what was refused is not carried out later
+
+
+def test_a_locked_table_costs_the_first_caller_only(pg_url, pg_store):
+    with locked(pg_url, "ACCESS EXCLUSIVE"):
+        answers = asyncio.run(together(pg_store))
+        assert all(isinstance(answer, EventStoreUnavailableError) for answer, _ in answers)
+        assert max(took_s for _, took_s in answers) < 5
+        assert timed(pg_store.head)[1] < 0.2
+    assert serves_again(pg_store) < 2
+    assert pg_store.count() == 4
+
+
+@pytest.mark.parametrize("what", ["table", "turn"])
+def test_a_lock_against_writers_is_none_against_readers(pg_url, pg_store, what):
+    """Another session keeps the table, or its turn: reads go on, writes are refused at once."""
+    statement = {
+        "table": "LOCK TABLE cinelog_events IN SHARE MODE",
+        "turn": f"SELECT pg_advisory_lock({0x43494E454C4F47 + 1})",
+    }[what]
+    with psycopg.connect(pg_url) as connection:
+        connection.execute(statement)
+        answer, took_s = tried(pg_store)
+        assert isinstance(answer, EventStoreUnavailableError)
+        assert took_s < 5
+        with pytest.raises(EventStoreUnavailableError):
+            pg_store.check_writable()
+        assert tried(pg_store)[1] < 0.2
+        assert pg_store.head() == 3
+    assert serves_again(pg_store) < 2
+
+
+def test_a_server_that_ends_a_session_is_asked_again(pg, pg_store):
+    for pid in backends(pg):
+        with psycopg.connect(pg.get_uri()) as connection:
+            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    assert serves_again(pg_store) < 2
+
+
+@pytest.mark.parametrize(
+    ("then", "forward", "there"), [("cut", True, 1), ("cut", False, 0), ("stall", True, 1)]
+)
+def test_a_commit_without_an_answer_is_not_known(pg_url, then, forward, there):
+    """Neither success nor failure is told; the same key then makes one event of both tries."""
+    Store.open(pg_url).close()
+    proxy = Proxy(pg_url)
+    store = Store.open(proxy.url, create=False)
+    try:
+        once = OnceOnly(claim=request_claim("ann", "key"), fingerprint="f")
+        command = create().model_copy(update={"once": once})
+        commit(store, [create()])
+        proxy.when, proxy.then, proxy.forward = b"COMMIT", then, forward
+        answers, took_s = timed(lambda: commit(store, [command]))
+        assert isinstance(answers[0], OutcomeUnknownError)
+        assert took_s < 5
+        proxy.when = None
+        again = create().model_copy(update={"once": once})
+        found = eventually(
+            lambda: [one for one in commit(store, [again]) if isinstance(one, Receipt)], 5
+        )
+        assert found[0].replayed == bool(there)
+        assert store.count() == 3  # two movies, one claim
+    finally:
+        store.close()
+        proxy.close()
+
+
+def test_a_cut_before_the_commit_is_known(pg_url):
+    Store.open(pg_url).close()
+    proxy = Proxy(pg_url)
+    store = Store.open(proxy.url, create=False)
+    try:
+        commit(store, [create()])
+        proxy.when = b"INSERT"
+        (answer,) = commit(store, [create()])
+        # Its text is prepared by now on no connection of the pool but the first.
+        if isinstance(answer, Receipt):
+            proxy.when = b"cinelog_events"
+            (answer,) = commit(store, [create()])
+        assert isinstance(answer, EventStoreUnavailableError)
+        assert not isinstance(answer, OutcomeUnknownError)
+    finally:
+        store.close()
+        proxy.close()
+
+
+def test_a_commit_that_no_standby_confirms_is_not_known(pg, pg_store):
+    """A wait for a standby that is broken off ends in success and a warning."""
+    with psycopg.connect(pg.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            eventually(lambda: connection.execute("SHOW synchronous_standby_names").fetchone()[0])
+            answer, took_s = tried(pg_store)
+            assert isinstance(answer, OutcomeUnknownError)
+            assert took_s < 5
+            assert tried(pg_store)[1] < 0.2
+        finally:
+            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.execute("SELECT pg_reload_conf()")
+    assert serves_again(pg_store) < 3
+
+
+def test_a_turn_that_another_process_keeps(sqlite_store, tmp_path):
+    """Writers wait for a bounded time, then are refused at once; readers go on."""
+    commit(sqlite_store, [register(ANN)])
+    with (tmp_path / "events.db-turn").open("ab") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        answers = asyncio.run(together(sqlite_store))
+        assert all(isinstance(answer, EventStoreUnavailableError) for answer, _ in answers)
+        assert max(took_s for _, took_s in answers) < 5
+        assert tried(sqlite_store)[1] < 0.2
+        assert sqlite_store.head() == 3
+    assert serves_again(sqlite_store) < 2
+    assert sqlite_store.count() == 4
+
+
+def test_a_database_that_another_process_locks(sqlite_store, tmp_path):
+    commit(sqlite_store, [register(ANN)])
+    other = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    answers = asyncio.run(together(sqlite_store))
+    assert all(isinstance(answer, EventStoreUnavailableError) for answer, _ in answers)
+    assert max(took_s for _, took_s in answers) < 5
+    assert tried(sqlite_store)[1] < 0.2
+    assert sqlite_store.head() == 3
+    other.execute("ROLLBACK")
+    other.close()
+    assert serves_again(sqlite_store) < 2
+    assert sqlite_store.count() == 4
+
+
+def test_writers_wait_in_line_for_a_turn(sqlite_store):
+    """A turn that is given away in time goes to those that wait."""
+    entered, done = threading.Event(), []
+
+    def hold():
+        with sqlite_store.turn():
+            entered.set()
+            time.sleep(0.3)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait()
+    writers = [
+        threading.Thread(target=lambda: done.extend(commit(sqlite_store, [create()])))
+        for _ in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in (holder, *writers):
+        writer.join(5)
+    assert len([one for one in done if isinstance(one, Receipt)]) == 4

@@ -1,0 +1,110 @@
+"""Stamps follow the log's last one, as far as that is not far ahead."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import structlog
+
+from commands.event_store.hybrid_clock import HybridClock
+from commands.event_store.store import Store
+from commands.group_commit import commit
+from commands.movie import Movie, MovieDetails
+from tests.controls import ANN, create, new_id, register, stamp
+
+NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def later(seconds):
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("asked", "last", "stamped"),
+    [
+        (0, None, 0),
+        (0, -1, 0),
+        (0, 0, 0),
+        (0, 1, 1),
+        (0, 5, 5),
+        (0, 5.000001, 0),
+        (0, 3600, 0),
+        (-3, -1, -1),
+        (-9, 4, 4),
+        (-9, 60, 0),
+    ],
+)
+def test_a_stamp(asked, last, stamped):
+    """Seconds from now: asked for, of the last event, of the new one."""
+    clock = HybridClock(lambda: NOW)
+    assert clock.stamp(later(asked), last if last is None else later(last)) == later(stamped)
+
+
+def test_a_clock_far_ahead_is_told_once_a_minute():
+    clock = HybridClock(lambda: NOW)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            clock.stamp(NOW, later(3600))
+    assert [line["ahead_s"] for line in logs] == [3600]
+    clock._warn_at -= 60
+    with structlog.testing.capture_logs() as logs:
+        clock.stamp(NOW, later(3600))
+    assert len(logs) == 1
+
+
+def stamps(store):
+    return [event.data["timestamp"] for event in store.read(0, 10_000)]
+
+
+def ahead(store, seconds):
+    """An event of a writer whose clock is ahead."""
+    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    fast = stamp()._replace(timestamp=at)
+    store.append([Movie.create(new_id(), MovieDetails("Alien", "Horror", 1979), fast)])
+
+
+def test_the_events_of_a_batch_follow_the_last_of_the_log(store):
+    """In the order they stand in, whenever each was asked for; the answer tells the same time."""
+    ahead(store, 3)
+    slow = create(by=ANN)
+    slow = slow.model_copy(update={"at": slow.at - timedelta(seconds=60)})
+    receipts = commit(store, [create(by=ANN), slow, register(username="bob"), create(by=ANN)])
+    told = stamps(store)
+    assert told == sorted(told)
+    assert len(set(told)) == 1
+    for receipt in receipts:
+        (event,) = store.read_stream(receipt.about.id)
+        assert datetime.fromisoformat(event.data["timestamp"]) == receipt.about.modified_on
+
+
+def test_beyond_five_seconds_the_machine_decides(store):
+    ahead(store, 3600)
+    with structlog.testing.capture_logs() as logs:
+        commit(store, [create(by=ANN), create(by=ANN)])
+    far, *told = stamps(store)
+    assert told == sorted(told)
+    assert told[-1] < far
+    assert [line["log_level"] for line in logs] == ["warning"]
+
+
+def test_stamps_do_not_go_back_between_writers(store_url):
+    """Each stamps in its turn, so none stamps before it has seen the last one."""
+    stores = [Store.open(store_url) for _ in range(3)]
+    answers = []
+
+    def write(store):
+        for _ in range(8):
+            commands = [create(by=ANN) for _ in range(5)]
+            answers.extend(commit(store, commands))
+
+    threads = [threading.Thread(target=write, args=[store]) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not [one for one in answers if isinstance(one, Exception)]
+    told = stamps(stores[0])
+    assert len(told) == 120
+    assert told == sorted(told)
+    for store in stores:
+        store.close()

@@ -1,0 +1,239 @@
+"""A store that is damaged is noticed, takes no writes, and is read as far as that goes."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from commands.database.write_turn import WriteTurn
+from commands.errors import ConfigurationError, StoreDamagedError
+from commands.event_store.store import UNREADABLE, Store
+from commands.group_commit import commit
+from tests.controls import ANN, create, register
+from tests.damaged import INDEX, PAGE, TABLE, copy_of, cut, junk_page, leaves, overwrite
+
+EVENTS = 603  # an account with its two claims, and movies
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A closed store of some 50 pages."""
+    path = tmp_path_factory.mktemp("filled") / "events.db"
+    store = Store.open(f"sqlite:///{path}")
+    commit(store, [register(ANN)])
+    for _ in range(3):
+        commit(store, [create() for _ in range(200)])
+    assert store.head() == store.count() == EVENTS
+    store.close()
+    return path
+
+
+@pytest.fixture
+def path(filled, tmp_path):
+    return Path(shutil.copy(filled, tmp_path / "events.db"))
+
+
+def opened(path, **kwargs):
+    return Store.open(f"sqlite:///{path}", **kwargs)
+
+
+def readable(store):
+    """Return how many events can be read one after the other, from both ends of what cannot."""
+    found = 0
+    for position in range(EVENTS):
+        try:
+            found += len(store.read(position, 1, position + 1))
+        except StoreDamagedError:
+            continue
+    return found
+
+
+def read_all(store, until):
+    return [event for start in range(0, until, 20) for event in store.read(start, 20)]
+
+
+def middle(numbers):
+    return numbers[len(numbers) // 2]
+
+
+DAMAGES = {
+    "half of the last page is gone": lambda path: cut(path, PAGE // 2),
+    "the last page is gone": lambda path: cut(path, PAGE),
+    "ten pages are gone": lambda path: cut(path, 10 * PAGE),
+    "half of the file is gone": lambda path: cut(path, path.stat().st_size // 2),
+    "junk instead of a page of events": lambda path: junk_page(path, middle(leaves(path, TABLE))),
+    "zeros instead of a page of events": lambda path: overwrite(
+        path, (middle(leaves(path, TABLE)) - 1) * PAGE, bytes(PAGE)
+    ),
+    "junk instead of a page of the index": lambda path: junk_page(
+        path, middle(leaves(path, INDEX))
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_opened_to_be_read(path, damage):
+    """A quick look at each start; every process is told by a marker."""
+    DAMAGES[damage](path)
+    store = opened(path)
+    assert store.damage.known
+    (answer,) = commit(store, [create()])
+    assert isinstance(answer, StoreDamagedError)
+    lost = {"half of the file is gone": EVENTS, "ten pages are gone": 300}.get(damage, 40)
+    assert EVENTS - lost <= readable(store) <= EVENTS
+    other = opened(path, create=False)
+    assert other.damage.known == store.damage.known
+    with pytest.raises(StoreDamagedError), other.turn():
+        pass
+    assert store.integrity.check_pages()
+    other.close()
+    store.close()
+    again = opened(path)
+    assert again.damage.known
+    again.close()
+
+
+def test_flipped_bytes_in_the_index_are_found_by_a_check(path):
+    """What a quick look passes over: SQLite reads the page, but its keys are others."""
+    page = middle(leaves(path, INDEX))
+    junk_page(path, page, 100)
+    store = opened(path, create=False)
+    assert store.integrity.check_pages()
+    assert store.damage.known
+    store.close()
+
+
+def test_damage_under_a_running_store_is_noticed_by_who_reads_it(path):
+    """From then on no process takes writes, also one that has read nothing of it."""
+    page = middle(leaves(path, TABLE))
+    writer, reader = opened(path), opened(path, create=False)
+    junk_page(path, page)
+    (answer,) = commit(writer, [create()])
+    assert not isinstance(answer, Exception)  # nobody knows yet
+    with pytest.raises(StoreDamagedError):
+        read_all(reader, EVENTS)
+    (answer,) = commit(writer, [create()])
+    assert isinstance(answer, StoreDamagedError)
+    assert "damaged" in str(answer)
+    writer.close()
+    reader.close()
+
+
+def test_a_store_that_was_put_right_takes_writes_again(path, filled):
+    junk_page(path, middle(leaves(path, TABLE)))
+    store = opened(path)
+    assert store.damage.known
+    store.close()
+    shutil.copy(filled, path)
+    for name in ("-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    store = opened(path)
+    assert store.damage.known is None
+    (receipt,) = commit(store, [create()])
+    assert receipt.position == EVENTS + 1
+    store.close()
+
+
+def test_a_file_of_another_kind_is_no_damaged_store(tmp_path):
+    path = tmp_path / "events.db"
+    path.write_text("no database " * 1000)
+    with pytest.raises(ConfigurationError, match="not a database"):
+        opened(path)
+    assert [one.name for one in tmp_path.glob("*damaged")] == []
+
+
+@pytest.mark.parametrize("column", ["topic", "originator_version", "state"])
+def test_a_column_that_holds_junk_stops_no_other_event(path, column):
+    """Its event is told as one that cannot be read; the store counts as damaged."""
+    with sqlite3.connect(path) as connection:
+        junk = "CAST(x'ff1b5b32' AS TEXT)"
+        connection.execute(f"UPDATE stored_events SET {column}={junk} WHERE rowid=300")
+    connection.close()
+    store = opened(path, create=False)
+    events = read_all(store, EVENTS)
+    assert [event.position for event in events if UNREADABLE in event.data] == [300]
+    assert len(events) == EVENTS
+    found = store.integrity.check_pages()
+    assert any("position 300" in line for line in found)
+    assert store.damage.known
+    store.close()
+
+
+def test_events_that_are_counted_but_not_found_are_damage(path):
+    """Half of a page that is gone reads as zeros: its events are in the index alone."""
+    store = opened(path, create=False)
+    store.integrity.check_count(EVENTS, EVENTS)
+    store.integrity.check_complete(EVENTS)
+    with pytest.raises(StoreDamagedError, match="of 603 events 595"):
+        store.integrity.check_count(EVENTS, EVENTS - 8)
+    store.close()
+
+
+def test_postgresql_that_cannot_read_a_block(postgres):
+    """By its SQLSTATE; what stands in other blocks is read."""
+    url = postgres()
+    store = Store.open(url)
+    commit(store, [register(ANN), *(create() for _ in range(200))])
+    store.close()
+    store = Store.open(copy_of(url))
+    assert store.library.startswith("PostgreSQL")
+    with pytest.raises(StoreDamagedError):
+        read_all(store, 200)
+    (answer,) = commit(store, [create()])
+    assert isinstance(answer, StoreDamagedError)
+    assert store.integrity.check_pages()
+    assert store.read(0, 1)
+    store.close()
+
+
+def test_a_commit_is_made_in_a_turn_only(sqlite_store):
+    """A checkpoint happens at a commit or at the last close: see the module on turns."""
+    recorder = sqlite_store._recorder
+    with (
+        pytest.raises(Exception, match="outside a turn"),
+        recorder.datastore.transaction(commit=True),
+    ):
+        pass
+    with sqlite_store.turn(), recorder.datastore.transaction(commit=True) as cursor:
+        cursor.execute("SELECT 1")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from commands.database.write_turn import WriteTurn
+with WriteTurn(Path(sys.argv[1]))():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_last_connection_waits_for_its_turn_to_checkpoint(path):
+    """Unless the holder keeps it too long: it has the store open then, and is the last."""
+    wal = path.with_name("events.db-wal")
+    store = opened(path)
+    commit(store, [create()])
+    size = wal.stat().st_size
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, f"{path}-turn"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        turn = WriteTurn(path.with_name("events.db-turn"))
+        with turn.to_close(patience_s=0.1):
+            assert not turn.held
+        closing = threading.Thread(target=store.close)
+        closing.start()
+        closing.join(0.3)
+        assert closing.is_alive()
+        assert wal.stat().st_size == size
+        holder.stdin.close()
+        assert holder.wait(5) == 0
+        closing.join(5)
+    assert not wal.exists()

@@ -1,0 +1,232 @@
+"""What is remembered of a log decides what a start goes on with."""
+
+import threading
+
+import pytest
+
+from commands.errors import LogMismatchError
+from commands.event_store.continuity import Mark
+from commands.event_store.known_log import Remembered, imported, settle
+from commands.event_store.log_identity import Claimed, LogIdentity
+from commands.event_store.store import Store
+from commands.group_commit import commit
+from tests.controls import create
+
+
+def grow(store, count=1):
+    for _ in range(count):
+        commit(store, [create()])
+    return store.head()
+
+
+def memory_of(store):
+    store.continuity.look()
+    return Remembered(store.continuity.identity, store.continuity.marks)
+
+
+def copy(store, tmp_path, position, name="copy", *, identity=True):
+    """Return an older state of a log; without its identity, as an earlier release left it."""
+    other = Store.open(f"sqlite:///{tmp_path}/{name}.db")
+    other.restore([store.read_stored(0, position, position)], store.read_identity())
+    if not identity:
+        other._recorder.replace_epochs([])
+    return other
+
+
+def test_a_first_start(store):
+    assert settle(store, []).epoch == 1
+    assert settle(store, [memory_of(store)]) == store.read_identity()
+
+
+def test_a_log_of_an_earlier_release_is_adopted(store):
+    """It has events and no identity; nothing is remembered."""
+    grow(store, 3)
+    store._recorder.replace_epochs([])
+    fresh = settle(store, [])
+    assert fresh.epoch == 1
+    assert store.read_identity() == fresh
+
+
+def test_a_memory_that_lags(store):
+    grow(store, 3)
+    remembered = memory_of(store)
+    grow(store, 5)
+    assert settle(store, [remembered]) == remembered.identity
+
+
+def test_an_older_state(sqlite_store, tmp_path):
+    """It is refused; accepted, it goes on in a new epoch that agrees up to its end."""
+    shared = grow(sqlite_store, 10)
+    head = grow(sqlite_store, 10)
+    remembered = memory_of(sqlite_store)
+    older = copy(sqlite_store, tmp_path, shared)
+    with pytest.raises(LogMismatchError) as refused:
+        settle(older, [remembered])
+    log = str(remembered.identity)
+    assert f"expected {log} up to position {head}" in str(refused.value)
+    assert f"found {log} that ends at {shared};" in str(refused.value)
+    assert older.read_identity() == remembered.identity  # nothing was changed
+    accepted = settle(older, [remembered], accept="any log")
+    assert accepted.log == remembered.identity.log
+    assert accepted.epochs[-1][1:] == (1, shared)
+    # Whichever step the machine stopped after, the next start goes on.
+    for again in ([remembered], [], [memory_of(older)], [remembered, memory_of(older)]):
+        assert settle(older, again) == accepted
+    older.close()
+
+
+def test_an_older_state_that_went_on(sqlite_store, tmp_path):
+    """It may be longer than the one that is remembered: the event there is another."""
+    grow(sqlite_store, 4)
+    sqlite_store.continuity.look()
+    grow(sqlite_store, 2)
+    remembered = memory_of(sqlite_store)
+    older = copy(sqlite_store, tmp_path, 4)
+    grow(older, 8)
+    with pytest.raises(LogMismatchError):
+        settle(older, [remembered])
+    accepted = settle(older, [remembered], accept="same log")
+    assert accepted.epochs[-1].shared == 4
+    older.close()
+
+
+@pytest.mark.parametrize("accept", ["any log", "same log"])
+def test_an_older_state_from_before_the_last_epoch(sqlite_store, tmp_path, accept):
+    """What is remembered knows an epoch that the log does not; followers of both are told."""
+    grow(sqlite_store, 6)
+    older = copy(sqlite_store, tmp_path, 5)
+    middle = copy(sqlite_store, tmp_path, 3, "middle")
+    first = memory_of(sqlite_store)
+    second = settle(middle, [first], accept="any log")
+    grow(middle, 10)
+    remembered = memory_of(middle)
+    with pytest.raises(LogMismatchError):
+        settle(older, [remembered])
+    third = settle(older, [remembered], accept=accept)
+    grow(older, 20)
+    assert third.epoch > second.epoch
+    head = older.head()
+    assert third.shared_with(Claimed(third.log, second.epoch), head) == 3
+    assert third.shared_with(Claimed(third.log, 1), head) == 5
+    for one in (older, middle):
+        one.close()
+
+
+def test_an_empty_log_in_the_place_of_one(sqlite_store, tmp_path):
+    grow(sqlite_store, 3)
+    remembered = memory_of(sqlite_store)
+    empty = Store.open(f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(LogMismatchError, match="up to position 3, found nothing"):
+        settle(empty, [remembered])
+    with pytest.raises(LogMismatchError):
+        settle(empty, [remembered], accept="same log")
+    assert empty.read_identity() is None
+    accepted = settle(empty, [remembered], accept="any log")
+    assert accepted.log != remembered.identity.log
+    empty.close()
+
+
+def test_another_log_in_the_place_of_one(sqlite_store, tmp_path):
+    grow(sqlite_store, 3)
+    other = Store.open(f"sqlite:///{tmp_path}/other.db")
+    grow(other, 3)
+    known = other.read_identity()
+    for accept in ("nothing", "same log"):
+        with pytest.raises(LogMismatchError):
+            settle(other, [memory_of(sqlite_store)], accept=accept)
+    assert settle(other, [memory_of(sqlite_store)], accept="any log") == known
+    other.close()
+
+
+def test_a_log_that_was_empty_is_no_loss(sqlite_store, tmp_path):
+    """As when a backup is imported elsewhere and put in its place."""
+    remembered = Remembered(sqlite_store.identity())
+    other = Store.open(f"sqlite:///{tmp_path}/other.db")
+    grow(other)
+    assert settle(other, [remembered]) == other.read_identity()
+    other.close()
+
+
+@pytest.mark.parametrize("position", [5, 3])
+def test_a_copy_from_before_the_upgrade(sqlite_store, tmp_path, position):
+    """Its events tell that it is the same log: whole it goes on, older it is an older state."""
+    grow(sqlite_store, 5)
+    remembered = memory_of(sqlite_store)
+    older = copy(sqlite_store, tmp_path, position, identity=False)
+    if position == 5:
+        assert settle(older, [remembered]) == remembered.identity
+    else:
+        with pytest.raises(LogMismatchError):
+            settle(older, [remembered])
+    if position == 3:
+        grown = [mark for mark in remembered.marks if mark.position <= position]
+        accepted = settle(older, [remembered], accept="any log")
+        assert (accepted.log == remembered.identity.log) is bool(grown)
+    older.close()
+
+
+def test_two_memories(sqlite_store, tmp_path):
+    """A data directory and a Redis; one may lag, and one that does not fit is enough to refuse."""
+    grow(sqlite_store, 3)
+    lagging = memory_of(sqlite_store)
+    grow(sqlite_store, 3)
+    remembered = memory_of(sqlite_store)
+    older = copy(sqlite_store, tmp_path, 3)
+    assert settle(older, [lagging]) == lagging.identity
+    for both in ([lagging, remembered], [remembered, lagging]):
+        with pytest.raises(LogMismatchError):
+            settle(older, both)
+    assert settle(older, [lagging, remembered], accept="any log").epochs[-1].shared == 3
+    older.close()
+
+
+def test_an_import_goes_on_in_a_new_epoch(sqlite_store):
+    identity = sqlite_store.identity()
+    later = identity.next_epoch(250, 1)
+    after = imported(identity, [Remembered(later, (Mark(500, "x@"),))], 300)
+    assert after.epoch > later.epoch
+    assert after.shared_with(Claimed(after.log, later.epoch), 900) == 250
+    assert after.shared_with(Claimed(after.log, 1), 900) == 300
+    assert imported(None, [Remembered(later)], 300).log != identity.log
+    assert len(imported(identity, [Remembered(LogIdentity.new())], 300).epochs) == 2
+
+
+def test_what_is_written_is_read(sqlite_store):
+    grow(sqlite_store, 20)
+    remembered = memory_of(sqlite_store)
+    assert Remembered.loaded(remembered.dumped()) == remembered
+    assert Remembered.loaded(Remembered(remembered.identity).dumped()).position == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{}", b"[]", b"null", b'{"log": 1, "epochs": [], "marks": []}', b"\0" * 64,
+     b'{"log":"7c9e6679-7425-40de-944b-e07fc1f90ae7","epochs":[[1,null,0]],"marks":[[2,"a"],[1,"b"]]}',
+     b'{"log":"7c9e6679-7425-40de-944b-e07fc1f90ae7","epochs":[[1,null,0]],"marks":["ab"]}'],
+)  # fmt: skip
+def test_what_cannot_be_read(text):
+    with pytest.raises(ValueError, match=r"\w"):
+        Remembered.loaded(text)
+
+
+def test_two_nodes_that_start_at_once(store, store_url):
+    """Each is told to accept; one new epoch begins."""
+    grow(store, 4)
+    head = store.head()
+    remembered = memory_of(store)
+    lost = Remembered(remembered.identity, (*remembered.marks, Mark(head + 5, "lost@")))
+    nodes = [Store.open(store_url) for _ in range(3)]
+    accepted = []
+
+    def start(node):
+        accepted.append(settle(node, [lost], accept="any log"))
+
+    threads = [threading.Thread(target=start, args=[node]) for node in nodes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({str(one) for one in accepted}) == 1
+    assert [epoch[1:] for epoch in store.read_identity().epochs] == [(None, 0), (1, head)]
+    for node in nodes:
+        node.close()

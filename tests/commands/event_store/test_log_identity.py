@@ -1,0 +1,226 @@
+"""Log identity: a new epoch begins where the log is no extension of what was read before."""
+
+import sqlite3
+import threading
+from contextlib import closing
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands.errors import EventStoreUnavailableError
+from commands.event_store.continuity import Mark, last_in_common, thinned
+from commands.event_store.log_identity import Claimed, Epoch, LogIdentity, parse_claimed
+from commands.event_store.store import Store
+from commands.group_commit import Receipt, commit
+from tests.controls import ANN, MOVIE, create, register, update
+
+LOG = "0f8fad5b-d9cb-469f-a165-70867728950e"
+OTHER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+
+
+def tree(*epochs):
+    return LogIdentity(LOG, tuple(Epoch(*one) for one in epochs))
+
+
+def cut(url, position):
+    """Set a log back to a position, as a failover does that lost the end."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            connection.execute("DELETE FROM stored_events WHERE rowid > ?", (position,))
+            connection.commit()
+    else:
+        with psycopg.connect(url) as connection:
+            connection.execute("DELETE FROM cinelog_events WHERE notification_id > %s", (position,))
+
+
+def grow(store, count=1):
+    commit(store, [create() for _ in range(count)])
+    return store.head()
+
+
+@pytest.mark.parametrize(
+    ("text", "claimed"),
+    [
+        (f"{LOG}.1", Claimed(LOG, 1)),
+        (f" {LOG.upper()}.17 ", Claimed(LOG, 17)),
+        (LOG, None),
+        (f"{LOG}.", None),
+        (f"{LOG}.01", None),
+        (f"{LOG}.-1", None),
+        (f"{LOG}.1.2", None),
+        (f"{LOG}.{'9' * 19}", None),
+        ("", None),
+        ("1", None),
+    ],
+)
+def test_what_clients_send_back(text, claimed):
+    assert parse_claimed(text) == claimed
+
+
+@pytest.mark.parametrize(
+    ("identity", "epoch", "shared"),
+    [
+        (tree((1, None, 0)), 1, 600),
+        (tree((1, None, 0), (2, 1, 300)), 2, 600),
+        (tree((1, None, 0), (2, 1, 300)), 1, 300),
+        # Two that branched off the same one agree up to where the first of them did.
+        (tree((1, None, 0), (2, 1, 250), (3, 1, 300)), 2, 250),
+        (tree((1, None, 0), (2, 1, 300), (3, 1, 250)), 2, 250),
+        (tree((1, None, 0), (2, 1, 250), (3, 2, 400)), 1, 250),
+        (tree((1, None, 0), (2, 1, 250), (3, 2, 100)), 1, 100),
+        (tree((1, None, 0), (2, 1, 700)), 1, 600),
+        (tree((1, None, 0)), 9, 0),
+    ],
+)
+def test_what_an_epoch_has_in_common_with_the_log(identity, epoch, shared):
+    assert identity.shared_with(Claimed(LOG, epoch), head=600) == shared
+    assert identity.shared_with(Claimed(OTHER, epoch), head=600) is None
+
+
+def test_a_new_epoch_has_a_number_that_no_other_restore_gives():
+    """Two restores of one backup in different seconds differ, and numbers only grow."""
+    first = tree((1, None, 0)).next_epoch(300, 1)
+    assert first.epoch > 1_700_000_000
+    assert first.next_epoch(400, 1).epoch > first.epoch
+    assert first.epochs[-1][1:] == (1, 300)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[], [[1, None]], [[1, 2, 0]], [[2, 1, 0]], [[1, None, 0], [1, None, 0]], [["1", None, 0]]],
+)
+def test_rows_that_are_no_epochs(rows):
+    with pytest.raises((ValueError, TypeError)):
+        LogIdentity.of_rows(LOG, rows)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=200))
+def test_marks_are_few_and_reach_back(steps):
+    """However a log grows, about as many marks are kept as its length has digits in binary."""
+    marks, position = (), 0
+    for step in steps:
+        position += step
+        marks = thinned((*marks, Mark(position, str(position))))
+    positions = [one.position for one in marks]
+    assert positions == sorted(set(positions))
+    assert positions[-1] == position
+    assert len(marks) <= 8 + position.bit_length()
+
+
+def test_a_log_gets_its_identity_once(store, store_url):
+    """Whoever comes first decides; all others read it."""
+    identities = []
+
+    def ask():
+        other = Store.open(store_url)
+        identities.append(other.identity())
+        other.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({str(one) for one in identities}) == 1
+    assert store.identity() == identities[0]
+    assert store.identity().epoch == 1
+
+
+def test_growth_by_others_is_no_new_epoch(store, store_url):
+    other = Store.open(store_url)
+    before = store.identity()
+    for writer in (store, other, store):
+        grow(writer)
+        store.continuity.look()
+    assert store.identity() == other.identity() == before
+    assert store.continuity.highest == store.head()
+    other.close()
+
+
+def test_a_log_that_lost_its_end_begins_a_new_epoch(store, store_url):
+    """One of those that knew more notices first; the others go along, and all forget the rest."""
+    other = Store.open(store_url)
+    commit(store, [register(ANN), create(MOVIE)])
+    shared = store.head()
+    before = store.identity()
+    commit(store, [update(title="Lost")])
+    grow(store, 3)
+    for one in (store, other):
+        one.continuity.look()
+        assert one.movie(MOVIE).version == 2
+    cut(store_url, shared)
+    (receipt,) = commit(store, [update(title="Kept")])
+    assert isinstance(receipt, Receipt)
+    assert receipt.about.version == 2
+    after = store.identity()
+    assert after.log == before.log
+    assert after.epochs[-1][1:] == (1, shared)
+    assert after.shared_with(Claimed(before.log, 1), store.head()) == shared
+    other.continuity.look()
+    assert other.identity() == after
+    assert other.movie(MOVIE).details.title == "Kept"
+    other.close()
+
+
+def test_a_log_that_lost_its_end_and_grew_again_unseen(store, store_url):
+    """What is said to be in common is then no more than what is known to be."""
+    commit(store, [register(ANN)])
+    for _ in range(12):
+        grow(store)
+        store.continuity.look()
+    marks = [mark.position for mark in store.continuity.marks]
+    shared = marks[-4]
+    cut(store_url, shared + 1 if shared + 1 < marks[-3] else shared)
+    stranger = Store.open(store_url)
+    grow(stranger, 20)
+    stranger.close()
+    store.continuity.look()
+    assert store.identity().epochs[-1].shared == shared
+
+
+def test_only_one_of_two_begins_the_new_epoch(store, store_url):
+    other = Store.open(store_url)
+    head = grow(store)
+    grow(store)
+    for one in (store, other):
+        one.continuity.look()
+    cut(store_url, head)
+    threads = [threading.Thread(target=one.continuity.look) for one in (store, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.identity().epochs) == 2
+    assert store.identity() == other.identity()
+    other.close()
+
+
+def test_another_log_takes_no_writes(store, store_url):
+    """Until the one that was known is back."""
+    grow(store)
+    store.continuity.look()
+    known = store.identity()
+    other = LogIdentity.new()
+    with store.turn():
+        store.write_identity(other)
+    store.continuity.look()
+    assert store.continuity.replaced
+    (answer,) = commit(store, [create()])
+    assert isinstance(answer, EventStoreUnavailableError)
+    store._recorder.replace_epochs([(known.log, *epoch) for epoch in known.epochs])
+    store.continuity.look()
+    assert not store.continuity.replaced
+    (answer,) = commit(store, [create()])
+    assert isinstance(answer, Receipt)
+
+
+def test_the_last_position_in_common_is_exact_where_the_log_was_cut_off(store, store_url):
+    for _ in range(40):
+        grow(store)
+        store.continuity.look()
+    marks = store.continuity.marks
+    for position in range(40, 0, -3):
+        cut(store_url, position)
+        assert last_in_common(store, marks) == store.head()

@@ -1,0 +1,123 @@
+"""The event store: one log, in order, on SQLite and on PostgreSQL alike."""
+
+import resource
+import shutil
+
+import pytest
+
+from commands.errors import ConfigurationError, EventStoreUnavailableError, NotFoundError
+from commands.event_store.store import Store
+from commands.group_commit import commit
+from commands.movie import Movie
+from commands.user import User
+from tests.controls import ANN, BOB, MOVIE, create, delete, register, update
+
+
+def test_an_empty_log(store):
+    assert (store.head(), store.count(), store.read(0)) == (0, 0, [])
+
+
+def test_the_log_is_read_in_order_and_in_parts(store):
+    commit(store, [create(MOVIE), create(), create(), update(title="Aliens"), delete()])
+    whole = store.read(0)
+    assert [event.position for event in whole] == [1, 2, 3, 4, 5]
+    assert store.read(2, limit=2) == whole[2:4]
+    assert store.read(1, until=3) == whole[1:3]
+    assert (store.head(), store.count()) == (5, 5)
+
+
+def test_an_event_is_read_as_it_was_stored(store):
+    commit(store, [create(MOVIE, request_id="r-9"), update(title="Aliens")])
+    created, updated = store.read_stream(MOVIE)
+    assert (created.stream_id, created.version, created.type) == (str(MOVIE), 1, "MovieCreated")
+    assert created.data["by"] == str(ANN)
+    assert created.data["request_id"] == "r-9"
+    assert len(created.data["timestamp"]) == len("2026-01-02T12:00:00.000250Z")
+    assert updated.data.keys() == {"title", "by", "request_id", "timestamp"}
+    assert store.read_stream(MOVIE, after_version=1, limit=5) == [updated]
+
+
+def test_an_aggregate_of_another_kind_is_not_found(store):
+    """An account's id is no movie's id."""
+    commit(store, [register(BOB)])
+    assert store.find(Movie, BOB) is None
+    assert store.find(User, BOB).username == "ann"
+    with pytest.raises(NotFoundError):
+        store.movie(BOB)
+
+
+def test_an_account_is_found_by_its_name(store):
+    commit(store, [register(BOB, username="Bob")])
+    assert store.account_id_of("bOB") == BOB
+    assert store.account_id_of("nobody") is None
+
+
+def test_nothing_personal_outside_the_accounts_own_stream(store):
+    """A claim on a name or an address holds neither."""
+    commit(store, [register(BOB, username="bobby", email="secret@example.org")])
+    elsewhere = [event for event in store.read(0) if event.stream_id != str(BOB)]
+    assert len(elsewhere) == 2
+    assert not any("bobby" in str(event) or "secret" in str(event) for event in elsewhere)
+
+
+def test_a_second_process_sees_what_the_first_wrote(store, store_url):
+    commit(store, [create(MOVIE)])
+    other = Store.open(store_url)
+    assert other.movie(MOVIE).details.title == "Alien"
+    commit(other, [update(title="Aliens")])
+    assert store.movie(MOVIE).details.title == "Aliens"
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://x",
+        "sqlite://",
+        "nonsense",
+        "postgresql://u:hush@127.0.0.1:1/x",
+        "sqlite:////proc/none/events.db",
+    ],
+)
+def test_a_url_that_cannot_work(url):
+    """One line that names the variable, and never the password."""
+    with pytest.raises(ConfigurationError) as caught:
+        Store.open(url)
+    assert caught.value.variable == "CINELOG_EVENT_STORE_URL"
+    assert "hush" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_kind(tmp_path):
+    (tmp_path / "events.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(ConfigurationError, match="not a database"):
+        Store.open(f"sqlite:///{tmp_path}/events.db")
+
+
+def test_a_disk_that_is_full(tmp_path):
+    """As one is for a process that may write no file at all."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(ConfigurationError, match="cannot be opened"):
+            Store.open(f"sqlite:///{tmp_path}/events.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_is_not_the_one_it_was(sqlite_store, tmp_path, how):
+    """Nothing is written into a file without a name, or read from two; put back, all goes on."""
+    commit(sqlite_store, [create(MOVIE)])
+    file = tmp_path / "events.db"
+    file.rename(tmp_path / "kept.db")
+    if how == "replaced":
+        shutil.copy(tmp_path / "kept.db", file)
+    (answer,) = commit(sqlite_store, [create()])
+    assert isinstance(answer, EventStoreUnavailableError)
+    with pytest.raises(EventStoreUnavailableError, match="removed or replaced"):
+        sqlite_store.head()
+    assert file.exists() is (how == "replaced")
+    (tmp_path / "kept.db").rename(file)
+    (answer,) = commit(sqlite_store, [create()])
+    assert answer.position == sqlite_store.head() == 2

@@ -1,0 +1,104 @@
+"""A log with something of everything in it, and ways to spoil it."""
+
+import sqlite3
+from contextlib import closing
+from types import SimpleNamespace
+
+import orjson
+
+from commands.group_commit import commit
+from projections.follow.subscription import Tail
+from projections.generation import lifecycle
+from projections.generation.writer import View
+from tests.controls import ANN, BOB, create, delete, new_id, register, revert, update
+from tests.read_side import contents
+
+
+def library(store, *, movies=6):
+    """Two accounts and their movies: created, changed, deleted, brought back."""
+    ids = [new_id() for _ in range(movies)]
+    write(store, register(ANN, username="ann"), register(BOB, username="Zoë"))
+    write(
+        store,
+        *(
+            create(key, by=(ANN, BOB)[number % 2], title=f"Alien {number}", year=1979 + number)
+            for number, key in enumerate(ids)
+        ),
+    )
+    write(store, update(ids[0], by=ANN, title="Élan", genre="Drama"), delete(ids[1], by=BOB))
+    write(store, update(ids[0], by=ANN, year=2018), delete(ids[2], by=ANN))
+    write(store, revert(ids[1], by=BOB, version=1))
+    return SimpleNamespace(ids=ids, deleted=str(ids[2]), changed=str(ids[0]), back=str(ids[1]))
+
+
+def write(store, *commands):
+    """Carry out commands that must succeed; return the last receipt."""
+    answers = commit(store, commands)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers[-1]
+
+
+def caught_up(store, redis, **settings):
+    """Show the whole log; return the tail that did."""
+    tail = Tail(store, redis, **settings)
+    while not tail.step():
+        pass
+    return tail
+
+
+def live(redis):
+    return View(redis, lifecycle.live(redis))
+
+
+def kept(redis, generation=None):
+    """What a generation keeps, the live one where none is named; without what filters found."""
+    found = contents(redis, lifecycle.live(redis) if generation is None else generation)
+    found["head"] = {
+        name: value
+        for name, value in found["head"].items()
+        if value and name not in (b"mends", b"hold", b"log")
+    }
+    return {name: value for name, value in found.items() if name != "kept"}
+
+
+def replayed(store, redis):
+    """What a generation keeps that was built from nothing, batch by batch; nothing else is left."""
+    redis.flushall()
+    caught_up(store, redis, limit=7)
+    found = kept(redis)
+    redis.flushall()
+    return found
+
+
+def spoil(path, movie_id, version=1):
+    """Make an event of a movie one that cannot be applied."""
+    _replace(path, movie_id, version, '"timestamp":', '"pmatsemit":')
+
+
+def heal(path, movie_id, version=1):
+    """Take ``spoil`` back, as a release does that knows what to make of such an event."""
+    _replace(path, movie_id, version, '"pmatsemit":', '"timestamp":')
+
+
+def rewrite(path, stream_id, version=1, **fields):
+    """Give an event other fields; None takes one out."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        where = "WHERE originator_id = ? AND originator_version = ?"
+        key = (stream_id.replace("-", ""), version)
+        (state,) = connection.execute(f"SELECT state FROM stored_events {where}", key).fetchone()
+        said = {k: v for k, v in (orjson.loads(state) | fields).items() if v is not None}
+        connection.execute(
+            f"UPDATE stored_events SET state = ? {where}", (orjson.dumps(said), *key)
+        )
+
+
+def _replace(path, movie_id, version, old, new):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        changed = connection.execute(
+            "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), ?, ?) AS BLOB)"
+            " WHERE originator_id = ? AND originator_version = ?",
+            (old, new, movie_id.replace("-", ""), version),
+        ).rowcount
+    assert changed == 1

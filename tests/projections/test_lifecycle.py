@@ -1,0 +1,66 @@
+"""Which generation is live, and how one comes and goes."""
+
+from projections.generation import lifecycle
+from projections.generation.writer import View
+from tests.read_side import Story, shown
+
+
+def test_a_half_built_generation_is_gone_on_with(redis):
+    """A projection that starts again does not begin from nothing."""
+    story = Story()
+    story.account()
+    view = lifecycle.begin(redis)
+    view.apply(story.events, 0)
+    again = lifecycle.begin(redis)
+    assert (again.generation, again.position()) == (view.generation, 1)
+
+
+class Racing:
+    """A client beside which another projection begins, just before it says what it builds."""
+
+    def __init__(self, redis):
+        self._redis = redis
+        self.theirs = None
+
+    def execute_command(self, *args):
+        if args[:2] == ("SET", "movies:building"):
+            self.theirs = lifecycle.begin(self._redis)
+        return self._redis.execute_command(*args)
+
+
+def test_two_that_begin_at_once_build_the_same(redis):
+    """Who comes second joins the first."""
+    racing = Racing(redis)
+    mine = lifecycle.begin(racing)
+    assert mine.generation == racing.theirs.generation
+    assert mine.position() == 0
+    assert redis.get("movies:building") == b"%d" % mine.generation
+
+
+def test_a_lost_generation_is_begun_anew_with_a_higher_number(redis):
+    """Its number is above every one known to Redis or to the caller."""
+    first = lifecycle.begin(redis)
+    redis.delete(first.keys.head)
+    second = lifecycle.begin(redis)
+    assert second.generation > first.generation
+    redis.flushall()
+    assert lifecycle.begin(redis, above=second.generation).generation == second.generation + 1
+
+
+def test_going_live_shows_a_generation_and_drops_older_ones(redis):
+    old = shown(redis, Story())
+    new = View(redis, old.generation + 1)
+    new.create()
+    redis.sadd("movies:generations", new.generation)
+    assert lifecycle.go_live(redis, new)
+    assert lifecycle.live(redis) == new.generation
+    assert redis.smembers("movies:generations") == {b"%d" % new.generation}
+    assert not redis.exists(old.keys.head)
+
+
+def test_a_generation_that_is_gone_does_not_go_live(redis):
+    """A wipe just before the switch must not leave a pointer to nothing."""
+    view = lifecycle.begin(redis)
+    redis.flushall()
+    assert not lifecycle.go_live(redis, view)
+    assert redis.keys("*") == []

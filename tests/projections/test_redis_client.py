@@ -1,0 +1,102 @@
+"""One URL says which Redis, of whatever kind."""
+
+import asyncio
+
+import pytest
+import redis as redis_py
+from redis.exceptions import RedisError
+
+from commands.errors import ConfigurationError, ReadModelUnavailableError
+from projections.redis_client import open_async_redis, open_redis, why_not
+
+
+def closed(client):
+    asyncio.run(client.aclose())
+    return client
+
+
+def test_a_socket(valkey):
+    """Timeouts are short and retries few: a request does not wait long for a Redis that is away."""
+    client = open_redis(valkey.url)
+    assert client.ping()
+    assert client.connection_pool.connection_kwargs["socket_timeout"] == 1.0
+    assert client.get_retry().get_retries() == 2
+    client.close()
+
+
+def test_an_asynchronous_client_waits_for_a_free_connection(valkey):
+    async def ping():
+        client = open_async_redis(valkey.url)
+        assert all(await asyncio.gather(*(client.ping() for _ in range(100))))
+        await client.aclose()
+        return client
+
+    pool = asyncio.run(ping()).connection_pool
+    assert isinstance(pool, redis_py.asyncio.BlockingConnectionPool)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_servers(scheme):
+    for client in (
+        open_redis(f"{scheme}://u:p%40@host:7000/3"),
+        closed(open_async_redis(f"{scheme}://u:p%40@host:7000/3")),
+    ):
+        kwargs = client.connection_pool.connection_kwargs
+        assert (kwargs["host"], kwargs["port"], kwargs["db"]) == ("host", 7000, 3)
+        assert (kwargs["username"], kwargs["password"]) == ("u", "p@")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_sentinels(tls):
+    """Every sentinel, the service behind them, and a database."""
+    url = f"{'rediss' if tls else 'redis'}+sentinel://u:p@a:1,b/mymaster/2"
+    for client in (open_redis(url), closed(open_async_redis(url))):
+        pool = client.connection_pool
+        assert pool.service_name == "mymaster"
+        places = [s.connection_pool.connection_kwargs for s in pool.sentinel_manager.sentinels]
+        assert [(place["host"], place["port"]) for place in places] == [("a", 1), ("b", 26379)]
+        assert pool.connection_kwargs["db"] == 2
+        assert ("SSL" in pool.connection_class.__name__) == tls
+
+
+def test_a_cluster_that_does_not_answer():
+    """A synchronous client must know the nodes first; an asynchronous one asks when it is used."""
+    url = "redis+cluster://u:p@127.0.0.1:1,[::1]:1"
+    with pytest.raises(ReadModelUnavailableError):
+        open_redis(url)
+    closed(open_async_redis(url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "redis",
+        "redis://",
+        "http://host",
+        "redis+other://host",
+        "unix+cluster://host",
+        "redis://host:port",
+        "redis://host/0?colour=red",
+        "redis+sentinel://host",
+        "redis+sentinel://host/service/x",
+        "redis+cluster://:1",
+        "redis+cluster://host:99999999",
+        "redis+cluster://host:x,other",
+    ],
+)
+def test_a_url_that_makes_no_sense(url):
+    """The variable is named, and the URL is not repeated: it may hold a password."""
+    for open_ in (open_redis, open_async_redis):
+        with pytest.raises(ConfigurationError) as refused:
+            open_(url)
+        assert refused.value.variable == "CINELOG_REDIS_URL"
+        assert "host" not in refused.value.problem.replace("host:port", "")
+
+
+def test_a_wrong_password_is_said_to_be_one(valkey):
+    client = open_redis(valkey.url.replace("unix://", "unix://nobody:hu/sh@1@"))
+    with pytest.raises(RedisError) as refused:
+        client.ping()
+    client.close()
+    assert why_not(refused.value) == "refuses the user or the password in the URL"

@@ -1,0 +1,289 @@
+"""The list as it was is the one that was shown."""
+
+import asyncio
+import random
+import sys
+
+import pytest
+
+from commands.errors import ReadModelUnavailableError
+from commands.event_store.store import Store
+from commands.movie import Movie
+from projections.follow.lease import Lease
+from projections.generation import lifecycle
+from projections.generation.state import name_at
+from projections.keys import PAST, PAST_LEASE, Keys
+from projections.rebuild import point_in_time, replay
+from projections.rebuild.point_in_time import build
+from queries.movie_query import parse_query
+from queries.movies import list_movies
+from queries.point_in_time import Builder, PastLists, PastReadModel
+from queries.slots import Slots
+from tests.controls import ANN, BOB, create, delete, new_id, register, revert, update
+from tests.library import caught_up, library, write
+from tests.projections.faulty import DiedError, Dying, every_death
+
+pytestmark = pytest.mark.anyio
+
+ASKED = [
+    parse_query({name: [value] for name, value in asked.items()})
+    for asked in (
+        {},
+        {"ordering": "title"},
+        {"ordering": "-year", "page_size": "3"},
+        {"page": "last", "page_size": "2"},
+        {"title": "al"},
+        {"creator__username": "zoë", "year__gte": "1980", "ordering": "year"},
+        {"search": "drama", "page_size": "1"},
+    )
+]
+
+
+async def shown(reader):
+    """What a reader shows of all kinds of lists."""
+    return [await list_movies(reader, query) for query in ASKED]
+
+
+def then(reader, position):
+    return PastReadModel(reader.trips, reader.scans, position)
+
+
+def some_change(dice, movie, by):
+    """A command that changes a movie in some way."""
+    if movie.deleted:
+        return revert(movie.id, by=by)
+    return dice.choice(
+        [
+            delete(movie.id, by=by),
+            update(movie.id, by=by, title=dice.choice(["Alive", "Small"])),
+            update(movie.id, by=by, genre="Drama", year=dice.randint(1970, 1990)),
+        ]
+    )
+
+
+async def test_it_is_what_was_shown(sqlite_store, redis, reader, monkeypatch):
+    """At every position of a random log, for all filters, pages and orders."""
+    monkeypatch.setattr(replay, "BATCH", 8)
+    dice = random.Random(5)
+    write(sqlite_store, register(ANN, username="ann"), register(BOB, username="Zoë"))
+    ids = {new_id(): (ANN, BOB)[number % 2] for number in range(10)}
+    pages = {}
+    tail = caught_up(sqlite_store, redis)
+    for key, by in ids.items():
+        write(sqlite_store, create(key, by=by, title=dice.choice(["Alien", "Élan", "Big"])))
+    for _ in range(30):
+        key, by = dice.choice(list(ids.items()))
+        write(sqlite_store, some_change(dice, sqlite_store.find(Movie, key), by))
+        while not tail.step():
+            pass
+        pages[tail.position] = await shown(reader)
+    for few in (0, 1000):
+        monkeypatch.setattr(replay, "FEW", few)
+        redis.flushall()
+        for position, page in pages.items():
+            assert build(sqlite_store, redis, position)
+            assert await shown(then(reader, position)) == page
+
+
+async def test_it_is_not_shown_before_it_is_whole(sqlite_store, redis, reader, monkeypatch):
+    """Nor after a part of it was lost."""
+    library(sqlite_store)
+    monkeypatch.setattr(replay, "BATCH", 4)
+    dying = Dying(redis, 30)
+    with pytest.raises(DiedError):
+        build(sqlite_store, dying, 10)
+    assert redis.keys("{movies:-10}:*")
+    with pytest.raises(ReadModelUnavailableError):
+        await list_movies(then(reader, 10), ASKED[0])
+    redis.delete(PAST_LEASE)
+    assert build(sqlite_store, redis, 10)
+    assert (await list_movies(then(reader, 10), ASKED[0])).position == 10
+    redis.delete(Keys(-10).titles)
+    with pytest.raises(ReadModelUnavailableError):
+        await list_movies(then(reader, 10), ASKED[0])
+    assert build(sqlite_store, redis, 10)
+    assert (await list_movies(then(reader, 10), ASKED[0])).count == 4
+
+
+def test_a_few_are_kept(sqlite_store, redis):
+    """Those used last; each goes by itself some minutes after its last use."""
+    library(sqlite_store)
+    for position in (1, 2, 3):
+        redis.zadd(PAST, {position: position})
+        build(sqlite_store, redis, position)
+    for number, position in enumerate((2, 3, 1)):
+        redis.zadd(PAST, {position: number})
+    build(sqlite_store, redis, 4)
+    assert {int(one) for one in redis.zrange(PAST, 0, -1)} == {1, 3, 4}
+    kept = redis.keys("{movies:-*}:*")
+    assert {key.split(b"}")[0] for key in kept} == {b"{movies:-1", b"{movies:-3", b"{movies:-4"}
+    assert all(point_in_time.KEPT_S - 5 < redis.ttl(key) <= point_in_time.KEPT_S for key in kept)
+
+
+def test_large_ones_are_not_kept_together(sqlite_store, redis, monkeypatch):
+    """Their movies are counted too."""
+    monkeypatch.setattr(point_in_time, "KEPT_ROWS", 8)
+    library(sqlite_store)
+    for position in (12, 11, 10):
+        build(sqlite_store, redis, position)
+    assert {int(one) for one in redis.zrange(PAST, 0, -1)} == {10, 11}
+
+
+def test_one_that_is_there_is_not_built_again(sqlite_store, redis):
+    library(sqlite_store)
+    build(sqlite_store, redis, 9)
+    redis.hset(Keys(-9).users, "mark", "x")
+    assert build(sqlite_store, redis, 9)
+    assert redis.hexists(Keys(-9).users, "mark")
+
+
+def test_one_at_a_time(sqlite_store, redis):
+    """Over all processes and machines."""
+    other = Lease(redis, key=PAST_LEASE)
+    assert other.hold()
+    assert not build(sqlite_store, redis, 0)
+    other.release()
+    assert build(sqlite_store, redis, 0)
+
+
+def test_a_build_that_dies_leaves_nothing(sqlite_store, redis):
+    """What it wrote goes by itself, or with the next one that is built."""
+    library(sqlite_store)
+    lives = 0
+    for died in every_death(redis, lambda dying: build(sqlite_store, dying, 10)):
+        lives += died
+        redis.delete(PAST_LEASE)
+        assert build(sqlite_store, redis, 5)
+        left = redis.keys("{movies:-10}:*")
+        assert not left or redis.hget(Keys(-10).head, "state") == b"live"
+        assert all(redis.ttl(key) > 0 for key in left)
+        redis.flushall()
+    assert lives > 20
+
+
+@pytest.fixture
+async def lists(reader, valkey, tmp_path):
+    """Builds with a process, as the service does."""
+    url = f"sqlite:///{tmp_path}/events.db"
+    argv = [sys.executable, "-m", "projections.rebuild.point_in_time"]
+    slots = Slots(tmp_path / "slots.lock")
+    lists = PastLists(reader, Builder(argv, {}, url, valkey.url), slots)
+    lists.reader = reader
+    yield lists
+    await lists.close()
+    slots.close()
+
+
+async def test_a_process_builds_it(sqlite_store, redis, lists):
+    """Whoever asks for whichever waits for it."""
+    library(sqlite_store)
+    readers = await asyncio.gather(
+        *(
+            lists.at(position, name_at(sqlite_store, position), account)
+            for position, account in ((9, "ann"), (12, "bob"), (9, "ann"))
+        )
+    )
+    pages = [await list_movies(reader, ASKED[0]) for reader in readers]
+    assert [page.position for page in pages] == [9, 12, 9]
+    assert [page.count for page in pages] == [3, 6, 3]
+    assert not redis.exists(PAST_LEASE)
+
+
+async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp_path):
+    """As after the log was set back and went on from there: the same movie, the same version."""
+    books = library(sqlite_store)
+    last = sqlite_store.head()
+    backup = Store.open(f"sqlite:///{tmp_path}/backup.db")
+    backup.restore([sqlite_store.read_stored(0, last, last)])
+    for store, title in ((backup, "Then"), (sqlite_store, "Now")):
+        write(store, update(books.ids[0], by=ANN, title=title))
+    position = last + 1
+    assert build(backup, redis, position)
+    page = await list_movies(then(lists.reader, position), parse_query({"title": ["then"]}))
+    assert page.count == 1
+    reader = await lists.at(position, name_at(sqlite_store, position))
+    assert (await list_movies(reader, parse_query({"title": ["then"]}))).count == 0
+    assert (await list_movies(reader, parse_query({"title": ["now"]}))).count == 1
+    backup.close()
+
+
+async def test_what_is_left_of_an_earlier_one_is_not_mixed_in(
+    sqlite_store, redis, reader, monkeypatch
+):
+    """It is removed piece by piece, also by others; the new one is left alone."""
+    monkeypatch.setattr(lifecycle, "_AT_ONCE", 1)
+    monkeypatch.setattr(lifecycle, "PIECE", 1)
+    library(sqlite_store)
+    assert build(sqlite_store, redis, 12)
+    lifecycle.drop(redis, -12)
+    others = lifecycle.sweep(redis)
+    next(others)
+    assert redis.exists(Keys(-12).years)
+    assert build(sqlite_store, redis, 12)
+    for _ in (*others, *lifecycle.sweep(redis)):
+        pass
+    assert (await list_movies(then(reader, 12), ASKED[0])).count == 6
+    assert redis.zcard(Keys(-12).years) == 6
+
+
+async def test_who_waits_too_long_is_told_when_to_come_again(
+    sqlite_store, redis, lists, monkeypatch
+):
+    """As while another one is being built, on whichever machine."""
+    monkeypatch.setattr("queries.point_in_time.WAIT_S", 0.2)
+    redis.set(PAST_LEASE, "elsewhere:1:x")
+    with pytest.raises(ReadModelUnavailableError) as waited:
+        await lists.at(0, "")
+    assert waited.value.retry_after_s == 2
+
+
+async def test_a_process_that_fails(redis, reader, monkeypatch, tmp_path):
+    monkeypatch.setattr("queries.point_in_time.WAIT_S", 0.2)
+    slots = Slots(tmp_path / "slots.lock")
+    lists = PastLists(reader, Builder([sys.executable, "-c", "exit(1)"], {}, "", ""), slots)
+    with pytest.raises(ReadModelUnavailableError):
+        await lists.at(0, "")
+    await lists.close()
+
+
+async def test_a_process_ends_with_who_started_it(sqlite_store, redis, lists):
+    """Nobody waits for what it builds any more."""
+    library(sqlite_store)
+    building = asyncio.create_task(lists.at(10, name_at(sqlite_store, 10)))
+    await asyncio.sleep(0.05)
+    building.cancel()
+    await asyncio.wait([building])
+    await lists.close()
+    await asyncio.sleep(0.3)
+    assert not redis.keys("{movies:-10}:*")
+
+
+async def test_many_at_once_start_one_process(sqlite_store, redis, lists, monkeypatch):
+    """An account gets one; what else it asks for is refused at once, and may be asked again."""
+    library(sqlite_store)
+    begun, build_one = [], lists._build
+
+    async def counted(position):
+        begun.append(position)
+        await build_one(position)
+
+    monkeypatch.setattr(lists, "_build", counted)
+    started = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(
+        *(lists.at(n % 10 + 1, name_at(sqlite_store, n % 10 + 1), "ann") for n in range(40)),
+        return_exceptions=True,
+    )
+    refused = [one for one in answers if isinstance(one, ReadModelUnavailableError)]
+    assert (len(begun), len(refused)) == (1, 36)
+    assert all(one.retry_after_s == 2 for one in refused)
+    assert asyncio.get_running_loop().time() - started < 4
+    await lists.at(10, name_at(sqlite_store, 10), "ann")
+
+
+async def test_one_process_builds_on_a_machine(sqlite_store, redis, reader, lists, tmp_path):
+    """Other workers wait for it."""
+    library(sqlite_store)
+    slots = lists._slots
+    slots.take("past list", "", 1)
+    lists._begin(9)
+    assert lists._building is None

@@ -1,0 +1,210 @@
+"""Every process knows how far the read model is, and who waits is woken by it."""
+
+import asyncio
+
+import pytest
+import structlog
+
+from projections.generation import lifecycle
+from projections.generation.writer import View
+from projections.redis_client import open_async_redis, open_redis
+from queries.read_position import PositionFeed
+from tests.read_side import Story, apply, shown
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def told():
+    """A story with an account: position 1."""
+    story = Story()
+    story.account()
+    return story
+
+
+@pytest.fixture
+async def feed(async_redis):
+    feed = PositionFeed(async_redis)
+    await feed.start()
+    yield feed
+    await feed.stop()
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.001)
+
+
+def cut_off(redis):
+    """Kill every subscription."""
+    redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+
+async def test_it_starts_from_the_head(redis, async_redis, told):
+    view = shown(redis, told)
+    feed = PositionFeed(async_redis)
+    assert (feed.connected, feed.current) == (False, (0, 0))
+    await feed.start()
+    assert (feed.connected, feed.current) == (True, (view.generation, 1))
+    assert await feed.wait_for(1, 0)
+    await feed.stop()
+    assert not feed.connected
+
+
+async def test_an_earlier_position_that_is_told_late_changes_nothing(redis, feed, told):
+    """As when a generation goes live while the projection applies more to it."""
+    view = shown(redis, told)
+    await until(lambda: feed.current == (view.generation, 1))
+    for position in (7, 5, 6):
+        redis.publish("movies:position", f"{view.generation}:{position}")
+    redis.publish("movies:position", f"{view.generation + 1}:3")
+    await until(lambda: feed.current[0] == view.generation + 1)
+    assert feed.current[1] == 3
+    redis.publish("movies:position", f"{view.generation + 1}:9")
+    redis.publish("movies:position", f"{view.generation + 1}:4")
+    redis.publish("movies:position", f"{view.generation + 1}:8")
+    await until(lambda: feed.current[1] != 3)
+    assert feed.current[1] == 9
+    assert await feed.wait_for(9, 0.05)
+
+
+async def test_who_waits_is_woken_by_the_position(redis, feed, told):
+    """Not before, and everyone at or below it."""
+    view = shown(redis, told)
+    await until(lambda: feed.current == (view.generation, 1))
+    waiting = {n: asyncio.create_task(feed.wait_for(n, 5)) for n in (3, 2, 4, 2)}
+    await asyncio.sleep(0.02)
+    assert not any(task.done() for task in waiting.values())
+    told.created(told.events[0].stream_id)
+    told.claimed()
+    apply(view, told)
+    assert await waiting[2]
+    assert await waiting[3]
+    assert not waiting[4].done()
+    told.claimed()
+    apply(view, told)
+    assert await waiting[4]
+
+
+async def test_waiting_ends(redis, feed, told):
+    """In time, with no; what no longer waits is not kept for ever."""
+    shown(redis, told)
+    answers = await asyncio.gather(*(feed.wait_for(99, 0.01) for _ in range(500)))
+    assert answers == [False] * 500
+    assert len(feed._waiting) <= 64
+
+
+async def test_a_caller_that_goes_is_forgotten(redis, feed, told):
+    shown(redis, told)
+    task = asyncio.create_task(feed.wait_for(2, 5))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert feed._alive == 0
+
+
+async def test_waiting_is_bounded(async_redis, redis, told):
+    """Who comes when too many wait is told how it stands."""
+    shown(redis, told)
+    feed = PositionFeed(async_redis, limit=1)
+    await feed.start()
+    first = asyncio.create_task(feed.wait_for(2, 5))
+    await asyncio.sleep(0)
+    assert not await feed.wait_for(2, 5)
+    assert await feed.wait_for(1, 5)
+    await feed.stop()
+    assert not await first
+
+
+async def test_a_cut_connection_is_made_again(redis, feed, told):
+    """What was published in between is read from the head."""
+    view = shown(redis, told)
+    await until(lambda: feed.current[1] == 1)
+    for _ in range(3):
+        told.claimed()
+        position = len(told.events)
+        waiting = asyncio.create_task(feed.wait_for(position, 5))
+        await asyncio.sleep(0)
+        cut_off(redis)
+        apply(view, told)
+        assert await waiting
+        assert feed.current == (view.generation, position)
+
+
+async def test_a_redis_that_is_away(own_valkey, told):
+    """Nobody waits for it; when it is back, what it shows is read again."""
+    client, redis = open_async_redis(own_valkey.url), open_redis(own_valkey.url)
+    shown(redis, told)
+    feed = PositionFeed(client)
+    await feed.start()
+    own_valkey.stop()
+    with structlog.testing.capture_logs() as logs:
+        await until(lambda: not feed.connected)
+        assert not await feed.wait_for(1, 60)
+        await asyncio.sleep(0.5)
+    assert len(logs) == 1  # however often it tried
+    own_valkey.start()
+    await until(lambda: feed.connected)
+    assert feed.current == (0, 0)
+    shown(redis, told)
+    assert await feed.wait_for(1, 5)
+    await feed.stop()
+    await client.aclose()
+    redis.close()
+
+
+async def test_it_starts_without_a_redis(tmp_path):
+    """A service can start before its Redis does."""
+    client = open_async_redis(f"unix://{tmp_path}/none")
+    feed = PositionFeed(client)
+    with structlog.testing.capture_logs():
+        await feed.start()
+        assert not await feed.wait_for(1, 60)
+        await feed.stop()
+    await client.aclose()
+
+
+async def test_a_generation_that_is_not_live_shows_nothing(redis, feed, told):
+    """Its positions wake nobody until it is what readers are shown."""
+    building = lifecycle.begin(redis)
+    building.apply(told.events, 0)
+    waiting = asyncio.create_task(feed.wait_for(1, 5))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    lifecycle.go_live(redis, building)
+    assert await waiting
+
+
+async def test_a_switch_is_followed(redis, feed, told):
+    old = shown(redis, told)
+    await until(lambda: feed.current == (old.generation, 1))
+    new = View(redis, old.generation + 1)
+    new.create()
+    apply(new, told)
+    lifecycle.go_live(redis, new)
+    await until(lambda: feed.current == (new.generation, 1))
+
+
+async def test_nonsense_on_the_channel_does_not_end_it(redis, feed, told):
+    view = shown(redis, told)
+    with structlog.testing.capture_logs():
+        redis.publish("movies:position", "nonsense")
+        await until(lambda: feed.current == (view.generation, 1))
+        told.claimed()
+        apply(view, told)
+        await until(lambda: feed.current == (view.generation, 2))
+
+
+async def test_stopping_leaves_no_task(redis, async_redis, told):
+    """Also in the middle of a pause, and twice."""
+    before = asyncio.all_tasks()
+    feed = PositionFeed(async_redis)
+    await feed.start()
+    waiting = asyncio.create_task(feed.wait_for(9, 60))
+    await asyncio.sleep(0)
+    await feed.stop()
+    await feed.stop()
+    assert not await waiting
+    assert asyncio.all_tasks() == before

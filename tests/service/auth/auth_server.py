@@ -1,0 +1,142 @@
+"""Accounts over HTTP: the real blueprint on a socket, with a real store and a real Redis."""
+
+import asyncio
+import itertools
+import socket
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import httpx
+from sanic import Sanic
+
+from commands.event_store.store import Store
+from commands.executor import Executor
+from projections.redis_client import open_redis
+from service.auth.passwords import Hasher
+from service.auth.server import Authorization
+from service.auth.sessions import Sessions
+from service.auth.signing_keys import load_keys
+from service.auth.tokens import Tokens
+from service.middleware import identify
+from service.ratelimit.limiter import Limits
+from service.ratelimit.storage import Counters
+from service.routes import tokens as accounts
+from service.thread_pool import Pool
+from service.web.problems import ProblemHandler
+from service.web.request import CinelogRequest
+
+_numbers = itertools.count(1)
+API = "/api/v1/auth"
+UNLIMITED = {"login_rate": "off", "api_rate": "off"}
+
+
+@contextmanager
+def serving(settings, *, hasher=None):
+    """A server of accounts; yields an HTTP client that carries ``parts``."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    parts = parts_of(settings, hasher or Hasher())
+    parts.executor.start()
+    app = Sanic(
+        f"accounts_{next(_numbers)}",
+        request_class=CinelogRequest,
+        error_handler=ProblemHandler(),
+        configure_logging=False,
+    )
+    app.config.ACCESS_LOG = False
+    app.config.AUTO_EXTEND = False
+    app.config.TOUCHUP = False  # it works for one server a process only
+    app.blueprint(accounts.blueprint)
+    app.register_middleware(identify, "request")
+    app.ctx.parts = parts
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as sock,
+            _running(app, sock) as url,
+            httpx.Client(base_url=url, timeout=30) as client,
+        ):
+            client.parts = parts
+            yield client
+    finally:
+        parts.executor.stop()
+        parts.hasher.close()
+        parts.threads.close()
+        parts.reads.close()
+        parts.sessions.close()
+        parts.store.close()
+
+
+def parts_of(settings, hasher):
+    store = Store.open(settings.event_store_url)
+    tokens = Tokens(load_keys(settings.signing_keys), settings)
+    client = open_redis(settings.redis_url)
+    sessions = Sessions(client, settings)
+    return SimpleNamespace(
+        settings=settings,
+        store=store,
+        executor=Executor(store),
+        tokens=tokens,
+        sessions=sessions,
+        hasher=hasher,
+        authorization=Authorization(store, tokens, sessions, hasher),
+        threads=Pool("accounts", threads=4, waiting=100),
+        limits=Limits(settings.model_copy(update=UNLIMITED), Counters(None)),
+        reads=Pool("history", threads=2, waiting=100),
+        redis=client,
+    )
+
+
+@contextmanager
+def _running(app, sock):
+    ready, over = threading.Event(), SimpleNamespace()
+
+    async def serve():
+        over.loop, over.event = asyncio.get_running_loop(), asyncio.Event()
+        server = await app.create_server(sock=sock, return_asyncio_server=True)
+        await server.startup()
+        ready.set()
+        await over.event.wait()
+        server.close()
+        await server.wait_closed()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield "http://{}:{}".format(*sock.getsockname())
+    finally:
+        over.loop.call_soon_threadsafe(over.event.set)
+        thread.join(10)
+
+
+PASSWORD = "correct horse"
+
+
+def register(client, username, **over):
+    body = {
+        "username": username,
+        "email": f"{username}@example.org",
+        "password": PASSWORD,
+        "password2": PASSWORD,
+    }
+    return client.post(f"{API}/register/", json=body | over)
+
+
+def sign_in(client, username, password=PASSWORD):
+    return client.post(f"{API}/token/", json={"username": username, "password": password})
+
+
+def refresh(client, token):
+    return client.post(f"{API}/token/refresh/", json={"refresh": token})
+
+
+def verify(client, token):
+    return client.post(f"{API}/token/verify/", json={"token": token}).status_code
+
+
+def revoke(client, token):
+    return client.post(f"{API}/token/revoke/", json={"token": token})
+
+
+def me(client, access):
+    return client.get(f"{API}/me/", headers={"Authorization": f"Bearer {access}"})

@@ -1,0 +1,33 @@
+"""Differences are told so that they are seen."""
+
+import pytest
+
+from projections.rebuild.diff import Difference, Drift
+from service.cli.drift import lines, told
+
+LINE = b'1979\0alien\0{"id":"1"}'
+OTHER = b'1980\0alien\0{"id":"1"}'
+DIFFERENT = {
+    "whole numbers": (1950.0, 1951.0, "1951, should be 1950"),
+    "a fraction": (1950.0, 1950.4, "1950.4, should be 1950"),
+    "no number": (1950.0, float("inf"), "inf, should be 1950"),
+    "none": (1950.0, None, "none, should be 1950"),
+    "nothing": (b"x", b"", ", should be x"),
+    "the end of a line": (LINE, LINE + b"x", '{"id":"1"}x, should be {"id":"1"}'),
+    "the front of a line": (
+        LINE,
+        OTHER,
+        r'1980\0alien\0{"id":"1"}, should be 1979\0alien\0{"id":"1"}',
+    ),
+    "no text": (b"\xff", b"\xfe", r"\xfe, should be \xff"),
+}
+
+
+@pytest.mark.parametrize("what", DIFFERENT)
+def test_both_sides_are_told(what):
+    wanted, shown, text = DIFFERENT[what]
+    drift = Drift()
+    drift.add(Difference("rows", b"1", wanted, shown))
+    assert next(lines(drift, "all")) == f"rows 1: {text}"
+    (found,) = told(drift)["differences"]
+    assert found["wanted"] != found["shown"]

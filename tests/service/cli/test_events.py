@@ -1,0 +1,92 @@
+"""``cinelog events``: the log as a reader in a terminal or a pipe sees it."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from commands.event_store.store import Store
+from commands.group_commit import commit
+from tests.controls import create, delete, new_id, register, update
+from tests.running import COMMAND, environment, run
+
+
+@pytest.fixture
+def store(tmp_path):
+    (tmp_path / "var").mkdir(mode=0o700)
+    store = Store.open(f"sqlite:///{tmp_path}/var/events.db")
+    yield store
+    store.close()
+
+
+def happened(store, *commands):
+    """Apply commands one by one."""
+    for command in commands:
+        commit(store, [command])
+
+
+def a_life(store):
+    """Register an account, and create, change and delete a movie of it."""
+    ann, movie = new_id(), new_id()
+    happened(
+        store,
+        register(ann),
+        create(movie, by=ann),
+        update(movie, by=ann, title="Aliens"),
+        delete(movie, by=ann),
+    )
+    return str(movie)
+
+
+def shown(tmp_path, *args):
+    done = run(tmp_path / "var", "events", "--json", *args)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_events_in_the_order_of_the_log(tmp_path, store):
+    movie = a_life(store)
+    rows = shown(tmp_path)
+    assert [row["type"] for row in rows] == ["MovieCreated", "MovieUpdated", "MovieDeleted"]
+    assert {row["movie_id"] for row in rows} == {movie}
+    assert rows[0]["changes"]["title"]["from"] is None
+    positions = [row["position"] for row in rows]
+    assert positions == sorted(positions)
+    assert shown(tmp_path, "--after", positions[0]) == rows[1:]
+    assert shown(tmp_path, "--after", positions[-1]) == []
+
+    text = run(tmp_path / "var", "events").stdout.splitlines()
+    assert len(text) == 3
+    assert text[0].split()[:3] == [str(positions[0]), rows[0]["at"], "MovieCreated"]
+    assert movie in text[0]
+    assert rows[0]["actor"]["username"] in text[0]
+    assert repr(rows[0]["changes"]["title"]["to"]) in text[0]
+
+
+def test_a_position_that_the_log_does_not_have(tmp_path, store):
+    a_life(store)
+    done = run(tmp_path / "var", "events", "--after", 999)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the log ends at position" in done.stderr
+    assert run(tmp_path / "var", "events", "--after", "-1").returncode == 2
+
+
+def test_what_is_added_is_shown_until_ctrl_c(tmp_path, store):
+    first = a_life(store)
+    with subprocess.Popen(
+        [COMMAND, "events", "--follow", "--json"],
+        env=environment(tmp_path / "var"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        lines = [json.loads(process.stdout.readline()) for _ in range(3)]
+        assert {line["movie_id"] for line in lines} == {first}
+        second = new_id()
+        happened(store, create(second, by=lines[0]["actor"]["id"]))
+        added = json.loads(process.stdout.readline())
+        assert (added["movie_id"], added["type"]) == (str(second), "MovieCreated")
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=10)
+        assert (process.returncode, rest, said) == (0, "", "")

@@ -1,0 +1,43 @@
+"""What is stored reaches a terminal as text that it obeys in nothing."""
+
+import io
+import json
+
+import pytest
+from rich.table import Table
+
+from service.cli.context import _Console
+from service.cli.printable import print_json, printable
+
+UNSAFE = ["\x1b[31m", "\x00", "\x07", "\x9b31m", "\x7f", "\u202e", "\u2028", "\ud800", "\r"]
+
+
+@pytest.mark.parametrize("text", UNSAFE)
+def test_orders_are_escaped(text):
+    for shown in (printable(f"a{text}b"), _shown(f"a{text}b")):
+        assert text[0] not in shown
+        assert f"\\u{ord(text[0]):04x}" in shown
+    assert text[0] not in _shown(_table(f"a{text}b"))
+
+
+def test_letters_stay_as_they_are():
+    assert printable("Zoë 映画 🎬\n\t") == "Zoë 映画 🎬\n\t"
+
+
+def test_json_stays_json(capsys):
+    print_json({"title": "\x9b\u202e\x1b"})
+    line = capsys.readouterr().out
+    assert line.strip().isascii()
+    assert json.loads(line) == {"title": "\x9b\u202e\x1b"}
+
+
+def _table(text):
+    table = Table("title")
+    table.add_row(text)
+    return table
+
+
+def _shown(what):
+    out = io.StringIO()
+    _Console(file=out, width=80).print(what, markup=False)
+    return out.getvalue()

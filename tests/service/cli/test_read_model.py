@@ -1,0 +1,319 @@
+"""The read model beside a serving system: rebuilt, verified, wiped, with movies put aside."""
+
+import itertools
+import json
+import sqlite3
+import subprocess
+import threading
+import time
+import uuid
+from contextlib import closing, contextmanager
+from functools import partial
+
+import httpx
+import pytest
+
+from commands.event_store.store import Store
+from tests.library import heal, library, spoil
+from tests.running import COMMAND, Cinelog, environment, eventually, problem, run
+
+_titles = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def cinelog(tmp_path_factory):
+    """A service of two workers on a log with something of everything in it."""
+    data_dir = tmp_path_factory.mktemp("views") / "var"
+    data_dir.mkdir(mode=0o700)
+    store = Store.open(f"sqlite:///{data_dir}/events.db")
+    books = library(store)
+    store.close()
+    with Cinelog(data_dir, workers=2, write_wait_ms=5000) as cinelog:
+        cinelog.books = books
+        cinelog.events = data_dir / "events.db"
+        cinelog.eve = cinelog.account("eve")
+        yield cinelog
+    assert "Traceback" not in cinelog.output()
+
+
+def generation(cinelog):
+    return int(cinelog.redis().get("movies:live"))
+
+
+def key(cinelog, name):
+    return f"{{movies:{generation(cinelog)}}}:{name}"
+
+
+@contextmanager
+def load(cinelog):
+    """Someone lists and someone writes all the time; yields all their answers."""
+    stop, answers = threading.Event(), []
+    token = cinelog.eve.headers["Authorization"]
+
+    def ask(send):
+        with httpx.Client(
+            base_url=f"{cinelog.url}/api/v1", headers={"Authorization": token}, timeout=10
+        ) as client:
+            while not stop.is_set():
+                answers.append(send(client))
+
+    def write(client):
+        movie = {"title": f"Load {next(_titles)}", "genre": "Drama", "year": 2000}
+        return client.post("/movies/", json=movie)
+
+    def read(client):
+        return client.get("/movies/", params={"title": "alien", "page_size": 100})
+
+    threads = [threading.Thread(target=ask, args=(send,)) for send in (write, read, read)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def lists(answers):
+    return [answer for answer in answers if answer.request.method == "GET"]
+
+
+def writes(answers):
+    return [answer for answer in answers if answer.request.method == "POST"]
+
+
+def test_a_rebuild_while_everything_goes_on(cinelog):
+    """Nobody notices; nothing differs, whatever was written meanwhile."""
+    before = generation(cinelog)
+    with load(cinelog) as answers:
+        done = run(cinelog.data_dir, "rebuild", "--parallel", 2, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["generation"] == generation(cinelog) > before
+    assert told["differing"] == {}
+    assert told["compared"] > 20
+    assert {answer.status_code for answer in lists(answers)} == {200}
+    assert {answer.json()["count"] for answer in lists(answers)} == {4}
+    assert {answer.status_code for answer in writes(answers)} == {201}
+    assert not any("Read-Model" in answer.headers for answer in answers)
+    assert eventually(lambda: ready(cinelog)["projection"]["lag_events"] == 0)
+
+
+def ready(cinelog):
+    return httpx.get(f"{cinelog.url}/readyz").json()
+
+
+def test_a_rebuild_that_is_killed(cinelog):
+    """At whatever moment: what is live is served on, and the next one clears up."""
+    live = generation(cinelog)
+    for pause_s in (0.35, 0.45, 0.55):
+        rebuild = subprocess.Popen(
+            [COMMAND, "rebuild", "--parallel", "2"],
+            env=environment(cinelog.data_dir),
+            stdout=subprocess.DEVNULL,
+        )
+        time.sleep(pause_s)
+        rebuild.kill()
+        rebuild.wait()
+        assert generation(cinelog) >= live
+        assert cinelog.eve.get("/movies/", params={"title": "alien"}).json()["count"] == 4
+    done = run(cinelog.data_dir, "rebuild")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing differs" in done.stdout
+    redis = cinelog.redis()
+    assert redis.smembers("movies:generations") == {b"%d" % generation(cinelog)}
+    tagged = {name.split(b":")[1].rstrip(b"}") for name in redis.scan_iter("{movies:*}:head")}
+    assert {int(number) for number in tagged if int(number) > 0} == {generation(cinelog)}
+
+
+def test_verify_and_repair(cinelog):
+    """Exit 1 and what differs; the repair mends that, while everything goes on."""
+    movie = str(cinelog.books.ids[3])
+    with load(cinelog):
+        cinelog.redis().zadd(key(cinelog, "years"), {movie: 1})
+        found = run(cinelog.data_dir, "verify", "--json")
+        mended = run(cinelog.data_dir, "verify", "--repair")
+    assert found.returncode == 1
+    assert json.loads(found.stdout)["differences"] == [
+        {"key": "years", "field": movie, "wanted": "1982", "shown": "1"}
+    ]
+    assert mended.returncode == 1
+    assert f"years {movie}: 1, should be 1982" in mended.stdout
+    assert cinelog.redis().zscore(key(cinelog, "years"), movie) == 1982
+
+
+def test_parked_movies(cinelog):
+    """Told in status and where probes look; taken up, given up, taken up again."""
+    movie = cinelog.books.changed
+    spoil(cinelog.events, movie, version=2)
+    rebuilt = run(cinelog.data_dir, "rebuild")
+    assert rebuilt.returncode == 1
+    assert f"rows {movie}" in rebuilt.stdout
+    assert eventually(lambda: ready(cinelog)["read_model"]["parked"] == 1)
+    assert "cinelog_parked_movies 1.0" in httpx.get(f"{cinelog.url}/metrics").text
+    (told,) = json.loads(run(cinelog.data_dir, "parked", "list", "--json").stdout)
+    assert (told["id"], told["type"], told["dropped"]) == (movie, "MovieUpdated", False)
+    refused = run(cinelog.data_dir, "parked", "retry", movie)
+    assert (refused.returncode, "1 still parked" in refused.stdout) == (1, True)
+    given_up = run(cinelog.data_dir, "parked", "drop", movie, "--json")
+    assert json.loads(given_up.stdout) == {"dropped": [movie]}
+    state = cinelog.status()["read_model"]
+    assert (state["parked"], state["dropped"]) == (0, 1)
+    assert cinelog.eve.get(f"/movies/{movie}/").status_code == 404
+    heal(cinelog.events, movie, version=2)
+    taken = run(cinelog.data_dir, "parked", "retry", "--json")
+    assert json.loads(taken.stdout) == {"applied": [movie], "refused": {}}
+    assert cinelog.eve.get(f"/movies/{movie}/").json()["title"] == "Élan"
+
+
+def _listed(answers, since):
+    return any(answer.is_success for answer in lists(answers[since:]))
+
+
+def test_a_wiped_redis_under_load(cinelog):
+    """Lists are whole or refused, never anything between; every write succeeds."""
+    with load(cinelog) as answers:
+        for _ in range(3):
+            cinelog.redis().flushall()
+            eventually(lambda: cinelog.redis().get("movies:live"))
+            since = len(answers)
+            eventually(partial(_listed, answers, since))
+    refused = [answer for answer in lists(answers) if not answer.is_success]
+    for answer in refused:
+        problem(answer, 503, "unavailable")
+        assert answer.headers["Retry-After"]
+    assert {answer.json()["count"] for answer in lists(answers) if answer.is_success} == {4}
+    assert {answer.status_code for answer in writes(answers)} == {201}
+    titles = {answer.json()["title"] for answer in writes(answers)}
+    assert eventually(lambda: ready(cinelog)["projection"]["lag_events"] == 0)
+    page = cinelog.eve.get("/movies/", params={"creator__username": "eve", "page_size": 1})
+    assert page.json()["count"] >= len(titles)
+    assert run(cinelog.data_dir, "verify").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["rows", "created", "years", "titles", "head"])
+def test_a_lost_key(cinelog, name):
+    """Refused at once, then whole again; one movie is read from the log meanwhile."""
+    movie = cinelog.books.changed
+    cinelog.redis().delete(key(cinelog, name))
+    one, all_ = cinelog.eve.get(f"/movies/{movie}/"), cinelog.eve.get("/movies/?title=alien")
+    assert one.json()["title"] == "Élan"
+    assert all_.status_code == 503 or all_.json()["count"] == 4
+    eventually(lambda: cinelog.eve.get("/movies/").is_success)
+    assert cinelog.eve.get("/movies/?title=alien").json()["count"] == 4
+
+
+DAMAGE = (
+    ("SET", "{movies:%d}:rows", "x"),
+    ("SET", "{movies:%d}:head", "x"),
+    ("HSET", "{movies:%d}:head", "position", "abc"),
+    ("HDEL", "{movies:%d}:head", "mends"),
+    ("HSET", "{movies:%d}:head", "hold", 9999999999999),
+    ("SET", "movies:live", "x"),
+)
+
+
+def test_damage(tmp_path):
+    """Lists are whole or refused until it is built again by itself; writes go on, and are shown."""
+    with Cinelog(tmp_path / "var") as cinelog:
+        ann = cinelog.account("ann")
+        for number, (command, name, *args) in enumerate(DAMAGE):
+            damaged = name.replace("%d", str(generation(cinelog)))
+            cinelog.redis().execute_command(command, damaged, *args)
+            for _ in range(20):
+                answer = ann.get("/movies/")
+                if answer.is_success:
+                    assert answer.json()["count"] == number
+                else:
+                    problem(answer, 503, "unavailable")
+                    assert answer.headers["Retry-After"]
+            assert ready(cinelog)["read_model"]
+            movie = {"title": f"Alien {number}", "genre": "Horror", "year": 1979}
+            assert ann.post("/movies/", json=movie).status_code == 201
+            assert eventually(lambda: ready(cinelog)["projection"].get("lag_events") == 0)
+            assert ann.get("/movies/").json()["count"] == number + 1
+        assert run(cinelog.data_dir, "verify").returncode == 0
+    assert "Traceback" not in cinelog.output()
+
+
+def test_on_its_own(tmp_path):
+    """Where nothing runs, the embedded Redis runs for as long as the command."""
+    data_dir = tmp_path / "var"
+    data_dir.mkdir(mode=0o700)
+    Store.open(f"sqlite:///{data_dir}/events.db").close()
+    built = run(data_dir, "rebuild", "--json")
+    assert json.loads(built.stdout)["generation"] == 1
+    assert run(data_dir, "verify").returncode == 0
+    absent = run(data_dir, "verify", redis_url="unix:///nowhere/redis.sock")
+    assert absent.returncode == 2
+    assert absent.stderr.strip().startswith("cinelog: The read model is unavailable")
+    assert "Traceback" not in absent.stderr
+
+
+def append(cinelog, movie, state):
+    """Store a second event of a movie, byte for byte."""
+    with closing(sqlite3.connect(cinelog.data_dir / "events.db")) as log, log:
+        log.execute(
+            "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
+            " VALUES (?, 2, 'MovieUpdated', ?)",
+            [movie.replace("-", ""), state],
+        )
+
+
+def test_a_change_of_a_parked_movie_is_not_said_to_be_shown(tmp_path):
+    """The list passes its events over, however far it is."""
+    with Cinelog(tmp_path / "var", workers=1) as cinelog:
+        ann = cinelog.account("ann")
+        fields = {"title": "Alien", "genre": "Horror", "year": 1979}
+        urls = [ann.post("/movies/", json=fields).headers["Location"] for _ in range(2)]
+        said = {"by": ann.account["id"], "timestamp": "2026-01-02T12:00:00.000000Z"}
+        said |= {"request_id": "x", "year": "1980", "class_version": 2}
+        append(cinelog, urls[0].split("/")[-2], json.dumps(said).encode())
+        for _ in range(2):  # now it is found out, and then it is known
+            parked, shown = (ann.patch(url, json={"genre": uuid.uuid4().hex}) for url in urls)
+            assert (parked.status_code, parked.headers["Read-Model"]) == (200, "behind")
+            assert (shown.status_code, "Read-Model" in shown.headers) == (200, False)
+        assert ann.delete(urls[0]).headers["Read-Model"] == "behind"
+
+
+def test_an_event_that_cannot_be_read(tmp_path):
+    """Its movie stays as it was and takes no change; all others go on, and so does the feed."""
+    with Cinelog(tmp_path / "var") as cinelog:
+        ann = cinelog.account("ann")
+        fields = {"title": "Alien", "genre": "Horror", "year": 1979}
+        url = ann.post("/movies/", json=fields).headers["Location"]
+        movie = url.split("/")[-2]
+        append(cinelog, movie, b'{"title": "Al')
+        assert ann.post("/movies/", json=fields | {"title": "Brazil"}).status_code == 201
+        assert eventually(lambda: ready(cinelog)["read_model"]["parked"] == 1)
+        assert ann.get(url).json()["version"] == 1
+        assert ann.get("/movies/").json()["count"] == 2
+        problem(ann.patch(url, json={"title": "Aliens"}), 500, "event_unreadable")
+        problem(ann.get(url, params={"version": 2}), 500, "event_unreadable")
+        assert ann.get(url, params={"version": 1}).json()["title"] == "Alien"
+        created, unreadable = ann.get(f"{url}history/").json()["results"]
+        assert created["at"]
+        assert unreadable == {
+            "id": created["id"] + 1,
+            "version": 2,
+            "position": created["position"] + 1,
+            "type": "MovieUpdated",
+            "at": None,
+            "actor": {"id": None, "username": None},
+            "changes": {},
+            "request_id": None,
+            "reason": None,
+        }
+        feed = ann.get("/events/").json()["results"]
+        assert [entry["version"] for entry in feed] == [1, 2, 1]
+        told = run(cinelog.data_dir, "history", movie)
+        assert (told.returncode, told.stderr) == (0, "")
+        exported = run(cinelog.data_dir, "export", str(tmp_path / "movies.jsonl"))
+        assert exported.returncode == 0
+        titles = [
+            json.loads(line)["title"]
+            for line in (tmp_path / "movies.jsonl").read_text().splitlines()
+        ]
+        assert titles == ["Alien", "Brazil"]
+    assert "Traceback" not in cinelog.output()

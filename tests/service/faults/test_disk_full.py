@@ -1,0 +1,161 @@
+"""A full disk costs writes only: reads go on, no process dies, and room ends the fault."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from commands.database.disk_room import check_room, is_no_room
+from service.observability.tallies import Tallies
+from tests.controls import ALIEN
+from tests.running import PASSWORD, Cinelog, eventually, problem, run
+
+SIZE_MIB = 40
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of our own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", place],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("only the superuser may mount a file system")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(disk):
+    """Leave no room at all."""
+    with (disk / "filler").open("ab", buffering=0) as file:
+        for piece in (1 << 20, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(b"x" * piece)
+            except OSError:
+                pass
+
+
+def make_room(disk):
+    (disk / "filler").unlink()
+
+
+def only_writes_are_refused(service, ann, movie_id):
+    """Each at once, and in words that say why; a little may still fit into a file that is there."""
+    eventually(lambda: ann.post("/movies/", json=ALIEN).status_code == 503, pause_s=0)
+    for refused in (
+        ann.post("/movies/", json=ALIEN),
+        ann.patch(f"/movies/{movie_id}/", json={"year": 1980}),
+        ann.delete(f"/movies/{movie_id}/"),
+        ann.post("/auth/token/", json={"username": "ann", "password": PASSWORD}),
+    ):
+        assert problem(refused, 503, "unavailable")["detail"]
+        assert refused.headers["retry-after"]
+        assert refused.elapsed.total_seconds() < 2
+    told = problem(ann.post("/movies/", json=ALIEN), 503, "unavailable")
+    assert told["detail"] == "The event store has no room on disk."
+    for path in (
+        "/movies/", "/movies/?title=ali", "/movies/?genre=o&ordering=-title", "/movies/?page=last",
+        f"/movies/{movie_id}/", f"/movies/{movie_id}/history/", "/events/", "/auth/me/",
+    ):  # fmt: skip
+        assert ann.get(path).status_code == 200, path
+    ready = httpx.get(f"{service.url}/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["event_store"]["state"] == "no room"
+    assert httpx.get(f"{service.url}/metrics").status_code == 200
+
+
+def test_a_full_disk_costs_writes_only(disk):
+    """While the service runs, over the death of a worker, and from one start to the next."""
+    public_url = "http://127.0.0.1"  # the issuer stays the same on another port
+    settings = {"access_ttl_s": 3600, "write_wait_ms": 5000, "public_url": public_url}
+    with Cinelog(disk / "var", workers=2, **settings) as service:
+        ann = service.account("ann")
+        movie_id = ann.post("/movies/", json=ALIEN).json()["id"]
+        workers = service.processes("api_worker")
+        fill(disk)
+        for _ in range(3):
+            only_writes_are_refused(service, ann, movie_id)
+        assert service.processes("api_worker") == workers
+
+        service.kill("api_worker")
+        eventually(lambda: len(service.processes("api_worker")) == 2)
+        eventually(lambda: ann.get("/movies/").status_code == 200)
+        only_writes_are_refused(service, ann, movie_id)
+
+        make_room(disk)
+        eventually(lambda: ann.post("/movies/", json=ALIEN).status_code == 201, timeout_s=3)
+        eventually(lambda: httpx.get(f"{service.url}/readyz").status_code == 200)
+        token = ann.pair["access"]
+        fill(disk)
+    with Cinelog(disk / "var", **settings) as service:
+        ann = service.client(token)
+        eventually(lambda: ann.get("/movies/").status_code == 200)
+        fill(disk)  # what the start made room for is taken, too
+        eventually(lambda: httpx.get(f"{service.url}/readyz").status_code == 503)
+        only_writes_are_refused(service, ann, movie_id)
+        assert run(disk / "var", "status").returncode == 0
+        assert run(disk / "var", "history", movie_id).returncode == 0
+        make_room(disk)
+        eventually(lambda: ann.post("/movies/", json=ALIEN).status_code == 201, timeout_s=3)
+        assert run(disk / "var", "verify").returncode == 0
+
+
+def test_metrics_on_a_full_disk(disk):
+    """Numbers are counted in memory until there is room for their file."""
+    fill(disk)
+    tallies = Tallies(disk / "metrics")
+    tallies.counter("things", "Things.").add(3)
+    assert [*tallies.collect()] == []
+    make_room(disk)
+    tallies.attach()
+    (metric,) = tallies.collect()
+    assert [sample.value for sample in metric.samples] == [3]
+    tallies.close()
+
+
+def test_a_file_of_metrics_that_cannot_grow(disk):
+    """A number too many stays in memory; those before it go on."""
+    tallies = Tallies(disk / "metrics")
+    first = tallies.counter("things", "Things.", number="first")
+    fill(disk)
+    for number in range(6_000):
+        tallies.counter("things", "Things.", number=f"{number:040}").add()
+    first.add(7)
+    assert first.value == 7
+    tallies.close()
+
+
+def test_room_is_looked_for(disk):
+    check_room(disk)
+    fill(disk)
+    with pytest.raises(OSError, match="space") as caught:
+        check_room(disk)
+    assert is_no_room(caught.value)
+    assert [file.name for file in disk.iterdir()] == ["filler"]
+
+
+def test_files_are_for_their_owner_alone(tmp_path):
+    """Also those of a data directory that was made for everyone, and what is exported."""
+    data_dir = tmp_path / "var"
+    data_dir.mkdir(mode=0o755)
+    (data_dir / "events.db").touch(mode=0o644)
+    with Cinelog(data_dir) as service:
+        service.account("ann").post("/movies/", json=ALIEN)
+        assert run(data_dir, "export", tmp_path / "movies.csv").returncode == 0
+        places = [data_dir, tmp_path / "movies.csv", *data_dir.rglob("*")]
+        assert {place.name for place in places} >= {"events.db", "events.db-wal", "metrics"}
+        wide = {str(place): oct(mode_of(place)) for place in places if mode_of(place) & 0o077}
+        assert wide == {}
+        assert "narrowed" in service.output()
+
+
+def mode_of(place: Path):
+    return stat.S_IMODE(os.lstat(place).st_mode)

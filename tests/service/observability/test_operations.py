@@ -1,0 +1,291 @@
+"""What operators see: whether the service lives, is ready, and what all its processes did."""
+
+import json
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from commands.executor import Committed
+from service.observability.metrics import Metrics
+from service.observability.tallies import Tallies
+from tests.running import PASSWORD, Cinelog, eventually, problem
+
+ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
+REQUESTS = "cinelog_request_duration_seconds"
+
+
+class Seen(dict):
+    """Samples: (name, labels) → value."""
+
+    @classmethod
+    def by(cls, text):
+        return cls(
+            ((sample.name, frozenset(sample.labels.items())), sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        )
+
+    def of(self, name, **labels):
+        """The sum of all samples that have these labels."""
+        return sum(
+            value
+            for (found, its), value in self.items()
+            if found == name and labels.items() <= dict(its).items()
+        )
+
+
+def seen(service):
+    answer = httpx.get(f"{service.url}/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return Seen.by(answer.text)
+
+
+def both_count(service):
+    eventually(lambda: seen(service).of("cinelog_workers") == 2, timeout_s=20)
+
+
+def ready(service):
+    return httpx.get(f"{service.url}/readyz", timeout=10)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A service of two workers."""
+    with Cinelog(tmp_path_factory.mktemp("pair") / "var", workers=2) as pair:
+        both_count(pair)
+        yield pair
+
+
+def test_a_process_that_serves_is_alive(service):
+    answer = httpx.get(f"{service.url}/livez")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_service_that_answers_every_call_is_ready(service, someone):
+    position = int(someone.post("/movies/", json=ALIEN).headers["event-position"])
+
+    def whole():
+        state = ready(service).json()
+        return state if state["event_store"]["position"] >= position else None
+
+    state = eventually(whole)
+    assert state["status"] == "ready"
+    assert state["event_store"]["state"] == "ok"
+    assert state["read_model"]["state"] == "live"
+    assert state["read_model"]["parked"] == 0
+    assert state["projection"]["state"] == "active"
+    assert state["projection"].keys() == {"state", "lag_events", "lag_seconds"}
+
+
+def test_a_service_without_its_read_model_is_not_ready(tmp_path):
+    """It is alive all the same, and ready again when the read model is back."""
+    with Cinelog(tmp_path / "var") as service:
+        redis_pid = service.redis().info("server")["process_id"]
+        os.kill(redis_pid, signal.SIGSTOP)
+        try:
+            answer = eventually(lambda: (a := ready(service)).status_code == 503 and a)
+            assert answer.json()["read_model"] == {"state": "unavailable"}
+            assert answer.json()["event_store"]["state"] == "ok"
+            assert httpx.get(f"{service.url}/livez").status_code == 200
+            shown = seen(service)
+            assert shown.of("cinelog_up", part="read_model") == 0
+            assert shown.of("cinelog_up", part="event_store") == 1
+        finally:
+            os.kill(redis_pid, signal.SIGCONT)
+        eventually(lambda: ready(service).status_code == 200)
+
+
+def test_the_lag_is_that_of_the_first_event_not_shown(tmp_path):
+    with Cinelog(tmp_path / "var", write_wait_ms=0) as service:
+        ann = service.account("ann")
+        (projection,) = service.processes("projection_worker")
+        os.kill(projection, signal.SIGSTOP)
+        try:
+            for _ in range(3):
+                assert ann.post("/movies/", json=ALIEN).status_code == 201
+            time.sleep(1.2)
+            state = eventually(
+                lambda: (a := ready(service).json())["projection"]["lag_events"] and a
+            )
+            assert state["status"] == "ready"
+            assert state["projection"]["lag_events"] == 3
+            assert 1 < state["projection"]["lag_seconds"] < 20
+            shown = seen(service)
+            assert shown.of("cinelog_projection_lag_events") == 3
+            assert shown.of("cinelog_projection_lag_seconds") > 1
+            assert 0 < shown.of("cinelog_read_model_completeness") < 1
+        finally:
+            os.kill(projection, signal.SIGCONT)
+        eventually(lambda: ready(service).json()["projection"]["lag_events"] == 0)
+        assert eventually(lambda: seen(service).of("cinelog_read_model_completeness")) == 1
+
+
+def test_a_read_model_of_another_row_format_is_told_and_built_anew(tmp_path):
+    """It is shown meanwhile, so the service is ready."""
+    with Cinelog(tmp_path / "var") as service:
+        ann = service.account("ann")
+        movie = ann.post("/movies/", json=ALIEN).json()
+        generation = service.status()["read_model"]["generation"]
+        (projection,) = service.processes("projection_worker")
+        os.kill(projection, signal.SIGSTOP)
+        try:
+            service.redis().hdel(f"{{movies:{generation}}}:head", "format")
+            told = eventually(
+                lambda: (a := ready(service)).json()["read_model"]["format"] == 1 and a
+            )
+            assert told.status_code == 200
+            assert told.json()["read_model"]["state"] == "other format"
+            assert service.status()["read_model"]["state"] == "other format"
+            assert ann.get("/movies/").json()["results"] == [movie]
+        finally:
+            os.kill(projection, signal.SIGCONT)
+        eventually(lambda: service.status()["read_model"]["state"] == "live")
+        assert service.status()["read_model"]["generation"] > generation
+        assert ann.get("/movies/").json()["results"] == [movie]
+
+
+def test_parked_movies_are_told(tmp_path):
+    with Cinelog(tmp_path / "var") as service:
+        with service.redis().pipeline(transaction=True) as parking:
+            mark = {"position": 1, "type": "MovieUpdated", "error": "KeyError"}
+            parking.hset("{movies:1}:parked", str(uuid4()), json.dumps(mark))
+            parking.hincrby("{movies:1}:head", "parked", 1)
+            parking.execute()
+        eventually(lambda: seen(service).of("cinelog_parked_movies") == 1)
+        assert ready(service).json()["read_model"]["parked"] == 1
+
+
+def test_the_metrics_of_all_workers_are_added_up(pair):
+    """Whichever worker is asked, every request of each counts once."""
+    ann = pair.account("ann")
+    movie = ann.post("/movies/", json=ALIEN).json()["id"]
+    url, headers = f"{pair.url}/api/v1/movies/{movie}/", dict(ann.headers)
+
+    def answered(shown):
+        return shown.of(f"{REQUESTS}_count", route="/api/v1/movies/{movie_id}", status="200")
+
+    before = answered(seen(pair))
+
+    def ask(_):
+        return httpx.get(url, headers=headers).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(60))) == {200}
+    for _ in range(5):
+        eventually(lambda: answered(seen(pair)) == before + 60)
+    shown = seen(pair)
+    assert shown.of("cinelog_workers") == 2
+    assert shown.of("cinelog_events_appended_total") > 1
+    assert shown.of("cinelog_commit_commands_count") >= 2
+    assert shown.of("cinelog_event_store_events") >= shown.of("cinelog_events_appended_total")
+    for name in ("requests_in_flight", "connections_open", "redis_connections_used"):
+        assert shown.of(f"cinelog_{name}") >= 0
+    assert shown.of("cinelog_password_hashes_pending") == 0
+
+
+def test_no_sum_goes_down_when_a_worker_dies(tmp_path):
+    """The worker that takes its place counts on; the numbers of the dead one's moment are gone."""
+    with Cinelog(tmp_path / "var", workers=2) as service:
+
+        def asked():
+            return seen(service).of(f"{REQUESTS}_count")
+
+        with httpx.Client(base_url=service.url) as client:
+            for _ in range(40):
+                client.get("/.well-known/jwks.json")
+        before = eventually(lambda: (n := asked()) >= 40 and n)
+        for _ in range(2):
+            both_count(service)
+            service.kill("api_worker")
+            eventually(lambda: seen(service).of("cinelog_workers") == 1)
+            assert asked() >= before
+        both_count(service)
+        assert asked() >= before
+        files = list((tmp_path / "var" / "metrics").glob("*.db"))
+        assert len(files) <= 6
+
+
+def test_labels_come_from_a_small_set_whatever_is_asked(service, someone):
+    def labels():
+        return {its for name, its in seen(service) if name == f"{REQUESTS}_sum"}
+
+    someone.get(f"/movies/{uuid4()}/")
+    someone.get("/nowhere/")
+    someone.request("FROB", "/movies/")
+    eventually(lambda: any(("method", "other") in its for its in labels()))
+    before = labels()
+    for _ in range(20):
+        someone.get(f"/movies/{uuid4()}/?title={uuid4()}")
+        someone.get(f"/nowhere/{uuid4()}/")
+        someone.request(f"X{uuid4().hex}", "/movies/")
+    time.sleep(0.2)
+    assert labels() == before
+
+
+def test_refusals_are_counted(tmp_path):
+    with Cinelog(tmp_path / "var", login_rate="2/minute", api_rate="3/minute") as service:
+        anyone = service.client()
+        for _ in range(5):
+            anyone.post("/auth/token/", json={"username": "ann", "password": PASSWORD})
+            anyone.get("/movies/")
+        shown = seen(service)
+    assert shown.of("cinelog_throttled_total", limit="login") == 3
+    assert shown.of("cinelog_throttled_total", limit="api") >= 2
+
+
+def test_the_operators_paths_need_no_account_and_are_not_the_apis(service):
+    for path in ("livez", "readyz", "metrics"):
+        assert httpx.get(f"{service.url}/{path}").status_code == 200
+        problem(httpx.get(f"{service.url}/api/v1/{path}"), 404, "not_found")
+
+
+def test_a_process_takes_the_place_of_a_dead_one(tmp_path):
+    first, second = Tallies(tmp_path), Tallies(tmp_path)
+    first.counter("things", "Things.").add(3)
+    second.counter("things", "Things.").add(4)
+    first.gauge("busy", "Busy.").set(1)
+    second.gauge("busy", "Busy.").set(1)
+    first.close()
+    assert sums(second) == {"cinelog_things_total": 7, "cinelog_busy": 1}
+    third = Tallies(tmp_path)
+    third.counter("things", "Things.").add(1)
+    assert sums(second)["cinelog_things_total"] == 8
+    second.close()
+    third.close()
+
+
+def test_who_comes_first_begins_at_zero(tmp_path):
+    tallies = Tallies(tmp_path)
+    tallies.counter("things", "Things.").add(3)
+    tallies.close()
+    (tmp_path / "counter_1.db").write_bytes(b"torn")
+    tallies = Tallies(tmp_path)
+    tallies.counter("things", "Things.").add(1)
+    assert sums(tallies) == {"cinelog_things_total": 1}
+    tallies.close()
+
+
+def test_a_histogram_counts_each_value_in_its_bucket(tmp_path):
+    metrics = Metrics(tmp_path / "metrics")
+    for commands in (1, 2, 3, 256, 300):
+        metrics.committed(Committed([None] * commands, [], 0, 0))
+    shown = Seen.by(metrics.text().decode())
+    metrics.close()
+    buckets = {
+        le: shown.of("cinelog_commit_commands_bucket", le=le)
+        for le in ("1.0", "2.0", "4.0", "256.0", "+Inf")
+    }
+    assert buckets == {"1.0": 1, "2.0": 2, "4.0": 3, "256.0": 4, "+Inf": 5}
+    assert shown.of("cinelog_commit_commands_sum") == 562
+
+
+def sums(tallies):
+    return {sample.name: sample.value for metric in tallies.collect() for sample in metric.samples}

@@ -1,0 +1,234 @@
+"""The API's description: valid, complete, and true to what the routes take and answer."""
+
+import re
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from commands.errors import InvalidError
+from commands.messages import MovieChanges, MovieFields, Registration, RevertTarget
+from service.app import create_app
+from service.auth.schemas import Credentials, PasswordChange, Presented, Refreshing
+from service.openapi.document import TABLE, document_of
+from service.settings import Settings
+from service.web.cors import ALLOWED, EXPOSED
+from tests.controls import ALIEN
+
+OPEN = {
+    "register", "signIn", "refresh", "verify", "revoke", "readKeys", "readMetadata",
+    "isAlive", "isReady", "readMetrics", "readDescription",
+}  # fmt: skip
+OAUTH = {"signIn", "refresh", "revoke"}
+SIGNING = {*OAUTH, "verify"}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    settings = Settings(data_dir=tmp_path_factory.mktemp("app"))
+    return create_app(settings, name="described")
+
+
+@pytest.fixture(scope="module")
+def description(app):
+    return document_of(app, Settings())
+
+
+def operations(description):
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters":
+                yield path, method, operation
+
+
+def resolve(description, said):
+    for part in said.get("$ref", "#").split("/")[1:]:
+        description = description[part]
+    return description if "$ref" in said else said
+
+
+def test_it_is_valid(description):
+    OpenAPIV31SpecValidator(description).validate()
+
+
+def test_every_route_is_described_and_nothing_else(app, description):
+    """A route that is forgotten in the tables of service/openapi fails here."""
+    routed = set()
+    for route in app.router.routes:
+        path = "/" + re.sub(r"<([^:>]+)[^>]*>", r"{\1}", route.path).strip("/")
+        if path not in {"/docs", "/docs/{name}"}:  # a page for people, not for clients
+            routed |= {
+                (path, method) for method in route.methods if method not in {"HEAD", "OPTIONS"}
+            }
+    described = {(path.rstrip("/"), method.upper()) for path, method, _ in operations(description)}
+    assert described == routed
+    assert {route.handler for route in app.router.routes} == set(TABLE)
+
+
+def test_paths_are_written_as_links_have_them(description):
+    """With the slash at the end, but for those that are files or have none by contract."""
+    without = {path for path in description["paths"] if not path.endswith("/")}
+    assert without == {
+        "/.well-known/jwks.json", "/.well-known/oauth-authorization-server",
+        "/api/v1/events/stream", "/livez", "/metrics",
+        "/openapi.json", "/readyz",
+    }  # fmt: skip
+
+
+def test_ids_are_unique(description):
+    ids = [operation["operationId"] for _, _, operation in operations(description)]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[A-Za-z]\w*", name) for name in ids)
+
+
+def test_who_asks(description):
+    """Credentials for all but what is open; what wants them says how it refuses."""
+    for _, _, operation in operations(description):
+        name = operation["operationId"]
+        is_open = name in OPEN
+        assert (operation.get("security") == []) is is_open, name
+        assert ("401" in operation["responses"]) is (not is_open or name in SIGNING), name
+    assert description["security"][0] == {"bearer": []}
+    assert description["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+def test_everything_is_told(description):
+    """Each operation has a summary, a tag that is told of, examples, and says what it answers."""
+    tags = {tag["name"] for tag in description["tags"]}
+    for _, _, operation in operations(description):
+        assert operation["summary"]
+        assert operation["description"]
+        assert set(operation["tags"]) <= tags
+        for parameter in operation["parameters"]:
+            assert resolve(description, parameter)["description"]
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (operation["operationId"], status)
+            assert "X-Request-ID" in answer["headers"]
+            if status >= "400" and operation["operationId"] != "isReady":
+                (content,) = answer["content"].items()
+                told_as_oauth = (operation["operationId"], status) == ("revoke", "401")
+                kind = "application/json" if told_as_oauth else "application/problem+json"
+                assert content[0] == kind
+                assert content[1]["examples"]
+        if body := operation.get("requestBody"):
+            assert all(content["example"] for content in body["content"].values())
+
+
+def test_headers_that_pages_of_other_origins_need(description):
+    """What is described may be sent and read across origins, too."""
+    sent, read = set(), set()
+    for _, _, operation in operations(description):
+        sent |= {
+            resolved["name"]
+            for parameter in operation["parameters"]
+            if (resolved := resolve(description, parameter))["in"] == "header"
+        }
+        for answer in operation["responses"].values():
+            read |= set(answer["headers"])
+    assert sent <= set(ALLOWED)
+    # Browsers show Cache-Control to every page; nothing in a page has use for the others.
+    assert read - set(EXPOSED) <= {
+        "Cache-Control", "Vary", "Accept", "Accept-Patch", "Accept-Encoding", "Allow",
+            "Content-Encoding",
+    }  # fmt: skip
+
+
+def test_where_it_is_served(app):
+    assert document_of(app, Settings())["servers"] == [{"url": "/"}]
+    public = Settings(public_url="https://movies.example.org/x")
+    assert document_of(app, public)["servers"] == [{"url": "https://movies.example.org/x"}]
+
+
+def test_what_is_served(service, description):
+    """The same for every process and every time, so that it can be kept."""
+    with service.client() as anyone:
+        served = anyone.get(f"{service.url}/openapi.json")
+        assert served.json()["paths"] == description["paths"]
+        assert served.headers["cache-control"] == "no-cache"
+        known = {"If-None-Match": served.headers["etag"]}
+        again = anyone.get(f"{service.url}/openapi.json", headers=known)
+        assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("shape", "path", "send"),
+    [
+        ("Movie", "/movies/{id}/", None),
+        ("MoviePage", "/movies/", None),
+        ("HistoryPage", "/movies/{id}/history/", None),
+        ("EventPage", "/events/", None),
+        ("Account", "/auth/me/", None),
+        ("SessionPage", "/auth/sessions/", None),
+        ("AccountHistoryPage", "/auth/me/history/", None),
+        ("KeySet", "/../../.well-known/jwks.json", None),
+        ("ServerMetadata", "/../../.well-known/oauth-authorization-server", None),
+        ("Alive", "/../../livez", None),
+        ("Readiness", "/../../readyz", None),
+        ("Problem", "/movies/", {"year": "soon"}),
+    ],
+)
+def test_answers_have_the_fields_that_are_described_and_no_others(
+    ann, description, shape, path, send
+):
+    """Schemathesis checks what is described; this, that nothing is answered that is not."""
+    movie = ann.post("/movies/", json=ALIEN).json()
+    path = path.format(id=movie["id"])
+    answer = (ann.post(path, json=send) if send else ann.get(path)).json()
+    _check(description, {"$ref": f"#/components/schemas/{shape}"}, answer)
+
+
+def _check(description, schema, value):
+    schema = resolve(description, schema)
+    if isinstance(value, list):
+        for one in value:
+            _check(description, schema["items"], one)
+    elif isinstance(value, dict) and "properties" in schema:
+        assert set(schema.get("required", ())) <= value.keys() <= set(schema["properties"])
+        for name, one in value.items():
+            _check(description, schema["properties"][name], one)
+
+
+GOOD = {
+    MovieFields: ALIEN,
+    MovieChanges: {},
+    RevertTarget: {"version": 1},
+    Registration: {
+        "username": "ann", "email": "ann@example.org", "password": "correct-horse-7",
+        "password2": "correct-horse-7",
+    },
+    Credentials: {"username": "ann", "password": "x"},
+    PasswordChange: {"old_password": "x", "new_password": "y" * 8, "new_password2": "y" * 8},
+    Refreshing: {"refresh": "x"},
+    Presented: {"token": "x"},
+}  # fmt: skip
+VALUES = [
+    None, True, False, 0, 1, -1, 1979, 1979.0, 1979.5, 9999, 10000, 2**53, 2**53 + 1, 1e300, "", " ",
+    "\t\n", "\x1c\x1e", "\x85", "x", " x ", "x" * 100, "x" * 101, " " + "x" * 100 + " ",
+    "x" * 150, "x" * 151, "x" * 1024, "x" * 1025, "\0", "a\0b", "1979", " 1979 ", "1979.0", "1979.",
+    "1979.5", "+1979", "-1979", "01979", "0", "9999", "10000", "1_9", "MCMLXXIX", "a b", "a@b",
+    "a/b", "ä", "漢字", "\u200b", "\u2060\ufeff", "\u3164", "\ufe0f", "\x07", "\u200bx", [], ["x"], {}, {"x": 1},
+]  # fmt: skip
+# A schema cannot say what an e-mail address is like.
+UNTOLD = {"email"}
+
+
+@pytest.mark.parametrize("model", GOOD, ids=lambda model: model.__name__)
+def test_schemas_of_bodies_are_true(description, model):
+    """A field accepts every value that is valid by its schema; the types are plain ones."""
+    schema = description["components"]["schemas"][model.__name__]
+    assert set(schema["properties"]) == set(model.model_fields)
+    for name, field in schema["properties"].items():
+        assert field["type"] in {"string", "integer"}
+        validator = Draft202012Validator(field)
+        valid = [value for value in VALUES if validator.is_valid(value)]
+        assert valid
+        if name not in UNTOLD:
+            assert [value for value in valid if not _takes(model, name, value)] == []
+
+
+def _takes(model, name, value):
+    try:
+        model.of(GOOD[model] | {name: value})
+    except InvalidError as error:
+        return name not in error.errors
+    return True

@@ -1,0 +1,396 @@
+"""The supervisor: what it starts, what it starts again, and how it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import httpx
+import pytest
+import redis
+
+from commands.errors import ConfigurationError
+from service.backoff import Pauses
+from service.data_dir import prepare_data_dir
+from service.processes.listener import listen, url_of
+from tests.running import environment, eventually, free_port
+from tests.service.processes.process_tree import (
+    ROOT,
+    Serving,
+    alive,
+    children,
+    descendants,
+    gone,
+    script,
+)
+
+TETHERED = """
+import subprocess, sys, os, json
+from service.processes.child import Child
+child = Child("child", [sys.executable, "-c", '''
+import sys, time
+from service.processes.handshake import Tether
+tether = Tether(int(sys.argv[1]), platform="other")
+assert tether.order().settings.workers == 7
+tether.ready()
+time.sleep(60)
+'''])
+child.start()
+child.tell({"parent": os.getpid(), "first": True, "settings": {"workers": 7}})
+os.set_blocking(child.said, True)
+child.hear()
+print(child._process.pid if child.ready else 0, flush=True)
+sys.stdin.read()
+"""
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from service.processes.listener import PortMark, listen
+path, port = Path(sys.argv[1]), int(sys.argv[2])
+path.mkdir(exist_ok=True)
+with PortMark(path, port), listen("127.0.0.1", port):
+    print("held", flush=True)
+    time.sleep(30)
+"""
+
+PROJECT = """
+import sys
+from service.processes.projection_worker import run_alone
+from service.settings import Settings
+run_alone(Settings.load(data_dir=sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """One service for the tests after which it still runs."""
+    with Serving(tmp_path_factory.mktemp("serving") / "var") as serving:
+        yield serving
+
+
+def redis_of(serving):
+    return redis.Redis(unix_socket_path=str(serving.data_dir / "redis.sock"))
+
+
+def answers(client):
+    try:
+        return client.ping()
+    except redis.ConnectionError:
+        return False
+
+
+def slowly(serving, seconds):
+    """Begin a request that takes its time; returns what will hold its answer."""
+    pool = ThreadPoolExecutor(1)
+    answer = pool.submit(serving.get, f"/slow?s={seconds}")
+    pool.shutdown(wait=False)
+    time.sleep(0.2)
+    return answer
+
+
+def test_a_killed_worker_is_replaced_and_meanwhile_another_answers(serving):
+    before = serving.workers()
+    killed = before.pop()
+    os.kill(killed, signal.SIGKILL)
+    gone([killed])
+
+    assert killed not in {serving.get().json()["pid"] for _ in range(10)}
+    assert killed not in serving.workers()
+    assert "ended (killed by SIGKILL); started again in 0.1 s" in serving.output()
+
+
+def test_a_killed_projection_is_replaced(serving):
+    killed = serving.part("tiny_projection")
+    os.kill(killed, signal.SIGKILL)
+    gone([killed])
+
+    assert serving.part("tiny_projection") != killed
+
+
+def test_a_killed_valkey_is_replaced_and_nothing_answered_is_lost(serving):
+    client = redis_of(serving)
+    for number in range(1000):
+        client.set(f"kept:{number}", number)
+    keeper, killed = serving.part("service.embedded_redis.daemon"), serving.part("unixsocket")
+    os.kill(killed, signal.SIGKILL)
+    gone([killed])
+
+    eventually(lambda: answers(client))
+    assert len(client.keys("kept:*")) == 1000
+    assert serving.part("service.embedded_redis.daemon") == keeper
+
+
+def test_a_killed_keeper_takes_its_valkey_along_and_both_are_replaced(serving):
+    client = redis_of(serving)
+    client.set("once", "kept")
+    keeper, valkey = serving.part("service.embedded_redis.daemon"), serving.part("unixsocket")
+    os.kill(keeper, signal.SIGKILL)
+
+    assert gone([keeper, valkey]) == []
+    eventually(lambda: answers(client))
+    assert client.get("once") == b"kept"
+    assert serving.part("service.embedded_redis.daemon") != keeper
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path):
+    """One that is stopped as well as one whose event loop is stuck; each is one line."""
+    with Serving(
+        tmp_path / "var", constants={"service.processes.supervisor.HANGS_S": 2}
+    ) as serving:
+        before = serving.workers()
+        stopped = next(iter(before))
+        os.kill(stopped, signal.SIGSTOP)
+        with suppress(httpx.TransportError):
+            serving.get("/hang")
+
+        assert gone(before) == []
+        assert not before & serving.workers()
+        assert serving.output().count("no heartbeat for 2 s, killed by SIGKILL") == 2
+
+
+def test_a_service_that_was_stopped_as_a_whole_goes_on_as_it_was(tmp_path):
+    """As with a machine that was suspended, whoever wakes first."""
+    with Serving(
+        tmp_path / "var", constants={"service.processes.supervisor.HANGS_S": 2}
+    ) as serving:
+        before = serving.workers()
+        time.sleep(1)
+        for pid in (serving.pid, *before):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(3)
+        os.kill(serving.pid, signal.SIGCONT)
+        time.sleep(0.3)
+        for pid in before:
+            os.kill(pid, signal.SIGCONT)
+
+        assert serving.workers() == before
+        assert "no heartbeat" not in serving.output()
+
+
+def test_a_root_that_is_started_again_waits_for_the_port_of_its_own_workers(tmp_path):
+    """A worker that the kernel has not ended yet: here one that was never tied to the root."""
+    mark = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "var"), str(port := free_port())],
+        env=environment("unset") | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    with mark:
+        assert mark.stdout.readline()
+        serving = Serving(tmp_path / "var", port=port)
+        time.sleep(1)
+        assert serving.process.poll() is None, serving.output()
+        mark.kill()
+    with serving:
+        assert serving.get().status_code == 200
+
+
+def test_a_service_whose_root_is_killed_leaves_nothing_behind(tmp_path):
+    serving = Serving(tmp_path / "var").ready()
+    serving.workers()
+    below = descendants(serving.pid)
+    assert len(below) == 5, "two workers, projection, keeper, Valkey"
+    answer = slowly(serving, 30)
+    serving.kill()
+
+    assert gone(below) == []
+    with pytest.raises(httpx.TransportError):
+        answer.result()
+    serving.process.wait()
+
+
+def test_sigterm_answers_what_is_in_flight_and_refuses_what_comes_later(tmp_path):
+    with Serving(tmp_path / "var") as serving, httpx.Client() as idle:
+        idle.get(f"http://127.0.0.1:{serving.port}/")
+        below = descendants(serving.pid)
+        answer = slowly(serving, 1)
+        serving.kill(signal.SIGTERM)
+        time.sleep(0.1)
+        with pytest.raises(httpx.ConnectError):
+            serving.get()
+
+        assert answer.result().status_code == 200
+        assert answer.result().headers["connection"] == "close"
+        assert serving.ended(2)[0] == 0
+        assert gone(below, 0) == []
+
+
+def test_ctrl_c_ends_in_order_and_a_second_one_at_once(tmp_path):
+    """A terminal sends it to every process of the group."""
+    with Serving(tmp_path / "var") as serving:
+        below = descendants(serving.pid)
+        answer = slowly(serving, 8)
+        os.killpg(serving.pid, signal.SIGINT)
+        time.sleep(0.2)
+        assert not answer.done()
+        asked_at = time.monotonic()
+        os.killpg(serving.pid, signal.SIGINT)
+
+        code, said = serving.ended()
+        assert (code, gone(below, 0)) == (0, [])
+        assert time.monotonic() - asked_at < 1
+        assert "Traceback" not in said
+
+
+def test_nothing_makes_a_worker_stay(tmp_path):
+    with Serving(tmp_path / "var") as serving:
+        below = descendants(serving.pid)
+        serving.get("/stubborn")
+        slowly(serving, 30)
+        asked_at = time.monotonic()
+        serving.kill(signal.SIGTERM)
+
+        assert serving.ended()[0] == 0
+        assert time.monotonic() - asked_at < 5
+        assert gone(below, 0) == []
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        code, said = Serving(tmp_path / "var", port=port).ended()
+
+    taken = f"127.0.0.1:{port} is taken by another program; stop it or choose another port"
+    assert (code, said) == (2, f"CINELOG_PORT: {taken}\n")
+
+
+@pytest.mark.parametrize(
+    ("app", "line"),
+    [
+        ("refusing_app", "CINELOG_ISSUER: is not to our taste\n"),
+        (
+            "refusing_later",
+            "CINELOG_EVENT_STORE_URL: The event store is unavailable: nobody there\n",
+        ),
+    ],
+)
+def test_what_a_worker_cannot_work_with_ends_all_with_one_line(tmp_path, app, line):
+    assert Serving(tmp_path / "var", app=app).ended() == (2, line)
+
+
+def test_a_part_that_keeps_dying_ends_all_with_a_clear_line(tmp_path):
+    serving = Serving(tmp_path / "var", app="crashing_app", constants={"service.backoff.TRIES": 3})
+    code, said = serving.ended()
+
+    assert code == 1
+    assert "3 times in a row (exit 1); giving up" in said
+
+
+def test_a_service_that_does_not_get_ready_ends_with_a_clear_line(tmp_path):
+    constants = {"service.processes.supervisor.READY_S": 1}
+    serving = Serving(tmp_path / "var", app="dreaming_app", constants=constants)
+
+    code, said = serving.ended()
+    last = json.loads(said.splitlines()[-1])["event"]
+    assert (code, last) == (1, "nothing answers after 1 s; giving up")
+
+
+def test_a_redis_that_does_not_answer_ends_all_with_one_line(tmp_path):
+    """The URL is not told: it may hold a password."""
+    url = f"redis://:secret@127.0.0.1:{free_port()}"
+    serving = Serving(
+        tmp_path / "var", projection="service.processes.projection_worker", redis_url=url
+    )
+    code, said = serving.ended()
+
+    assert code == 2
+    assert said.startswith("CINELOG_REDIS_URL: the Redis it names does not answer")
+    assert (said.count("\n"), "secret" in said) == (1, False)
+
+
+def test_an_event_store_that_cannot_be_opened_ends_all_with_one_line(tmp_path):
+    url = f"sqlite:///{tmp_path}/no/such/place/events.db"
+    serving = Serving(
+        tmp_path / "var", projection="service.processes.projection_worker", event_store_url=url
+    )
+    code, said = serving.ended()
+
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.startswith("CINELOG_EVENT_STORE_URL: ")
+
+
+def test_a_projection_alone_keeps_its_redis_and_leaves_nothing_behind(tmp_path):
+    prepare_data_dir(tmp_path / "var")
+    projection = script(PROJECT, tmp_path / "var", stderr=subprocess.DEVNULL)
+    keeper = eventually(
+        lambda: [p for p, c in children(projection.pid).items() if "embedded_redis.daemon" in c]
+    )
+    os.kill(keeper[0], signal.SIGKILL)
+    gone(keeper)
+    eventually(lambda: len(descendants(projection.pid)) == 2)
+    below = descendants(projection.pid)
+    projection.terminate()
+
+    assert projection.wait(5) == 0
+    assert gone(below, 0.5) == []
+
+
+def test_what_comes_before_is_done_before_anything_is_served(tmp_path):
+    with Serving(tmp_path / "var", before="say_before", workers=1) as serving:
+        said = serving.output().splitlines()
+
+    url = f"http://127.0.0.1:{serving.port}"
+    assert said[0] == "before"
+    line = json.loads(said[1])
+    assert (line["event"], line["url"]) == (f"Cinelog serves on {url} (1 worker)", url)
+
+
+def test_what_goes_wrong_before_leaves_nothing_behind(tmp_path):
+    serving = Serving(tmp_path / "var", before="refuse")
+    below = eventually(lambda: descendants(serving.pid))
+
+    assert serving.ended() == (2, "CINELOG_DATA_DIR: the sample is missing\n")
+    assert gone(below, 0) == []
+
+
+def test_the_children_hear_the_settings_from_their_parent_alone(serving):
+    """Their environment names another data directory."""
+    assert serving.get().json()["data_dir"] == str(serving.data_dir)
+
+
+def test_a_child_is_tied_to_its_parent_where_the_kernel_does_not_help(tmp_path):
+    with script(TETHERED, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        child = int(parent.stdout.readline())
+        assert alive(child)
+        parent.kill()
+
+        assert gone([child]) == []
+
+
+def test_pauses_grow_and_end_with_ten_short_lives():
+    pauses = Pauses()
+    assert [pauses.after(1) for _ in range(10)] == [
+        *(0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0),
+        None,
+    ]
+
+
+def test_a_long_life_makes_pauses_begin_anew():
+    pauses = Pauses()
+    for _ in range(5):
+        pauses.after(1)
+    assert pauses.after(30) == 0.1
+
+
+def test_what_has_worked_is_started_again_at_once_however_often_it_is_killed():
+    pauses = Pauses()
+    assert {pauses.after(3, served_s=2) for _ in range(50)} == {0.1}
+
+
+def test_addresses_that_cannot_be_listened_on_name_the_setting():
+    for host in ("no.such.host.invalid", "192.0.2.1"):
+        with pytest.raises(ConfigurationError, match="CINELOG_HOST"):
+            listen(host, 0)
+
+
+def test_the_address_told_is_one_a_browser_can_open():
+    with listen("0.0.0.0", 0) as sock:
+        assert url_of(sock) == f"http://127.0.0.1:{sock.getsockname()[1]}"

@@ -1,0 +1,314 @@
+"""Rate limits: never exceeded however many count, told in every answer, and no hold-up."""
+
+import asyncio
+import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import httpx
+import pytest
+from sanic.compat import Header
+
+from commands.errors import ThrottledError
+from projections.redis_client import open_async_redis
+from queries.pipelining import RoundTrips
+from service.ratelimit import storage
+from service.ratelimit.limiter import Limit
+from service.ratelimit.storage import Counters, LocalCounters
+from service.rates import Rate, parse_login_rate, parse_rate
+from service.web.request import CinelogRequest
+from tests.running import PASSWORD, Cinelog, problem, run
+from tests.service.auth.auth_controls import running_redis
+
+_numbers = itertools.count(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("10/minute", Rate(10, 60)),
+        (" 10 / Minutes ", Rate(10, 60)),
+        ("100 per 5 minutes", Rate(100, 300)),
+        ("1/second", Rate(1, 1)),
+        ("5000/hour", Rate(5000, 3600)),
+        ("2/3 days", Rate(2, 259_200)),
+        ("off", None),
+    ],
+)
+def test_a_rate_is_an_amount_in_a_time(text, rate):
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "by_username", "by_address"),
+    [
+        ("10/minute;60/minute", Rate(10, 60), Rate(60, 60)),
+        ("5/minute", Rate(5, 60), Rate(60, 60)),
+        ("off", None, None),
+        ("off;7/hour", None, Rate(7, 3600)),
+        ("7/hour; off", Rate(7, 3600), None),
+    ],
+)
+def test_the_login_rate_is_one_by_username_and_one_by_address(text, by_username, by_address):
+    assert parse_login_rate(text) == (by_username, by_address)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "0/minute", "-1/minute", "10/fortnight", "1e3/hour", "٣/hour"]
+)
+def test_anything_else_is_no_rate(text):
+    with pytest.raises(ValueError, match="write it like"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LOGIN_RATE", "often"),
+        ("LOGIN_RATE", "1/minute;2/minute;3/minute"),
+        ("API_RATE", "10/minute;60/minute"),
+        ("CORS_ORIGINS", "app.example.org"),
+        ("MAX_CONNECTIONS", "0"),
+        ("PROXIES", "-1"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(tmp_path, variable, value):
+    done = run(tmp_path / "var", "status", **{variable: value})
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"cinelog: CINELOG_{variable}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def asked():
+    return CinelogRequest(b"/", Header(), "1.1", "GET", None, None)
+
+
+async def count(limit, key, times=1):
+    """How many of so many calls pass."""
+    passed = 0
+    for _ in range(times):
+        try:
+            if waits := limit.count(asked(), key):
+                await waits
+        except ThrottledError:
+            continue
+        passed += 1
+    return passed
+
+
+@pytest.fixture(scope="module")
+def redis_url():
+    with running_redis() as (_, url):
+        yield url
+
+
+@pytest.fixture
+async def trips(redis_url):
+    client = open_async_redis(redis_url)
+    await client.flushall()
+    trips = RoundTrips(client)
+    yield trips
+    await trips.close()
+    await client.aclose()
+
+
+@pytest.mark.parametrize("stretch", [1, 4_096])
+async def test_two_processes_let_no_more_through_than_the_limit(trips, stretch):
+    """Each call goes to one of two processes by chance, forty at a time."""
+    chance = random.Random(7)
+    rate = Rate(500, 60)
+    processes = [Limit("api", rate, Counters(trips), stretch=stretch) for _ in range(2)]
+    key, passed = uuid4(), 0
+    for _ in range(30):
+        calls = [count(chance.choice(processes), key) for _ in range(40)]
+        passed += sum(await asyncio.gather(*calls))
+    assert passed <= 500
+    assert passed >= (500 if stretch == 1 else 440)
+
+
+async def test_one_process_alone_lets_all_of_the_limit_through(trips):
+    limit = Limit("api", Rate(1_000, 60), Counters(trips), stretch=4_096)
+    assert await count(limit, "ann", 1_200) == 1_000
+    assert await count(limit, "bob", 10) == 10
+
+
+async def test_most_calls_cost_no_round_trip(trips):
+    limit = Limit("api", Rate(100_000, 60), Counters(trips), stretch=4_096)
+    waited = 0
+    for _ in range(10_000):
+        if waits := limit.count(asked(), "ann"):
+            waited += 1
+            await waits
+    assert waited <= 20
+
+
+async def test_a_refusal_costs_redis_nothing_more(trips):
+    limit = Limit("login", Rate(2, 60), Counters(trips))
+    assert await count(limit, "ann", 3) == 2
+    with pytest.raises(ThrottledError) as refused:
+        limit.count(asked(), "ann")
+    assert 0 < refused.value.retry_after_s <= 60
+
+
+async def test_the_next_window_begins_afresh(trips):
+    limit = Limit("login", Rate(2, 1), Counters(trips))
+    assert await count(limit, "ann", 4) == 2
+    await asyncio.sleep(1.05)
+    assert await count(limit, "ann", 4) == 2
+
+
+async def test_keys_in_redis_expire_by_themselves(trips):
+    await count(Limit("login", Rate(2, 60), Counters(trips)), "ann")
+    (key,) = await trips.call("KEYS", "limits:*")
+    assert 0 < await trips.call("TTL", key) <= 60
+
+
+async def test_an_answer_tells_where_its_caller_stands(trips):
+    request = asked()
+    await Limit("login", Rate(10, 60), Counters(trips)).count(request, "ann")
+    await Limit("login-address", Rate(60, 60), Counters(trips)).count(request, "ann")
+    assert request.policies == '"login";q=10;w=60, "login-address";q=60;w=60'
+    assert request.stands == '"login";r=9;t=60, "login-address";r=59;t=60'
+
+
+async def test_without_redis_each_process_counts_by_itself(monkeypatch):
+    """And with it again, all count together again."""
+    monkeypatch.setattr(storage, "_AWAY_S", 0.05)
+    with running_redis() as (server, url):
+        client = open_async_redis(url)
+        trips = RoundTrips(client)
+        together = Counters(trips)
+        assert await count(Limit("login", Rate(5, 60), together), "ann", 9) == 5
+        server.kill()
+        server.wait()
+        assert await count(Limit("login", Rate(5, 60), together), "ann", 9) == 5
+        assert await count(Limit("login", Rate(5, 60), together), "ann", 9) == 0
+        assert await count(Limit("login", Rate(5, 60), Counters(trips)), "ann", 9) == 5
+        await trips.close()
+        await client.aclose()
+    with running_redis() as (_, url):
+        client = open_async_redis(url)
+        together._shared.storage._trips = trips = RoundTrips(client)
+        await asyncio.sleep(0.06)
+        await count(Limit("login", Rate(5, 60), together), "bob")
+        assert await client.keys("limits:*")
+        await trips.close()
+        await client.aclose()
+
+
+async def test_counting_without_redis_takes_bounded_memory(monkeypatch):
+    monkeypatch.setattr(storage, "MAX_KEYS", 100)
+    local = LocalCounters()
+    for number in range(1_000):
+        await local.incr(f"key-{number}", 60)
+    assert len(local._windows) == 100
+    assert await local.get("key-999") == 1
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory):
+    """Two workers, one node; few tries a minute."""
+    rates = {"login_rate": "4/minute;1000/minute", "api_rate": "25/minute"}
+    with Cinelog(tmp_path_factory.mktemp("limited") / "var", workers=2, **rates) as limited:
+        yield limited
+
+
+def sign_in(service, username, password="wrong-horse-7", **headers):
+    """On a connection of its own, so that either worker may get it."""
+    body = {"username": username, "password": password}
+    url = f"{service.url}/api/v1/auth/token/"
+    return httpx.post(url, json=body, headers=headers, timeout=30)
+
+
+def test_two_workers_share_the_limit_of_a_username(limited):
+    """Whether an account has it or not, and however it is written."""
+    limited.account("Carla")  # one try
+    for name, left in (("carla", 3), ("nobody", 4)):
+        names = itertools.cycle([name, name.upper(), name.title()])
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(
+                pool.map(lambda name: sign_in(limited, name), itertools.islice(names, 24))
+            )
+        codes = [answer.status_code for answer in answers]
+        assert sorted(codes) == [401] * left + [429] * (24 - left)
+
+
+def test_too_many_tries_are_told_when_to_come_again(limited):
+    name = f"nobody-{next(_numbers)}"
+    first, *_ = [sign_in(limited, name) for _ in range(4)]
+    assert first.headers["ratelimit-policy"] == '"login-address";q=1000;w=60, "login";q=4;w=60'
+    assert '"login";r=3;t=60' in first.headers["ratelimit"]
+    refused = sign_in(limited, name)
+    body = problem(refused, 429, "throttled")
+    wait_s = int(refused.headers["retry-after"])
+    assert 50 < wait_s <= 60
+    assert body["detail"] == f"Request was throttled. Expected available in {wait_s} seconds."
+    assert f'"login";r=0;t={wait_s}' in refused.headers["ratelimit"]
+
+
+def test_even_the_right_password_waits(limited):
+    ann = limited.account("dora")
+    for _ in range(3):
+        sign_in(limited, "dora")
+    problem(sign_in(limited, "dora", PASSWORD), 429, "throttled")
+    changing = {"old_password": PASSWORD, "new_password": "another-horse-8"}
+    problem(ann.post("/auth/password/", json=changing), 429, "throttled")
+    refreshed = ann.post("/auth/token/refresh/", json={"refresh": ann.pair["refresh"]})
+    assert refreshed.status_code == 200
+    assert '"api"' in refreshed.headers["ratelimit"]
+
+
+def test_calls_are_counted_by_account(limited):
+    ann, bob = limited.account("eva"), limited.account("finn")
+    stands = [ann.get("/movies/").headers["ratelimit"] for _ in range(2)]
+    assert stands[0].startswith('"api";r=24;') or stands[0].startswith('"api";r=23;')
+    assert stands[0] > stands[1]
+    answers = [ann.get("/movies/") for _ in range(30)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) >= 7
+    problem(refused[0], 429, "throttled")
+    assert bob.get("/movies/").status_code == 200
+
+
+def test_calls_without_an_account_are_counted_by_address(tmp_path):
+    with Cinelog(tmp_path / "var", api_rate="6/minute", proxies=1) as service:
+        anyone = service.client()
+
+        def ask(address, path="/movies/"):
+            return anyone.get(path, headers={"X-Forwarded-For": address}).status_code
+
+        assert [ask("203.0.113.1") for _ in range(8)] == [401] * 6 + [429] * 2
+        assert ask("203.0.113.1", "/nowhere/") == 429
+        assert ask("203.0.113.2", "/nowhere/") == 404
+        for path in ("livez", "readyz", "metrics"):
+            for _ in range(10):
+                assert anyone.get(f"{service.url}/{path}").status_code == 200
+            assert "ratelimit" not in anyone.get(f"{service.url}/{path}").headers
+
+
+def test_an_address_that_is_refused_locks_nobody_out(tmp_path):
+    with Cinelog(tmp_path / "var", login_rate="5/minute;8/minute", proxies=1) as service:
+
+        def ask(address):
+            return sign_in(service, "gina", **{"X-Forwarded-For": address})
+
+        for number in range(20):
+            sign_in(service, f"other-{number}", **{"X-Forwarded-For": "203.0.113.1"})
+        for _ in range(10):
+            problem(ask("203.0.113.1"), 429, "throttled")
+        assert [ask("203.0.113.2").status_code for _ in range(6)] == [401] * 5 + [429]
+
+
+def test_opening_accounts_is_counted_by_address(tmp_path):
+    with Cinelog(tmp_path / "var", login_rate="off;3/minute") as service:
+        anyone = service.client()
+        answers = [anyone.post("/auth/register/", json={}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [400, 400, 400, 429]
+    assert answers[0].headers["ratelimit-policy"] == '"login-address";q=3;w=60'
+
+
+def test_limits_can_be_turned_off(service, someone):
+    answer = someone.get("/movies/")
+    assert answer.status_code == 200
+    assert "ratelimit" not in answer.headers

@@ -1,0 +1,133 @@
+"""What one account can hold, and that probes are answered whatever clients hold."""
+
+import socket
+import sqlite3
+import time
+from contextlib import ExitStack, closing
+
+import httpx
+import pytest
+
+from tests.controls import ALIEN
+from tests.running import PASSWORD, Cinelog, eventually, problem
+
+STREAM = "/events/stream"
+PROBES = ("/livez", "/readyz", "/metrics", "/livez/")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A service with room for few: 12 connections, 9 of them streams."""
+    folder = tmp_path_factory.mktemp("small") / "var"
+    bounds = {"max_connections": 12, "streams_per_account": 4}
+    with Cinelog(folder, **bounds) as service:
+        yield service
+    assert "Traceback" not in service.output()
+
+
+def opened(stack, client, count):
+    """Open streams until one is refused, ``count`` at most; returns the streams and the refusal."""
+    streams = []
+    for _ in range(count):
+        answer = stack.enter_context(client.stream("GET", STREAM))
+        if answer.status_code != 200:
+            answer.read()
+            return streams, answer
+        streams.append(answer)
+    return streams, None
+
+
+def connections(service):
+    shown = httpx.get(f"{service.url}/metrics").text
+    return float(shown.partition("\ncinelog_connections_open ")[2].split()[0])
+
+
+def fill(stack, service):
+    """Open silent connections until there is no room for more."""
+    for _ in range(40):
+        stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+    eventually(lambda: httpx.get(f"{service.url}/docs").status_code == 503)
+
+
+def test_an_account_has_so_many_streams(small):
+    """Those of others do not count, and one that ends makes room."""
+    ann, bob = small.account("ann"), small.account("bob")
+    with ExitStack() as stack:
+        streams, refused = opened(stack, ann, 5)
+        assert len(streams) == 4
+        problem(refused, 429, "throttled")
+        assert int(refused.headers["retry-after"]) > 0
+        assert len(opened(stack, bob, 1)[0]) == 1
+        metrics = httpx.get(f"{small.url}/metrics").text
+        assert 'cinelog_throttled_total{limit="streams"} 1.0' in metrics
+        streams[0].close()
+        eventually(lambda: opened(stack, ann, 1)[0])
+
+
+def test_streams_leave_room_for_other_calls(small):
+    with ExitStack() as stack:
+        held, refused = 0, None
+        for number in range(9):
+            streams, refused = opened(stack, small.account(f"many-{number}"), 4)
+            held += len(streams)
+            if refused:
+                break
+        problem(refused, 503, "unavailable")
+        assert int(refused.headers["retry-after"]) > 0
+        assert held == 9
+        for _ in range(20):
+            assert (
+                small.account("zoe" + str(time.monotonic_ns())).get("/movies/").status_code == 200
+            )
+            break
+
+
+def test_probes_are_answered_when_all_connections_are_open(small):
+    """Other calls are told that there is no room; who says nothing holds no place of a probe."""
+    with ExitStack() as stack:
+        fill(stack, small)
+        for path in PROBES * 3:
+            answer = httpx.get(small.url + path)
+            assert answer.status_code == 200
+            assert answer.headers["connection"] == "close"
+        for method in ("GET", "POST"):
+            refused = httpx.request(method, f"{small.url}/api/v1/movies/")
+            assert refused.status_code == 503
+            assert refused.json()["code"] == "unavailable"
+    eventually(lambda: httpx.get(f"{small.url}/api/v1/movies/").status_code == 401)
+
+
+def test_a_probe_may_come_in_pieces(small):
+    with ExitStack() as stack:
+        fill(stack, small)
+        probe = stack.enter_context(socket.create_connection(("127.0.0.1", small.port), timeout=5))
+        for piece in (b"GET /li", b"vez HTTP/1.1\r\nHo", b"st: localhost\r\n\r\n"):
+            probe.sendall(piece)
+            time.sleep(0.02)
+        assert probe.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_does_not_read_is_let_go_soon_after_its_token_expired(tmp_path):
+    with Cinelog(tmp_path / "var", access_ttl_s=2) as service:
+        ann = service.account("ann")
+        ann.post("/movies/", json=ALIEN | {"title": "A" * 100})
+        with closing(sqlite3.connect(tmp_path / "var" / "events.db")) as log:
+            log.execute(
+                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 12000)"
+                " INSERT INTO stored_events SELECT printf('%032x', n), 1, topic, state FROM n,"
+                " (SELECT topic, state FROM stored_events WHERE topic = 'MovieCreated')"
+            )
+            log.commit()
+        before = connections(service)
+        body = {"username": "ann", "password": PASSWORD}
+        token = httpx.post(f"{service.url}/api/v1/auth/token/", json=body).json()["access"]
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", service.port))
+            head = f"GET /api/v1{STREAM}?after=0 HTTP/1.1\r\nHost: localhost\r\n"
+            sock.sendall(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
+            began = time.monotonic()
+            time.sleep(0.5)
+            assert connections(service) == before + 1
+            eventually(lambda: connections(service) == before, pause_s=0.2)
+            assert 1 < time.monotonic() - began < 7

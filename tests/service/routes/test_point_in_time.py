@@ -1,0 +1,159 @@
+"""``GET /movies/`` as it was, over HTTP."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.running import problem
+
+
+@pytest.fixture(scope="module")
+def times(service):
+    """Three movies of an account of its own, and what was listed before each change."""
+    account = service.account("clio")
+    mine = {"creator__username": "clio", "ordering": "title"}
+    times, ids = [], []
+
+    def look():
+        answer = account.get("/movies/", params=mine)
+        times.append((int(answer.headers["Event-Position"]), answer.json()["results"]))
+
+    look()
+    for title in ("Alien", "Brazil", "Cube"):
+        body = {"title": title, "genre": "Drama", "year": 1990}
+        ids.append(account.post("/movies/", json=body).json()["id"])
+        look()
+    account.patch(f"/movies/{ids[0]}/", json={"title": "Zardoz"})
+    look()
+    account.delete(f"/movies/{ids[1]}/")
+    look()
+    account.mine, account.times = mine, times
+    return account
+
+
+def test_at_a_position(times):
+    """What was shown when the list said so, with its position."""
+    for position, shown in times.times[-3:]:
+        answer = times.get("/movies/", params={**times.mine, "at_position": position})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["results"] == shown
+        assert answer.json()["count"] == len(shown)
+        assert answer.headers["Event-Position"] == str(position)
+
+
+def test_at_a_time(times):
+    """The last event not after it counts."""
+    position, shown = times.times[3]
+    at = shown[-1]["created_at"]
+    answer = times.get("/movies/", params={**times.mine, "at": at})
+    assert answer.json()["results"] == shown
+    assert int(answer.headers["Event-Position"]) <= position
+
+
+def test_pages_of_the_past_stay_there(times):
+    """Links lead on in the same list, by number and by cursor."""
+    position, shown = times.times[3]
+    asked = {**times.mine, "at_position": position, "page_size": 2}
+    first = times.get("/movies/", params=asked)
+    following = times.get(first.json()["next"])
+    assert [*first.json()["results"], *following.json()["results"]] == shown
+    assert times.get(following.json()["previous"]).json() == first.json()
+    assert times.get(first.links["next"]["url"]).json()["results"] == shown[2:]
+
+
+def test_it_is_not_sent_again(times):
+    """The past does not change."""
+    position, _ = times.times[3]
+    asked = {**times.mine, "at_position": position}
+    tag = times.get("/movies/", params=asked).headers["ETag"]
+    again = times.get("/movies/", params=asked, headers={"If-None-Match": tag})
+    assert again.status_code == 304
+
+
+def test_now_and_later_are_now(times):
+    """Also for a position that is the last."""
+    _, shown = times.times[-1]
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    head = times.get("/movies/").headers["Event-Position"]
+    for asked in ({"at": later}, {"at_position": head}):
+        answer = times.get("/movies/", params={**times.mine, **asked})
+        assert answer.json()["results"] == shown
+
+
+def test_before_the_first_event(times):
+    answer = times.get("/movies/", params={"at": "1999-12-31T23:59:59Z"})
+    assert (answer.json()["count"], answer.headers["Event-Position"]) == (0, "0")
+
+
+def test_what_was_not_yet(times):
+    """No list has that position."""
+    head = int(times.get("/movies/").headers["Event-Position"])
+    asked = {"at_position": head + 1000}
+    assert problem(times.get("/movies/", params=asked), 409, "position_unknown")["head"] >= head
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"at_position": "x"}, "at_position"),
+        ({"at_position": "-1"}, "at_position"),
+        ({"at_position": "9" * 30}, "at_position"),
+        ({"at": "yesterday"}, "at"),
+        ({"at": "2026-01-01T00:00:00Z", "at_position": "1"}, "at"),
+    ],
+)
+def test_nonsense_is_refused(times, asked, field):
+    assert set(problem(times.get("/movies/", params=asked), 400, "invalid")["errors"]) == {field}
+
+
+def test_it_needs_an_account(service):
+    with service.client() as anyone:
+        problem(anyone.get("/movies/?at_position=1"), 401, "not_authenticated")
+
+
+@pytest.mark.parametrize(
+    ("asked", "errors"),
+    [
+        (
+            {"at": "x", "year": "x", "title": "\0"},
+            {
+                "at": ["Enter a valid date/time."],
+                "year": ["Enter a number."],
+                "title": ["Null characters are not allowed."],
+            },
+        ),
+        (
+            {"at_position": "x", "year": "x"},
+            {"at_position": ["Enter a number."], "year": ["Enter a number."]},
+        ),
+        (
+            {"at_position": "x", "at": "x"},
+            {
+                "at_position": ["Enter a number."],
+                "at": ["Enter a valid date/time.", "Give either at or at_position."],
+            },
+        ),
+        ({"at": "x", "page": "x"}, {"at": ["Enter a valid date/time."]}),
+    ],
+)
+def test_every_error_of_a_list_at_once(times, asked, errors):
+    """Before a page that is none."""
+    assert problem(times.get("/movies/", params=asked), 400, "invalid")["errors"] == errors
+    response = times.get("/movies/", params=asked, headers={"Min-Event-Position": "x"})
+    assert problem(response, 400, "invalid")["errors"] == errors | {
+        "Min-Event-Position": ["A valid integer is required."]
+    }
+
+
+@pytest.mark.parametrize(
+    "asked", [{"at": " "}, {"at_position": " "}, {"at": " ", "at_position": " "}]
+)
+def test_a_blank_moment_is_now(times, asked):
+    _, shown = times.times[-1]
+    assert times.get("/movies/", params=times.mine | asked).json()["results"] == shown
+
+
+def test_a_blank_moment_beside_another_is_none(times):
+    position, shown = times.times[3]
+    asked = times.mine | {"at": " ", "at_position": position}
+    assert times.get("/movies/", params=asked).json()["results"] == shown

@@ -1,0 +1,178 @@
+"""The stream as the usual clients of server-sent events read it: no event without data."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from httpx_sse import connect_sse
+from sseclient import SSEClient
+
+from queries.log.catch_up import Sent, Stretch
+from queries.log.change_feed import Live
+from tests.controls import ALIEN
+
+NODE_MODULES = Path(__file__).parent / "node_modules"
+EVENTSOURCE = "eventsource@4.1.1"
+READ = """
+import {EventSource} from "eventsource"
+const [url, token, after, count] = process.argv.slice(2)
+const headers = {Authorization: `Bearer ${token}`, "Last-Event-ID": after}
+const events = new EventSource(
+  url, {fetch: (input, init) => fetch(input, {...init, headers: {...init.headers, ...headers}})})
+const got = []
+const take = (event) => {
+  got.push([event.type, event.lastEventId, event.data])
+  if (got.length == count) { console.log(JSON.stringify(got)); process.exit(0) }
+}
+for (const type of ["message", "MovieCreated"]) events.addEventListener(type, take)
+events.onerror = (error) => { console.error(String(error.code), error.message); process.exit(1) }
+"""
+# What str.splitlines() takes for ends of lines, and JSON does not escape.
+TITLES = ["One", "A\u2028B", "C\u0085D", "E\u2029F", "Two"]
+
+
+@pytest.fixture(scope="module")
+def node():
+    """Run JavaScript with the npm package ``eventsource``; skips where that cannot be had."""
+    program, npm = shutil.which("node"), shutil.which("npm")
+    if not program or not npm:
+        pytest.skip("no node and npm here")
+    if not (NODE_MODULES / "eventsource").exists():
+        install = [npm, "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
+        place = ["--prefix", str(NODE_MODULES.parent), "--fetch-retries", "0", EVENTSOURCE]
+        try:
+            done = subprocess.run([*install, *place], capture_output=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"npm does not install {EVENTSOURCE} in time")
+        if done.returncode:
+            pytest.skip(f"npm cannot install {EVENTSOURCE} here")
+    script = NODE_MODULES / "read-stream.mjs"
+    script.write_text(READ)
+
+    def run(*args):
+        words = [program, script, *map(str, args)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def written(service):
+    """An account that has written movies, with the position before them."""
+    account = service.account("herodotus")
+    account.after = account.get("/movies/").headers["Event-Position"]
+    for title in TITLES:
+        assert account.post("/movies/", json=ALIEN | {"title": title}).status_code == 201
+    account.service = service
+    return account
+
+
+def titles(datas):
+    return [json.loads(data)["changes"]["title"]["to"] for data in datas]
+
+
+def test_httpx_sse(written):
+    events = []
+    headers = {"Last-Event-ID": written.after}
+    with connect_sse(written, "GET", "/events/stream", headers=headers) as source:
+        for event in source.iter_sse():
+            events.append(event)
+            if len(events) == len(TITLES):
+                break
+    assert titles(event.data for event in events) == TITLES
+    assert {event.event for event in events} == {"MovieCreated"}
+
+
+def test_lines_are_ended_by_what_the_specification_names_only(written):
+    """Clients that use ``str.splitlines`` read the same."""
+    got = []
+    headers = {"Last-Event-ID": written.after}
+    with written.stream("GET", "/events/stream", headers=headers) as response:
+        for line in response.iter_lines():
+            if line.startswith("data: "):
+                got.append(line.removeprefix("data: "))
+            if len(got) == len(TITLES):
+                break
+    assert titles(got) == TITLES
+
+
+def test_sseclient_py(written):
+    with written.stream("GET", f"/events/stream?after={written.after}") as response:
+        events = SSEClient(response.iter_raw()).events()
+        got = [next(events) for _ in TITLES]
+    assert titles(event.data for event in got) == TITLES
+
+
+def test_eventsource_of_node(written, node):
+    url = f"{written.service.url}/api/v1/events/stream"
+    got = node(url, written.pair["access"], written.after, len(TITLES))
+    assert titles(data for _, _, data in got) == TITLES
+    assert [int(number) for _, number, _ in got] == sorted(int(number) for _, number, _ in got)
+
+
+def test_an_empty_last_event_id_counts_as_absent(written):
+    """It is what a client sends that has not received an event: then ``after`` counts."""
+    now = written.get("/movies/").headers["Event-Position"]
+    for after, place in (("", now), (written.after, written.after)):
+        params, headers = {"after": after}, {"Last-Event-ID": ""}
+        with written.stream("GET", "/events/stream", params=params, headers=headers) as response:
+            assert response.status_code == 200
+            assert int(response.headers["event-position"]) >= int(place)
+
+
+async def test_neither_greeting_nor_ping_is_an_event(node):
+    """At the beginning, before the first event and after it."""
+    length = 0
+
+    async def read(after, limit):
+        numbers = range(after + 1, length + 1)
+        text = b"id: %d\nevent: MovieCreated\ndata: {}\n\n"
+        return Stretch([Sent(n, text % n) for n in numbers], length)
+
+    async def grown(position, timeout_s):
+        await asyncio.sleep(0.01)
+        return length >= position
+
+    async def head():
+        return length
+
+    live = Live(read, grown, head, ping_s=0.03)
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        with suppress(ConnectionError):
+            async for sent in live.events(None, time.time() + 60):
+                writer.write(sent.text)
+                await writer.drain()
+        writer.close()
+
+    def by_httpx(url):
+        with httpx.Client() as client, connect_sse(client, "GET", url) as source:
+            events = source.iter_sse()
+            return next(events).data, next(events).data
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    reading = [
+        asyncio.create_task(asyncio.to_thread(by_httpx, url)),
+        asyncio.create_task(asyncio.to_thread(node, url, "", "", 2)),
+    ]
+    while live._clients < len(reading):  # noqa: ASYNC110 - clients in threads and processes
+        await asyncio.sleep(0.01)
+    for _ in range(2):
+        await asyncio.sleep(0.1)
+        length += 1
+    assert await reading[0] == ("{}", "{}")
+    assert [data for _, _, data in await reading[1]] == ["{}", "{}"]
+    await live.close()
+    server.close()
+    await asyncio.sleep(0.05)

@@ -1,0 +1,557 @@
+"""Backup: the log out into a file and back into an empty store, and the movies as they are."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands.errors import ConfigurationError, DamagedError
+from commands.event_store.store import Store, Stored
+from commands.group_commit import commit
+from service.transfer.event_file import EventWriter, read_events
+from service.transfer.export import export_events, export_movies
+from service.transfer.import_movies import import_movies
+from service.transfer.readers.row_readers import read_rows
+from service.transfer.restore import check, restore
+from tests.controls import ANN, BOB, MOVIE, create, delete, new_id, register, revert, update
+from tests.running import run
+
+NAMES = ["log.jsonl", "log.jsonl.gz"]
+
+
+def silent(_):
+    """Nobody watches the progress."""
+
+
+def stored(store):
+    return store.read_stored(0, 1_000_000, store.head())
+
+
+def written(events, *, compressed=False):
+    """Return the file of ``events``."""
+    file = io.BytesIO()
+    writer = EventWriter(file, compressed=compressed)
+    if events:
+        writer.add(events)
+    writer.finish()
+    return file.getvalue()
+
+
+def read(content):
+    return list(read_events(io.BytesIO(content)))
+
+
+def sealed(*lines):
+    """Return a file of any lines, its end in order."""
+    text = b"".join(b"%s\n" % line for line in (b'{"cinelog":"events","format":1}', *lines))
+    last = {"count": len(lines), "sha256": hashlib.sha256(text).hexdigest()}
+    return text + json.dumps(last, separators=(",", ":")).encode() + b"\n"
+
+
+def line(position=1, stream=MOVIE, version=1, kind='"MovieCreated"', state="{}"):
+    front = f'{{"position":{position},"stream_id":"{stream}","version":{version},"type":{kind}'
+    return f'{front},"state":{state}}}'.encode()
+
+
+def many(count):
+    """Return a long log with gaps."""
+    state = b'{"timestamp":"2026-01-02T12:00:00.000250Z","owner":"%d"}'
+    return [Stored(3 * n, str(new_id()), 1, "ClaimMade", state % n) for n in range(1, count + 1)]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_store_url(request, tmp_path):
+    """Return a function that names another empty store, of each kind."""
+    if request.param == "sqlite":
+        return lambda: f"sqlite:///{tmp_path}/{new_id()}.db"
+    return request.getfixturevalue("postgres")
+
+
+@pytest.fixture
+def lived(store, store_url):
+    """A store in which something happened; on PostgreSQL its positions have gaps."""
+
+    def leave_a_gap():
+        if store_url.startswith("postgresql"):
+            with psycopg.connect(store_url) as connection:
+                connection.execute("SELECT nextval('cinelog_events_notification_id_seq')")
+
+    leave_a_gap()
+    commit(store, [register(ANN), register(BOB, username="bob")])
+    leave_a_gap()
+    commit(
+        store, [create(MOVIE), create(title='„Fünf" Filme, 🎬\r\n', genre="a\rb"), create(by=BOB)]
+    )
+    leave_a_gap()
+    commit(store, [update(title="Aliens")])
+    gone = new_id()
+    commit(store, [create(gone)])
+    commit(store, [delete(gone), delete()])
+    commit(store, [revert(version=2)])
+    gaps = store.head() - store.count()
+    assert gaps == (3 if store_url.startswith("postgresql") else 0)
+    return store
+
+
+def test_a_log_comes_back_as_it_was(lived, store_url, new_store_url, tmp_path):
+    """Positions, ids, versions, types and every byte, between both kinds of store."""
+    to_url = new_store_url()
+    name = NAMES[to_url.startswith("sqlite")]
+    file, again = tmp_path / name, tmp_path / f"again-{name}"
+    done = run(tmp_path / "var", "export", "--events", file, event_store_url=store_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = run(tmp_path / "var", "import", "--events", file, "--json", event_store_url=to_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = {"events": lived.count(), "position": lived.head(), "damage": None}
+    assert json.loads(done.stdout) == report
+    restored = Store.open(to_url)
+    assert stored(restored) == stored(lived)
+    assert (restored.head(), restored.count()) == (lived.head(), lived.count())
+    export_events(restored, again, silent)
+    assert _events_in(again) == _events_in(file)
+    restored.close()
+
+
+def _events_in(file):
+    """Return the lines of the events: the first tells of the log, which is in a new epoch."""
+    content = file.read_bytes()
+    return (gzip.decompress(content) if file.suffix == ".gz" else content).splitlines()[1:-1]
+
+
+def test_a_restored_store_goes_on(lived, new_store_url, tmp_path):
+    """The next event stands after the last one, accounts and movies are whole."""
+    restored = Store.open(new_store_url())
+    file = io.BytesIO(written(stored(lived)))
+    restore(restored, file, silent)
+    assert restored.account_id_of("BOB") == BOB
+    (receipt,) = commit(restored, [update(year=1986)])
+    assert receipt.position == lived.head() + 1
+    assert (receipt.about.details.title, receipt.about.version) == ("Aliens", 5)
+    assert restored.count() == lived.count() + 1
+    (taken,) = commit(restored, [register(username="Ann")])
+    assert "already exists" in str(taken)
+    restored.close()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_log(store, new_store_url, tmp_path, name):
+    file = tmp_path / name
+    assert export_events(store, file, silent) == (0, 0)
+    restored = Store.open(new_store_url())
+    with file.open("rb") as source:
+        assert check(source, silent) == (0, 0)
+        restore(restored, source, silent)
+    assert restored.head() == 0
+    commit(restored, [create(MOVIE)])
+    assert restored.head() == 1
+    restored.close()
+
+
+def test_the_file_is_for_people_and_scripts(sqlite_store, tmp_path):
+    """JSON Lines, the state readable, for its owner alone; gzip holds the same."""
+    commit(sqlite_store, [create(MOVIE, title="Ünder")])
+    plain, packed = tmp_path / "log.jsonl", tmp_path / "log.jsonl.gz"
+    for file in (plain, packed):
+        export_events(sqlite_store, file, silent)
+        assert file.stat().st_mode & 0o777 == 0o600
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+    assert subprocess.run(["gzip", "-t", packed], check=False).returncode == 0
+    text = plain.read_bytes()
+    first, event, last = map(json.loads, text.splitlines())
+    log = {"log": sqlite_store.identity().log, "epochs": [[1, None, 0]]}
+    assert first == {"cinelog": "events", "format": 2} | log
+    assert (event["position"], event["stream_id"], event["version"]) == (1, str(MOVIE), 1)
+    assert (event["type"], event["state"]["title"]) == ("MovieCreated", "Ünder")
+    digest = hashlib.sha256(text[: text.rindex(b'{"count"')]).hexdigest()
+    assert last == {"count": 1, "sha256": digest}
+
+
+ODD_STATES = [
+    b'{"a": 1}',
+    b' {"a":1,"a":2}\r\t ',
+    '{"title":"Ü\\u00dc\u2028"}'.encode(),
+    b'{"a":\n1}',
+    b'{"a":1e400}',
+    b"no JSON",
+    b"\xff\x00",
+    b"",
+]
+
+
+def test_a_state_comes_back_byte_for_byte(store):
+    """Also one that no Cinelog would write: a backup keeps what is there."""
+    events = [Stored(n, str(MOVIE), n, "Odd", state) for n, state in enumerate(ODD_STATES, 1)]
+    restore(store, io.BytesIO(written(events)), silent)
+    assert stored(store) == events
+
+
+STATES = st.one_of(
+    st.binary(),
+    st.text().map(str.encode),
+    st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers()).map(
+        lambda fields: json.dumps(fields, indent=len(fields) % 2 or None).encode()
+    ),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 2**20), st.uuids(), st.integers(1, 2**31), st.text(), STATES)
+    ),
+    st.booleans(),
+)
+def test_any_log_comes_back(facts, compressed):
+    events, position = [], 0
+    for step, stream, version, kind, state in facts:
+        position += step
+        events.append(Stored(position, str(stream), version, kind.replace("\0", ""), state))
+    assert read(written(events, compressed=compressed)) == events
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_any_changed_bit_is_found(compressed):
+    """Every bit of a small file, the wrapping of the gzip included."""
+    content = written(many(6), compressed=compressed)
+    file = bytearray(content)
+    for place in range(len(file)):
+        for bit in range(8):
+            file[place] ^= 1 << bit
+            with pytest.raises(DamagedError):
+                read(file)
+            file[place] ^= 1 << bit
+    assert bytes(file) == content
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_with_a_piece_missing_or_too_much_is_refused(compressed):
+    content = written(many(20), compressed=compressed)
+    damaged = [content[:length] for length in range(len(content))]
+    damaged += [content[:place] + content[place + 1 :] for place in range(len(content))]
+    damaged += [content + more for more in (b"\n", b"\0", b"{}\n", content)]
+    for one in damaged:
+        with pytest.raises(DamagedError):
+            read(one)
+
+
+def test_lines_in_another_order_are_refused():
+    lines = written(many(4)).splitlines(keepends=True)
+    for first in range(len(lines)):
+        for second in range(first):
+            other = lines.copy()
+            other[first], other[second] = other[second], other[first]
+            with pytest.raises(DamagedError):
+                read(b"".join(other))
+        with pytest.raises(DamagedError):
+            read(b"".join(lines[:first] + lines[first + 1 :]))
+        with pytest.raises(DamagedError):
+            read(b"".join([*lines[:first], lines[first], *lines[first:]]))
+
+
+@pytest.mark.parametrize(
+    ("content", "number", "said"),
+    [
+        (b"", 1, "no file that cinelog export"),
+        (b"title,genre,year\n", 1, "no file that cinelog export"),
+        (b'{"cinelog":"events","format":3}\n', 1, "newer version of Cinelog"),
+        (b'{"cinelog":"events","format":2}\n', 1, "no file that cinelog export"),
+        (
+            b'{"cinelog":"events","format":2,"log":"x","epochs":[[1,null,0]]}\n',
+            1,
+            "no file that cinelog export",
+        ),
+        (b'{"cinelog":"events","format":1}', 1, "no file that cinelog export"),
+        (written(many(3))[:-1], 5, "SHA-256"),
+        (b"".join(written(many(3)).splitlines(keepends=True)[:-1]), 5, "cut off"),
+        (written(many(3)) + b"\n", 6, "goes on"),
+        (written(many(3)).replace(b'"count":3', b'"count":4'), 5, "holds 3 events"),
+        (written(many(3)).replace(b'"owner":"2"', b'"owner":"5"'), 5, "SHA-256"),
+        (written(many(3)).replace(b'"owner":"2"', b'"owner":"2'), 3, "no event"),
+        (sealed(line(1), line(1, BOB)), 3, "position 1 stands after position 1"),
+        (sealed(line(2), line(1, BOB)), 3, "position 1 stands after position 2"),
+        (sealed(line(0)), 2, "no event"),
+        (sealed(line(2**63)), 2, "too large"),
+        (sealed(line(version=0)), 2, "no event"),
+        (sealed(line(stream="MOVIE")), 2, "no event"),
+        (sealed(line(kind="7")), 2, "no event"),
+        (sealed(line(kind=r'"a\u0000"')), 2, "cannot store"),
+        (sealed(line(state='{},"more":{}')), 2, "no event"),
+        (sealed(line(state="{")), 2, "no event"),
+        (sealed(line().replace(b'"state"', b'"state_base64"')), 2, "no event"),
+        (sealed(b""), 2, "no event"),
+        (b"x" * (1 << 25), 1, "no end"),
+        (gzip.compress(b"x" * (1 << 25)), 1, "no end"),
+        (gzip.compress(written(many(3)))[:-1], 6, "gzip is broken"),
+        (gzip.compress(written(many(3))) + b"\0", 6, "gzip is broken"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(content, number, said):
+    with pytest.raises(DamagedError, match=said) as caught:
+        read(content)
+    assert caught.value.line == number
+
+
+def test_gzip_of_other_tools_is_read(sqlite_store):
+    events = many(3)
+    restore(sqlite_store, io.BytesIO(gzip.compress(written(events))), silent)
+    assert stored(sqlite_store) == events
+
+
+def test_a_damaged_file_leaves_the_store_empty(store, store_url, tmp_path):
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(written(many(3)).replace(b'"owner":"2"', b'"owner":"5"'))
+    as_json = ["--json"] if store_url.startswith("sqlite") else []
+    done = run(tmp_path / "var", "import", "--events", file, *as_json, event_store_url=store_url)
+    assert done.returncode == 1
+    assert store.head() == 0
+    if as_json:
+        report = json.loads(done.stdout)
+        assert (report["events"], report["damage"]["line"]) == (0, 5)
+    else:
+        assert done.stdout == ""
+    assert done.stderr.startswith("line 5: the SHA-256 of the lines is another")
+    assert done.stderr.count("\n") == 1
+
+
+def test_events_that_cannot_all_be_are_refused(store):
+    """Two of one version, sealed as if that were right: only the database sees it."""
+    file = io.BytesIO(sealed(line(1), line(2)))
+    assert check(file, silent) == (2, 2)
+    with pytest.raises(DamagedError, match="same version of the same stream"):
+        restore(store, file, silent)
+    assert store.head() == 0
+
+
+def test_a_file_that_changes_after_the_check_is_refused(store):
+    """Nothing of it stays, although it was being written already."""
+    content = written(many(3000))
+    file = io.BytesIO(content)
+    check(file, silent)
+    file.getbuffer()[content.index(b'"owner":"2999"') + 10] ^= 1
+    with pytest.raises(DamagedError):
+        restore(store, file, silent)
+    assert (store.head(), store.count()) == (0, 0)
+
+
+def test_only_an_empty_store_takes_a_log(store, store_url, tmp_path):
+    """One line, exit 2; what is there stays."""
+    commit(store, [register(ANN)])
+    before = stored(store)
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(written(many(3)))
+    done = run(tmp_path / "var", "import", "--events", file, event_store_url=store_url)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "the event store is not empty" in done.stderr
+    with file.open("rb") as source, pytest.raises(ConfigurationError):
+        restore(store, source, silent)  # someone wrote after the first look
+    assert stored(store) == before
+
+
+INTERRUPTED = """
+import sys, time
+from commands.event_store.store import Store
+from service.transfer.event_file import read_events
+
+def half():
+    with open(sys.argv[2], "rb") as file:
+        events = list(read_events(file))
+    for event in events[: len(events) // 2]:
+        yield [event]
+    print("half", flush=True)
+    time.sleep(60)
+
+Store.open(sys.argv[1]).restore(half())
+"""
+
+
+def test_an_interrupted_import_can_be_run_again(store, store_url, tmp_path):
+    """Killed in the middle of the writing: the store is empty, and takes the log."""
+    events = many(5000)
+    file = tmp_path / "log.jsonl.gz"
+    file.write_bytes(written(events, compressed=True))
+    command = [sys.executable, "-c", INTERRUPTED, store_url, file]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "half\n"
+        process.send_signal(signal.SIGKILL)
+    assert store.head() == 0
+    done = run(tmp_path / "var", "import", "--events", file, event_store_url=store_url)
+    assert done.returncode == 0, done.stderr
+    assert stored(store) == events
+
+
+def test_writers_wait_for_an_import(store, store_url):
+    """A server that runs beside appends after the log, never in it; readers see all or nothing."""
+    events = many(3000)
+    other = Store.open(store_url)
+    writer = threading.Thread(target=commit, args=[other, [create(MOVIE)]])
+
+    def batches():
+        yield events[:1500]
+        writer.start()
+        writer.join(0.3)
+        assert writer.is_alive()
+        assert other.head() == 0
+        yield events[1500:]
+
+    store.restore(batches())
+    writer.join()
+    assert stored(store)[:-1] == events
+    assert store.movie(MOVIE).version == 1
+    assert store.head() == events[-1].position + 1
+    other.close()
+
+
+@contextmanager
+def an_append_under_way(url):
+    """Append an event that is there for others only in the end."""
+    if url.startswith("postgresql"):
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE cinelog_events IN EXCLUSIVE MODE")
+            yield
+            connection.execute("INSERT INTO cinelog_events VALUES (%s, 1, 'X', '')", (MOVIE,))
+        return
+    other = Store.open(url)
+    with other.turn():
+        yield
+        commit(other, [create(MOVIE)])
+    other.close()
+
+
+def test_a_writer_that_was_first_is_not_overlooked(store, store_url):
+    """An append that had begun before the import ends before it looks whether the store is empty."""
+    refused = []
+
+    def attempt():
+        try:
+            store.restore([many(10)])
+        except ConfigurationError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=attempt)
+    with an_append_under_way(store_url):
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+    thread.join()
+    assert refused
+    assert store.count() == 1
+
+
+def test_an_export_shows_one_moment(store, tmp_path):
+    """What is written meanwhile is not in it."""
+    store.restore([many(5000)])
+    before = stored(store)
+    file = tmp_path / "log.jsonl"
+    report = export_events(store, file, lambda done: done <= 4000 and commit(store, [create()]))
+    assert store.count() > len(before)
+    assert report == (len(before), before[-1].position)
+    assert read(file.read_bytes()) == before
+
+
+def test_a_file_that_is_there_is_not_overwritten(sqlite_store, tmp_path):
+    commit(sqlite_store, [register(ANN)])
+    file = tmp_path / "log.jsonl"
+    file.write_text("mine")
+    url = f"sqlite:///{tmp_path}/events.db"
+    for args in (["--events", file], ["--force", tmp_path], [tmp_path / "no" / "file"]):
+        done = run(tmp_path / "var", "export", *args, event_store_url=url)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert file.read_text() == "mine"
+    done = run(tmp_path / "var", "export", "--events", "--force", file, event_store_url=url)
+    assert done.returncode == 0, done.stderr
+    assert read(file.read_bytes()) == stored(sqlite_store)
+
+
+def test_an_export_that_fails_leaves_the_old_file(sqlite_store, tmp_path):
+    commit(sqlite_store, [register(ANN)])
+    file = tmp_path / "log.jsonl"
+    file.write_text("old")
+
+    def fail(_):
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        export_events(sqlite_store, file, fail)
+    assert file.read_text() == "old"
+    assert not [*tmp_path.glob("*.part"), *tmp_path.glob(".*.part")]
+
+
+MOVIES = [
+    {"title": "Aliens", "genre": "Horror", "year": 1979, "creator": "ann", "version": 4},
+    {"title": '„Fünf" Filme, 🎬', "genre": "a\rb", "year": 1979, "creator": "ann", "version": 1},
+    {"title": "Alien", "genre": "Horror", "year": 1979, "creator": "bob", "version": 1},
+]
+
+
+def test_movies_as_they_are_now(lived, store_url, tmp_path):
+    """Deleted ones are gone, restored ones are back, oldest first; CSV and JSON Lines alike."""
+    lines, table = tmp_path / "movies.jsonl", tmp_path / "movies.csv"
+    done = run(tmp_path / "var", "export", lines, "--json", event_store_url=store_url)
+    assert json.loads(done.stdout) == {"movies": 3, "position": lived.head()}
+    assert export_movies(lived, table, silent) == (3, lived.head())
+    movies = [json.loads(one) for one in lines.read_text().splitlines()]
+    assert [{name: movie[name] for name in MOVIES[0]} for movie in movies] == MOVIES
+    history = lived.read_stream(MOVIE)
+    assert movies[0]["id"] == str(MOVIE)
+    assert movies[0]["created_at"] == history[0].data["timestamp"]
+    assert movies[0]["updated_at"] == history[-1].data["timestamp"]
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    assert rows == [{name: str(value) for name, value in movie.items()} for movie in movies]
+
+
+@pytest.mark.parametrize("name", ["movies.csv", "movies.jsonl"])
+def test_exported_movies_can_be_imported(lived, tmp_path, name):
+    export_movies(lived, tmp_path / name, silent)
+    elsewhere = Store.open(f"sqlite:///{tmp_path}/elsewhere.db")
+    report = import_movies(elsewhere, read_rows(tmp_path / name), ANN)
+    assert (report.added, report.refused) == (3, 0)
+    titles = [event.data["title"] for event in elsewhere.read(0) if event.type == "MovieCreated"]
+    assert titles == [movie["title"] for movie in MOVIES]
+    elsewhere.close()
+
+
+def test_movies_are_exported_as_of_one_moment(store, tmp_path):
+    """Many streams, their events spread over several batches; what is written meanwhile is not."""
+    source = Store.open(f"sqlite:///{tmp_path}/source.db")
+    movies = [new_id() for _ in range(500)]
+    commit(source, [register(ANN), *(create(movie) for movie in movies)])
+    rng = random.Random(7)
+    for year in range(1, 6):
+        commit(source, [update(movie, year=year) for movie in rng.sample(movies, 400)])
+    store.restore([stored(source)])
+    expected = {str(movie): source.movie(movie) for movie in movies}
+    source.close()
+    commands = [delete(movies[0]), delete(movies[-1]), update(movies[-2], year=2000), create()]
+
+    def later(_):
+        commit(store, commands)
+
+    file = tmp_path / "movies.jsonl"
+    head = store.head()
+    assert export_movies(store, file, later) == (500, head)
+    assert store.head() > head
+    found = [json.loads(one) for one in file.read_text().splitlines()]
+    assert [movie["id"] for movie in found] == sorted(expected)
+    for movie in found:
+        was = expected[movie["id"]]
+        assert (movie["year"], movie["version"]) == (was.details.year, was.version)
+
+
+@pytest.mark.parametrize(
+    "args", [["movies.csv"], ["--events", "log.jsonl", "--as", "ann"], ["--events", "missing"]]
+)
+def test_wrong_use_of_import(tmp_path, args):
+    done = run(tmp_path / "var", "import", *args)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -1,0 +1,236 @@
+"""``cinelog import``: a bad row is refused with its line, the rest goes in, once."""
+
+import csv
+import gzip
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from commands.event_store.store import Store
+from commands.group_commit import commit
+from tests.controls import register
+from tests.running import COMMAND, environment, eventually, run
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "movies.csv"
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A data directory with the account ann."""
+    folder = tmp_path / "var"
+    folder.mkdir(mode=0o700)
+    store = Store.open(f"sqlite:///{folder}/events.db")
+    commit(store, [register(username="ann")])
+    store.close()
+    return folder
+
+
+def import_file(data, content, name="movies.csv", *args):
+    file = data.parent / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return run(data, "import", file, "--as", "ann", *args)
+
+
+def titles(data):
+    store = Store.open(f"sqlite:///{data}/events.db")
+    found = [
+        event.data["title"] for event in store.read(0, 100_000) if event.type == "MovieCreated"
+    ]
+    store.close()
+    return found
+
+
+def test_real_movies_go_in_once(data):
+    """The 3,200 real movies; the same file again adds nothing."""
+    for expected in ({"added": 3200, "already": 0}, {"added": 0, "already": 3200}):
+        done = run(data, "import", EXAMPLES, "--as", "ANN", "--json")
+        report = json.loads(done.stdout)
+        assert (done.returncode, report | expected) == (0, report)
+        assert report["refused"] == 0
+    assert len(titles(data)) == 3200
+
+
+def test_equal_rows_are_different_movies(data):
+    """A file that names a movie twice means two; both are there after a second import."""
+    twice = "title,genre,year\nAlien,Horror,1979\nAlien,Horror,1979\n"
+    for _ in range(2):
+        assert import_file(data, twice).returncode == 0
+    assert titles(data) == ["Alien", "Alien"]
+
+
+def test_bad_rows_are_refused_with_line_and_reason(data):
+    content = (
+        b"\xef\xbb\xbfYear,title,GENRE,studio\n"
+        b'1979,"Alien,\nthe first",Horror,Fox\n'  # two lines
+        b"soon,Aliens,Action,Fox\n"
+        b"1992,,Drama,Fox\n"
+        b"1997,\xff\xfe,Drama,Fox\n"
+        b"1997,a,b,c,d\n"
+        b"1997\n"
+        b"\n"
+        b"1997,Alien 4,Action,Fox\n"
+    )
+    done = import_file(data, content)
+    assert done.returncode == 1
+    assert titles(data) == ["Alien,\nthe first", "Alien 4"]
+    assert [line for line in done.stderr.splitlines() if line.startswith("line ")] == [
+        "line 4: year: A valid integer is required.",
+        "line 5: title: This field may not be blank.",
+        "line 6: row: not UTF-8",
+        "line 7: row: 5 fields where the header has 4",
+        "line 8: title: This field is required.; genre: This field is required.",
+    ]
+    assert "2 added, 0 already there, 5 refused" in done.stdout
+
+
+def test_json_lines(data):
+    content = '{"title": "Alien", "genre": "Horror", "year": "1979"}\n[1]\n{"title"\n\n'
+    done = import_file(data, content, "movies.jsonl", "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert (report["added"], report["refused"]) == (1, 2)
+    assert done.stderr.splitlines() == [
+        "line 2: row: not a JSON object",
+        "line 3: row: not JSON",
+    ]
+
+
+def test_a_reason_is_kept_in_every_event(data):
+    import_file(data, "title,genre,year\nAlien,Horror,1979\n", "a.csv", "--reason", "from tape")
+    store = Store.open(f"sqlite:///{data}/events.db")
+    (reason,) = {e.data.get("reason") for e in store.read(0) if e.type == "MovieCreated"}
+    store.close()
+    assert reason == "from tape"
+    done = import_file(data, "title,genre,year\n", "b.csv", "--reason", "x" * 201)
+    assert (done.returncode, "--reason" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["missing.csv", "--as", "ann"], "missing.csv: No such file or directory"),
+        ([EXAMPLES, "--as", "nobody"], "no account is called 'nobody'; register it first"),
+    ],
+)
+def test_wrong_use_is_one_line(data, args, said):
+    done = run(data, "import", *args)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_without_the_columns(data):
+    done = import_file(data, "name,genre\nAlien,Horror\n")
+    assert done.returncode == 1
+    assert "line 1: row: the header lacks title, year" in done.stderr
+
+
+def test_an_interrupted_import_can_be_run_again(data):
+    """Killed in the middle, run again: every movie once."""
+    args = [COMMAND, "import", EXAMPLES, "--as", "ann"]
+    process = subprocess.Popen(args, env=environment(data), stderr=subprocess.DEVNULL)
+    store = Store.open(f"sqlite:///{data}/events.db")
+    while store.head() < 600 and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert 600 <= store.head() < 6400
+    store.close()
+    done = run(data, "import", EXAMPLES, "--as", "ann", "--json")
+    report = json.loads(done.stdout)
+    assert report["added"] > 0
+    assert report["already"] > 0
+    assert len(titles(data)) == 3200
+
+
+def piped(data, file, content):
+    args = [COMMAND, "import", file, "--as", "ann", "--json"]
+    env = environment(data)
+    return subprocess.run(
+        args, input=content, env=env, capture_output=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("file", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe(data, file, pack):
+    done = piped(data, file, pack(EXAMPLES.read_bytes()))
+    assert (done.returncode, json.loads(done.stdout)["added"]) == (0, 3200)
+
+
+def test_process_substitution(data):
+    line = f"{COMMAND} import <(cat {EXAMPLES}) --as ann --json"
+    done = subprocess.run(
+        ["bash", "-c", line], env=environment(data), capture_output=True, timeout=60, check=False
+    )
+    assert json.loads(done.stdout)["added"] == 3200
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\ufeff", " \n", "title,genre,year", "title,genre,year\n,,\n", "[]"]
+)
+def test_no_rows(data, content):
+    """An empty list is one: nothing is refused."""
+    done = import_file(data, content, "movies.csv", "--json")
+    assert (done.returncode, done.stderr.count("it has no rows")) == (0, 1)
+    assert json.loads(done.stdout) | {"added": 0, "refused": 0} == json.loads(done.stdout)
+
+
+def test_an_input_that_cannot_be_read_is_one_line(data):
+    done = import_file(data, b"PK\x03\x04...", "movies.xlsx")
+    assert (done.returncode, done.stdout.strip()) == (1, "0 added, 0 already there, 0 refused")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("movies.xlsx: this is a zip archive; unpack it and import the file inside")
+
+
+def test_a_damaged_gzip_counts_what_went_in(data):
+    whole = gzip.compress(EXAMPLES.read_bytes())
+    done = import_file(data, whole[: len(whole) // 2], "movies.csv.gz", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["added"] == len(titles(data)) > 0
+    assert "cut off" in report["damage"]["reason"]
+    again = json.loads(import_file(data, whole, "movies.csv.gz", "--json").stdout)
+    assert (again["already"], again["added"]) == (report["added"], 3200 - report["added"])
+
+
+def test_a_file_in_another_encoding_says_how_to_convert_it(data):
+    done = import_file(data, "title,genre,year\nAmélie,Romance,2001\n".encode("latin-1"))
+    assert done.returncode == 1
+    assert "iconv -f WINDOWS-1252" in done.stderr
+
+
+def test_an_interrupted_import_says_what_went_in(data):
+    args = [COMMAND, "import", "-", "--as", "ann"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(args, env=environment(data), **pipes) as process:
+        process.stdin.write(EXAMPLES.read_bytes()[:60_000])
+        process.stdin.flush()
+        eventually(lambda: titles(data))
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+        process.stdin.close()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "run it again to add the rest" in said
+
+
+def test_cells_that_look_like_formulas(data, tmp_path):
+    """An export to CSV guards them, and an import of it takes them back as they were."""
+    odd = ["=1+1", "'=1+1", "+1", "-30-", "@Home", "\uff1d1", "'plain", "''-"]
+    table = "title,genre,year\n" + "".join(f"{title},@g,1990\n" for title in odd)
+    assert import_file(data, table).returncode == 0
+    assert titles(data) == odd
+    out = tmp_path / "out.csv"
+    assert run(data, "export", out).returncode == 0
+    with out.open(newline="") as file:
+        cells = [row["title"] for row in csv.DictReader(file)]
+    assert cells[:3] == ["'=1+1", "''=1+1", "'+1"]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert json.loads(run(data, "import", out, "--as", "ann", "--json").stdout)["already"] == len(
+        odd
+    )

@@ -28,12 +28,12 @@ HIGH = "900000000/minute"
 def create_bare(settings):
     """Return the API without its edge."""
     from service.app import create_app  # noqa: PLC0415
-    from service.middleware import Edge  # noqa: PLC0415 - in the worker only
+    from service.middleware import RequestMiddleware  # noqa: PLC0415 - in the worker only
 
     app = create_app(settings)
     for middlewares in (app.request_middleware, app.response_middleware):
         for one in list(middlewares):
-            if isinstance(getattr(one.func, "__self__", None), Edge):
+            if isinstance(getattr(one.func, "__self__", None), RequestMiddleware):
                 middlewares.remove(one)
     return app
 

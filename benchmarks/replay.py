@@ -33,8 +33,14 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 from commands.event_store.store import Store
 from commands.rfc3339 import rfc3339
-from projections.rebuild.parallel_replay import spans_of
-from projections.rebuild.replay import Names, Span, collect_seldom, fold, whole_streams
+from projections.rebuild.parallel_replay import stream_ranges
+from projections.rebuild.replay import (
+    StreamRange,
+    Usernames,
+    collect_garbage_rarely,
+    fold,
+    whole_streams,
+)
 
 WORDS = ["the", "of", "alien", "night", "day", "love", "red", "star", "war", "man", "ant", "wasp"]
 GENRES = ["Action", "Adventure", "Comedy", "Drama", "Horror", "Musical", "Western", "Thriller"]
@@ -108,7 +114,7 @@ def replay(url, processes):
     """
     store = Store.open(url, create=False)
     until = store.head()
-    spans = spans_of(store, until, processes * 4)
+    spans = stream_ranges(store, until, processes * 4)
     shares = [(url, until, [tuple(span) for span in spans[n::processes]]) for n in range(processes)]
     store.close()
     with SPAWN.Pool(processes) as pool:
@@ -119,11 +125,11 @@ def replay(url, processes):
 
 
 def replay_share(url, until, spans):
-    collect_seldom()  # as cinelog rebuild does
+    collect_garbage_rarely()  # as cinelog rebuild does
     store = Store.open(url, create=False)
-    names, read = Names(store), 0
+    names, read = Usernames(store), 0
     for span in spans:
-        for batch in whole_streams(store, until, Span(*span)):
+        for batch in whole_streams(store, until, StreamRange(*span)):
             fold(batch, names)
             read += len(batch)
     store.close()

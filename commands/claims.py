@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from eventsourcing.domain import Aggregate
 
-from commands.movie import MovieDetails, Stamp
+from commands.movie import EventMetadata, MovieDetails
 from commands.text import caseless, fold_name
 
 # Stored for ever: the ids of all claims hang on it.
@@ -48,7 +48,9 @@ class Claim(Aggregate):
         self.fingerprint = fingerprint
 
     @classmethod
-    def make(cls, claim_id: UUID, owner: Aggregate, stamp: Stamp, fingerprint: str = "") -> "Claim":
+    def make(
+        cls, claim_id: UUID, owner: Aggregate, stamp: EventMetadata, fingerprint: str = ""
+    ) -> "Claim":
         """Claim ``claim_id`` for ``owner`` as it is now."""
         return cls._create(
             cls.Created,

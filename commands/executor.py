@@ -23,7 +23,7 @@ import structlog
 from commands.database.deadline import within
 from commands.errors import BusyError, EventStoreUnavailableError, OutcomeUnknownError
 from commands.event_store.store import Store
-from commands.group_commit import BATCH, Receipt, commit
+from commands.group_commit import BATCH, CommandResult, commit
 from commands.messages import Command
 
 MAX_WAITING = 10_000
@@ -34,11 +34,11 @@ _STOP_S = 6.0
 log = structlog.get_logger(__name__)
 
 
-class Committed(NamedTuple):
+class OnCommit(NamedTuple):
     """A batch of commands, and what became of each; times are in nanoseconds since 1970."""
 
     commands: Sequence[Command]
-    answers: Sequence[Receipt | Exception]
+    answers: Sequence[CommandResult | Exception]
     began_ns: int
     ended_ns: int
 
@@ -46,7 +46,7 @@ class Committed(NamedTuple):
 @dataclass(eq=False, slots=True)
 class _Waiting:
     command: Command
-    answer: "asyncio.Future[Receipt]"
+    answer: "asyncio.Future[CommandResult]"
     loop: asyncio.AbstractEventLoop
     gives_up_at: float
     """In seconds of the monotonic clock."""
@@ -63,7 +63,7 @@ class Executor:
         self,
         store: Store,
         on_append: Callable[[int], None] | None = None,
-        on_commit: Callable[[Committed], None] | None = None,
+        on_commit: Callable[[OnCommit], None] | None = None,
     ) -> None:
         self._store = store
         self._on_append = on_append
@@ -87,7 +87,7 @@ class Executor:
         if self._thread.is_alive():
             log.error("the executor was left behind in a call of the event store")
 
-    async def run(self, command: Command) -> Receipt:
+    async def run(self, command: Command) -> CommandResult:
         """Carry out a command; returns once it is durable.
 
         Raises what the handler refused with, BusyError when too many wait,
@@ -95,7 +95,7 @@ class Executor:
         OutcomeUnknownError where it may have been.
         """
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Receipt] = loop.create_future()
+        answer: asyncio.Future[CommandResult] = loop.create_future()
         with self._arrived:
             if self._stopping or len(self._waiting) >= MAX_WAITING:
                 raise BusyError("too many writes wait")
@@ -128,14 +128,14 @@ class Executor:
             except Exception as error:  # the thread must live on: every later write hangs on it
                 log.exception("a batch of commands failed", commands=len(batch))
                 answers = [error] * len(batch)
-            done = Committed(commands, answers, began_ns, time.time_ns())
+            done = OnCommit(commands, answers, began_ns, time.time_ns())
             with suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 batch[0].loop.call_soon_threadsafe(self._answer, batch, done)
 
-    def _commit(self, batch: list[_Waiting]) -> list[Receipt | Exception]:
+    def _commit(self, batch: list[_Waiting]) -> list[CommandResult | Exception]:
         now = time.monotonic()
         in_time = [one for one in batch if one.gives_up_at - now >= _SPARE_S + _LEAST_S]
-        answers: dict[int, Receipt | Exception] = {}
+        answers: dict[int, CommandResult | Exception] = {}
         if in_time:
             with within(in_time[0].gives_up_at - now - _SPARE_S):
                 done = commit(self._store, [one.command for one in in_time], check_accounts=True)
@@ -149,10 +149,10 @@ class Executor:
                 self._arrived.wait()
             return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
-    def _answer(self, batch: list[_Waiting], done: Committed) -> None:
+    def _answer(self, batch: list[_Waiting], done: OnCommit) -> None:
         position = 0
         for one, answer in zip(batch, done.answers, strict=True):
-            if isinstance(answer, Receipt) and answer.appended:
+            if isinstance(answer, CommandResult) and answer.appended:
                 position = max(position, answer.position)
             if one.answer.done():  # the client has gone; what it wrote stays written
                 continue

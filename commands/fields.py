@@ -107,11 +107,11 @@ def email(value: object) -> str:
 
 
 Text = Annotated[str, BeforeValidator(text(max_length=MAX_TEXT)), text_schema(max_length=MAX_TEXT)]
-SomeText = Annotated[
+OptionalText = Annotated[
     str | None, BeforeValidator(text(max_length=MAX_TEXT)), text_schema(max_length=MAX_TEXT)
 ]
 Year = Annotated[int, BeforeValidator(integer(at_most=MAX_YEAR)), integer_schema(at_most=MAX_YEAR)]
-SomeYear = Annotated[
+OptionalYear = Annotated[
     int | None, BeforeValidator(integer(at_most=MAX_YEAR)), integer_schema(at_most=MAX_YEAR)
 ]
 Version = Annotated[
@@ -129,7 +129,7 @@ Password = Annotated[
     text_schema(max_length=1024, min_length=8),
 ]
 # What is compared, not stored: an over-long log-in name is simply wrong.
-Given = Annotated[
+LoginText = Annotated[
     str,
     BeforeValidator(text(max_length=1024, trim=False)),
     text_schema(max_length=1024),

@@ -14,7 +14,7 @@ from eventsourcing.persistence import IntegrityError
 
 from commands.errors import CinelogError, EventStoreUnavailableError
 from commands.event_store.store import Store
-from commands.handlers import HANDLERS, Decision
+from commands.handlers import HANDLERS, CommandOutcome
 from commands.messages import Command, RegisterUser
 from commands.movie import Movie
 from commands.user import User
@@ -26,7 +26,7 @@ BATCH = 256
 _TRIES = 20
 
 
-class Receipt(NamedTuple):
+class CommandResult(NamedTuple):
     """What became of a command: the aggregate, and a position that shows it."""
 
     about: Movie | User
@@ -74,7 +74,7 @@ class _Batch:
         if stream_id in self._changed:
             raise _WaitsError
 
-    def decide(self, command: Command) -> Decision:
+    def decide(self, command: Command) -> CommandOutcome:
         if self._check_accounts and not isinstance(command, RegisterUser):
             self._store.check_account(command.by)
         at = self._store.clock.stamp(command.at, self._last_stamp)
@@ -87,7 +87,7 @@ class _Batch:
         return decision
 
 
-def _pending(decision: Decision) -> list[Aggregate]:
+def _pending(decision: CommandOutcome) -> list[Aggregate]:
     return [one for one in (decision.about, *decision.beside) if one.pending_events]
 
 
@@ -101,7 +101,7 @@ def commit(
     *,
     repeated: bool = False,
     check_accounts: bool = False,
-) -> list[Receipt | Exception]:
+) -> list[CommandResult | Exception]:
     """Carry out ``commands`` in as few transactions as they allow.
 
     To ``check_accounts`` refuses those of accounts that the log does not have, with
@@ -109,7 +109,7 @@ def commit(
     Returns a receipt or an error for each, in their order; errors are never raised, so that no
     command suffers for another.
     """
-    answers: dict[int, Receipt | Exception] = {}
+    answers: dict[int, CommandResult | Exception] = {}
     waiting = list(enumerate(commands))
     while waiting:
         try:
@@ -127,10 +127,10 @@ def _carry_out(
     store: Store,
     batch: _Batch,
     waiting: list[tuple[int, Command]],
-    answers: dict[int, Receipt | Exception],
+    answers: dict[int, CommandResult | Exception],
 ) -> list[tuple[int, Command]]:
     """Add the answers of one transaction; return the commands that wait for the next."""
-    decided: list[tuple[int, Decision, list[Aggregate]]] = []
+    decided: list[tuple[int, CommandOutcome, list[Aggregate]]] = []
     later: list[tuple[int, Command]] = []
     for index, command in waiting:
         try:
@@ -157,8 +157,8 @@ def preview(store: Store, command: Command) -> Movie | User:
 def _save(
     store: Store,
     commands: Mapping[int, Command],
-    decided: list[tuple[int, Decision, list[Aggregate]]],
-) -> dict[int, Receipt | Exception]:
+    decided: list[tuple[int, CommandOutcome, list[Aggregate]]],
+) -> dict[int, CommandResult | Exception]:
     events = {index: _count(pending) for index, _, pending in decided}
     try:
         positions = store.append([one for _, _, pending in decided for one in pending])
@@ -169,7 +169,7 @@ def _save(
     except CinelogError as error:
         return {index: error for index, _, _ in decided}
     return {
-        index: Receipt(
+        index: CommandResult(
             decision.about,
             max((positions[one.id] for one in pending), default=head),
             events[index],
@@ -179,7 +179,7 @@ def _save(
     }
 
 
-def _alone(store: Store, command: Command) -> Receipt | Exception:
+def _alone(store: Store, command: Command) -> CommandResult | Exception:
     """Carry out one command against writers elsewhere, on fresh state each time."""
     for _ in range(_TRIES):
         try:
@@ -193,5 +193,5 @@ def _alone(store: Store, command: Command) -> Receipt | Exception:
             continue
         except Exception as error:  # noqa: BLE001 - it becomes this command's answer
             return error
-        return Receipt(decision.about, position, events, decision.replayed)
+        return CommandResult(decision.about, position, events, decision.replayed)
     return EventStoreUnavailableError("too many writers at once")

@@ -12,15 +12,15 @@ from commands.errors import InvalidError
 from commands.fields import (
     Email,
     Name,
+    OptionalText,
+    OptionalYear,
     Password,
-    SomeText,
-    SomeYear,
     Text,
     Username,
     Version,
     Year,
 )
-from commands.movie import MovieDetails, Stamp, Versions
+from commands.movie import EventMetadata, MovieDetails, Versions
 
 MAX_REASON = 200
 
@@ -71,9 +71,9 @@ class MovieFields(Body):
 class MovieChanges(Body):
     """Some fields of a movie, as PATCH takes them."""
 
-    title: SomeText = None
-    genre: SomeText = None
-    year: SomeYear = None
+    title: OptionalText = None
+    genre: OptionalText = None
+    year: OptionalYear = None
 
     def changes(self) -> dict[str, str | int]:
         """Return the fields that were given."""
@@ -125,12 +125,12 @@ class Command(BaseModel):
     at: datetime
     reason: str | None = None
 
-    def stamp(self) -> Stamp:
+    def stamp(self) -> EventMetadata:
         """Return what every event of this command carries."""
-        return Stamp(str(self.by), self.request_id, self.at, self.reason)
+        return EventMetadata(str(self.by), self.request_id, self.at, self.reason)
 
 
-class OnceOnly(BaseModel):
+class IdempotencyToken(BaseModel):
     """What makes a command happen once: the claim it needs, and what tells it from others."""
 
     model_config = ConfigDict(frozen=True)
@@ -144,7 +144,7 @@ class CreateMovie(Command):
 
     movie_id: UUID
     fields: MovieFields
-    once: OnceOnly | None = None
+    once: IdempotencyToken | None = None
 
 
 class UpdateMovie(Command):
@@ -163,7 +163,7 @@ class RevertMovie(Command):
     target: RevertTarget
     expected: Versions = None
     excluded: Versions = None
-    once: OnceOnly | None = None
+    once: IdempotencyToken | None = None
 
 
 class CheckMovie(Command):

@@ -19,7 +19,7 @@ Versions = tuple[int, ...] | Literal["any"] | None
 """Versions of a movie that a client names: those listed, whichever it has, or none named."""
 
 
-class Stamp(NamedTuple):
+class EventMetadata(NamedTuple):
     """Who acts, for which request, when (UTC), and why, where the caller says so."""
 
     by: str
@@ -102,7 +102,7 @@ class Movie(Aggregate):
         self.deleted = False
 
     @classmethod
-    def create(cls, movie_id: UUID, details: MovieDetails, stamp: Stamp) -> "Movie":
+    def create(cls, movie_id: UUID, details: MovieDetails, stamp: EventMetadata) -> "Movie":
         """Return a new movie that belongs to ``stamp.by``."""
         return cls._create(cls.Created, id=movie_id, **details._asdict(), **stamp._asdict())
 
@@ -129,21 +129,21 @@ class Movie(Aggregate):
     def _is_at(self, versions: tuple[int, ...] | Literal["any"]) -> bool:
         return not self.deleted if versions == "any" else self.version in versions
 
-    def update(self, changes: dict[str, str | int], stamp: Stamp) -> None:
+    def update(self, changes: dict[str, str | int], stamp: EventMetadata) -> None:
         """Change what differs."""
         now = self.details._asdict()
         differing = {name: value for name, value in changes.items() if now[name] != value}
         if differing:
             self.trigger_event(self.Updated, **differing, **stamp._asdict())
 
-    def revert(self, details: MovieDetails, stamp: Stamp) -> None:
+    def revert(self, details: MovieDetails, stamp: EventMetadata) -> None:
         """Say again what the movie said once; bring it back if it is deleted."""
         if self.deleted:
             self.trigger_event(self.Restored, **details._asdict(), **stamp._asdict())
         else:
             self.update(details._asdict(), stamp)
 
-    def delete(self, stamp: Stamp) -> None:
+    def delete(self, stamp: EventMetadata) -> None:
         """Delete the movie."""
         if not self.deleted:
             self.trigger_event(self.Deleted, **stamp._asdict())

@@ -14,7 +14,7 @@
 from eventsourcing.domain import Aggregate
 
 from commands.errors import InvalidError, NoActiveAccountError, TokenNotValidError
-from commands.movie import Stamp
+from commands.movie import EventMetadata
 
 WRONG_OLD = "Your old password was entered incorrectly. Please enter it again."
 
@@ -127,7 +127,7 @@ class User(Aggregate):
         if self.has_ended(sid):
             raise TokenNotValidError
 
-    def open_session(self, sid: str, stamp: Stamp) -> None:
+    def open_session(self, sid: str, stamp: EventMetadata) -> None:
         """Open a session with a password that was right when the account was as ``sid`` says."""
         if sid == self.last_opened:
             return
@@ -135,12 +135,14 @@ class User(Aggregate):
             raise NoActiveAccountError
         self._happened(self.SessionOpened, stamp, sid=sid)
 
-    def rehash_password(self, known_since: int, password_hash: str, stamp: Stamp) -> None:
+    def rehash_password(self, known_since: int, password_hash: str, stamp: EventMetadata) -> None:
         """Keep the same password under another hash, unless a new one was set meanwhile."""
         if self.password_since == known_since and self.password_hash != password_hash:
             self._happened(self.PasswordRehashed, stamp, password_hash=password_hash)
 
-    def change_password(self, sid: str, known_since: int, password_hash: str, stamp: Stamp) -> None:
+    def change_password(
+        self, sid: str, known_since: int, password_hash: str, stamp: EventMetadata
+    ) -> None:
         """Set a new password; the old one given was that of version ``known_since``."""
         if self.password_hash == password_hash:
             return
@@ -149,21 +151,21 @@ class User(Aggregate):
             raise InvalidError({"old_password": [WRONG_OLD]})
         self._happened(self.PasswordChanged, stamp, sid=sid, password_hash=password_hash)
 
-    def end_session(self, sid: str, ended: str, stamp: Stamp) -> None:
+    def end_session(self, sid: str, ended: str, stamp: EventMetadata) -> None:
         """End one session, from another or from itself."""
         if not self.has_ended(ended):
             self.check_session(sid)
             self._happened(self.SessionEnded, stamp, sid=sid, ended=ended)
 
-    def end_sessions(self, sid: str, stamp: Stamp) -> None:
+    def end_sessions(self, sid: str, stamp: EventMetadata) -> None:
         """End all sessions, the acting one included."""
         self.check_session(sid)
         self._happened(self.SessionsEnded, stamp, sid=sid)
 
-    def report_reuse(self, sid: str, stamp: Stamp) -> None:
+    def report_reuse(self, sid: str, stamp: EventMetadata) -> None:
         """End a session of which a used refresh token came again."""
         if not self.has_ended(sid):
             self._happened(self.RefreshTokenReused, stamp, sid=sid)
 
-    def _happened(self, kind: type[Event], stamp: Stamp, **facts: str) -> None:
+    def _happened(self, kind: type[Event], stamp: EventMetadata, **facts: str) -> None:
         self.trigger_event(kind, request_id=stamp.request_id, timestamp=stamp.timestamp, **facts)

@@ -65,7 +65,7 @@ class Script:
             return redis.execute_command("EVAL", self.text, len(keys), *keys, *args)
 
 
-def number(value: bytes | None) -> int | None:
+def number_field(value: bytes | None) -> int | None:
     """Return the number that a value is, as ``NUMBER`` does; None for what is none of ours."""
     return int(value) if value is not None and _NUMBER.fullmatch(value) else None
 
@@ -77,7 +77,7 @@ def of_another_type(error: ResponseError) -> bool:
 
 def arguments(keys: Keys, commands: Iterable[tuple[str, str, Sequence[Any]]]) -> list[Any]:
     """Return commands (name, name of a key in ``Keys``, values) as ``RUN`` takes them."""
-    numbers = {key: number for number, key in enumerate(keys.lasting, start=1)}
+    numbers = {key: number_field for number_field, key in enumerate(keys.lasting, start=1)}
     args: list[Any] = []
     for name, key, values in commands:
         args += (name, numbers[getattr(keys, key)], len(values), *values)

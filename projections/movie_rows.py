@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
-from commands.event_store.store import UNREADABLE, Recorded
+from commands.event_store.store import UNREADABLE, RecordedEvent
 from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_stamp
 from commands.text import fold
@@ -27,7 +27,7 @@ _JSON = 5  # how many separators stand before the JSON of a line
 _MAX_YEAR = 9999
 
 Row = dict[str, Any]
-Command = tuple[str, str, list[Any]]
+RedisWrite = tuple[str, str, list[Any]]
 Place = Literal["rows", "gone"]
 ROW_FIELDS = ("id", *MovieDetails._fields, "creator", "version", "created_at", "updated_at")
 """The fields of the public representation, in its order."""
@@ -54,7 +54,7 @@ _MOVIE, _CREATED = Movie.TOPIC, Movie.Created.TOPIC
 _DETAILS = MovieDetails._fields
 
 
-class Wanted(NamedTuple):
+class RequiredState(NamedTuple):
     """What must be known before a batch can be folded; each id once."""
 
     rows: list[str]
@@ -62,7 +62,7 @@ class Wanted(NamedTuple):
     users: list[str]
 
 
-class Before(NamedTuple):
+class PriorState(NamedTuple):
     """What was known before a batch; ids that there were none of are missing."""
 
     rows: Mapping[str, bytes]
@@ -70,10 +70,10 @@ class Before(NamedTuple):
     users: Mapping[str, str]
 
 
-class Changes(NamedTuple):
+class ReadModelChanges(NamedTuple):
     """What a batch does."""
 
-    commands: list[Command]
+    commands: list[RedisWrite]
     """Redis command, the name of a key in ``Keys``, arguments. Each may be repeated harmlessly."""
     events: int
     """How many events were applied, those that mean nothing here among them."""
@@ -87,7 +87,7 @@ class CannotApplyError(ValueError):
     """An event that does not follow from what was before it."""
 
 
-def wanted(batch: Iterable[Recorded], parked: Container[str] = ()) -> Wanted:
+def required_state(batch: Iterable[RecordedEvent], parked: Container[str] = ()) -> RequiredState:
     """Return what ``fold_batch`` has to know of the time before ``batch``."""
     seen: dict[str, str] = {}
     accounts: dict[str, None] = {}
@@ -99,14 +99,16 @@ def wanted(batch: Iterable[Recorded], parked: Container[str] = ()) -> Wanted:
             continue
         if key not in seen and key not in parked:
             seen[key] = kind
-    return Wanted(
+    return RequiredState(
         [key for key, kind in seen.items() if kind in _FOUND_IN_ROWS],
         [key for key, kind in seen.items() if kind in _FOUND_IN_GONE],
         list(accounts),
     )
 
 
-def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str] = ()) -> Changes:
+def fold_batch(
+    batch: Sequence[RecordedEvent], before: PriorState, parked: Container[str] = ()
+) -> ReadModelChanges:
     """Fold events in log order into the changes of rows and indexes.
 
     Events of ``parked`` ids are passed over. An event that cannot be applied is refused together
@@ -154,7 +156,7 @@ def fold_batch(batch: Sequence[Recorded], before: Before, parked: Container[str]
                 "error": data.get(UNREADABLE) or f"{type(error).__name__}: {error}",
             }
     commands = _commands(rows, gone, users, before, born)
-    return Changes(commands, len(batch) - skipped, users, refused)
+    return ReadModelChanges(commands, len(batch) - skipped, users, refused)
 
 
 def _registered(key: str, kind: str, data: Mapping[str, Any]) -> dict[str, str]:
@@ -166,7 +168,7 @@ def _registered(key: str, kind: str, data: Mapping[str, Any]) -> dict[str, str]:
     return {}
 
 
-def parking(refused: Mapping[str, dict[str, Any]]) -> list[Command]:
+def parking(refused: Mapping[str, dict[str, Any]]) -> list[RedisWrite]:
     """Return the command that puts streams aside."""
     reasons = [arg for key, why in refused.items() for arg in (key, orjson.dumps(why))]
     return [("HSET", "parked", reasons)] if reasons else []
@@ -246,9 +248,9 @@ def _commands(
     rows: Mapping[str, Row],
     gone: Mapping[str, Row],
     users: Mapping[str, str],
-    before: Before,
+    before: PriorState,
     born: Mapping[str, int],
-) -> list[Command]:
+) -> list[RedisWrite]:
     """Return index changes first and rows last: a row tells which index entries are there."""
     listed = before.rows
     unlisted = [key for key in gone if key in listed]
@@ -278,7 +280,7 @@ def _commands(
             if (old := _title_in(was, key)) != member:
                 old_titles.append(old)
                 titles += (0, member)
-    commands: list[Command] = [
+    commands: list[RedisWrite] = [
         ("ZREM", "created", unlisted),
         ("ZREM", "years", unlisted),
         ("ZREM", "titles", old_titles),

@@ -9,11 +9,11 @@ import structlog
 from commands.event_store.store import Store
 from projections.follow.lease import Lease
 from projections.follow.precedence import NOTICE_MS, Precedence
-from projections.follow.subscription import BATCH, OnShown, Tail
-from projections.follow.wakeup import Bell
+from projections.follow.subscription import BATCH, OnApplied, Subscription
+from projections.follow.wakeup import WakeUp
 from projections.generation import lifecycle
 from projections.generation.state import ROW_FORMAT
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from projections.rebuild.parked import parked_in, retry
 
 POLL_S = 0.25
@@ -34,17 +34,19 @@ class Projection:
         *,
         limit: int = BATCH,
         poll_s: float = POLL_S,
-        on_shown: OnShown | None = None,
+        on_shown: OnApplied | None = None,
         row_format: int = ROW_FORMAT,
         notice_ms: int = NOTICE_MS,
     ) -> None:
         self._store = store
         self._redis = redis
         self._tried_again = False
-        self._tail = Tail(store, redis, limit=limit, on_shown=on_shown, row_format=row_format)
+        self._tail = Subscription(
+            store, redis, limit=limit, on_shown=on_shown, row_format=row_format
+        )
         self._precedence = Precedence(redis, row_format, notice_ms)
         self._lease = Lease(redis)
-        self._bell = Bell(redis)
+        self._bell = WakeUp(redis)
         self._poll_s = poll_s
 
     @property
@@ -110,7 +112,7 @@ class Projection:
         number = lifecycle.live(self._redis)
         if number is None:
             return False
-        view = View(self._redis, number)
+        view = GenerationWriter(self._redis, number)
         ids = [mark.id for mark in parked_in(view).values() if not mark.dropped]
         for key, error in retry(self._store, view, ids):
             if error is None:
@@ -129,7 +131,7 @@ class Projection:
 
 
 def run_projection(
-    store: Store, redis: Any, stop: threading.Event, on_shown: OnShown | None = None
+    store: Store, redis: Any, stop: threading.Event, on_shown: OnApplied | None = None
 ) -> None:
     """Keep the read model in ``redis`` up to date with ``store`` until ``stop`` is set."""
     Projection(store, redis, on_shown=on_shown).run(stop)

@@ -10,12 +10,12 @@ from redis.exceptions import ResponseError
 
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
 from projections.keys import LIVE, Keys
-from projections.lua import Script, number
+from projections.lua import Script, number_field
 from queries.filter_script import FIND, PEEK, ROWS
 from queries.movie_query import MovieQuery
 from queries.orderings import index_of, sort_key
 from queries.page_script import LIST, ONE
-from queries.pipelining import REFUSES_WRITES, RoundTrips
+from queries.pipelining import REFUSES_WRITES, RequestBatcher
 from queries.turns import Turns
 
 # Rows that one call of a filter looks at: Redis does nothing else in the meantime.
@@ -46,7 +46,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Unchanged:
+class NotModified:
     """Nothing has changed since ``position``, whose page the asker has."""
 
     position: int
@@ -55,7 +55,7 @@ class Unchanged:
 class ReadModel:
     """Asks the live generation, and finds it again when another takes its place."""
 
-    def __init__(self, trips: RoundTrips, log: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, trips: RequestBatcher, log: Callable[[], str] = lambda: "") -> None:
         """``log`` tells the identity of the log that the generation must show, "" for any."""
         self.trips = trips
         self._log = log
@@ -105,7 +105,7 @@ class ReadModel:
     async def _live(self) -> int:
         self._generation, log = None, self._log()
         try:
-            generation = number(await self.trips.call("GET", LIVE))
+            generation = number_field(await self.trips.call("GET", LIVE))
         except ResponseError:  # the pointer is no text
             generation = None
         if not generation:
@@ -142,7 +142,7 @@ async def list_changed(
     *,
     min_position: int = 0,
     account: Hashable = None,
-) -> Page | Unchanged:
+) -> Page | NotModified:
     """Return a page of movies, or that nothing has changed since a position; see list_movies.
 
     Searches of several accounts take turns. Raises ThrottledError where the account has too many
@@ -155,13 +155,13 @@ async def list_changed(
         answer = await _find(reader, query, known, min_position, account)
     word, position, *facts = answer
     if word == b"same":
-        return Unchanged(position)
-    count, number, last, *rows = facts
+        return NotModified(position)
+    count, number_field, last, *rows = facts
     if query.after:
         return Page(count, rows, 0, 0, position, more=bool(last))
-    if number > last:
+    if number_field > last:
         raise NotFoundError("Invalid page.")
-    return Page(count, rows, number, last, position, more=number < last)
+    return Page(count, rows, number_field, last, position, more=number_field < last)
 
 
 async def get_movie(
@@ -266,8 +266,8 @@ async def _find_unkept(reader: ReadModel, search: _Search) -> list[Any]:
         positions.add(position)
     size, keys = query.page_size, sorted(hits, reverse=True)
     last = max(1, -(-len(keys) // size))
-    number = query.page or last
-    rank = (number - 1) * size
+    number_field = query.page or last
+    rank = (number_field - 1) * size
     if query.after:
         place = sort_key(query.after, query.orderings)
         rank = sum(key >= place for key in keys)
@@ -276,4 +276,4 @@ async def _find_unkept(reader: ReadModel, search: _Search) -> list[Any]:
     _, position, *rows = await reader.ask(ROWS, lambda keys: keys.listed, ids)
     if positions != {position}:
         raise ReadModelUnavailableError("it changed while it was read")
-    return [b"page", position, len(keys), number, last, *rows]
+    return [b"page", position, len(keys), number_field, last, *rows]

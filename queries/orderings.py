@@ -76,13 +76,13 @@ def index_of(orderings: Orderings) -> Order | None:
     return first if first.field in _INDEXED and not others else None
 
 
-def place_of(row: bytes, orderings: Orderings) -> str:
+def seek_key(row: bytes, orderings: Orderings) -> str:
     """Return the place of a row, for what comes after it: what it is ordered by, then its id."""
     movie = orjson.loads(row)
     return "\0".join([*(_value(movie, one.field) for one in orderings), movie["id"]])
 
 
-def is_place(place: str, orderings: Orderings) -> bool:
+def is_seek_key(place: str, orderings: Orderings) -> bool:
     """Tell whether a text is of the form that ``place_of`` gives for these orderings."""
     *values, key = place.split("\0")
     if len(values) != len(orderings) or not _FORMS["id"].fullmatch(key):

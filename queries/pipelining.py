@@ -63,7 +63,7 @@ class _LostError(Exception):
     """A flush that was not answered, and why."""
 
 
-class RoundTrips:
+class RequestBatcher:
     """Gathers commands on an asynchronous client, for one event loop.
 
     For reads, and for scripts that may run twice: a flush whose connection breaks is sent again.

@@ -11,10 +11,10 @@ import orjson
 import structlog
 
 from commands.errors import ReadModelUnavailableError
-from projections.keys import PAST, PAST_LEASE
-from projections.rebuild.point_in_time import BUSY, USE, USED, use_of
+from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE
+from projections.rebuild.point_in_time import BUSY, USE_SCRIPT, USED, use_of
 from queries.movies import ReadModel
-from queries.pipelining import RoundTrips
+from queries.pipelining import RequestBatcher
 from queries.slots import Slots
 from queries.turns import Turns
 
@@ -41,10 +41,10 @@ class _Wanted:
     requests: int = 0
 
 
-class PastReadModel(ReadModel):
+class PointInTimeReadModel(ReadModel):
     """Asks the list as it was at a position."""
 
-    def __init__(self, trips: RoundTrips, scans: Turns, position: int) -> None:
+    def __init__(self, trips: RequestBatcher, scans: Turns, position: int) -> None:
         super().__init__(trips)
         self.scans = scans
         self._position = position
@@ -53,7 +53,7 @@ class PastReadModel(ReadModel):
         return -self._position
 
 
-class PastLists:
+class PointInTimeLists:
     """Lists as they were, for one event loop.
 
     One is built at a time on this machine, whoever asks (a slot), and one over all machines (a
@@ -78,7 +78,7 @@ class PastLists:
         if not await self._use(position, last):
             with self._wanting(account, position):
                 await self._wait(position, last)
-        return PastReadModel(self._trips, self._scans, position)
+        return PointInTimeReadModel(self._trips, self._scans, position)
 
     async def _wait(self, position: int, last: str) -> None:
         loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ class PastLists:
         while not await self._use(position, last):
             if loop.time() > give_up:
                 raise _being_built()
-            if not await self._trips.call("EXISTS", PAST_LEASE):
+            if not await self._trips.call("EXISTS", POINT_IN_TIME_LEASE):
                 self._begin(position)
             await asyncio.sleep(_LOOK_S)
 
@@ -128,9 +128,9 @@ class PastLists:
 
     async def _use(self, position: int, last: str) -> bool:
         keys, args = use_of(position, last)
-        if not await self._trips.script(USE, keys, args):
+        if not await self._trips.script(USE_SCRIPT, keys, args):
             return False
-        await self._trips.script(USED, [PAST], [position])
+        await self._trips.script(USED, [POINT_IN_TIME], [position])
         return True
 
     async def _build(self, position: int) -> None:

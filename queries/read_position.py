@@ -26,7 +26,7 @@ _LOG_S = 30.0
 log = structlog.get_logger(__name__)
 
 
-class PositionFeed:
+class ReadPosition:
     """Follows the position that the live generation shows, for one event loop."""
 
     def __init__(

@@ -13,14 +13,14 @@ from commands.executor import Executor
 from projections.keys import APPENDED
 from projections.redis_client import breaker_for, open_async_redis, open_redis
 from projections.subprocesses import command, environment
-from queries.log.catch_up import Stretch
-from queries.log.change_feed import Live, rendered
+from queries.log.catch_up import EventBatch
+from queries.log.change_feed import ChangeFeed, rendered
 from queries.log.history import changes_after
 from queries.log.timeline import Timeline
 from queries.movies import ReadModel
-from queries.pipelining import RoundTrips
-from queries.point_in_time import Builder, PastLists
-from queries.read_position import PositionFeed
+from queries.pipelining import RequestBatcher
+from queries.point_in_time import Builder, PointInTimeLists
+from queries.read_position import ReadPosition
 from queries.slots import FILE, Slots
 from service.auth.passwords import Hasher
 from service.auth.server import Authorization
@@ -28,9 +28,9 @@ from service.auth.sessions import Sessions
 from service.auth.signing_keys import load_keys
 from service.auth.tokens import Tokens
 from service.background import Background
-from service.container import Parts
+from service.container import Container
 from service.data_dir import STORE_DAMAGED
-from service.middleware import Edge
+from service.middleware import RequestMiddleware
 from service.observability.telemetry import Telemetry
 from service.openapi.document import document_of, produced_types
 from service.processes.log_watch import LogWatch
@@ -47,7 +47,7 @@ from service.web.in_flight import InFlight
 from service.web.negotiation import Negotiation
 from service.web.problems import ProblemHandler
 from service.web.request import CinelogRequest
-from service.web.server import RECEIVE_S, Server, streams_of
+from service.web.server import RECEIVE_S, HttpServer, streams_of
 
 App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
@@ -68,7 +68,7 @@ def create_app(  # noqa: PLR0915 - a part a line
 ) -> App:
     """Return the API, ready to be served; nothing connects before the server starts."""
     problems = ProblemHandler()
-    app = Server(
+    app = HttpServer(
         name,
         request_class=CinelogRequest,
         error_handler=problems,
@@ -86,7 +86,7 @@ def create_app(  # noqa: PLR0915 - a part a line
         MOTD=False,
     )
     cors = cross_origin(settings.cors_origins)
-    edge = Edge(settings.proxies)
+    edge = RequestMiddleware(settings.proxies)
     # Middleware of responses runs in reverse: this one comes after all of the extension's.
     app.register_middleware(edge.after, "response")
     Extend(app, config={"OAS": False, "HEALTH": False, "LOGGING": False, **cors})
@@ -100,8 +100,8 @@ def create_app(  # noqa: PLR0915 - a part a line
         store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
         shared = open_shared_redis(settings.redis_url_or_embedded)
         app.ctx.breaker = breaker = breaker_for(settings.redis_url_or_embedded)
-        trips = RoundTrips(shared, breaker=breaker)
-        feed = PositionFeed(shared, log=lambda: store.continuity.text, breaker=breaker)
+        trips = RequestBatcher(shared, breaker=breaker)
+        feed = ReadPosition(shared, log=lambda: store.continuity.text, breaker=breaker)
         watch = LogWatch(store.continuity)
         background = Background()
         telemetry = Telemetry(settings, store, breaker)
@@ -129,7 +129,7 @@ def create_app(  # noqa: PLR0915 - a part a line
         app.ctx.watch = watch
         live = _live(store, name_of, reads, feed, streams_of(app.config.MAX_CONNECTIONS))
         _forget_on_change(store, feed, live)
-        app.ctx.parts = Parts(
+        app.ctx.parts = Container(
             settings=settings,
             store=store,
             name_of=name_of,
@@ -159,7 +159,7 @@ def create_app(  # noqa: PLR0915 - a part a line
 
     @app.after_server_stop
     async def close_parts(app: App) -> None:
-        parts: Parts = app.ctx.parts
+        parts: Container = app.ctx.parts
         await asyncio.to_thread(parts.executor.stop)
         await parts.feed.stop()
         await app.ctx.background.close()
@@ -176,7 +176,7 @@ def create_app(  # noqa: PLR0915 - a part a line
     return app
 
 
-def _add_middleware(app: App, edge: Edge) -> None:
+def _add_middleware(app: App, edge: RequestMiddleware) -> None:
     app.register_middleware(edge.before, "request")
     app.register_middleware(Negotiation(produced_types()).check, "request")
     app.register_middleware(edge.admit, "request")
@@ -190,32 +190,32 @@ def _add_routes(app: App) -> None:
     app.blueprint(docs.blueprint)
 
 
-def _wake_projection(background: Background, trips: RoundTrips, position: int) -> None:
+def _wake_projection(background: Background, trips: RequestBatcher, position: int) -> None:
     """Tell the projection that there is something to do; where that fails it looks by itself."""
     background.start(trips.call("PUBLISH", APPENDED, position))
 
 
-def _forget_on_change(store: Store, feed: PositionFeed, live: Live) -> None:
+def _forget_on_change(store: Store, feed: ReadPosition, live: ChangeFeed) -> None:
     """Let what follows the log begin again when another epoch of it begins."""
     loop = asyncio.get_running_loop()
     for forget in (feed.forget, live.restart):
         store.continuity.on_change(partial(loop.call_soon_threadsafe, forget))
 
 
-def _past_lists(settings: Settings, reader: ReadModel, slots: Slots) -> PastLists:
+def _past_lists(settings: Settings, reader: ReadModel, slots: Slots) -> PointInTimeLists:
     urls = (settings.event_store_url, settings.redis_url_or_embedded)
-    return PastLists(
+    return PointInTimeLists(
         reader, Builder(command("projections.rebuild.point_in_time"), environment(), *urls), slots
     )
 
 
 def _live(
-    store: Store, name_of: Callable[[str], str], reads: Pool, feed: PositionFeed, most: int
-) -> Live:
-    def read(after: int, limit: int) -> Stretch:
+    store: Store, name_of: Callable[[str], str], reads: Pool, feed: ReadPosition, most: int
+) -> ChangeFeed:
+    def read(after: int, limit: int) -> EventBatch:
         return rendered(changes_after(store, after, limit), name_of)
 
-    async def read_aside(after: int, limit: int) -> Stretch:
+    async def read_aside(after: int, limit: int) -> EventBatch:
         return await reads.run(read, after, limit)
 
-    return Live(read_aside, feed.wait_for, partial(reads.run, store.head), most=most)
+    return ChangeFeed(read_aside, feed.wait_for, partial(reads.run, store.head), most=most)

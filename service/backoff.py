@@ -3,7 +3,7 @@
 FIRST_S, LONGEST_S, CALM_S, SERVED_S, TRIES = 0.1, 5.0, 30.0, 1.0, 10
 
 
-class Pauses:
+class Backoff:
     """From 0.1 s the pause doubles up to 5 s.
 
     A life of 30 s makes it begin anew, or a second of work: what was killed from outside, however

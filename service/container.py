@@ -7,11 +7,11 @@ from sanic import Request
 
 from commands.event_store.store import Store
 from commands.executor import Executor
-from queries.log.change_feed import Live
+from queries.log.change_feed import ChangeFeed
 from queries.log.timeline import Timeline
 from queries.movies import ReadModel
-from queries.point_in_time import PastLists
-from queries.read_position import PositionFeed
+from queries.point_in_time import PointInTimeLists
+from queries.read_position import ReadPosition
 from queries.slots import Slots
 from service.auth.passwords import Hasher
 from service.auth.server import Authorization
@@ -25,7 +25,7 @@ from service.web.in_flight import InFlight
 
 
 @dataclass(frozen=True)
-class Parts:
+class Container:
     """The parts of one API process."""
 
     settings: Settings
@@ -37,10 +37,10 @@ class Parts:
     reads: Pool
     """Threads for reading the log."""
     reader: ReadModel
-    past: PastLists
+    past: PointInTimeLists
     timeline: Timeline
-    feed: PositionFeed
-    live: Live
+    feed: ReadPosition
+    live: ChangeFeed
     tokens: Tokens
     sessions: Sessions
     authorization: Authorization
@@ -52,7 +52,7 @@ class Parts:
     """Threads for asking Redis about sessions."""
 
 
-def parts_of(request: Request) -> Parts:
+def container_of(request: Request) -> Container:
     """Return the parts that serve ``request``."""
-    parts: Parts = request.app.ctx.parts
+    parts: Container = request.app.ctx.parts
     return parts

@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from commands.errors import CinelogError, ConfigurationError, LogMismatchError
-from commands.event_store.known_log import Accept, Remembered, continues, mismatch, settle
+from commands.event_store.known_log import Accept, KnownLog, continues, mismatch, settle
 from commands.event_store.store import Store
 from projections.redis_client import open_redis
 from service.data_dir import STORE_DAMAGED
@@ -35,9 +35,9 @@ class LogMemory:
     def __init__(self, settings: Settings) -> None:
         self._file = settings.data_dir / FILE
         self._redis_url = settings.redis_url
-        self._written: Remembered | None = None
+        self._written: KnownLog | None = None
 
-    def read(self) -> list[Remembered]:
+    def read(self) -> list[KnownLog]:
         """Return what is remembered; a Redis that is away remembers nothing.
 
         Raises ConfigurationError where a memory cannot be read.
@@ -49,7 +49,7 @@ class LogMemory:
             found.append(_loaded(text, f"the key {KEY} in Redis"))
         return found
 
-    def write(self, remembered: Remembered) -> None:
+    def write(self, remembered: KnownLog) -> None:
         """Keep what is to be remembered; where there is no room, the older record stays."""
         if remembered == self._written:
             return
@@ -101,7 +101,7 @@ class LogKeeper:
         try:
             continuity.look()
             if continuity.identity is not None and not continuity.replaced:
-                self._memory.write(Remembered(continuity.identity, continuity.marks))
+                self._memory.write(KnownLog(continuity.identity, continuity.marks))
         except CinelogError:
             return  # the event store is away; what is remembered may lag
         except Exception as error:  # noqa: BLE001 - the projection must live on
@@ -128,7 +128,7 @@ def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool 
         settle(store, remembered, accept=accept)
         continuity = store.continuity
         assert continuity.identity is not None  # noqa: S101 - it is settled
-        memory.write(Remembered(continuity.identity, continuity.marks))
+        memory.write(KnownLog(continuity.identity, continuity.marks))
     except BaseException:
         store.close()
         raise
@@ -148,7 +148,7 @@ def check_served(settings: Settings, store: Store) -> None:
             raise mismatch(store, stored, one)
 
 
-def _readable(memory: LogMemory, accept: Accept) -> list[Remembered]:
+def _readable(memory: LogMemory, accept: Accept) -> list[KnownLog]:
     try:
         return memory.read()
     except ConfigurationError:
@@ -157,7 +157,7 @@ def _readable(memory: LogMemory, accept: Accept) -> list[Remembered]:
         raise
 
 
-def _check_there(settings: Settings, remembered: list[Remembered]) -> None:
+def _check_there(settings: Settings, remembered: list[KnownLog]) -> None:
     """Refuse before an empty file is made in the place of the one that is gone."""
     url = settings.event_store_url
     if urlsplit(url).scheme != "sqlite" or Path(url.removeprefix("sqlite:///")).exists():
@@ -167,9 +167,9 @@ def _check_there(settings: Settings, remembered: list[Remembered]) -> None:
             raise LogMismatchError(str(one.identity), one.position, "", 0)
 
 
-def _loaded(text: bytes, where: str) -> Remembered:
+def _loaded(text: bytes, where: str) -> KnownLog:
     try:
-        return Remembered.loaded(text)
+        return KnownLog.loaded(text)
     except ValueError:
         raise ConfigurationError(
             "CINELOG_EVENT_STORE_URL",

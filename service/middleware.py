@@ -27,8 +27,8 @@ from commands.errors import (
     UnreadableEventError,
 )
 from service.auth.tokens import principal_of
-from service.container import parts_of
-from service.observability.request_log import Ledger
+from service.container import container_of
+from service.observability.request_log import RequestLogBuffer
 from service.ratelimit.limiter import Limits
 from service.routes import health
 from service.web.body import PATCHES
@@ -53,7 +53,7 @@ _PRIVATE = "private, no-cache"
 _VARIES = "Authorization"
 
 
-class _Way(NamedTuple):
+class _RoutePolicy(NamedTuple):
     """How requests of one route are treated. ``template`` is its path with names for values."""
 
     template: str
@@ -62,7 +62,7 @@ class _Way(NamedTuple):
     open: bool
 
 
-_NO_WAY = _Way("unmatched", limited=True, watched=True, open=True)
+_NO_WAY = _RoutePolicy("unmatched", limited=True, watched=True, open=True)
 
 
 def identify(request: CinelogRequest) -> None:
@@ -122,22 +122,22 @@ async def _look_up(request: CinelogRequest, account_id: UUID) -> None:
 
     Where that cannot be found out soon, the token alone counts.
     """
-    parts = parts_of(request)
+    parts = container_of(request)
     with suppress(UnavailableError, UnreadableEventError, TimeoutError):
         async with asyncio.timeout(_LOOK_UP_S):
             await parts.reads.run(parts.store.check_account, account_id)
 
 
-class Edge:
+class RequestMiddleware:
     """The middleware of an API process; ``open`` comes before the first request."""
 
     def __init__(self, proxies: int) -> None:
         self._proxies = proxies
-        self._ways: dict[str, _Way] = {}
+        self._ways: dict[str, _RoutePolicy] = {}
         self._limits: Limits
-        self._ledger: Ledger
+        self._ledger: RequestLogBuffer
 
-    def open(self, limits: Limits, ledger: Ledger) -> None:
+    def open(self, limits: Limits, ledger: RequestLogBuffer) -> None:
         """Give it what it works with."""
         self._limits = limits
         self._ledger = ledger
@@ -159,7 +159,9 @@ class Edge:
         if request.caller is None:
             raise request.refused
         account_id = request.caller.account_id
-        return None if parts_of(request).store.knows(account_id) else _look_up(request, account_id)
+        return (
+            None if container_of(request).store.knows(account_id) else _look_up(request, account_id)
+        )
 
     def after(self, request: CinelogRequest, response: BaseHTTPResponse) -> None:
         """Complete the answer's headers, and take down what became of the request."""
@@ -205,7 +207,7 @@ class Edge:
         client: str = known.client
         return client
 
-    def _way(self, request: CinelogRequest) -> _Way:
+    def _way(self, request: CinelogRequest) -> _RoutePolicy:
         route = request.route
         if route is None:
             return _NO_WAY
@@ -213,6 +215,8 @@ class Edge:
             template = "/" + _PARAMETER.sub(r"{\1}", route.path).strip("/")
             own = f".{health.blueprint.name}." in route.name
             counted = route.name.rpartition(".")[2] in _PASSWORDS
-            way = _Way(template, not own and not counted, not own, is_open(request.app, route))
+            way = _RoutePolicy(
+                template, not own and not counted, not own, is_open(request.app, route)
+            )
             self._ways[route.name] = way
         return way

@@ -5,7 +5,7 @@
 
 from service.settings import PREFIX, Settings
 
-WHAT = {
+DESCRIPTIONS = {
     "data_dir": "Directory of the event store, the embedded Redis and the signing keys (0700).",
     "event_store_url": "`sqlite:///path` or `postgresql://user:password@host/database`.",
     "redis_url": "`redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`.",
@@ -50,7 +50,7 @@ that names the variable (exit 2); a variable with this prefix that is none of th
 def rows() -> list[tuple[str, str, str]]:
     """Return variable, default and purpose of each setting."""
     return [
-        (f"{PREFIX}{name.upper()}", _default(name, field.default), WHAT.get(name, ""))
+        (f"{PREFIX}{name.upper()}", _default(name, field.default), DESCRIPTIONS.get(name, ""))
         for name, field in Settings.model_fields.items()
     ]
 

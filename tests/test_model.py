@@ -30,7 +30,7 @@ from commands.event_store.store import Store
 from commands.group_commit import commit
 from commands.rfc3339 import rfc3339
 from commands.text import fold
-from projections.follow.subscription import Tail
+from projections.follow.subscription import Subscription
 from projections.rebuild.point_in_time import build
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
@@ -39,8 +39,8 @@ from queries.log.history import history, movie_at_position, movie_at_version
 from queries.log.timeline import Timeline
 from queries.movie_query import parse_query
 from queries.movies import ReadModel, get_movie, list_movies
-from queries.pipelining import RoundTrips
-from queries.point_in_time import PastReadModel
+from queries.pipelining import RequestBatcher
+from queries.point_in_time import PointInTimeReadModel
 from tests.controls import create, delete, new_id, register, revert, update
 from tests.projections.faulty import DiedError, Dying
 
@@ -143,7 +143,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             self.accounts = {name: new_id() for name in ACCOUNTS}
             commands = [register(one, username=name) for name, one in self.accounts.items()]
             commit(self.store, commands)
-            self.tail = Tail(self.store, client, limit=3)
+            self.tail = Subscription(self.store, client, limit=3)
             self.timeline = Timeline(self.store, stretch=3)
             self.clock_ahead = timedelta()
 
@@ -214,7 +214,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
         def the_projection_dies(self, at, after):
             dying = Dying(client, at, after=after)
             with suppress(DiedError):
-                Tail(self.store, dying, limit=2).step()
+                Subscription(self.store, dying, limit=2).step()
 
         @rule()
         def redis_is_wiped(self):
@@ -229,7 +229,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
         def the_list_as_it_was(self, data):
             position = data.draw(st.sampled_from(sorted(self.model.shown)))
             assert build(self.store, client, position)
-            past = PastReadModel(reader.trips, reader.scans, position)
+            past = PointInTimeReadModel(reader.trips, reader.scans, position)
             self.check_lists(past, position)
 
         @rule(minutes=st.sampled_from([-60, 0, 60]))
@@ -297,7 +297,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
 def test_it_is_as_the_model_says(valkey, redis, tmp_path):
     loop = asyncio.new_event_loop()
     client = open_async_redis(valkey.url)
-    trips = RoundTrips(client)
+    trips = RequestBatcher(client)
     numbers = itertools.count()
 
     def new_store():

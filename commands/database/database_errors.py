@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from eventsourcing.persistence import ConnectionPoolClosedError, PersistenceError
 
 from commands.database.damage import Damage, damage_in
-from commands.database.disk_room import is_no_room
+from commands.database.disk_room import is_disk_full
 from commands.errors import EventStoreUnavailableError, NoRoomError, StoreDamagedError
 
 
 @contextmanager
-def reached(
+def translating_db_errors(
     but: type[Exception] | tuple[type[Exception], ...] = (), damage: Damage | None = None
 ) -> Iterator[None]:
     """Turn what a database raises when it is away into our word for it.
@@ -27,7 +27,7 @@ def reached(
             if damage:
                 damage.report(reason)
             raise StoreDamagedError(reason) from error
-        kind = NoRoomError if is_no_room(error) else EventStoreUnavailableError
+        kind = NoRoomError if is_disk_full(error) else EventStoreUnavailableError
         raise kind(f"{type(error).__name__}: {first_line(error)}") from error
 
 

@@ -35,7 +35,7 @@ def check_room(folder: Path) -> None:
             file.flush()
 
 
-def is_no_room(error: BaseException | None) -> bool:
+def is_disk_full(error: BaseException | None) -> bool:
     """Tell whether ``error``, or what caused it, says that a file could not be written."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _NUMBERS:

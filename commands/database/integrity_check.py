@@ -3,7 +3,7 @@
 from typing import Any
 
 from commands.database.damage import NOT_A_DATABASE, Damage
-from commands.database.database_errors import reached
+from commands.database.database_errors import translating_db_errors
 from commands.errors import StoreDamagedError
 
 LOOK_S = 1.0
@@ -25,7 +25,7 @@ class Integrity:
 
         Where it is known to be, all of it is checked, and that is forgotten if it is whole by now.
         """
-        with reached(damage=self.damage):
+        with translating_db_errors(damage=self.damage):
             if self.damage.known:
                 if not self._recorder.check_pages():
                     self.damage.clear()
@@ -35,7 +35,7 @@ class Integrity:
 
     def check_pages(self) -> list[str]:
         """Check all of the database and return what is wrong with it, a line for each."""
-        with reached(damage=self.damage):
+        with translating_db_errors(damage=self.damage):
             wrong: list[str] = self._recorder.check_pages()
         if wrong:
             self.damage.report(wrong[0])
@@ -57,7 +57,7 @@ class Integrity:
         return max(self._count(until))
 
     def _count(self, until: int) -> tuple[int, int]:
-        with reached(damage=self.damage):
+        with translating_db_errors(damage=self.damage):
             indexed, read = self._recorder.count_both(until)
         return indexed, read
 

@@ -11,7 +11,7 @@ from eventsourcing.utils import Environment, EnvType
 from psycopg.conninfo import conninfo_to_dict
 
 from commands.database.damage import NOT_A_DATABASE
-from commands.database.database_errors import first_line, reached
+from commands.database.database_errors import first_line, translating_db_errors
 from commands.database.integrity_check import Integrity
 from commands.database.urls import quoted
 from commands.errors import ConfigurationError, EventStoreUnavailableError, StoreDamagedError
@@ -73,7 +73,7 @@ def open_log(url: str, *, create: bool) -> EventLog:
         recorder = cast("Any", log.recorder)
         if create and not Integrity(recorder).look():
             recorder.create_table()
-        with reached():
+        with translating_db_errors():
             recorder.max_notification_id()
     except StoreDamagedError as error:
         if error.reason == NOT_A_DATABASE:

@@ -23,7 +23,7 @@ _DENSE = 8
 log = structlog.get_logger(__name__)
 
 
-class Mark(NamedTuple):
+class LogMark(NamedTuple):
     """An event that was read: its position, and a name that no other event has there."""
 
     position: int
@@ -35,18 +35,18 @@ class Mark(NamedTuple):
         return self.name.partition("@")[2]
 
 
-class Seen(NamedTuple):
+class LogLook(NamedTuple):
     """What one look at the log shows."""
 
     newest: tuple[str, int] | None
     """UUID and number of its newest epoch; None where no identity was made yet."""
-    known: Mark | None
+    known: LogMark | None
     """The event at the position that was asked for."""
-    tip: Mark | None
+    tip: LogMark | None
     """The last event; None for an empty log."""
 
 
-def thinned(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+def thinned(marks: Sequence[LogMark]) -> tuple[LogMark, ...]:
     """Return ascending marks without those that tell little: many near the end, few far from it."""
     kept = list(marks[: -_DENSE - 1 : -1])
     for mark in reversed(marks[:-_DENSE]):
@@ -56,30 +56,30 @@ def thinned(marks: Sequence[Mark]) -> tuple[Mark, ...]:
     return tuple(reversed(kept))
 
 
-def last_in_common(store: "Store", marks: Sequence[Mark]) -> int:
+def last_in_common(store: "Store", marks: Sequence[LogMark]) -> int:
     """Return the last position up to which the log is the one that the marks were read from.
 
     Exact where the log was only cut off; where it has grown since, the last mark that it still has.
     """
-    gone: Mark | None = None
+    gone: LogMark | None = None
     for mark in reversed(marks):
         if store.mark_at(mark.position) == mark:
             break
         gone = mark
     else:
-        mark = Mark(0, "")
+        mark = LogMark(0, "")
     tip = store.look_at(0).tip
     if tip and gone and mark.position < tip.position < gone.position and tip.stamp <= gone.stamp:
         return tip.position
     return mark.position
 
 
-def begun_anew(
+def next_epoch_of(
     store: "Store",
     stored: LogIdentity | None,
     known: LogIdentity,
     epoch: int,
-    marks: Sequence[Mark],
+    marks: Sequence[LogMark],
 ) -> LogIdentity:
     """Return the identity of a log in a new epoch: it is no extension of marks read in ``epoch``.
 
@@ -100,7 +100,7 @@ class Continuity:
         self._changed: list[Callable[[], object]] = []
         self.identity: LogIdentity | None = None
         """None until the log was read for the first time."""
-        self.marks: tuple[Mark, ...] = ()
+        self.marks: tuple[LogMark, ...] = ()
         self.highest = 0
         """The greatest position that is known to be in the log."""
         self.replaced = False
@@ -132,7 +132,7 @@ class Continuity:
             with suppress(EventStoreUnavailableError), self._store.turn():
                 pass  # a turn checks, when nobody else can write
 
-    def check(self) -> Mark | None:
+    def check(self) -> LogMark | None:
         """Do the same in a turn, and settle what differs; return the last event.
 
         Raises EventStoreUnavailableError where another log has taken the place of this one.
@@ -144,7 +144,7 @@ class Continuity:
             self._advance(seen.tip)
             return seen.tip
 
-    def adopt(self, identity: LogIdentity, marks: Sequence[Mark] = ()) -> None:
+    def adopt(self, identity: LogIdentity, marks: Sequence[LogMark] = ()) -> None:
         """Go on from here as this log and epoch."""
         with self._lock:
             before, self.identity = self.identity, identity
@@ -155,15 +155,15 @@ class Continuity:
                 for forget in self._changed:
                     forget()
 
-    def _look(self) -> Seen:
+    def _look(self) -> LogLook:
         return self._store.look_at(self.marks[-1].position if self.marks else 0)
 
-    def _continues(self, seen: Seen) -> bool:
+    def _continues(self, seen: LogLook) -> bool:
         known = self.marks[-1] if self.marks else None
         newest = (self.identity.log, self.identity.epoch) if self.identity else None
         return newest is not None and seen.newest == newest and (not known or seen.known == known)
 
-    def _settle(self, seen: Seen) -> None:
+    def _settle(self, seen: LogLook) -> None:
         stored = self._store.read_identity()
         if self.identity is None:
             identity = stored or LogIdentity.new()
@@ -182,7 +182,7 @@ class Continuity:
             self.adopt(stored)
         elif known and seen.known != known:
             known_epochs = self.identity.merged(stored) if stored else self.identity
-            identity = begun_anew(
+            identity = next_epoch_of(
                 self._store, stored, known_epochs, self.identity.epoch, self.marks
             )
             self._store.write_identity(identity)
@@ -205,7 +205,7 @@ class Continuity:
         assert self.identity is not None  # noqa: S101 - asked only then
         return stored.log != self.identity.log or stored.knows(self.identity.epoch)
 
-    def _advance(self, tip: Mark | None) -> None:
+    def _advance(self, tip: LogMark | None) -> None:
         if tip is None:
             return
         self.highest = max(self.highest, tip.position)

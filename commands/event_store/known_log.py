@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from commands.errors import LogMismatchError
-from commands.event_store.continuity import Mark, begun_anew
+from commands.event_store.continuity import LogMark, next_epoch_of
 from commands.event_store.log_identity import LogIdentity
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ end, as under a running service; any, as an operator says."""
 
 
 @dataclass(frozen=True)
-class Remembered:
+class KnownLog:
     """A log as it was when it was last served."""
 
     identity: LogIdentity
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[LogMark, ...] = ()
 
     @property
     def position(self) -> int:
@@ -43,12 +43,12 @@ class Remembered:
         return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
-    def loaded(cls, text: bytes) -> "Remembered":
+    def loaded(cls, text: bytes) -> "KnownLog":
         """Return what ``dumped`` wrote. Raises ValueError for anything else."""
         try:
             said: dict[str, Any] = orjson.loads(text)
             identity = LogIdentity.of_rows(said["log"], said["epochs"])
-            marks = tuple(Mark(int(position), str(name)) for position, name in said["marks"])
+            marks = tuple(LogMark(int(position), str(name)) for position, name in said["marks"])
         except (TypeError, LookupError, AttributeError) as error:
             raise ValueError("this is no record of a log") from error
         if any(a.position >= b.position for a, b in pairwise(marks)):
@@ -57,7 +57,7 @@ class Remembered:
 
 
 def settle(
-    store: "Store", remembered: Sequence[Remembered], *, accept: Accept = "nothing"
+    store: "Store", remembered: Sequence[KnownLog], *, accept: Accept = "nothing"
 ) -> LogIdentity:
     """Decide which log and epoch a store goes on as, and return that.
 
@@ -78,14 +78,14 @@ def settle(
     return identity
 
 
-def mismatch(store: "Store", stored: LogIdentity | None, expected: Remembered) -> LogMismatchError:
+def mismatch(store: "Store", stored: LogIdentity | None, expected: KnownLog) -> LogMismatchError:
     """Return the error that says what was expected and what is there."""
     return LogMismatchError(
         str(expected.identity), expected.position, str(stored) if stored else "", store.head()
     )
 
 
-def continues(store: "Store", stored: LogIdentity | None, one: Remembered) -> bool:
+def continues(store: "Store", stored: LogIdentity | None, one: KnownLog) -> bool:
     """Return whether a log extends what is remembered, or was accepted in its place before."""
     if stored is not None:
         if stored.log != one.identity.log:
@@ -95,7 +95,7 @@ def continues(store: "Store", stored: LogIdentity | None, one: Remembered) -> bo
     return store.mark_at(one.position) == one.marks[-1]
 
 
-def _is_same(store: "Store", stored: LogIdentity | None, one: Remembered) -> bool:
+def _is_same(store: "Store", stored: LogIdentity | None, one: KnownLog) -> bool:
     """Return whether a log has a beginning in common with what is remembered."""
     if stored is not None:
         return stored.log == one.identity.log
@@ -104,7 +104,7 @@ def _is_same(store: "Store", stored: LogIdentity | None, one: Remembered) -> boo
 
 
 def _accepted(
-    store: "Store", stored: LogIdentity | None, strange: Sequence[Remembered], accept: Accept
+    store: "Store", stored: LogIdentity | None, strange: Sequence[KnownLog], accept: Accept
 ) -> bool:
     if accept == "same log":
         return all(_is_same(store, stored, one) for one in strange)
@@ -114,9 +114,9 @@ def _accepted(
 def _settled(
     store: "Store",
     stored: LogIdentity | None,
-    known: Sequence[Remembered],
-    strange: Sequence[Remembered],
-) -> tuple[LogIdentity, tuple[Mark, ...]]:
+    known: Sequence[KnownLog],
+    strange: Sequence[KnownLog],
+) -> tuple[LogIdentity, tuple[LogMark, ...]]:
     same = [one for one in known if _is_same(store, stored, one)]
     if not same:
         return stored or LogIdentity.new(), ()
@@ -127,7 +127,7 @@ def _settled(
     lost = [one for one in same if one in strange]
     if lost:
         begun = (
-            begun_anew(store, stored, all_known, one.identity.epoch, one.marks) for one in lost
+            next_epoch_of(store, stored, all_known, one.identity.epoch, one.marks) for one in lost
         )
         return min(begun, key=lambda identity: identity.epochs[-1].shared), ()
     current = [one for one in same if one.identity.epoch == all_known.epoch]
@@ -136,7 +136,7 @@ def _settled(
 
 
 def imported(
-    file: LogIdentity | None, remembered: Sequence[Remembered], position: int
+    file: LogIdentity | None, remembered: Sequence[KnownLog], position: int
 ) -> LogIdentity:
     """Return what a log goes on as that is imported from a file up to a position.
 

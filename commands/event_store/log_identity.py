@@ -29,7 +29,7 @@ class Epoch(NamedTuple):
     """The last position that it has in common with its parent."""
 
 
-class Claimed(NamedTuple):
+class ClaimedLog(NamedTuple):
     """The log and epoch that a client says its positions belong to."""
 
     log: str
@@ -102,7 +102,7 @@ class LogIdentity:
         known = {one.number: one for one in (*other.epochs, *self.epochs)}
         return LogIdentity(self.log, tuple(known[number] for number in sorted(known)))
 
-    def shared_with(self, claimed: Claimed, head: int) -> int | None:
+    def shared_with(self, claimed: ClaimedLog, head: int) -> int | None:
         """Return the last position that an epoch has in common with this log, None for another log.
 
         0 for an epoch that is not known: nothing can be said of it. ``head`` bounds the answer.
@@ -132,7 +132,7 @@ class LogIdentity:
         return agreed
 
 
-def parse_claimed(text: str) -> Claimed | None:
+def parse_log(text: str) -> ClaimedLog | None:
     """Return what ``<uuid>.<epoch>`` says, None where it is no such text."""
     match = _TEXT.fullmatch(text.strip().lower())
-    return Claimed(match[1], int(match[2])) if match else None
+    return ClaimedLog(match[1], int(match[2])) if match else None

@@ -69,7 +69,7 @@ _RESTORE = SQL(
 )
 
 
-class PlainRecorder(PostgresApplicationRecorder):
+class PostgresRecorder(PostgresApplicationRecorder):
     """A recorder that fails at once where the library would try ten times.
 
     Its callers decide what a failure means: the executor must know that an append may have
@@ -371,7 +371,7 @@ def _replace(cursor: psycopg.Cursor[Any], epochs: Sequence[tuple[Any, ...]]) -> 
 class Factory(PostgresFactory):
     """Builds the recorder above; ``POSTGRES_URL`` may say all that libpq understands."""
 
-    application_recorder_class = PlainRecorder
+    application_recorder_class = PostgresRecorder
 
     def __init__(self, env: Environment | EnvType | None) -> None:
         super().__init__(env)

@@ -12,28 +12,28 @@ from typing import NamedTuple
 
 from commands.errors import StoreDamagedError
 from commands.event_store.sqlite_leaves import Leaves
-from commands.event_store.store import Store, Stored
+from commands.event_store.store import RawEvent, Store
 
 _BATCH = 1_000
 _BEYOND = 1 << 62
 _position = attrgetter("position")
 
 
-class Lost(NamedTuple):
+class LostEvents(NamedTuple):
     """Positions, from the first to the last, whose events cannot be read."""
 
     first: int
     last: int
 
 
-def read_around(store: Store, until: int) -> Iterator[list[Stored] | Lost]:
+def read_around(store: Store, until: int) -> Iterator[list[RawEvent] | LostEvents]:
     """Yield all events up to a position in log order, and what between them cannot be read."""
     position = 0
     while position < until:
         events = _some(store, position, until)
         if events is None:
             following = _next(store, position + 1, until)
-            yield Lost(position + 1, following)
+            yield LostEvents(position + 1, following)
             position = following
         elif events:
             yield events
@@ -42,7 +42,7 @@ def read_around(store: Store, until: int) -> Iterator[list[Stored] | Lost]:
             return
 
 
-def _some(store: Store, after: int, until: int) -> list[Stored] | None:
+def _some(store: Store, after: int, until: int) -> list[RawEvent] | None:
     """Return events that follow a position, None where the next one cannot be read."""
     limit = _BATCH
     while limit:
@@ -83,7 +83,7 @@ def head_of(store: Store) -> int | None:
         return None
 
 
-Advance = Callable[[str, int, int | None], None]
+OnProgress = Callable[[str, int, int | None], None]
 
 
 class Rescue:
@@ -93,30 +93,30 @@ class Rescue:
     PostgreSQL. ``advance`` is told what is done, how much of it and of how much.
     """
 
-    def __init__(self, store: Store | None, file: Path | None, advance: Advance) -> None:
+    def __init__(self, store: Store | None, file: Path | None, advance: OnProgress) -> None:
         self._store, self._file, self._advance = store, file, advance
         self._until = head_of(store) if store else None
         if store and self._until is not None and file and _indexed_end(store) > self._until:
             self._until = None  # the last page is broken: what it tells is not the end
-        self._missing: list[Lost] = []
+        self._missing: list[LostEvents] = []
         if store is None or self._until is None:
-            self._missing.append(Lost(1, _BEYOND))
+            self._missing.append(LostEvents(1, _BEYOND))
             return
         last, gaps = 0, []
         for part in read_around(store, self._until):
-            if isinstance(part, Lost):
+            if isinstance(part, LostEvents):
                 self._missing.append(part)
                 last = part.last
                 continue
             for event in part:
                 if event.position > last + 1:
-                    gaps.append(Lost(last + 1, event.position - 1))
+                    gaps.append(LostEvents(last + 1, event.position - 1))
                 last = event.position
             advance("read", last, self._until)
         if gaps and file:
             self._missing = sorted(self._missing + _known_in(store, gaps))
 
-    def parts(self) -> Iterator[list[Stored] | Lost]:
+    def parts(self) -> Iterator[list[RawEvent] | LostEvents]:
         """Yield events and losses in log order; each call reads all of it anew."""
         if self._store is None or self._until is None:
             yield from _from_pages(self._file, self._missing, self._advance)
@@ -124,7 +124,7 @@ class Rescue:
         # Few, so that they are held: all but what stands on pages that are damaged.
         rescued = list(_from_pages(self._file, self._missing, self._advance))
         for part in read_around(self._store, self._until):
-            if isinstance(part, Lost):
+            if isinstance(part, LostEvents):
                 continue
             events = part
             while rescued and _start(rescued[0]) < part[-1].position:
@@ -138,7 +138,7 @@ class Rescue:
         yield from rescued
 
 
-def _known_in(store: Store, gaps: list[Lost]) -> list[Lost]:
+def _known_in(store: Store, gaps: list[LostEvents]) -> list[LostEvents]:
     """Return the parts of gaps in which there were events, as far as the index knows.
 
     A log that came from PostgreSQL has gaps in which there never were any.
@@ -147,13 +147,13 @@ def _known_in(store: Store, gaps: list[Lost]) -> list[Lost]:
         known = store.indexed_positions()
     except StoreDamagedError:
         return gaps
-    lost: list[Lost] = []
+    lost: list[LostEvents] = []
     for first, last in gaps:
         for position in known[bisect_left(known, first) : bisect_right(known, last)]:
             if lost and lost[-1].last + 1 == position:
-                lost[-1] = Lost(lost[-1].first, position)
+                lost[-1] = LostEvents(lost[-1].first, position)
             else:
-                lost.append(Lost(position, position))
+                lost.append(LostEvents(position, position))
     return lost
 
 
@@ -165,13 +165,13 @@ def _indexed_end(store: Store) -> int:
         return 0
 
 
-def _start(part: list[Stored] | Lost) -> int:
-    return part.first if isinstance(part, Lost) else part[0].position
+def _start(part: list[RawEvent] | LostEvents) -> int:
+    return part.first if isinstance(part, LostEvents) else part[0].position
 
 
 def _from_pages(
-    file: Path | None, missing: Sequence[Lost], advance: Advance
-) -> Iterator[list[Stored] | Lost]:
+    file: Path | None, missing: Sequence[LostEvents], advance: OnProgress
+) -> Iterator[list[RawEvent] | LostEvents]:
     """Yield what the pages have of missing positions, and what they have not, in log order."""
     if file is None or not missing:
         yield from missing
@@ -188,15 +188,15 @@ def _from_pages(
     ):
         while row.position > missing[at].last:
             if expected <= missing[at].last:
-                yield Lost(expected, missing[at].last)
+                yield LostEvents(expected, missing[at].last)
             at += 1
             expected = firsts[at]
         if row.position > expected:
-            yield Lost(expected, row.position - 1)
+            yield LostEvents(expected, row.position - 1)
         one = row.stream_id
         stream = f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}"
-        yield [Stored(row.position, stream, row.version, row.topic, row.state)]
+        yield [RawEvent(row.position, stream, row.version, row.topic, row.state)]
         expected = row.position + 1
     for rest in missing[at:]:
         if (first := max(expected, rest.first)) <= rest.last < _BEYOND:
-            yield Lost(first, rest.last)
+            yield LostEvents(first, rest.last)

@@ -50,7 +50,7 @@ _RESTORE = (
 )
 
 
-class DurablePool(SQLiteConnectionPool):
+class SqlitePool(SQLiteConnectionPool):
     """Connections that sync each commit: an answered write survives a power cut.
 
     Once the file is removed, or another one takes its place, there are none: a write would go into
@@ -117,7 +117,7 @@ class DurablePool(SQLiteConnectionPool):
         return SQLiteConnection(raw, self.max_age)
 
 
-class QueuedRecorder(SQLiteApplicationRecorder):
+class SqliteRecorder(SQLiteApplicationRecorder):
     """A recorder whose writers wait their turn on a file lock."""
 
     cheap_to_check = True
@@ -126,7 +126,7 @@ class QueuedRecorder(SQLiteApplicationRecorder):
         self, datastore: SQLiteDatastore, events_table_name: str = "stored_events"
     ) -> None:
         super().__init__(datastore, events_table_name)
-        pool = cast("DurablePool", datastore.pool)
+        pool = cast("SqlitePool", datastore.pool)
         self._path = Path(pool.db_name)
         self._turn = pool.turn
         self.damage = pool.damage
@@ -372,9 +372,9 @@ def _replace(cursor: SQLiteCursor, epochs: Sequence[tuple[Any, ...]]) -> None:
 class Factory(SQLiteFactory):
     """Builds the recorder above for ``SQLITE_DBNAME``."""
 
-    application_recorder_class = QueuedRecorder
+    application_recorder_class = SqliteRecorder
 
     def __init__(self, env: Environment | EnvType | None) -> None:
         super().__init__(env)
         name = self.datastore.pool.db_name
-        self.datastore.pool = DurablePool(name, lock_timeout=2, pool_timeout=3.0)
+        self.datastore.pool = SqlitePool(name, lock_timeout=2, pool_timeout=3.0)

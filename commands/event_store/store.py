@@ -20,7 +20,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.utils import TopicError
 
 from commands.claims import Claim, username_claim
-from commands.database.database_errors import reached
+from commands.database.database_errors import translating_db_errors
 from commands.database.integrity_check import Integrity
 from commands.errors import (
     ConfigurationError,
@@ -32,10 +32,10 @@ from commands.errors import (
     UnreadableEventError,
 )
 from commands.event_store.application import VARIABLE, EventLog, open_log
-from commands.event_store.continuity import Continuity, Mark, Seen
+from commands.event_store.continuity import Continuity, LogLook, LogMark
 from commands.event_store.hybrid_clock import HybridClock
 from commands.event_store.log_identity import LogIdentity
-from commands.event_types import BROKEN, CURRENT, KINDS, upcast
+from commands.event_types import CURRENT_VERSIONS, DECODE_ERRORS, EVENT_TYPES, upcast
 from commands.movie import Movie
 from commands.rfc3339 import is_stamp
 from commands.user import User
@@ -52,7 +52,7 @@ _STAMP = re.compile(
 )
 
 
-class Recorded(NamedTuple):
+class RecordedEvent(NamedTuple):
     """One stored event, decoded."""
 
     position: int
@@ -68,8 +68,8 @@ class Recorded(NamedTuple):
     but ``UNREADABLE``: why not."""
 
 
-class Stored(NamedTuple):
-    """One event as it is stored; its other fields are those of ``Recorded``."""
+class RawEvent(NamedTuple):
+    """One event as it is stored; its other fields are those of ``RecordedEvent``."""
 
     position: int
     stream_id: str
@@ -91,7 +91,7 @@ class Store:
         """Finds out whether the database is damaged."""
         self.damage = self.integrity.damage
         """What is known of the damage of the database; a damaged one takes no writes."""
-        self._reached = partial(reached, damage=self.damage)
+        self._reached = partial(translating_db_errors, damage=self.damage)
         self._tips = threading.local()
         self._no_room_until = 0.0
         self.continuity = Continuity(self)
@@ -210,7 +210,7 @@ class Store:
         except StoreDamagedError:
             # Its first event has the name, and may be read where a later one cannot.
             for event in self.read_stream(UUID(account_id), limit=1):
-                if KINDS.get(event.type) is User.Created and UNREADABLE not in event.data:
+                if EVENT_TYPES.get(event.type) is User.Created and UNREADABLE not in event.data:
                     return str(event.data["username"])
             raise
 
@@ -219,7 +219,7 @@ class Store:
         claim = self.find(Claim, username_claim(username))
         return UUID(claim.owner) if claim else None
 
-    def read(self, after: int, limit: int = 1000, until: int | None = None) -> list[Recorded]:
+    def read(self, after: int, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]:
         """Return up to ``limit`` events after a position (and up to ``until``), in log order."""
         with self._reached():
             rows = self._recorder.select_rows(after, limit, until)
@@ -258,24 +258,24 @@ class Store:
         except ValueError:  # the 31st of February
             return None
 
-    def read_stored(self, after: int, limit: int, until: int) -> list[Stored]:
+    def read_stored(self, after: int, limit: int, until: int) -> list[RawEvent]:
         """Return up to ``limit`` events after a position, up to ``until``, as they are stored."""
         with self._reached():
             rows = self._recorder.select_rows(after, limit, until)
         self._check_order(rows, after)
         return [
-            Stored(position, _with_dashes(stream), version, topic, state)
+            RawEvent(position, _with_dashes(stream), version, topic, state)
             for position, stream, version, topic, state in rows
         ]
 
-    def decoding_problem(self, event: Stored) -> str | None:
+    def decoding_problem(self, event: RawEvent) -> str | None:
         """Return why an event cannot be decoded, None where it can; nothing of it is told."""
         _, stream, version, topic, state = event
         if type(version) is not int or type(topic) is not str or type(state) is not bytes:
             return "its columns are not what was written"
         try:
             self._log.mapper.to_domain_event(StoredEvent(UUID(stream), version, topic, state))
-        except (TopicError, *BROKEN) as error:
+        except (TopicError, *DECODE_ERRORS) as error:
             return f"it cannot be decoded ({type(error).__name__})"
         return None
 
@@ -290,7 +290,7 @@ class Store:
             rows: list[tuple[Any, int]] = self._recorder.select_torn(100)
         return [(_with_dashes(stream), position) for stream, position in rows]
 
-    def read_by_stream(self, after: tuple[str, int], limit: int = 1000) -> list[Recorded]:
+    def read_by_stream(self, after: tuple[str, int], limit: int = 1000) -> list[RecordedEvent]:
         """Return up to ``limit`` events after a stream's version, stream by stream.
 
         Streams come in the order of their ids, that of movies being the order of their creation.
@@ -299,7 +299,7 @@ class Store:
             return _decoded(self._recorder.select_by_stream(after, limit))
 
     def restore(
-        self, batches: Iterable[Sequence[Stored]], identity: LogIdentity | None = None
+        self, batches: Iterable[Sequence[RawEvent]], identity: LogIdentity | None = None
     ) -> None:
         """Write a whole log with its positions into an empty store, in one transaction.
 
@@ -326,7 +326,7 @@ class Store:
 
     def read_stream(
         self, stream_id: UUID, after_version: int = 0, limit: int | None = None
-    ) -> list[Recorded]:
+    ) -> list[RecordedEvent]:
         """Return one aggregate's events after a version, oldest first."""
         with self._reached():
             return _decoded(self._recorder.select_stream(str(stream_id), after_version, limit))
@@ -334,21 +334,21 @@ class Store:
     def last_version(self, kind: type[Aggregate], stream_id: UUID) -> int:
         """Return how many events a stream has; 0 where it is empty or of another kind."""
         first = self.read_stream(stream_id, limit=1)
-        if not first or KINDS.get(first[0].type) not in vars(kind).values():
+        if not first or EVENT_TYPES.get(first[0].type) not in vars(kind).values():
             return 0
         with self._reached():
             (last,) = self._recorder.select_events(stream_id, desc=True, limit=1)
         return int(last.originator_version)
 
-    def look_at(self, position: int) -> Seen:
+    def look_at(self, position: int) -> LogLook:
         """Return the newest epoch, the event at a position and the last one, read at one time."""
         with self._reached():
             newest, rows = self._recorder.select_continuity(position)
         marks = {row[0]: _mark_of(row) for row in rows}
         tip = marks[max(marks)] if marks else None
-        return Seen(newest, marks.get(position), tip)
+        return LogLook(newest, marks.get(position), tip)
 
-    def mark_at(self, position: int) -> Mark | None:
+    def mark_at(self, position: int) -> LogMark | None:
         """Return the mark of the event at a position, None where there is none."""
         return self.look_at(position).known
 
@@ -407,8 +407,8 @@ class Store:
             return int(self._recorder.count_rows())
 
 
-def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
-    loads, current = orjson.loads, CURRENT.get
+def _decoded(rows: list[tuple[Any, ...]]) -> list[RecordedEvent]:
+    loads, current = orjson.loads, CURRENT_VERSIONS.get
     new = tuple.__new__  # what Recorded() does, at a third of the time; a replay makes millions
     recorded = []
     for position, stream, version, topic, state in rows:
@@ -419,12 +419,14 @@ def _decoded(rows: list[tuple[Any, ...]]) -> list[Recorded]:
             stored_as = data.pop("class_version", 1)  # the library writes no number for the first
             if stored_as != current(topic, stored_as):
                 upcast(topic, data, stored_as)
-        except BROKEN as error:
+        except DECODE_ERRORS as error:
             data = {UNREADABLE: f"{type(error).__name__}: {error}"}
             kept = _kept(position, stream, version, topic)
-            recorded.append(new(Recorded, (*kept, data)))
+            recorded.append(new(RecordedEvent, (*kept, data)))
         else:
-            recorded.append(new(Recorded, (position, _with_dashes(stream), version, topic, data)))
+            recorded.append(
+                new(RecordedEvent, (position, _with_dashes(stream), version, topic, data))
+            )
     return recorded
 
 
@@ -445,14 +447,14 @@ def _stamp_in(state: bytes) -> str:
         return found[1].decode()
     try:
         stamp = orjson.loads(state)["timestamp"]
-    except BROKEN:
+    except DECODE_ERRORS:
         return ""
     return stamp if is_stamp(stamp) else ""
 
 
-def _mark_of(row: tuple[Any, ...]) -> Mark:
+def _mark_of(row: tuple[Any, ...]) -> LogMark:
     position, stream, version, _, state = row
-    return Mark(position, f"{_with_dashes(stream)}:{version}@{_stamp_in(state)}")
+    return LogMark(position, f"{_with_dashes(stream)}:{version}@{_stamp_in(state)}")
 
 
 def _rows_of(identity: LogIdentity) -> list[tuple[Any, ...]]:
@@ -471,5 +473,5 @@ def _readable(stream_id: UUID) -> Iterator[None]:
     """Turn what the library and our events raise over a broken event into our word for it."""
     try:
         yield
-    except (OriginatorVersionError, TopicError, *BROKEN) as error:
+    except (OriginatorVersionError, TopicError, *DECODE_ERRORS) as error:
         raise UnreadableEventError(stream_id) from error

@@ -11,11 +11,18 @@ from commands.errors import (
     ReadModelUnavailableError,
     StoreDamagedError,
 )
-from commands.event_store.store import Recorded, Store
+from commands.event_store.store import RecordedEvent, Store
 from projections.generation import lifecycle, state
 from projections.generation.completeness import check_complete, check_not_fewer
-from projections.generation.state import BUILDING, LIVE, OTHER_FORMAT, ROW_FORMAT, belongs, name_of
-from projections.generation.writer import RefusedEventsError, View
+from projections.generation.state import (
+    BUILDING,
+    LIVE,
+    OTHER_FORMAT,
+    ROW_FORMAT,
+    is_of_log,
+    name_of,
+)
+from projections.generation.writer import EventsNotApplicableError, GenerationWriter
 
 BATCH = 1000
 HELD_PAUSE_S = 0.005
@@ -28,11 +35,11 @@ _TRIES_BEFORE_PARKING = 2
 log = structlog.get_logger(__name__)
 
 
-OnShown = Callable[[Sequence[Recorded], int], None]
+OnApplied = Callable[[Sequence[RecordedEvent], int], None]
 """Told of events that readers see now, and when that began, in nanoseconds since 1970."""
 
 
-class Tail:
+class Subscription:
     """Applies the log batch by batch. Safe beside others that do the same: the view compares.
 
     Where the live generation is of no use (a fresh, wiped or damaged Redis, one that was built from
@@ -46,7 +53,7 @@ class Tail:
         redis: Any,
         *,
         limit: int = BATCH,
-        on_shown: OnShown | None = None,
+        on_shown: OnApplied | None = None,
         row_format: int = ROW_FORMAT,
     ) -> None:
         self._on_shown = on_shown
@@ -54,7 +61,7 @@ class Tail:
         self._store = store
         self._redis = redis
         self._limit = limit
-        self._view: View | None = None
+        self._view: GenerationWriter | None = None
         self._live = False
         self._pointer: int | None = None
         self._highest = 0
@@ -98,7 +105,7 @@ class Tail:
             self._go_live(view)
         return self._live
 
-    def _current(self) -> View:
+    def _current(self) -> GenerationWriter:
         """Return the generation to apply to, found anew where another one, or log, took over."""
         continuity = self._store.continuity
         continuity.look()
@@ -112,7 +119,7 @@ class Tail:
             return self._find()
         return self._view
 
-    def _read_on(self) -> list[Recorded] | None:
+    def _read_on(self) -> list[RecordedEvent] | None:
         """Return the events that follow; None where the last one that was applied is gone.
 
         Both are read at one time: nothing is applied on top of what a log has lost.
@@ -122,13 +129,15 @@ class Tail:
             return batch
         return batch[1:] if batch and name_of(batch[0]) == self._last else None
 
-    def _find(self) -> View:
+    def _find(self) -> GenerationWriter:
         """Return the live generation, or one to build."""
         self._view = None
         self._log = self._store.identity_text()
         number = self._pointer = lifecycle.live(self._redis)
         self._highest = max(self._highest, number or 0)
-        view = View(self._redis, number, self._row_format) if number is not None else None
+        view = (
+            GenerationWriter(self._redis, number, self._row_format) if number is not None else None
+        )
         position = self._look(view) if view else None
         self._live = position is not None
         if view is not None and self._live:
@@ -143,11 +152,11 @@ class Tail:
         self.position = position or 0
         if not position:
             self._last = ""
-        state.belong_to(self._redis, view.keys, self._log)
+        state.set_log(self._redis, view.keys, self._log)
         self._view = view
         return view
 
-    def _lose(self, view: View) -> None:
+    def _lose(self, view: GenerationWriter) -> None:
         """Begin another one next time, after a rest that grows where they are lost again and again.
 
         A Redis that evicts keys, say, would lose every one, and to build them would be all we do.
@@ -160,7 +169,7 @@ class Tail:
         self._rest_s = min(_LONGEST_REST_S, self._rest_s * 2 or _FIRST_REST_S)
         self._view = None
 
-    def _applied(self, view: View, batch: list[Recorded], position: int) -> bool:
+    def _applied(self, view: GenerationWriter, batch: list[RecordedEvent], position: int) -> bool:
         """Take note of what became of a batch; False where its end is not what is shown now."""
         if position == batch[-1].position:
             self._last = name_of(batch[-1])
@@ -178,12 +187,12 @@ class Tail:
             if time.monotonic() > until:
                 return
 
-    def _look(self, view: View) -> int | None:
+    def _look(self, view: GenerationWriter) -> int | None:
         """Return a generation's position, None where it is of no use."""
         head = view.head()
         if head is None or head.state not in (BUILDING, LIVE, OTHER_FORMAT):
             return None
-        if not belongs(self._store, head):
+        if not is_of_log(self._store, head):
             self._check_log()
             log.warning("generation of another log", generation=view.generation)
             lifecycle.retire(self._redis, view)
@@ -202,7 +211,7 @@ class Tail:
         if reason := self._store.integrity.look():
             raise StoreDamagedError(reason)
 
-    def _go_live(self, view: View) -> None:
+    def _go_live(self, view: GenerationWriter) -> None:
         check_complete(self._store, self.position)
         check_not_fewer(self._store, self._redis)
         self._live = lifecycle.go_live(self._redis, view, instead_of=self._pointer or 0)
@@ -214,13 +223,13 @@ class Tail:
             self._view = None
 
 
-def apply_batch(view: View, batch: list[Recorded], after: int) -> int | None:
-    """Apply a batch as ``View.apply`` does, and park what cannot be applied."""
+def apply_batch(view: GenerationWriter, batch: list[RecordedEvent], after: int) -> int | None:
+    """Apply a batch as ``GenerationWriter.apply`` does, and park what cannot be applied."""
     refused: dict[str, dict[str, Any]] = {}
     for _ in range(_TRIES_BEFORE_PARKING):
         try:
             return view.apply(batch, after)
-        except RefusedEventsError as error:
+        except EventsNotApplicableError as error:
             refused = error.refused
     position = view.apply(batch, after, park=True)
     if position == batch[-1].position:
@@ -229,7 +238,7 @@ def apply_batch(view: View, batch: list[Recorded], after: int) -> int | None:
     return position
 
 
-def follow(store: Store, view: View, until: int, *, limit: int = BATCH) -> None:
+def follow(store: Store, view: GenerationWriter, until: int, *, limit: int = BATCH) -> None:
     """Bring a generation to a position, which may be one that it has passed.
 
     Raises ReadModelUnavailableError where it is gone, or held by someone.

@@ -6,7 +6,7 @@ from typing import Any
 from projections.keys import APPENDED
 
 
-class Bell:
+class WakeUp:
     """A subscription to ``APPENDED``. A ring may be lost: whoever waits looks by itself, too."""
 
     def __init__(self, redis: Any) -> None:

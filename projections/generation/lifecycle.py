@@ -14,10 +14,10 @@ from redis.exceptions import ResponseError
 from projections.generation.state import BUILDING as STATE_BUILDING
 from projections.generation.state import LIVE as STATE_LIVE
 from projections.generation.state import RETIRED, ROW_FORMAT
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from projections.keys import BUILDING, DROPPED, GENERATIONS, LIVE, POSITION
 from projections.keys import Keys as GenerationKeys
-from projections.lua import NUMBER, Script, number, of_another_type
+from projections.lua import NUMBER, Script, number_field, of_another_type
 
 _GO_LIVE = Script(
     NUMBER
@@ -82,14 +82,14 @@ def live(redis: Any) -> int | None:
     return _named(redis, LIVE)
 
 
-def begin(redis: Any, *, above: int = 0, row_format: int = ROW_FORMAT) -> View:
+def begin(redis: Any, *, above: int = 0, row_format: int = ROW_FORMAT) -> GenerationWriter:
     """Return the generation that is being built, or a new one with a number greater than any known.
 
     ``above`` is the highest number the caller has seen: a wiped Redis does not know it any more.
     """
     building = _named(redis, BUILDING)
     if building is not None:
-        view = View(redis, building, row_format)
+        view = GenerationWriter(redis, building, row_format)
         if view.position() is not None:
             return view
     redis.execute_command("DEL", BUILDING)
@@ -98,24 +98,28 @@ def begin(redis: Any, *, above: int = 0, row_format: int = ROW_FORMAT) -> View:
         return view
     # Another projection began at the same time; two may well build the same one.
     winner = _named(redis, BUILDING)
-    return View(redis, winner, row_format) if winner is not None else view
+    return GenerationWriter(redis, winner, row_format) if winner is not None else view
 
 
 def new(
     redis: Any, *, above: int = 0, state: str = STATE_BUILDING, row_format: int = ROW_FORMAT
-) -> View:
+) -> GenerationWriter:
     """Return an empty generation with a number greater than any known."""
     known = _members(redis, GENERATIONS) + _members(redis, DROPPED)
     next_one = 1 + max(above, live(redis) or 0, *known, 0)
     while not redis.execute_command("SADD", GENERATIONS, next_one):
         next_one += 1  # someone else took it just now
-    view = View(redis, next_one, row_format)
+    view = GenerationWriter(redis, next_one, row_format)
     view.create(state)
     return view
 
 
 def go_live(
-    redis: Any, view: View, *, instead_of: int | None = None, before_ms: int | None = None
+    redis: Any,
+    view: GenerationWriter,
+    *,
+    instead_of: int | None = None,
+    before_ms: int | None = None,
 ) -> bool:
     """Show a generation that has caught up to readers, and drop those before it.
 
@@ -177,7 +181,7 @@ def sweep(redis: Any) -> Iterator[None]:
         redis.execute_command("SREM", DROPPED, dropped)
 
 
-def retire(redis: Any, view: View) -> None:
+def retire(redis: Any, view: GenerationWriter) -> None:
     """Let a generation be shown to nobody and take no more events."""
     _RETIRE.run(redis, [view.keys.head])
 
@@ -185,7 +189,7 @@ def retire(redis: Any, view: View) -> None:
 def _named(redis: Any, pointer: str) -> int | None:
     """Return the generation that a pointer names; None for what is the name of none."""
     try:
-        return number(redis.execute_command("GET", pointer)) or None
+        return number_field(redis.execute_command("GET", pointer)) or None
     except ResponseError as error:
         if not of_another_type(error):
             raise
@@ -217,7 +221,7 @@ def _of_set(redis: Any, command: str, key: str) -> Any:
 
 def _one(redis: Any, key: str, member: bytes) -> int | None:
     # Lists as they were have negative numbers.
-    one = number(member.removeprefix(b"-"))
+    one = number_field(member.removeprefix(b"-"))
     if one:
         return -one if member.startswith(b"-") else one
     redis.execute_command("SREM", key, member)

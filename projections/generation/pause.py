@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from commands.errors import ReadModelUnavailableError
-from projections.generation.state import HELD, HOLD_MS
-from projections.generation.writer import View
+from projections.generation.state import PAUSE_MS, PAUSED
+from projections.generation.writer import GenerationWriter
 from projections.lua import NUMBER, Script
 
 _WAIT_S, _PAUSE_S = 10.0, 0.02
@@ -19,7 +19,7 @@ _WAIT_S, _PAUSE_S = 10.0, 0.02
 # ends, or 0 where someone else holds it, -1 for another format; nothing for no generation.
 _HOLD = Script(
     NUMBER
-    + HELD
+    + PAUSED
     + """
 local head = redis.pcall('HMGET', KEYS[1], 'position', 'hold', 'format')
 if number(head[1]) < 0 then return {} end
@@ -36,7 +36,7 @@ return redis.pcall('HGET', KEYS[1], 'hold') == ARGV[1] and redis.call('HDEL', KE
 """)
 
 
-class Hold(NamedTuple):
+class Pause(NamedTuple):
     """No event is applied beyond ``position`` before ``until_ms`` of Redis's clock."""
 
     position: int
@@ -44,7 +44,7 @@ class Hold(NamedTuple):
 
 
 @contextmanager
-def hold(view: View, for_ms: int = HOLD_MS) -> Iterator[Hold]:
+def pause(view: GenerationWriter, for_ms: int = PAUSE_MS) -> Iterator[Pause]:
     """Hold a generation. Raises ReadModelUnavailableError where it is gone, or held for long.
 
     One whose rows have the format of another release is not held: who holds it would change it.
@@ -56,7 +56,7 @@ def hold(view: View, for_ms: int = HOLD_MS) -> Iterator[Hold]:
         _RELEASE.run(view.redis, [view.keys.head], [held.until_ms])
 
 
-def _take(view: View, for_ms: int) -> Hold:
+def _take(view: GenerationWriter, for_ms: int) -> Pause:
     give_up = time.monotonic() + _WAIT_S
     while time.monotonic() < give_up:
         answer = _HOLD.run(view.redis, [view.keys.head], [for_ms, view.row_format])
@@ -65,6 +65,6 @@ def _take(view: View, for_ms: int) -> Hold:
         if answer[1] < 0:
             raise ReadModelUnavailableError("its rows have the format of another release")
         if answer[1]:
-            return Hold(*answer)
+            return Pause(*answer)
         time.sleep(_PAUSE_S)
     raise ReadModelUnavailableError("another command is changing it")

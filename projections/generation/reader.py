@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from commands.errors import ReadModelUnavailableError
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from projections.lua import NUMBER, Script, of_another_type
-from projections.movie_rows import Command
+from projections.movie_rows import RedisWrite
 
 HASHES = ("rows", "gone", "users", "parked")
 SORTED_SETS = ("created", "years", "titles")
@@ -57,7 +57,7 @@ class Counts(NamedTuple):
         return sum(self.of[name] for name in NAMES)
 
 
-def read(view: View, name: str, fields: Collection[bytes]) -> tuple[int, Fields]:
+def read(view: GenerationWriter, name: str, fields: Collection[bytes]) -> tuple[int, Fields]:
     """Return those of ``fields`` (not too many) that are there, and the position they show.
 
     Raises ReadModelUnavailableError where the generation is gone.
@@ -72,7 +72,7 @@ def read(view: View, name: str, fields: Collection[bytes]) -> tuple[int, Fields]
     return position, {field: convert(value) for field, value in found if value is not None}
 
 
-def count(view: View) -> Counts:
+def count(view: GenerationWriter) -> Counts:
     """Return how much there is of everything. Raises ReadModelUnavailableError."""
     answer = _COUNT.run(view.redis, [view.keys.head, *(getattr(view.keys, n) for n in NAMES)])
     if not answer:
@@ -81,7 +81,7 @@ def count(view: View) -> Counts:
     return Counts(position, dict(zip(("events", *NAMES), numbers, strict=True)))
 
 
-def scan(view: View, name: str) -> Iterator[Fields]:
+def scan(view: GenerationWriter, name: str) -> Iterator[Fields]:
     """Yield all there is of a key, a part at a time; what changes meanwhile may be missed."""
     key, cursor = getattr(view.keys, name), 0
     command = "HSCAN" if name in HASHES else "ZSCAN"
@@ -98,7 +98,7 @@ def scan(view: View, name: str) -> Iterator[Fields]:
             return
 
 
-def kept_by(commands: Iterable[Command]) -> dict[str, Fields]:
+def fields_of(commands: Iterable[RedisWrite]) -> dict[str, Fields]:
     """Return what an empty generation keeps after ``commands``, which only add."""
     kept: dict[str, Fields] = {}
     for command, name, values in commands:
@@ -134,5 +134,5 @@ def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _gone(view: View) -> ReadModelUnavailableError:
+def _gone(view: GenerationWriter) -> ReadModelUnavailableError:
     return ReadModelUnavailableError(f"generation {view.generation} is gone")

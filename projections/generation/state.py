@@ -6,10 +6,10 @@ whole, of this release's row format (``STATE``), and built from this log (``belo
 
 from typing import Any, NamedTuple
 
-from commands.event_store.store import Recorded, Store
+from commands.event_store.store import RecordedEvent, Store
 from projections.generation import integrity
 from projections.keys import Keys
-from projections.lua import Script, number
+from projections.lua import Script, number_field
 
 ROW_FORMAT = 3
 """What rows and indexes look like. Count it up with each change of a line, a key or a score.
@@ -17,7 +17,7 @@ ROW_FORMAT = 3
 A generation keeps the format that it was built with; a head without a number is of format 1. A
 projection that finds another format live, older or newer, builds its own beside it.
 """
-FILLING = "filling"
+REPLAYING = "filling"
 """It is being filled from aside, and takes no events yet."""
 BUILDING = "building"
 LIVE = "live"
@@ -31,14 +31,14 @@ Readers are still shown what it has until a generation of this release is live; 
 """
 RETIRED = "retired"
 """It takes no events any more, and is shown to nobody."""
-HOLD_MS = 2_000
+PAUSE_MS = 2_000
 """For how long a generation is held at most."""
-HELD = f"""
+PAUSED = f"""
 local function held(text)
   if not text then return false end
   local time, until_ms = redis.call('TIME'), number(text)
   local now_ms = time[1] * 1000 + time[2] / 1000
-  return now_ms < until_ms and until_ms <= now_ms + {HOLD_MS}
+  return now_ms < until_ms and until_ms <= now_ms + {PAUSE_MS}
 end
 """
 """Lua, after ``NUMBER``: whether a generation is, given the ``hold`` of its head.
@@ -78,7 +78,7 @@ return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'log',
 """)
 
 
-class Head(NamedTuple):
+class GenerationState(NamedTuple):
     """What a head says."""
 
     position: int
@@ -95,7 +95,7 @@ class Head(NamedTuple):
     """The identity of the log that it shows, "" where that is not told."""
 
 
-def look(redis: Any, keys: Keys, row_format: int = ROW_FORMAT) -> Head | None:
+def read_state(redis: Any, keys: Keys, row_format: int = ROW_FORMAT) -> GenerationState | None:
     """Return the head of a generation, or None where there is none.
 
     What should be a number and is none counts as 0: such a generation is damaged.
@@ -103,12 +103,12 @@ def look(redis: Any, keys: Keys, row_format: int = ROW_FORMAT) -> Head | None:
     found = _LOOK.run(redis, keys.lasting, [row_format])
     if found[0] is None:
         return None
-    position, events, parked, dropped = (number(found[i]) or 0 for i in (0, 1, 5, 6))
+    position, events, parked, dropped = (number_field(found[i]) or 0 for i in (0, 1, 5, 6))
     at, state, last = ((one or b"").decode(errors="replace") for one in found[2:5])
-    stored_as = 1 if found[7] is None else number(found[7]) or 0
+    stored_as = 1 if found[7] is None else number_field(found[7]) or 0
     log = (found[8] or b"").decode(errors="replace")
     parked = max(0, parked - dropped)
-    return Head(position, events, at, state, last, parked, dropped, stored_as, log)
+    return GenerationState(position, events, at, state, last, parked, dropped, stored_as, log)
 
 
 def create(redis: Any, keys: Keys, state: str, row_format: int = ROW_FORMAT) -> None:
@@ -119,13 +119,13 @@ def create(redis: Any, keys: Keys, state: str, row_format: int = ROW_FORMAT) -> 
         redis.execute_command("HSETNX", keys.head, name, value)
 
 
-def belong_to(redis: Any, keys: Keys, log: str) -> None:
+def set_log(redis: Any, keys: Keys, log: str) -> None:
     """Say which log and epoch a generation shows, where it is there and that is known."""
     if log:
         _BELONG.run(redis, [keys.head], [log])
 
 
-def name_of(event: Recorded) -> str:
+def name_of(event: RecordedEvent) -> str:
     """Return what an event is known by: no two logs have the same one at the same position.
 
     Its time tells it from the one that takes its place after the log was set back.
@@ -133,7 +133,7 @@ def name_of(event: Recorded) -> str:
     return f"{event.stream_id}:{event.version}:{time_of(event)}"
 
 
-def time_of(event: Recorded) -> str:
+def time_of(event: RecordedEvent) -> str:
     """Return when an event happened, "" where it does not say so."""
     time = event.data.get("timestamp")
     return time if type(time) is str else ""
@@ -145,7 +145,7 @@ def name_at(store: Store, position: int) -> str:
     return name_of(found[0]) if found else ""
 
 
-def belongs(store: Store, head: Head) -> bool:
+def is_of_log(store: Store, head: GenerationState) -> bool:
     """Tell whether a generation was built from this log, as far as the log still goes.
 
     The event that was applied last must be there: a log that was replaced, or restored to an

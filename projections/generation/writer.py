@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from commands.event_store.store import Recorded
+from commands.event_store.store import RecordedEvent
 from projections.generation import state as heads
-from projections.generation.state import BUILDING, LIVE, ROW_FORMAT, Head
+from projections.generation.state import BUILDING, LIVE, ROW_FORMAT, GenerationState
 from projections.keys import POSITION, Keys
-from projections.lua import RUN, Script, arguments, number, of_another_type
-from projections.movie_rows import Before, fold_batch, parking, wanted
+from projections.lua import RUN, Script, arguments, number_field, of_another_type
+from projections.movie_rows import PriorState, fold_batch, parking, required_state
 
 # Usernames of the accounts that wrote last. They never change, so they may be kept.
 _KNOWN_USERS = 50_000
@@ -28,7 +28,7 @@ _KNOWN_USERS = 50_000
 # Answers the stored position, or -1 for a generation that takes no events.
 _APPLY = Script(
     heads.STATE
-    + heads.HELD
+    + heads.PAUSED
     + RUN
     + f"""
 local head = redis.pcall('HMGET', KEYS[1], 'position', 'state', 'mends', 'hold', 'format')
@@ -56,7 +56,7 @@ class _Known(NamedTuple):
     parked: set[str]
 
 
-class RefusedEventsError(Exception):
+class EventsNotApplicableError(Exception):
     """Events that cannot be applied. ``refused`` is that of ``Changes``."""
 
     def __init__(self, refused: dict[str, dict[str, Any]]) -> None:
@@ -66,7 +66,7 @@ class RefusedEventsError(Exception):
         self.refused = refused
 
 
-class View:
+class GenerationWriter:
     """Applies events to one generation. For one thread; several views of a generation may race."""
 
     def __init__(self, redis: Any, generation: int, row_format: int = ROW_FORMAT) -> None:
@@ -82,9 +82,9 @@ class View:
         """Make an empty generation, unless it is there already."""
         heads.create(self.redis, self.keys, state, self.row_format)
 
-    def head(self) -> Head | None:
+    def head(self) -> GenerationState | None:
         """Return how far this generation is, or None where there is none."""
-        return heads.look(self.redis, self.keys, self.row_format)
+        return heads.read_state(self.redis, self.keys, self.row_format)
 
     def position(self) -> int | None:
         """Return the position that takes the next batch; None for a generation that takes none."""
@@ -94,7 +94,9 @@ class View:
         self.stand_at(head.position)
         return head.position
 
-    def apply(self, batch: Sequence[Recorded], after: int, *, park: bool = False) -> int | None:
+    def apply(
+        self, batch: Sequence[RecordedEvent], after: int, *, park: bool = False
+    ) -> int | None:
         """Apply ``batch``, the events that follow position ``after``; return the stored position.
 
         That is the batch's last position when it was applied (now, or by someone else before), any
@@ -116,7 +118,7 @@ class View:
             if (position := self.position()) != after:
                 return position
             self._known = None
-            raise RefusedEventsError(changes.refused)
+            raise EventsNotApplicableError(changes.refused)
         last = batch[-1]
         commands = [*changes.commands, *parking(changes.refused)]
         args = [
@@ -139,17 +141,17 @@ class View:
             self._position = position
             self._known = None  # someone else applied events, and may have parked some
 
-    def _read_before(self, batch: Sequence[Recorded], parked: set[str]) -> Before:
+    def _read_before(self, batch: Sequence[RecordedEvent], parked: set[str]) -> PriorState:
         """Fetch what the batch builds on, in one round trip; none for a batch of new movies."""
         if len(self._users) > _KNOWN_USERS:
             self._users.clear()
-        rows, gone, users = wanted(batch, parked)
+        rows, gone, users = required_state(batch, parked)
         users = [key for key in users if key not in self._users]
         lines, states, names = self._read(
             (self.keys.rows, rows), (self.keys.gone, gone), (self.keys.users, users)
         )
         self._users |= {key: name.decode() for key, name in names.items()}
-        return Before(lines, states, self._users)
+        return PriorState(lines, states, self._users)
 
     def _read(self, *asked: tuple[str, list[str]]) -> list[dict[str, bytes]]:
         """Return the fields that are there of each hash."""
@@ -168,7 +170,7 @@ class View:
     def _read_known(self) -> _Known:
         # Read before the rows are: who changes one from aside meanwhile counts up the mends, who
         # parks moves the position, and either way this batch does not apply.
-        mends = number(self.redis.execute_command("HGET", self.keys.head, "mends"))
+        mends = number_field(self.redis.execute_command("HGET", self.keys.head, "mends"))
         ids = self.redis.execute_command("HKEYS", self.keys.parked)
         # One without a number is damaged, which is found out when the batch is applied.
         self._known = _Known(mends or 0, {key.decode(errors="replace") for key in ids})

@@ -12,10 +12,10 @@ from dataclasses import field as made
 from typing import NamedTuple, Protocol
 
 from projections.generation.reader import NAMES, Fields, count, id_in, pieces, read, same, scan
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 
 Value = bytes | float | None
-TOLD = 1_000
+MAX_REPORTED = 1_000
 """How many differences are kept to be told one by one."""
 # How many fields of a key are kept in mind at once, each by a number of 64 bits.
 _AT_ONCE = 1_000_000
@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
 
 @dataclass
-class Drift:
+class DiffReport:
     """Differences: all counted by key, the first of them as they are."""
 
     counts: Counter[str] = made(default_factory=Counter)
@@ -40,7 +40,7 @@ class Drift:
     def add(self, found: Difference) -> None:
         """Take down one more."""
         self.counts[found.key] += 1
-        if len(self.first) < TOLD:
+        if len(self.first) < MAX_REPORTED:
             self.first.append(found)
 
 
@@ -59,7 +59,7 @@ class Expected(Protocol):
 
 def differences(
     expected: Expected,
-    live: View,
+    live: GenerationWriter,
     *,
     ignored: Collection[str] = (),
     advance: Callable[[int], None] = lambda _: None,
@@ -93,8 +93,8 @@ def differences(
         yield Difference("head", b"events", wanted["events"], counts["events"])
 
 
-def look_again(
-    expected: Expected, live: View, name: str, fields: Iterable[bytes]
+def recheck(
+    expected: Expected, live: GenerationWriter, name: str, fields: Iterable[bytes]
 ) -> Iterator[Difference]:
     """Yield which of ``fields`` differ at one position."""
     for piece in pieces(list(fields)):
@@ -105,15 +105,19 @@ def look_again(
                 yield Difference(name, field, wanted.get(field), shown.get(field))
 
 
-def _wrong(expected: Expected, live: View, name: str, fields: Fields) -> Iterator[Difference]:
+def _wrong(
+    expected: Expected, live: GenerationWriter, name: str, fields: Fields
+) -> Iterator[Difference]:
     doubtful: list[bytes] = []
     for piece in pieces(fields):
         _, shown = read(live, name, piece)
         doubtful += (field for field in piece if not same(name, fields[field], shown.get(field)))
-    return look_again(expected, live, name, doubtful)
+    return recheck(expected, live, name, doubtful)
 
 
-def _too_many(expected: Expected, live: View, names: list[str], most: int) -> Iterator[Difference]:
+def _too_many(
+    expected: Expected, live: GenerationWriter, names: list[str], most: int
+) -> Iterator[Difference]:
     """Yield what should not be there: all that is there but for what should be."""
     for shown in scan(live, "parked"):
         yield from _unwanted(expected, live, "parked", shown)
@@ -135,8 +139,8 @@ def _too_many(expected: Expected, live: View, names: list[str], most: int) -> It
 
 
 def _unwanted(
-    expected: Expected, live: View, name: str, fields: Iterable[bytes]
+    expected: Expected, live: GenerationWriter, name: str, fields: Iterable[bytes]
 ) -> Iterator[Difference]:
-    for found in look_again(expected, live, name, fields):
+    for found in recheck(expected, live, name, fields):
         if found.wanted is None:
             yield found

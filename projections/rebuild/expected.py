@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from uuid import UUID
 
-from commands.event_store.store import Recorded, Store
-from projections.generation.reader import NAMES, Fields, id_in, kept_by
+from commands.event_store.store import RecordedEvent, Store
+from projections.generation.reader import NAMES, Fields, fields_of, id_in
 from projections.movie_rows import parking
-from projections.rebuild.replay import Names, fold, whole_streams
+from projections.rebuild.replay import Usernames, fold, whole_streams
 
-Kept = dict[str, Fields]
+ExpectedFields = dict[str, Fields]
 
 
-class FromLog:
+class ExpectedFromLog:
     """The ``Expected`` of a log, first up to ``until``.
 
     Of ``given_up`` streams that cannot be applied there is nothing but the mark that says so.
@@ -22,10 +22,10 @@ class FromLog:
         self._store = store
         self._until = until
         self._given_up = given_up
-        self._names = Names(store)
+        self._names = Usernames(store)
         self._counts: Counter[str] = Counter()
 
-    def all(self) -> Iterator[Kept]:
+    def all(self) -> Iterator[ExpectedFields]:
         """Yield everything, stream by stream."""
         self._counts.clear()
         for events in whole_streams(self._store, self._until):
@@ -54,7 +54,9 @@ class FromLog:
         self._until = position
         return {name: self._counts[name] for name in ("events", *NAMES)}
 
-    def _streams(self, ids: Iterable[str], until: int) -> Iterator[tuple[Kept, Counter[str]]]:
+    def _streams(
+        self, ids: Iterable[str], until: int
+    ) -> Iterator[tuple[ExpectedFields, Counter[str]]]:
         for one in sorted(ids):
             try:
                 stream = self._store.read_stream(UUID(one))
@@ -62,9 +64,9 @@ class FromLog:
                 continue
             yield self._fold([event for event in stream if event.position <= until])
 
-    def _fold(self, events: list[Recorded]) -> tuple[Kept, Counter[str]]:
+    def _fold(self, events: list[RecordedEvent]) -> tuple[ExpectedFields, Counter[str]]:
         changes = fold(events, self._names)
-        kept = kept_by([*changes.commands, *parking(changes.refused)])
+        kept = fields_of([*changes.commands, *parking(changes.refused)])
         for key in changes.refused.keys() & self._given_up:
             for name, fields in kept.items():
                 if name != "parked":

@@ -18,8 +18,14 @@ from redis.exceptions import RedisError
 
 from commands.errors import CinelogError, ReadModelUnavailableError
 from commands.event_store.store import Store
-from projections.generation.writer import View
-from projections.rebuild.replay import EVERYTHING, Filled, Span, collect_seldom, fill
+from projections.generation.writer import GenerationWriter
+from projections.rebuild.replay import (
+    ALL_STREAMS,
+    ReplayProgress,
+    StreamRange,
+    collect_garbage_rarely,
+    replay,
+)
 from projections.redis_client import open_redis
 from projections.subprocesses import command, die_with_stdin, environment
 
@@ -30,22 +36,22 @@ _SHARES, _SAMPLES = 4, 16
 _NICE = 10
 
 
-class Fillers(NamedTuple):
+class ReplayWorkers(NamedTuple):
     """So many processes, and where they find the log and the read model."""
 
     processes: int
     store_url: str
     redis_url: str
 
-    def fill(self, store: Store, view: View, until: int) -> Iterator[Filled]:
-        """Fill a generation as ``fill.fill`` does.
+    def replay(self, store: Store, view: GenerationWriter, until: int) -> Iterator[ReplayProgress]:
+        """Fill a generation as ``replay.replay`` does.
 
         Raises ReadModelUnavailableError where one of the processes fails.
         """
         out, said = os.pipe()
         children: list[subprocess.Popen[bytes]] = []
         try:
-            spans = spans_of(store, until, self.processes * _SHARES)
+            spans = stream_ranges(store, until, self.processes * _SHARES)
             for number in range(self.processes):
                 order = {
                     "store": self.store_url,
@@ -60,7 +66,7 @@ class Fillers(NamedTuple):
             with os.fdopen(out, "rb") as lines:
                 out = -1
                 for line in lines:
-                    yield Filled(*orjson.loads(line))
+                    yield ReplayProgress(*orjson.loads(line))
             if any(child.wait() for child in children):
                 raise ReadModelUnavailableError("a process that filled it failed")
         finally:
@@ -74,7 +80,7 @@ class Fillers(NamedTuple):
                     child.stdin.close()
 
 
-def spans_of(store: Store, until: int, number: int) -> list[Span]:
+def stream_ranges(store: Store, until: int, number: int) -> list[StreamRange]:
     """Return up to ``number`` spans that together are everything, of about the same size."""
     samples = number * _SAMPLES
     positions = {until * step // samples for step in range(samples)}
@@ -83,8 +89,8 @@ def spans_of(store: Store, until: int, number: int) -> list[Span]:
         {found[len(found) * step // number] for step in range(1, number)} if found else ()
     )
     return [
-        Span(first, end)
-        for first, end in zip((EVERYTHING.first, *cuts), (*cuts, EVERYTHING.end), strict=True)
+        StreamRange(first, end)
+        for first, end in zip((ALL_STREAMS.first, *cuts), (*cuts, ALL_STREAMS.end), strict=True)
     ]
 
 
@@ -106,14 +112,14 @@ def _start(order: dict[str, Any], said: int) -> subprocess.Popen[bytes]:
 def main() -> int:
     """Do one process's share."""
     os.nice(_NICE)
-    collect_seldom()
+    collect_garbage_rarely()
     order = orjson.loads(sys.stdin.buffer.readline())
     threading.Thread(target=die_with_stdin, daemon=True).start()
     try:
         store = Store.open(order["store"], create=False)
-        view = View(open_redis(order["redis"]), order["generation"])
+        view = GenerationWriter(open_redis(order["redis"]), order["generation"])
         for first, end in order["spans"]:
-            for done in fill(store, view, order["until"], Span(first, end)):
+            for done in replay(store, view, order["until"], StreamRange(first, end)):
                 os.write(1, orjson.dumps([*done]) + b"\n")
     except (CinelogError, RedisError) as error:
         sys.stderr.write(f"cinelog: {type(error).__name__}: {error}\n")

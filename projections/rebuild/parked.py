@@ -12,15 +12,15 @@ from uuid import UUID
 import orjson
 from redis.exceptions import ResponseError
 
-from commands.event_store.store import Recorded, Store
-from projections.generation.pause import hold
-from projections.generation.reader import Fields, kept_by
-from projections.generation.writer import View
+from commands.event_store.store import RecordedEvent, Store
+from projections.generation.pause import pause
+from projections.generation.reader import Fields, fields_of
+from projections.generation.writer import GenerationWriter
 from projections.lua import of_another_type
-from projections.movie_rows import SEPARATOR, Command, parking
+from projections.movie_rows import SEPARATOR, RedisWrite, parking
 from projections.rebuild.diff import Difference
-from projections.rebuild.repair import commands_for, mend
-from projections.rebuild.replay import Names, fold
+from projections.rebuild.repair import commands_for, repair
+from projections.rebuild.replay import Usernames, fold
 
 
 class Parked(NamedTuple):
@@ -33,7 +33,7 @@ class Parked(NamedTuple):
     dropped: bool
 
 
-def parked_in(view: View) -> dict[str, Parked]:
+def parked_in(view: GenerationWriter) -> dict[str, Parked]:
     """Return what is parked, by id, in log order."""
     try:
         found = view.redis.execute_command("HGETALL", view.keys.parked)
@@ -45,41 +45,43 @@ def parked_in(view: View) -> dict[str, Parked]:
     return {mark.id: mark for mark in sorted(marks, key=lambda mark: mark.position)}
 
 
-def retry(store: Store, view: View, ids: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+def retry(
+    store: Store, view: GenerationWriter, ids: Iterable[str]
+) -> Iterator[tuple[str, str | None]]:
     """Take movies up again; yields each with the error that still keeps it out, or None.
 
     What can be applied is applied, up to the event that cannot. Raises ReadModelUnavailableError.
     """
-    names = Names(store)
+    names = Usernames(store)
     for key in ids:
-        with hold(view) as held:
+        with pause(view) as held:
             mark = parked_in(view).get(key)
             if mark is None:
                 continue
             stream = [e for e in _stream(store, key) if e.position <= held.position]
             changes = fold(stream, names)
-            wanted = kept_by([*changes.commands, *parking(changes.refused)])
+            wanted = fields_of([*changes.commands, *parking(changes.refused)])
             applied = sum(event.position < mark.position for event in stream)
             numbers = [("events", changes.events - applied), ("dropped", -mark.dropped)]
-            mend(view, held, [*_to(view, key, wanted), *_counted(numbers)])
+            repair(view, held, [*_to(view, key, wanted), *_counted(numbers)])
         why = changes.refused.get(key)
         yield key, why["error"] if why else None
 
 
-def drop(view: View, key: str) -> bool:
+def drop(view: GenerationWriter, key: str) -> bool:
     """Give up on a parked movie; False where it is none. Raises ReadModelUnavailableError."""
-    with hold(view) as held:
+    with pause(view) as held:
         mark = parked_in(view).get(key)
         if mark is None:
             return False
         said = mark._asdict() | {"dropped": True}
         wanted: dict[str, Fields] = {"parked": {key.encode(): orjson.dumps(said)}}
         counted = _counted([("dropped", 1 - mark.dropped)])
-        mend(view, held, [*_to(view, key, wanted), *counted])
+        repair(view, held, [*_to(view, key, wanted), *counted])
     return True
 
 
-def _to(view: View, key: str, wanted: dict[str, Fields]) -> list[Command]:
+def _to(view: GenerationWriter, key: str, wanted: dict[str, Fields]) -> list[RedisWrite]:
     """Return the commands that leave of a movie what is wanted and nothing else."""
     line = view.redis.execute_command("HGET", view.keys.rows, key)
     fields = {name: [key.encode()] for name in ("rows", "gone", "created", "years", "parked")}
@@ -99,14 +101,14 @@ def _to(view: View, key: str, wanted: dict[str, Fields]) -> list[Command]:
     return commands_for([*out, *into])
 
 
-def _stream(store: Store, key: str) -> list[Recorded]:
+def _stream(store: Store, key: str) -> list[RecordedEvent]:
     try:
         return store.read_stream(UUID(key))
     except ValueError:  # what is no id has no events
         return []
 
 
-def _counted(numbers: Iterable[tuple[str, int]]) -> list[Command]:
+def _counted(numbers: Iterable[tuple[str, int]]) -> list[RedisWrite]:
     return [("HINCRBY", "head", [name, by]) for name, by in numbers if by]
 
 

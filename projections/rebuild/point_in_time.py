@@ -19,11 +19,11 @@ from commands.event_store.store import Store
 from projections.follow.lease import Lease
 from projections.generation import integrity, lifecycle
 from projections.generation.completeness import check_all_read
-from projections.generation.state import FILLING, LIVE, ROW_FORMAT, name_at
-from projections.generation.writer import View
-from projections.keys import PAST, PAST_LEASE, Keys
+from projections.generation.state import LIVE, REPLAYING, ROW_FORMAT, name_at
+from projections.generation.writer import GenerationWriter
+from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.lua import Script
-from projections.rebuild.replay import collect_seldom, fill, finish
+from projections.rebuild.replay import collect_garbage_rarely, finish, replay
 from projections.redis_client import open_redis
 from projections.subprocesses import die_with_stdin
 
@@ -38,7 +38,7 @@ BUSY = 3
 
 # KEYS: lasting, kept. ARGV: seconds, the name of its last event, the format of rows. Whether the
 # list is there, of this log and of this format; if so it is kept from now on.
-USE = Script(
+USE_SCRIPT = Script(
     integrity.LISTS
     + f"""
 local head = redis.pcall('HMGET', KEYS[1], 'state', 'rows', 'last', 'format')
@@ -59,36 +59,36 @@ return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]
 
 
 def use_of(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
-    """Return what ``USE`` takes for the list as it was at a position, whose event has a name."""
+    """Return what ``USE_SCRIPT`` takes for the list as it was at a position."""
     keys = Keys(-position)
     return (*keys.lasting, keys.kept), [KEPT_S, last, ROW_FORMAT]
 
 
 def build(store: Store, redis: Any, position: int) -> bool:
     """Build the list as it was at a position; False where another one is being built."""
-    lease = Lease(redis, key=PAST_LEASE)
+    lease = Lease(redis, key=POINT_IN_TIME_LEASE)
     if not lease.hold():
         return False
     try:
         use = use_of(position, name_at(store, position))
-        if USE.run(redis, *use):
+        if USE_SCRIPT.run(redis, *use):
             return True
         _make_room(redis, position)
         # To the end: an earlier one of this position would be mixed with the new one.
         for _ in lifecycle.sweep(redis):
             if not lease.hold():
                 return False
-        USED.run(redis, [PAST], [position])
-        view = View(redis, -position)
-        view.create(FILLING)
+        USED.run(redis, [POINT_IN_TIME], [position])
+        view = GenerationWriter(redis, -position)
+        view.create(REPLAYING)
         read = applied = 0
-        for step in fill(store, view, position, keep_s=_STEP_S):
+        for step in replay(store, view, position, keep_s=_STEP_S):
             if not lease.hold():
                 return False
             read, applied = read + step.read, applied + step.applied
         check_all_read(store, position, read)
         finish(store, view, position, applied, LIVE)
-        USE.run(redis, *use)
+        USE_SCRIPT.run(redis, *use)
     finally:
         lease.release()
     return True
@@ -96,7 +96,7 @@ def build(store: Store, redis: Any, position: int) -> bool:
 
 def _make_room(redis: Any, position: int) -> None:
     """Drop all but those used last, and whatever an earlier build left."""
-    others = [int(one) for one in redis.execute_command("ZREVRANGE", PAST, 0, -1)]
+    others = [int(one) for one in redis.execute_command("ZREVRANGE", POINT_IN_TIME, 0, -1)]
     kept, rows = [position], 0
     for other in others:
         state, number = redis.execute_command("HMGET", Keys(-other).head, "state", "rows")
@@ -106,13 +106,13 @@ def _make_room(redis: Any, position: int) -> None:
             kept.append(other)
     for other in {*others, position} - {*kept[1:]}:
         lifecycle.drop(redis, -other)
-        redis.execute_command("ZREM", PAST, other)
+        redis.execute_command("ZREM", POINT_IN_TIME, other)
 
 
 def main() -> int:
     """Build what is asked for."""
     os.nice(_NICE)
-    collect_seldom()
+    collect_garbage_rarely()
     order = orjson.loads(sys.stdin.buffer.readline())
     threading.Thread(target=die_with_stdin, daemon=True).start()
     try:

@@ -18,17 +18,17 @@ from projections.follow.lease import Lease
 from projections.follow.subscription import follow
 from projections.generation import lifecycle, state
 from projections.generation.completeness import check_all_read, check_not_fewer
-from projections.generation.pause import hold
+from projections.generation.pause import pause
 from projections.generation.reader import NAMES, Fields, count, read, scan
-from projections.generation.state import BUILDING, DAMAGED, FILLING, LIVE
-from projections.generation.writer import View
+from projections.generation.state import BUILDING, DAMAGED, LIVE, REPLAYING
+from projections.generation.writer import GenerationWriter
 from projections.keys import REBUILDING
-from projections.rebuild.diff import Drift, differences
+from projections.rebuild.diff import DiffReport, differences
 from projections.rebuild.parked import parked_in
-from projections.rebuild.replay import Filled, fill, finish
+from projections.rebuild.replay import ReplayProgress, finish, replay
 
-Filler = Callable[[Store, View, int], Iterator[Filled]]
-Advance = Callable[[str, int, int], None]
+Replayer = Callable[[Store, GenerationWriter, int], Iterator[ReplayProgress]]
+OnProgress = Callable[[str, int, int], None]
 # Of the time the live generation is held: what may pass between Redis's look at it and our switch.
 _MARGIN_MS = 500
 _TRIES = 20
@@ -46,15 +46,15 @@ class Rebuilt(NamedTuple):
     parked: int
     compared: int
     """How many fields; 0 where there was none to compare with."""
-    drift: Drift
+    drift: DiffReport
 
 
 @dataclass(frozen=True)
-class FromView:
+class ExpectedFromGeneration:
     """The ``Expected`` of a generation that is being built, which is brought along."""
 
     store: Store
-    view: View
+    view: GenerationWriter
 
     def all(self) -> Iterator[dict[str, Fields]]:
         """Yield everything, key by key."""
@@ -77,8 +77,8 @@ def rebuild(
     store: Store,
     redis: Any,
     *,
-    fill: Filler = fill,
-    advance: Advance = lambda _what, _done, _total: None,
+    replay: Replayer = replay,
+    advance: OnProgress = lambda _what, _done, _total: None,
 ) -> Rebuilt:
     """Rebuild, compare, switch, drop the old one.
 
@@ -92,10 +92,10 @@ def rebuild(
     _check(lease)
     try:
         lifecycle.drop_remains(redis)
-        view = lifecycle.new(redis, state=FILLING)
-        state.belong_to(redis, view.keys, store.identity_text())
+        view = lifecycle.new(redis, state=REPLAYING)
+        state.set_log(redis, view.keys, store.identity_text())
         try:
-            return _rebuild(store, view, fill, lease, advance)
+            return _rebuild(store, view, replay, lease, advance)
         except BaseException:
             with suppress(RedisError):
                 if lifecycle.live(redis) != view.generation:
@@ -106,17 +106,19 @@ def rebuild(
             lease.release()
 
 
-def _rebuild(store: Store, view: View, fill: Filler, lease: Lease, advance: Advance) -> Rebuilt:
+def _rebuild(
+    store: Store, view: GenerationWriter, replay: Replayer, lease: Lease, advance: OnProgress
+) -> Rebuilt:
     until, total = store.head(), store.count()
     done = applied = 0
-    for step in fill(store, view, until):
+    for step in replay(store, view, until):
         _check(lease)
         done, applied = done + step.read, applied + step.applied
         advance("rebuild", done, total)
     check_all_read(store, until, done)
     check_not_fewer(store, view.redis)
     finish(store, view, until, applied, BUILDING)
-    compared, drift = 0, Drift()
+    compared, drift = 0, DiffReport()
     live = _comparable(store, view, until)
     if live is not None:
         total = count(view).total
@@ -128,7 +130,9 @@ def _rebuild(store: Store, view: View, fill: Filler, lease: Lease, advance: Adva
             advance("compare", done, max(done, total))
 
         parked = parked_in(live)
-        for found in differences(FromView(store, view), live, ignored=parked, advance=reached):
+        for found in differences(
+            ExpectedFromGeneration(store, view), live, ignored=parked, advance=reached
+        ):
             drift.add(found)
     _switch(store, view)
     follow(store, view, store.head(), limit=_FOLLOWED)
@@ -142,15 +146,15 @@ def _rebuild(store: Store, view: View, fill: Filler, lease: Lease, advance: Adva
     return Rebuilt(view.generation, position, there["events"], movies, aside, compared, drift)
 
 
-def _comparable(store: Store, view: View, until: int) -> View | None:
+def _comparable(store: Store, view: GenerationWriter, until: int) -> GenerationWriter | None:
     """Return the live generation, at a position not before ``until``; None where that cannot be."""
     number = lifecycle.live(view.redis)
-    live = View(view.redis, number) if number is not None else None
+    live = GenerationWriter(view.redis, number) if number is not None else None
     head = live.head() if live else None
     # Rows of another format differ, whatever they say.
     if live is None or head is None or head.state not in (LIVE, DAMAGED):
         return None
-    if not state.belongs(store, head):
+    if not state.is_of_log(store, head):
         return None
     if head.position < until:
         try:
@@ -160,20 +164,20 @@ def _comparable(store: Store, view: View, until: int) -> View | None:
     return live
 
 
-def _switch(store: Store, view: View) -> None:
+def _switch(store: Store, view: GenerationWriter) -> None:
     """Let readers see the new generation from the position on that the live one is at."""
     redis = view.redis
     for _ in range(_TRIES):
         number = lifecycle.live(redis)
-        live = View(redis, number) if number is not None else None
+        live = GenerationWriter(redis, number) if number is not None else None
         head = live.head() if live else None
-        if live is None or head is None or head.state != LIVE or not state.belongs(store, head):
+        if live is None or head is None or head.state != LIVE or not state.is_of_log(store, head):
             follow(store, view, store.head(), limit=_FOLLOWED)
             if lifecycle.go_live(redis, view, instead_of=number or 0):
                 return
             continue
         follow(store, view, head.position, limit=_FOLLOWED)
-        with hold(live) as held:
+        with pause(live) as held:
             follow(store, view, held.position)
             last_ms = held.until_ms - _MARGIN_MS
             if lifecycle.go_live(redis, view, instead_of=number, before_ms=last_ms):

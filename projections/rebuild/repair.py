@@ -5,11 +5,11 @@ from typing import Any
 
 from commands.errors import ReadModelUnavailableError
 from projections.generation import integrity
-from projections.generation.pause import Hold
+from projections.generation.pause import Pause
 from projections.generation.reader import HASHES
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from projections.lua import RUN, Script, arguments
-from projections.movie_rows import Command
+from projections.movie_rows import RedisWrite
 from projections.rebuild.diff import Difference
 
 # KEYS: lasting, kept. Whoever read before this must read again; and what filters found is not
@@ -43,7 +43,7 @@ return 1
 )
 
 
-def mend(view: View, held: Hold, commands: Sequence[Command]) -> None:
+def repair(view: GenerationWriter, held: Pause, commands: Sequence[RedisWrite]) -> None:
     """Carry out commands on a generation that is held.
 
     Raises ReadModelUnavailableError where the hold is over; then nothing was changed.
@@ -53,9 +53,9 @@ def mend(view: View, held: Hold, commands: Sequence[Command]) -> None:
         raise ReadModelUnavailableError("it took too long; try again")
 
 
-def commands_for(found: Iterable[Difference]) -> list[Command]:
+def commands_for(found: Iterable[Difference]) -> list[RedisWrite]:
     """Return the commands that take differences away: what is wrong out, what is wanted in."""
-    commands: list[Command] = []
+    commands: list[RedisWrite] = []
     for key, field, wanted, _ in found:
         if wanted is None:
             commands.append(("HDEL" if key in HASHES else "ZREM", key, [field]))

@@ -12,13 +12,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from commands.errors import NotFoundError, ReadModelUnavailableError, UnreadableEventError
-from commands.event_store.store import Recorded, Store
+from commands.event_store.store import RecordedEvent, Store
 from projections.generation import integrity, lifecycle
-from projections.generation.state import FILLING, name_of, time_of
-from projections.generation.writer import View
+from projections.generation.state import REPLAYING, name_of, time_of
+from projections.generation.writer import GenerationWriter
 from projections.keys import Keys
 from projections.lua import Script
-from projections.movie_rows import Before, Changes, Command, fold_batch, parking
+from projections.movie_rows import PriorState, ReadModelChanges, RedisWrite, fold_batch, parking
 
 BATCH = 2_000
 # So few events are read in log order, whatever else is in the log.
@@ -31,7 +31,7 @@ _FIRST, _END = "00000000-0000-0000-0000-000000000000", "g"
 _FINISH = Script(
     integrity.ALL
     + f"""
-if redis.call('HGET', KEYS[1], 'state') ~= '{FILLING}' then return 0 end
+if redis.call('HGET', KEYS[1], 'state') ~= '{REPLAYING}' then return 0 end
 redis.call('HSET', KEYS[1], 'position', ARGV[1], 'events', ARGV[2], 'last', ARGV[3], 'at', ARGV[4],
   'state', ARGV[5])
 count()
@@ -40,24 +40,24 @@ return 1
 )
 
 
-class Span(NamedTuple):
+class StreamRange(NamedTuple):
     """Streams from one id on, up to and without another."""
 
     first: str = _FIRST
     end: str = _END
 
 
-EVERYTHING = Span()
+ALL_STREAMS = StreamRange()
 
 
-class Filled(NamedTuple):
+class ReplayProgress(NamedTuple):
     """How many events were read, and how many of them were applied."""
 
     read: int
     applied: int
 
 
-class Names(dict[str, str]):
+class Usernames(dict[str, str]):
     """Usernames by account id, looked up in the log when one is asked for."""
 
     def __init__(self, store: Store) -> None:
@@ -75,7 +75,7 @@ class Names(dict[str, str]):
         return name
 
 
-def collect_seldom() -> None:
+def collect_garbage_rarely() -> None:
     """Let this process look for cycles seldom: events and rows hold none.
 
     To look for some takes a quarter of the time of a replay.
@@ -84,9 +84,11 @@ def collect_seldom() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
-def whole_streams(store: Store, until: int, span: Span = EVERYTHING) -> Iterator[list[Recorded]]:
+def whole_streams(
+    store: Store, until: int, span: StreamRange = ALL_STREAMS
+) -> Iterator[list[RecordedEvent]]:
     """Yield all events up to a position, stream by stream; a stream is never divided."""
-    held: list[Recorded] = []
+    held: list[RecordedEvent] = []
     for events in (_few if until <= FEW else _by_stream)(store, until, span):
         held += events
         cut = len(held)
@@ -99,20 +101,25 @@ def whole_streams(store: Store, until: int, span: Span = EVERYTHING) -> Iterator
         yield held
 
 
-def fold(events: list[Recorded], names: Names) -> Changes:
+def fold(events: list[RecordedEvent], names: Usernames) -> ReadModelChanges:
     """Fold whole streams from nothing."""
-    return fold_batch(events, Before({}, {}, names))
+    return fold_batch(events, PriorState({}, {}, names))
 
 
-def fill(
-    store: Store, view: View, until: int, span: Span = EVERYTHING, *, keep_s: int = 0
-) -> Iterator[Filled]:
+def replay(
+    store: Store,
+    view: GenerationWriter,
+    until: int,
+    span: StreamRange = ALL_STREAMS,
+    *,
+    keep_s: int = 0,
+) -> Iterator[ReplayProgress]:
     """Fill a generation that is being filled; yields what each step did.
 
     ``keep_s`` seconds after the last step it is gone, unless that is 0. Raises
     ReadModelUnavailableError where it was dropped meanwhile, and then leaves nothing behind.
     """
-    names, keys = Names(store), view.keys
+    names, keys = Usernames(store), view.keys
     for events in whole_streams(store, until, span):
         changes = fold(events, names)
         pipeline = view.redis.pipeline(transaction=False)
@@ -123,13 +130,13 @@ def fill(
         for key in keys.lasting if keep_s else ():
             pipeline.execute_command("EXPIRE", key, keep_s)
         pipeline.execute_command("HGET", keys.head, "state")
-        if pipeline.execute()[-1] != FILLING.encode():
+        if pipeline.execute()[-1] != REPLAYING.encode():
             lifecycle.drop(view.redis, view.generation)
             raise _dropped(view)
-        yield Filled(len(events), changes.events)
+        yield ReplayProgress(len(events), changes.events)
 
 
-def finish(store: Store, view: View, until: int, applied: int, state: str) -> None:
+def finish(store: Store, view: GenerationWriter, until: int, applied: int, state: str) -> None:
     """Say that a generation is filled up to a position and what it is from now on.
 
     Raises ReadModelUnavailableError where it was dropped meanwhile.
@@ -140,19 +147,19 @@ def finish(store: Store, view: View, until: int, applied: int, state: str) -> No
         raise _dropped(view)
 
 
-def _pieces(keys: Keys, commands: list[Command]) -> Iterator[tuple[Any, ...]]:
+def _pieces(keys: Keys, commands: list[RedisWrite]) -> Iterator[tuple[Any, ...]]:
     for command, name, values in commands:
         key = getattr(keys, name)
         for start in range(0, len(values), _VALUES):
             yield command, key, *values[start : start + _VALUES]
 
 
-def _dropped(view: View) -> ReadModelUnavailableError:
+def _dropped(view: GenerationWriter) -> ReadModelUnavailableError:
     return ReadModelUnavailableError(f"generation {view.generation} was dropped meanwhile")
 
 
-def _few(store: Store, until: int, span: Span) -> Iterator[list[Recorded]]:
-    events: list[Recorded] = []
+def _few(store: Store, until: int, span: StreamRange) -> Iterator[list[RecordedEvent]]:
+    events: list[RecordedEvent] = []
     position = 0
     while read := store.read(position, BATCH, until):
         position = read[-1].position
@@ -162,7 +169,7 @@ def _few(store: Store, until: int, span: Span) -> Iterator[list[Recorded]]:
         yield events[start : start + BATCH]
 
 
-def _by_stream(store: Store, until: int, span: Span) -> Iterator[list[Recorded]]:
+def _by_stream(store: Store, until: int, span: StreamRange) -> Iterator[list[RecordedEvent]]:
     after = (span.first, 0)
     while read := store.read_by_stream(after, BATCH):
         after = (read[-1].stream_id, read[-1].version)

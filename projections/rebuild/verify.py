@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 from commands.errors import ReadModelUnavailableError
 from commands.event_store.store import Store
 from projections.generation import lifecycle, state
-from projections.generation.pause import hold
+from projections.generation.pause import pause
 from projections.generation.reader import count
-from projections.generation.state import DAMAGED, LIVE, OTHER_FORMAT, ROW_FORMAT, Head
-from projections.generation.writer import View
-from projections.rebuild.diff import Difference, Drift, differences, look_again
-from projections.rebuild.expected import FromLog
+from projections.generation.state import DAMAGED, LIVE, OTHER_FORMAT, ROW_FORMAT, GenerationState
+from projections.generation.writer import GenerationWriter
+from projections.rebuild.diff import Difference, DiffReport, differences, recheck
+from projections.rebuild.expected import ExpectedFromLog
 from projections.rebuild.parked import parked_in
-from projections.rebuild.repair import commands_for, mend
+from projections.rebuild.repair import commands_for, repair
 
 # How many fields are mended in one hold.
 _MENDED = 100
@@ -25,7 +25,7 @@ class Verified(NamedTuple):
     generation: int
     position: int
     compared: int
-    drift: Drift
+    drift: DiffReport
     foreign: bool = False
     """It was built from another log: nothing was compared, only a rebuild helps."""
     other_format: bool = False
@@ -46,13 +46,13 @@ def verify(
     nothing else. ``advance`` is told how much of how much is compared.
     Raises ReadModelUnavailableError where no generation is live.
     """
-    live = live_view(redis)
+    live = live_generation(redis)
     head = live.head()
     if head is None or head.state not in (LIVE, DAMAGED, OTHER_FORMAT):
         raise ReadModelUnavailableError("it is being built")
     if (unlike := _incomparable(store, live, head)) is not None:
         return unlike
-    drift = Drift()
+    drift = DiffReport()
     marks = parked_in(live).values()
     if head.state == DAMAGED:
         drift.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
@@ -62,7 +62,7 @@ def verify(
     if now is not None and head.dropped == now.dropped != len(given_up):
         told = [b"%d" % number for number in (len(given_up), head.dropped)]
         drift.add(Difference("head", b"dropped", *told))
-    expected = FromLog(store, head.position, given_up)
+    expected = ExpectedFromLog(store, head.position, given_up)
     total = count(live).total
     compared = 0
 
@@ -85,11 +85,11 @@ def verify(
     return Verified(live.generation, head.position, compared, drift)
 
 
-def _incomparable(store: Store, live: View, head: Head) -> Verified | None:
+def _incomparable(store: Store, live: GenerationWriter, head: GenerationState) -> Verified | None:
     """Return what is said of a generation that no field of can be compared with the log."""
-    drift = Drift()
+    drift = DiffReport()
     found = Verified(live.generation, head.position, 0, drift)
-    if not state.belongs(store, head):
+    if not state.is_of_log(store, head):
         drift.add(Difference("head", b"last", None, head.last.encode()))
         return found._replace(foreign=True)
     if head.state == OTHER_FORMAT:
@@ -98,23 +98,23 @@ def _incomparable(store: Store, live: View, head: Head) -> Verified | None:
     return None
 
 
-def live_view(redis: Any) -> View:
+def live_generation(redis: Any) -> GenerationWriter:
     """Return the live generation. Raises ReadModelUnavailableError where there is none."""
     number = lifecycle.live(redis)
     if number is None:
         raise ReadModelUnavailableError("it is being built")
-    return View(redis, number)
+    return GenerationWriter(redis, number)
 
 
-def _mend(expected: FromLog, live: View, found: Iterable[Difference]) -> None:
+def _mend(expected: ExpectedFromLog, live: GenerationWriter, found: Iterable[Difference]) -> None:
     by_key: dict[str, set[bytes]] = {}
     for one in found:
         by_key.setdefault(one.key, set()).add(one.field)
-    with hold(live) as held:
+    with pause(live) as held:
         again: list[Difference] = []
         for key, fields in by_key.items():
             if key != "head":
-                again += look_again(expected, live, key, fields)
+                again += recheck(expected, live, key, fields)
             elif b"events" in fields:
                 events = expected.counts(held.position)["events"]
                 again.append(Difference(key, b"events", events, None))
@@ -122,4 +122,4 @@ def _mend(expected: FromLog, live: View, found: Iterable[Difference]) -> None:
         dropped = sum(mark.dropped for mark in parked_in(live).values() if mark.id not in lost)
         again.append(Difference("head", b"dropped", b"%d" % dropped, None))
         # Also where nothing is left to do: it counts anew what there is.
-        mend(live, held, commands_for(again))
+        repair(live, held, commands_for(again))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from commands.errors import NotFoundError
-from commands.event_store.store import Recorded, Store
+from commands.event_store.store import RecordedEvent, Store
 from commands.user import User
 
 
@@ -50,7 +50,7 @@ def account_history(
     return AccountPage(count, [_entry(event) for event in events], number, last_page)
 
 
-def _entry(event: Recorded) -> AccountEntry:
+def _entry(event: RecordedEvent) -> AccountEntry:
     data = event.data
     sid = data.get("sid")
     ended = sid if event.type == User.RefreshTokenReused.TOPIC else data.get("ended")

@@ -19,33 +19,33 @@ _REST, _LONGEST_REST_S, _SPARED_REST_S = 2.0, 0.05, 0.001
 _KEPT = 64
 
 
-class Sent(NamedTuple):
+class RenderedEvent(NamedTuple):
     """What goes over the wire, and the place in the log that it leads to."""
 
     position: int
     text: bytes
 
 
-class Stretch(NamedTuple):
+class EventBatch(NamedTuple):
     """Events in log order, and the position up to which there are no others."""
 
-    events: list[Sent]
+    events: list[RenderedEvent]
     reached: int
 
 
-Read = Callable[[int, int], Awaitable[Stretch]]
+ReadBatch = Callable[[int, int], Awaitable[EventBatch]]
 
 
 class CatchUp:
     """Reads for the streams of one event loop; ``read(after, limit)`` reads a stretch."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: ReadBatch) -> None:
         self._read = read
         # A stream waits at most once, and their number is bounded elsewhere.
         self._turns = Turns("reads of the log", running=1, waiting=1_000_000, patient=True)
-        self._kept: OrderedDict[int, Stretch] = OrderedDict()
+        self._kept: OrderedDict[int, EventBatch] = OrderedDict()
 
-    async def after(self, place: int, account: Hashable) -> Stretch:
+    async def after(self, place: int, account: Hashable) -> EventBatch:
         """Return events after a place. Raises what ``read`` raises."""
         async with self._turns.of(account):
             if stretch := self._kept.get(place):

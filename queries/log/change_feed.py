@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from commands.errors import BusyError
-from queries.log.catch_up import CatchUp, Read, Sent, Stretch
+from queries.log.catch_up import CatchUp, EventBatch, ReadBatch, RenderedEvent
 from queries.log.history import Changes
 
 KEPT = 4_096
@@ -33,7 +33,7 @@ _LINE_ENDS = tuple((end.encode(), b"\\u%04x" % ord(end)) for end in ("\u0085", "
 log = structlog.get_logger(__name__)
 
 
-class Live:
+class ChangeFeed:
     """Follows the log for all stream clients of a process.
 
     ``read(after, limit)`` reads a stretch, ``grown(position, timeout_s)`` waits until the log may
@@ -42,7 +42,7 @@ class Live:
 
     def __init__(  # noqa: PLR0913 - each is a part or a bound
         self,
-        read: Read,
+        read: ReadBatch,
         grown: Callable[[int, float], Awaitable[bool]],
         head: Callable[[], Awaitable[int]],
         *,
@@ -55,7 +55,7 @@ class Live:
         self._most = most
         self._grown = grown
         self._head = head
-        self._kept: deque[Sent] = deque(maxlen=kept)
+        self._kept: deque[RenderedEvent] = deque(maxlen=kept)
         self._most_kept = kept
         self._ping_s = ping_s
         self._kept_after = self._reached = 0
@@ -68,7 +68,7 @@ class Live:
 
     async def events(
         self, after: int | None, until: float, account: Hashable = None
-    ) -> AsyncGenerator[Sent]:
+    ) -> AsyncGenerator[RenderedEvent]:
         """Yield what follows ``after`` (None: from now on), then what comes, until a Unix time.
 
         The greeting comes first, with the place after which it begins; once it is there nothing is
@@ -86,7 +86,7 @@ class Live:
                     self._tell()  # whoever waits still reads from the log what came meanwhile
             place = self._reached if after is None else after
             log = self._log
-            yield Sent(place, GREETING)
+            yield RenderedEvent(place, GREETING)
             while not self._closing and log == self._log and (left := until - time.time()) > 0:
                 news = self._news
                 if place < self._kept_after:
@@ -96,28 +96,30 @@ class Live:
                 if log != self._log:
                     break
                 if stretch.events:
-                    yield Sent(stretch.reached, b"".join(sent.text for sent in stretch.events))
+                    yield RenderedEvent(
+                        stretch.reached, b"".join(sent.text for sent in stretch.events)
+                    )
                 if stretch.reached > place:
                     place = stretch.reached
                     continue
                 try:
                     await asyncio.wait_for(news.wait(), min(self._ping_s, left))
                 except TimeoutError:
-                    yield Sent(place, PING)
+                    yield RenderedEvent(place, PING)
         finally:
             self._clients -= 1
             if not self._clients and self._follower:
                 self._follower.cancel()
                 self._follower = None
 
-    def _after(self, place: int) -> Stretch:
+    def _after(self, place: int) -> EventBatch:
         """Return what is kept after a place, found from the new end: most want only that."""
-        found: list[Sent] = []
+        found: list[RenderedEvent] = []
         for sent in reversed(self._kept):
             if sent.position <= place:
                 break
             found.append(sent)
-        return Stretch(found[::-1], max(place, self._reached))
+        return EventBatch(found[::-1], max(place, self._reached))
 
     async def _follow(self) -> None:
         while True:
@@ -166,7 +168,7 @@ class Live:
             await asyncio.wait([self._follower])
 
 
-def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
+def rendered(changes: Changes, name_of: Callable[[str], str]) -> EventBatch:
     """Return changes as they go over the wire."""
     events = []
     for entry in changes.entries:
@@ -174,5 +176,5 @@ def rendered(changes: Changes, name_of: Callable[[str], str]) -> Stretch:
         for raw, escaped in _LINE_ENDS:
             data = data.replace(raw, escaped)
         text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), data)
-        events.append(Sent(entry.position, text))
-    return Stretch(events, changes.reached)
+        events.append(RenderedEvent(entry.position, text))
+    return EventBatch(events, changes.reached)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from commands.errors import NotFoundError, UnreadableEventError
-from commands.event_store.store import Recorded, Store
+from commands.event_store.store import RecordedEvent, Store
 from commands.event_types import MOVIE_EVENTS
 from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_stamp
@@ -63,7 +63,7 @@ def _known(name_of: Callable[[str], str], account: str | None) -> str | None:
         return None
 
 
-def entries(events: Iterable[Recorded]) -> Iterator[Entry]:
+def entries(events: Iterable[RecordedEvent]) -> Iterator[Entry]:
     """Yield an entry for each event of one movie, which must come from its creation on.
 
     Changes go from None on creation, are empty on deletion, and on restoration go from the state
@@ -146,7 +146,7 @@ class Changes(NamedTuple):
 
 def changes_after(store: Store, after: int, limit: int) -> Changes:
     """Return up to ``limit`` changes of any movie after a position, in log order."""
-    events: list[Recorded] = []
+    events: list[RecordedEvent] = []
     reached = after
     while len(events) <= limit:
         read = store.read(reached, _CHUNK)
@@ -162,7 +162,7 @@ def changes_after(store: Store, after: int, limit: int) -> Changes:
     return Changes(_in_their_streams(store, events), reached, more)
 
 
-def _in_their_streams(store: Store, events: list[Recorded]) -> list[Entry]:
+def _in_their_streams(store: Store, events: list[RecordedEvent]) -> list[Entry]:
     """Return the entries of ``events``, whose changes begin at what came before them."""
     last = {event.stream_id: event.version for event in events}
     wanted = {event.position for event in events}

@@ -26,7 +26,7 @@ from service.auth.jwt import CLIENT_ID, SCOPE
 from service.auth.passwords import Hasher
 from service.auth.sealed_answers import seal, unseal
 from service.auth.sessions import Sessions
-from service.auth.tokens import Holder, Principal, RefreshToken, Tokens
+from service.auth.tokens import Principal, RefreshToken, Tokens, TokenSubject
 
 # Authlib asks for the URL only to refuse plain http. Whether TLS is needed, the operator knows.
 _URL = "https://localhost/"
@@ -48,7 +48,7 @@ class Server(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn(Holder):
+class LoginResult(TokenSubject):
     """Who has signed in, with the password that was set at version ``known_since``.
 
     ``renewed_hash`` is of the same password, where the one that is kept was made at other costs.
@@ -58,10 +58,10 @@ class SignedIn(Holder):
     renewed_hash: str | None = field(repr=False)
 
 
-class Answer(dict[str, Any]):
+class TokenResponse(dict[str, Any]):
     """What a grant answers with (RFC 6749, 5.1). Authlib logs it: its repr hides the tokens."""
 
-    signed_in: SignedIn
+    signed_in: LoginResult
 
     def __repr__(self) -> str:
         return "Answer(...)"
@@ -87,7 +87,7 @@ class Client(ClientMixin):  # type: ignore[misc]
         return grant_type in (PasswordGrant.GRANT_TYPE, RefreshGrant.GRANT_TYPE)
 
 
-class Asked(OAuth2Request):  # type: ignore[misc]
+class GrantRequest(OAuth2Request):  # type: ignore[misc]
     """A request that the route has parsed and checked already."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
@@ -101,7 +101,7 @@ class Asked(OAuth2Request):  # type: ignore[misc]
         return self._fields
 
 
-class Ours:
+class SharedGrant:
     """A token of ours as Authlib asks about it."""
 
     def __init__(self, token: RefreshToken | Principal, text: str = "") -> None:
@@ -123,7 +123,7 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
     TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
     server: Server
 
-    def authenticate_user(self, username: str, password: str) -> SignedIn:
+    def authenticate_user(self, username: str, password: str) -> LoginResult:
         """Return who this is. Raises NoActiveAccountError, after the same work for all."""
         store = self.server.store
         # A name nobody has is looked up as far as any other.
@@ -131,7 +131,7 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
         right = self.server.hasher.verify(user.password_hash if user else None, password)
         if user is None or not right or not user.active:
             raise NoActiveAccountError
-        return SignedIn(
+        return LoginResult(
             user.id,
             user.username,
             session_id(user.version, secrets.token_urlsafe(16)),
@@ -140,9 +140,9 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
             self.server.hasher.renewed(user.password_hash, password),
         )
 
-    def save_token(self, answer: Answer) -> None:
+    def save_token(self, answer: TokenResponse) -> None:
         """Open the session of the tokens just made."""
-        who: SignedIn = self.request.user
+        who: LoginResult = self.request.user
         self.server.sessions.open(RefreshToken(who.account_id, who.sid, who.jti))
         answer.signed_in = who
 
@@ -154,17 +154,17 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
     INCLUDE_NEW_REFRESH_TOKEN = True
     server: Server
 
-    def authenticate_refresh_token(self, refresh_token: str) -> Ours:
+    def authenticate_refresh_token(self, refresh_token: str) -> SharedGrant:
         """Return what the token says; whether it was used shows when it is claimed."""
-        return Ours(self.server.tokens.read_refresh(refresh_token), refresh_token)
+        return SharedGrant(self.server.tokens.read_refresh(refresh_token), refresh_token)
 
-    def authenticate_user(self, refresh_token: Ours) -> Holder:
+    def authenticate_user(self, refresh_token: SharedGrant) -> TokenSubject:
         """Return whom the next pair is for. Raises TokenNotValidError where the log says so."""
         token = refresh_token.token
         user = self.server.account_in(token)
-        return Holder(user.id, user.username, token.sid, _new_jti())
+        return TokenSubject(user.id, user.username, token.sid, _new_jti())
 
-    def issue_token(self, user: Holder, refresh_token: Ours) -> Answer:
+    def issue_token(self, user: TokenSubject, refresh_token: SharedGrant) -> TokenResponse:
         """Make the next pair and claim the token for it in one step, or give what was given.
 
         Authlib would check, save and revoke one after the other, and two at once could pass.
@@ -172,12 +172,12 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
         made = super().issue_token(user, refresh_token)
         sealed = seal(orjson.dumps(made), refresh_token.text)
         given = self.server.sessions.rotate(refresh_token.token, user.jti, sealed)
-        return Answer(orjson.loads(unseal(given, refresh_token.text)))
+        return TokenResponse(orjson.loads(unseal(given, refresh_token.text)))
 
-    def save_token(self, _: Answer) -> None:
+    def save_token(self, _: TokenResponse) -> None:
         """Nothing: the pair was kept when the token was claimed."""
 
-    def revoke_old_credential(self, _: Ours) -> None:
+    def revoke_old_credential(self, _: SharedGrant) -> None:
         """Nothing: the token was used up when it was claimed."""
 
 
@@ -187,14 +187,14 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
     CLIENT_AUTH_METHODS = ("none",)
     server: Server
 
-    def query_token(self, token_string: str, _: str | None) -> Ours | None:
+    def query_token(self, token_string: str, _: str | None) -> SharedGrant | None:
         """Return the token, None for one that is not ours or not valid."""
         try:
-            return Ours(self.server.find(token_string))
+            return SharedGrant(self.server.find(token_string))
         except TokenNotValidError:
             return None
 
-    def revoke_token(self, token: Ours, _: Asked) -> None:
+    def revoke_token(self, token: SharedGrant, _: GrantRequest) -> None:
         """End the token's session."""
         self.server.sessions.end(token.token.account_id, token.token.sid)
 

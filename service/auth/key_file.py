@@ -30,7 +30,7 @@ VARIABLE = "CINELOG_SIGNING_KEYS"
 _KID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
-class Mark(NamedTuple):
+class FileFingerprint(NamedTuple):
     """What differs with every change of a file, its rights included."""
 
     inode: int
@@ -38,13 +38,13 @@ class Mark(NamedTuple):
     size: int
 
 
-def mark_of(path: Path) -> Mark | None:
+def fingerprint_of(path: Path) -> FileFingerprint | None:
     """Return the mark of a file; None where there is no such file."""
     try:
         stat = path.stat()
     except OSError:
         return None
-    return Mark(stat.st_ino, stat.st_ctime_ns, stat.st_size)
+    return FileFingerprint(stat.st_ino, stat.st_ctime_ns, stat.st_size)
 
 
 def read_keys(path: Path) -> list[ECKey]:

@@ -7,7 +7,7 @@ from pydantic import AliasChoices, BeforeValidator, Field
 
 from commands.errors import InvalidError
 from commands.field_schemas import text_schema
-from commands.fields import Given, Password, text
+from commands.fields import LoginText, Password, text
 from commands.messages import Body, Registration
 from commands.user import WRONG_OLD, User
 from service.auth.passwords import password_problems
@@ -25,14 +25,14 @@ _SomeToken = Annotated[
 class Credentials(Body):
     """What signs an account in."""
 
-    username: Given
-    password: Given = Field(repr=False)
+    username: LoginText
+    password: LoginText = Field(repr=False)
 
 
 class PasswordChange(Body):
     """The password there is, and the one that is to be."""
 
-    old_password: Given = Field(
+    old_password: LoginText = Field(
         validation_alias=AliasChoices("old_password", "current_password"), repr=False
     )
     new_password: Password = Field(
@@ -41,7 +41,7 @@ class PasswordChange(Body):
     new_password2: Password = Field(repr=False)
 
 
-class Refreshing(Body):
+class RefreshBody(Body):
     """A refresh token to exchange."""
 
     refresh: _SomeToken = Field(
@@ -49,7 +49,7 @@ class Refreshing(Body):
     )
 
 
-class Presented(Body):
+class TokenBody(Body):
     """A token to verify or to revoke."""
 
     token: _SomeToken = Field(repr=False)

@@ -14,7 +14,14 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata  # type: ignore[i
 from commands.errors import NotFoundError, TokenNotValidError
 from commands.event_store.store import Store
 from commands.user import User
-from service.auth.grants import Answer, Asked, Client, PasswordGrant, RefreshGrant, Revocation
+from service.auth.grants import (
+    Client,
+    GrantRequest,
+    PasswordGrant,
+    RefreshGrant,
+    Revocation,
+    TokenResponse,
+)
 from service.auth.jwt import CLIENT_ID, SCOPE
 from service.auth.passwords import Hasher
 from service.auth.sessions import Sessions
@@ -36,7 +43,7 @@ class Authorization(AuthorizationServer):  # type: ignore[misc]
         self.register_grant(RefreshGrant)
         self.register_endpoint(Revocation)
 
-    def sign_in(self, username: str, password: str, scope: str = "") -> Answer:
+    def sign_in(self, username: str, password: str, scope: str = "") -> TokenResponse:
         """Open a session, of which the log is yet to hear.
 
         Raises NoActiveAccountError, and InvalidScopeError where there is no such ``scope``. Costs
@@ -45,7 +52,7 @@ class Authorization(AuthorizationServer):  # type: ignore[misc]
         asked = {"grant_type": "password", "username": username, "password": password}
         return self._grant(asked | {"scope": scope})
 
-    def refresh(self, token: str, scope: str = "") -> Answer:
+    def refresh(self, token: str, scope: str = "") -> TokenResponse:
         """Exchange a refresh token for the next pair.
 
         Raises TokenNotValidError: a TokenReusedError, of which the log is to hear, where the token
@@ -98,8 +105,8 @@ class Authorization(AuthorizationServer):  # type: ignore[misc]
         except TokenNotValidError:
             return self.tokens.read_refresh(token)
 
-    def _grant(self, asked: Mapping[str, str]) -> Answer:
-        answer: Answer = self.create_token_response(asked)
+    def _grant(self, asked: Mapping[str, str]) -> TokenResponse:
+        answer: TokenResponse = self.create_token_response(asked)
         return answer
 
     # What Authlib asks of a server:
@@ -108,13 +115,13 @@ class Authorization(AuthorizationServer):  # type: ignore[misc]
         """Return the client."""
         return Client() if client_id == CLIENT_ID else None
 
-    def create_oauth2_request(self, request: Mapping[str, str]) -> Asked:
+    def create_oauth2_request(self, request: Mapping[str, str]) -> GrantRequest:
         """Return the request, parsed as it is."""
-        return Asked(request)
+        return GrantRequest(request)
 
-    def generate_token(self, *args: Any, **kwargs: Any) -> Answer:
+    def generate_token(self, *args: Any, **kwargs: Any) -> TokenResponse:
         """Return a pair that does not show itself in logs."""
-        return Answer(super().generate_token(*args, **kwargs))
+        return TokenResponse(super().generate_token(*args, **kwargs))
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nothing listens."""
@@ -123,7 +130,7 @@ class Authorization(AuthorizationServer):  # type: ignore[misc]
         """Return the body."""
         return body
 
-    def handle_error_response(self, _: Asked, error: OAuth2Error) -> NoReturn:
+    def handle_error_response(self, _: GrantRequest, error: OAuth2Error) -> NoReturn:
         """Raise a refusal of Authlib's own; ``service/web/problems.py`` makes the answer."""
         raise error
 

@@ -14,7 +14,14 @@ import structlog
 from joserfc.jwk import ECKey, KeySet, KeySetSerialization
 
 from commands.errors import ConfigurationError
-from service.auth.key_file import ALGORITHM, Mark, make_file, mark_of, read_keys, unreachable
+from service.auth.key_file import (
+    ALGORITHM,
+    FileFingerprint,
+    fingerprint_of,
+    make_file,
+    read_keys,
+    unreachable,
+)
 
 LOOK_S = 1.0
 _PUBLIC = ("kty", "crv", "x", "y", "kid")
@@ -40,7 +47,7 @@ class SigningKeys:
     """
 
     def __init__(
-        self, keys: list[ECKey], path: Path | None = None, mark: Mark | None = None
+        self, keys: list[ECKey], path: Path | None = None, mark: FileFingerprint | None = None
     ) -> None:
         self.edition = 1
         self._set = _Set.of(keys)
@@ -87,7 +94,7 @@ class SigningKeys:
             return
         with self._looking:
             self._look_at = time.monotonic() + LOOK_S
-            mark = mark_of(self._path)
+            mark = fingerprint_of(self._path)
             if mark == self._mark:
                 return
             self._mark = mark
@@ -114,5 +121,5 @@ def load_keys(path: Path) -> SigningKeys:
             make_file(path)
         except OSError as error:
             raise unreachable(path, error) from None
-    mark = mark_of(path)  # taken before, or a change in between would never be seen
+    mark = fingerprint_of(path)  # taken before, or a change in between would never be seen
     return SigningKeys(read_keys(path), path, mark)

@@ -56,7 +56,7 @@ class RefreshToken:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class TokenSubject:
     """Whom a pair of tokens is made out to; ``jti`` is to be the refresh token's."""
 
     account_id: UUID
@@ -139,7 +139,7 @@ class Tokens:
             raise TokenNotValidError
         return refresh
 
-    def _make_refresh(self, client: Any, grant_type: str, user: Holder, scope: str) -> str:  # noqa: ARG002 - called by these names
+    def _make_refresh(self, client: Any, grant_type: str, user: TokenSubject, scope: str) -> str:  # noqa: ARG002 - called by these names
         now = int(time.time())
         claims = {
             "iss": self._issuer,

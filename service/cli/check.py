@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from commands.errors import ConfigurationError
-from service.cli.context import Json, err, open_store, out, prepared, wrong_use
+from service.cli.context import Json, err, open_store, out, prepared, usage_error
 from service.cli.printable import print_json
 from service.cli.progress import phases
 
@@ -65,7 +65,7 @@ def salvage_events(settings: "Settings", file: Path, *, json: bool) -> NoReturn:
         try:
             found = salvage(settings, store, file, advance)
         except OSError as error:
-            wrong_use(f"{file}: {error.strerror or error}")
+            usage_error(f"{file}: {error.strerror or error}")
     if json:
         print_json(found.facts())
     else:

@@ -85,7 +85,7 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
 
 
-def wrong_use(message: str) -> NoReturn:
+def usage_error(message: str) -> NoReturn:
     """Say what is wrong with the call, and end with 2."""
     complain(message)
     raise typer.Exit(2)

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from projections.movie_rows import SEPARATOR
-from projections.rebuild.diff import Difference, Drift, Value
+from projections.rebuild.diff import Difference, DiffReport, Value
 
 # So many are told as text; JSON has all that were kept.
 SHOWN = 50
 
 
-def told(drift: Drift) -> dict[str, Any]:
+def drift_as_json(drift: DiffReport) -> dict[str, Any]:
     """Return differences as JSON has them: how many of each key, and the first of them."""
     first = []
     for found in drift.first:
@@ -20,7 +20,7 @@ def told(drift: Drift) -> dict[str, Any]:
     return {"differing": dict(drift.counts), "differences": first}
 
 
-def lines(drift: Drift, what: str) -> Iterator[str]:
+def drift_lines(drift: DiffReport, what: str) -> Iterator[str]:
     """Yield differences as text, and at last that ``what`` differs so much."""
     if not drift.counts:
         yield f"{what} nothing differs"

@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from commands.errors import EventStoreUnavailableError
-from service.cli.context import Json, complain, open_store, out, prepared, wrong_use
+from service.cli.context import Json, complain, open_store, out, prepared, usage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def show_events(
     settings = prepared()
     with open_store(settings) as store:
         if after > (head := store.head()):
-            wrong_use(f"--after {after}: the log ends at position {head}")
+            usage_error(f"--after {after}: the log ends at position {head}")
         show = _show_json if json else _show_text
         name_of = lru_cache(_NAMES_KEPT)(store.name_of)
         try:

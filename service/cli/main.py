@@ -32,7 +32,7 @@ from service.cli.context import (
     prepared_to_make,
     speak_as_a_service,
     tell_narrowed,
-    wrong_use,
+    usage_error,
 )
 from service.cli.events import show_events
 from service.cli.keys import keys
@@ -184,12 +184,12 @@ app.command("check")(check)
 def status(json: Json = False) -> None:
     """Tell how far the log is and how far the read model shows it."""
     from service.known_log import check_served  # noqa: PLC0415
-    from service.observability.status import DAMAGED, OTHER_LOG, UNAVAILABLE, state_of  # noqa: PLC0415
+    from service.observability.status import DAMAGED, OTHER_LOG, UNAVAILABLE, status_of  # noqa: PLC0415
 
     settings = prepared()
     with open_store(settings) as store, hold_redis(settings):
         store.integrity.look()
-        state = state_of(settings, store)
+        state = status_of(settings, store)
         try:
             if not store.damage.known:
                 check_served(settings, store)
@@ -226,7 +226,7 @@ def history(
         try:
             wanted = UUID(movie_id)
         except ValueError:
-            wrong_use("a movie id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
+            usage_error("a movie id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
         if store.last_version(Movie, wanted) == 0:
             raise NotFoundError
         name_of = lru_cache(store.name_of)

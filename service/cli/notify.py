@@ -11,7 +11,7 @@ from service.settings import Settings
 
 
 @contextmanager
-def waker(settings: Settings) -> Iterator[Callable[[int], None]]:
+def projection_notifier(settings: Settings) -> Iterator[Callable[[int], None]]:
     """Yield a function that tells the projection of a position.
 
     Where Redis is away it does nothing: the projection looks by itself when it is back.

@@ -20,10 +20,10 @@ parked = typer.Typer(
 def show(json: Json = False) -> None:
     """Show what is parked: since which event, and why."""
     from projections.rebuild.parked import parked_in  # noqa: PLC0415
-    from projections.rebuild.verify import live_view  # noqa: PLC0415
+    from projections.rebuild.verify import live_generation  # noqa: PLC0415
 
     with open_both() as (_, _store, redis):
-        marks = list(parked_in(live_view(redis)).values())
+        marks = list(parked_in(live_generation(redis)).values())
     if json:
         print_json([mark._asdict() for mark in marks])
         return
@@ -44,10 +44,10 @@ def retry(
     """Apply the events of parked movies again. Exit 1 where one still cannot be applied."""
     from projections.rebuild.parked import parked_in  # noqa: PLC0415
     from projections.rebuild.parked import retry as take_up  # noqa: PLC0415
-    from projections.rebuild.verify import live_view  # noqa: PLC0415
+    from projections.rebuild.verify import live_generation  # noqa: PLC0415
 
     with open_both() as (_, store, redis):
-        live = live_view(redis)
+        live = live_generation(redis)
         known = parked_in(live)
         _check_parked(movie_ids or [], known)
         outcomes = list(take_up(store, live, movie_ids or list(known)))
@@ -70,10 +70,10 @@ def drop(
     """Give up on a parked movie: it leaves the lists until a retry or a rebuild."""
     from projections.rebuild.parked import drop as give_up  # noqa: PLC0415
     from projections.rebuild.parked import parked_in  # noqa: PLC0415
-    from projections.rebuild.verify import live_view  # noqa: PLC0415
+    from projections.rebuild.verify import live_generation  # noqa: PLC0415
 
     with open_both() as (_, _store, redis):
-        live = live_view(redis)
+        live = live_generation(redis)
         _check_parked([movie_id], parked_in(live))
         give_up(live, movie_id)
     if json:

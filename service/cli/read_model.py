@@ -11,7 +11,7 @@ from service.cli.printable import print_json
 from service.cli.progress import phases
 
 if TYPE_CHECKING:
-    from projections.rebuild.diff import Drift
+    from projections.rebuild.diff import DiffReport
 
 views: typer.Typer = typer.Typer()
 # Long work is done with what the service leaves of the processor.
@@ -27,23 +27,23 @@ def rebuild(
 
     Everything is served meanwhile. Exit 1 where the old one differed from the log.
     """
-    from projections.rebuild.parallel_replay import Fillers  # noqa: PLC0415
+    from projections.rebuild.parallel_replay import ReplayWorkers  # noqa: PLC0415
     from projections.rebuild.rebuild import rebuild as build  # noqa: PLC0415
-    from projections.rebuild.replay import collect_seldom, fill  # noqa: PLC0415 - commands start fast one by one
-    from service.cli.drift import told  # noqa: PLC0415
+    from projections.rebuild.replay import collect_garbage_rarely, replay  # noqa: PLC0415 - commands start fast one by one
+    from service.cli.drift import drift_as_json  # noqa: PLC0415
     from service.known_log import check_served  # noqa: PLC0415
 
     os.nice(NICE)
-    collect_seldom()
+    collect_garbage_rarely()
     started = time.monotonic()
     with open_both() as (settings, store, redis), phases(err) as advance:
         check_served(settings, store)
-        fillers = Fillers(parallel, settings.event_store_url, settings.redis_url_or_embedded)
-        by = fill if parallel == 1 else fillers.fill
-        built = build(store, redis, fill=by, advance=advance)
+        workers = ReplayWorkers(parallel, settings.event_store_url, settings.redis_url_or_embedded)
+        by = replay if parallel == 1 else workers.replay
+        built = build(store, redis, replay=by, advance=advance)
     seconds = round(time.monotonic() - started, 3)
     if json:
-        said = built._asdict() | {"seconds": seconds, **told(built.drift)}
+        said = built._asdict() | {"seconds": seconds, **drift_as_json(built.drift)}
         del said["drift"]
         print_json(said)
     else:
@@ -69,12 +69,12 @@ def verify(
 
     Exit 1 where something differs, also where --repair has put it right.
     """
-    from projections.rebuild.replay import collect_seldom  # noqa: PLC0415
+    from projections.rebuild.replay import collect_garbage_rarely  # noqa: PLC0415
     from projections.rebuild.verify import verify as check  # noqa: PLC0415
-    from service.cli.drift import told  # noqa: PLC0415
+    from service.cli.drift import drift_as_json  # noqa: PLC0415
 
     os.nice(NICE)
-    collect_seldom()
+    collect_garbage_rarely()
     with open_both() as (_, store, redis), phases(err) as advance:
         for problem in (wrong := store.integrity.check_pages()):
             err.print(f"event store: {problem}", markup=False, soft_wrap=True)
@@ -92,7 +92,7 @@ def verify(
             "log_position": head,
             "repaired": mended,
             "event_store": wrong,
-            **told(found.drift),
+            **drift_as_json(found.drift),
         }
         del said["drift"]
         print_json(said)
@@ -113,8 +113,8 @@ def verify(
     raise typer.Exit(1 if found.drift.counts or wrong else 0)
 
 
-def _say(drift: "Drift", what: str) -> None:
-    from service.cli.drift import lines  # noqa: PLC0415
+def _say(drift: "DiffReport", what: str) -> None:
+    from service.cli.drift import drift_lines  # noqa: PLC0415
 
-    for line in lines(drift, what):
+    for line in drift_lines(drift, what):
         out.print(line, markup=False, soft_wrap=True)

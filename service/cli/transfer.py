@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from commands.errors import DamagedError
-from service.cli.context import Json, err, open_store, out, prepared, prepared_to_make, wrong_use
+from service.cli.context import Json, err, open_store, out, prepared, prepared_to_make, usage_error
 from service.cli.printable import print_json
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def import_file(
     """
     if events:
         if as_ is not None or reason:
-            wrong_use("--events brings accounts and reasons along; leave out --as and --reason")
+            usage_error("--events brings accounts and reasons along; leave out --as and --reason")
         _import_events(file, json=json)
         return
     from commands.messages import reason_of  # noqa: PLC0415 - commands start fast one by one
@@ -53,17 +53,17 @@ def import_file(
 
     why = reason_of(reason, "--reason")
     if as_ is None:
-        wrong_use("whose movies are they? name an account: --as USERNAME")
+        usage_error("whose movies are they? name an account: --as USERNAME")
     settings = prepared()
     try:
         source = RowSource.open(file)
     except OSError as error:
-        wrong_use(f"{file}: {error.strerror}")
+        usage_error(f"{file}: {error.strerror}")
     with source, open_store(settings) as store:
         check_served(settings, store)
         account = store.account_id_of(as_)
         if account is None:
-            wrong_use(f"no account is called {as_!r}; register it first")
+            usage_error(f"no account is called {as_!r}; register it first")
         report, unreadable = _import_rows(settings, store, source, account, why)
     if unreadable is not None:
         where = f"cinelog: {file}" if unreadable.line is None else f"line {unreadable.line}: row"
@@ -82,7 +82,7 @@ def _import_rows(
     settings: "Settings", store: "Store", source: "RowSource", account: UUID, reason: str | None
 ) -> "tuple[Report, UnreadableInputError | None]":
     """Import; what went in before anything goes wrong is told."""
-    from service.cli.notify import waker  # noqa: PLC0415
+    from service.cli.notify import projection_notifier  # noqa: PLC0415
     from service.cli.progress import Progress  # noqa: PLC0415
     from service.transfer.import_movies import NOTHING, Refused, Report, import_movies  # noqa: PLC0415
     from service.transfer.readers.file_kinds import UnreadableInputError  # noqa: PLC0415
@@ -91,7 +91,7 @@ def _import_rows(
     report, undecoded = NOTHING, 0
     by_bytes = source.size is not None
     with (
-        waker(settings) as wake,
+        projection_notifier(settings) as wake,
         Progress(err, "import", source.size, unit="bytes" if by_bytes else "rows") as progress,
     ):
 
@@ -154,10 +154,10 @@ def export_file(
     settings = prepared()
     if file.exists() and not (file.is_file() and force):
         hint = "; --force replaces it" if file.is_file() else " and is no plain file"
-        wrong_use(f"{file} is there already{hint}")
+        usage_error(f"{file} is there already{hint}")
     if salvage:
         if not events:
-            wrong_use("--salvage takes out events: add --events")
+            usage_error("--salvage takes out events: add --events")
         from service.cli.check import salvage_events  # noqa: PLC0415
 
         salvage_events(settings, file, json=json)
@@ -167,7 +167,7 @@ def export_file(
                 export = export_events if events else export_movies
                 report = export(store, file, progress.reach)
         except OSError as error:
-            wrong_use(f"{file}: {error.strerror or error}")
+            usage_error(f"{file}: {error.strerror or error}")
     if json:
         print_json(report._asdict())
         return
@@ -180,8 +180,8 @@ def export_file(
 
 
 def _import_events(file: Path, *, json: bool) -> None:
-    from commands.event_store.known_log import Remembered, imported  # noqa: PLC0415
-    from service.cli.notify import waker  # noqa: PLC0415
+    from commands.event_store.known_log import KnownLog, imported  # noqa: PLC0415
+    from service.cli.notify import projection_notifier  # noqa: PLC0415
     from service.cli.progress import Progress  # noqa: PLC0415
     from service.known_log import LogMemory  # noqa: PLC0415
     from service.transfer.event_file import Summary, lineage_of  # noqa: PLC0415
@@ -191,12 +191,12 @@ def _import_events(file: Path, *, json: bool) -> None:
     memory = LogMemory(settings)
     remembered = memory.read()
     found, damage = Summary(0, 0), None
-    with open_store(settings, create=True) as store, waker(settings) as wake:
+    with open_store(settings, create=True) as store, projection_notifier(settings) as wake:
         store.check_empty()
         try:
             with file.open("rb") as source:
                 if not source.seekable():
-                    wrong_use(f"{file}: it is read twice, so a pipe will not do; name a file")
+                    usage_error(f"{file}: it is read twice, so a pipe will not do; name a file")
                 with Progress(err, "check, bytes", file.stat().st_size) as progress:
                     checked = check(source, progress.reach)
                 with Progress(err, "import", checked.events) as progress:
@@ -204,7 +204,7 @@ def _import_events(file: Path, *, json: bool) -> None:
                     identity = imported(lineage, remembered, checked.position)
                     restore(store, source, progress.reach, identity)
         except OSError as error:
-            wrong_use(f"{file}: {error.strerror or error}")
+            usage_error(f"{file}: {error.strerror or error}")
         except DamagedError as error:
             damage = {"line": error.line, "reason": error.reason}
             where = f"line {error.line}: " if error.line else ""
@@ -213,7 +213,7 @@ def _import_events(file: Path, *, json: bool) -> None:
         else:
             found = checked
             store.continuity.look()
-            memory.write(Remembered(identity, store.continuity.marks))
+            memory.write(KnownLog(identity, store.continuity.marks))
             wake(found.position)
     if json:
         print_json(found._asdict() | {"damage": damage})

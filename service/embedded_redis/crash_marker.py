@@ -33,7 +33,7 @@ def boot_id() -> str:
         return UNKNOWN
 
 
-def mark_end(*, clean: bool) -> None:
+def mark_clean_shutdown(*, clean: bool) -> None:
     """Write down what to think of this run if it ended now; it is on disk when this returns."""
     new = Path(f"{REDIS_END}.new")
     with new.open("w", encoding="ascii") as mark:

@@ -27,11 +27,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from service.backoff import Pauses
+from service.backoff import Backoff
 from service.data_dir import KEEPER_LOCK, REDIS_DATA, REDIS_LOG, REDIS_SOCKET, release_reserve
 from service.embedded_redis import crash_marker
-from service.embedded_redis.leases import Lines, hung_up, tell
-from service.embedded_redis.valkey_process import HIDDEN_SOCKET, Server
+from service.embedded_redis.leases import ClientConnections, hung_up, tell
+from service.embedded_redis.valkey_process import HIDDEN_SOCKET, ValkeyProcess
 from service.signals import wake_on_signals
 
 LOG_BYTES = 1024 * 1024
@@ -52,25 +52,25 @@ class GiveUpError(Exception):
     """The server cannot run, for the reason given."""
 
 
-class Keeper:
+class RedisDaemon:
     """The loop over lines, the server's life, and signals."""
 
     def __init__(self, binary: str, first: socket.socket) -> None:
         lock = _take_lock(first)
         self.selector = selectors.DefaultSelector()
-        self.lines = Lines(first, self.selector)
+        self.lines = ClientConnections(first, self.selector)
         self.awake = wake_on_signals(self._asked_to_end)
         self.selector.register(self.awake, selectors.EVENT_READ)
-        self.server = Server(binary, lock)
+        self.server = ValkeyProcess(binary, lock)
         self.ready = self.was_ready = False
         self.forget = crash_marker.power_was_cut()
-        self.pauses = Pauses()
+        self.pauses = Backoff()
         self.start_at, self.end_at, self.say_at = 0.0, NEVER, 0.0
         self.ready_at, self.looked_at, self.silent_s = NEVER, 0.0, 0.0
 
     def run(self) -> None:
         """Keep the server running until the last line closes. Raises GiveUpError if it cannot."""
-        crash_marker.mark_end(clean=False)
+        crash_marker.mark_clean_shutdown(clean=False)
         try:
             while self.lines and time.monotonic() < self.end_at:
                 self._mind_the_server()
@@ -84,7 +84,7 @@ class Keeper:
             with suppress(FileNotFoundError):
                 Path(REDIS_SOCKET).rename(HIDDEN_SOCKET)
             if self.server.stop():
-                crash_marker.mark_end(clean=True)
+                crash_marker.mark_clean_shutdown(clean=True)
 
     def _asked_to_end(self, _: int) -> None:
         self.end_at = min(self.end_at, time.monotonic() + TERM_S)
@@ -189,13 +189,13 @@ def _detach() -> None:
 def main(directory: str, binary: str) -> int:
     """Keep the server of ``directory`` running for as long as it is used."""
     first = socket.socket(fileno=os.dup(0))
-    keeper: Keeper | None = None
+    keeper: RedisDaemon | None = None
     try:
         os.umask(0o077)
         os.chdir(directory)
         release_reserve(Path())
         _detach()
-        keeper = Keeper(binary, first)
+        keeper = RedisDaemon(binary, first)
         keeper.run()
     except (GiveUpError, OSError) as error:
         _say(f"gave up: {error}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from service.data_dir import KEEPER_SOCKET
 
 
-class Lines:
+class ClientConnections:
     """True while somebody holds one. What is told goes to all of them and is never waited for."""
 
     def __init__(self, first: socket.socket, selector: selectors.BaseSelector) -> None:

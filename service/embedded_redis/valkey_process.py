@@ -35,7 +35,7 @@ OPTIONS = {
 PR_SET_PDEATHSIG = 1
 
 
-class Server:
+class ValkeyProcess:
     """One server after another; ``lock`` is the descriptor it holds besides the keeper."""
 
     def __init__(self, binary: str, lock: int) -> None:

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from commands.database.breaker import Breaker
 from commands.errors import BusyError
 from commands.event_store.store import Store
-from service.observability.status import NOT_SHOWN, NOT_STORED, State, shown_of, stored_of
+from service.observability.status import (
+    NO_EVENT_STORE,
+    NO_READ_MODEL,
+    Status,
+    event_store_status,
+    read_model_status,
+)
 from service.settings import Settings
 from service.thread_pool import Pool
 
@@ -28,23 +34,27 @@ class Health:
         self._store = store
         self._redis_thread = Pool("looking at Redis", threads=1, waiting=0)
         self._store_thread = Pool("looking at the event store", threads=1, waiting=0)
-        self._asking: asyncio.Task[State] | None = None
+        self._asking: asyncio.Task[Status] | None = None
         self._until = 0.0
 
-    async def state(self) -> State:
+    async def state(self) -> Status:
         """Return part → facts, as ``state_of`` does, after twice ``PATIENCE_S`` at the latest."""
         if self._asking is None or (self._asking.done() and time.monotonic() >= self._until):
             self._asking = asyncio.get_running_loop().create_task(self._look())
         return await asyncio.shield(self._asking)
 
-    async def _look(self) -> State:
+    async def _look(self) -> Status:
         settings, store = self._settings, self._store
-        shown = NOT_SHOWN
+        shown = NO_READ_MODEL
         if not self._read_model.is_open:
-            shown = await _ask(self._redis_thread, NOT_SHOWN, lambda: shown_of(settings))
+            shown = await _ask(
+                self._redis_thread, NO_READ_MODEL, lambda: read_model_status(settings)
+            )
         read_model = shown["read_model"]
         stored = await _ask(
-            self._store_thread, NOT_STORED, lambda: stored_of(settings, store, read_model)
+            self._store_thread,
+            NO_EVENT_STORE,
+            lambda: event_store_status(settings, store, read_model),
         )
         self._until = time.monotonic() + KEPT_S
         return shown | stored
@@ -55,7 +65,7 @@ class Health:
         self._store_thread.close()
 
 
-async def _ask(pool: Pool, unknown: State, look: Callable[[], State]) -> State:
+async def _ask(pool: Pool, unknown: Status, look: Callable[[], Status]) -> Status:
     """Return ``unknown`` for what takes too long, now or still since the time before."""
     try:
         async with asyncio.timeout(PATIENCE_S):

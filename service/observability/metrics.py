@@ -10,8 +10,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from commands.errors import BusyError, ThrottledError
-from commands.executor import Committed
-from commands.group_commit import Receipt
+from commands.executor import OnCommit
+from commands.group_commit import CommandResult
 from service.observability.tallies import Tallies
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -81,10 +81,10 @@ class Metrics:
         elif isinstance(error, BusyError):
             self._busy.add()
 
-    def committed(self, batch: Committed) -> None:
+    def committed(self, batch: OnCommit) -> None:
         """Count what one group commit did."""
         self._commits.observe(len(batch.commands))
-        events = sum(one.events for one in batch.answers if isinstance(one, Receipt))
+        events = sum(one.events for one in batch.answers if isinstance(one, CommandResult))
         if events:
             self._events.add(events)
 

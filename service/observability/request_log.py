@@ -19,10 +19,10 @@ GATHER_S = 0.05
 # Time since 1970, request id, trace id, account id, client's network, method, route template,
 # status, duration in seconds, position; texts are empty where there is none. No input is in it.
 # A plain tuple of plain values: the garbage collector looks at it once and never again.
-Entry = tuple[float, str, str, str, str, str, str, int, float, str]
+AccessRecord = tuple[float, str, str, str, str, str, str, int, float, str]
 
 
-class Ledger:
+class RequestLogBuffer:
     """Counts and logs requests, for one event loop."""
 
     def __init__(self, metrics: Metrics, log: RequestLog, logs: Logs) -> None:
@@ -31,11 +31,11 @@ class Ledger:
         self._line = _text_line if logs.text else _line
         self._all = logs.level <= LEVELS["info"]
         self._none = logs.level > LEVELS["error"]
-        self._entries: list[Entry] = []
+        self._entries: list[AccessRecord] = []
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: AccessRecord) -> None:
         """Take down a request."""
         self._entries.append(entry)
         if self._timer is None:
@@ -61,14 +61,14 @@ def _failed(status: int) -> bool:
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _text_line(entry: Entry) -> bytes:
+def _text_line(entry: AccessRecord) -> bytes:
     """Return the line for a person."""
     at, request_id, _, _, _, method, route, status, took_s, _ = entry
     clock = time.strftime("%H:%M:%S", time.gmtime(at))
     return f"{clock} {status} {method} {route} {took_s * 1000:.1f} ms {request_id}\n".encode()
 
 
-def _line(entry: Entry) -> bytes:
+def _line(entry: AccessRecord) -> bytes:
     """Return the log line. What is set between quotes here is of harmless letters only."""
     at, request_id, trace_id, account, client, method, route, status, took_s, position = entry
     line = (

@@ -10,7 +10,7 @@ from commands.errors import EventStoreUnavailableError, NoRoomError, ReadModelUn
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, ROW_FORMAT, time_of
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from projections.keys import LEASE
 from projections.redis_client import open_redis
 from service.settings import Settings
@@ -22,37 +22,37 @@ NO_ROOM = "no room"
 """What is stored can be read, but nothing can be written: its file system is full."""
 DAMAGED = "damaged"
 """The event store takes no writes, since not all of it is what was written."""
-State = dict[str, dict[str, Any]]
-NOT_SHOWN: State = {"read_model": {"state": UNAVAILABLE}, "projection": {"active": False}}
-NOT_STORED: State = {"event_store": {"state": UNAVAILABLE}}
+Status = dict[str, dict[str, Any]]
+NO_READ_MODEL: Status = {"read_model": {"state": UNAVAILABLE}, "projection": {"active": False}}
+NO_EVENT_STORE: Status = {"event_store": {"state": UNAVAILABLE}}
 
 
-def state_of(settings: Settings, store: Store) -> State:
+def status_of(settings: Settings, store: Store) -> Status:
     """Return part → facts. A part that is away has the state ``unavailable``."""
     # First how far the read model is, then how far the log: so it never seems to be ahead.
-    shown = shown_of(settings)
-    stored = stored_of(settings, store, shown["read_model"])
+    shown = read_model_status(settings)
+    stored = event_store_status(settings, store, shown["read_model"])
     return {"event_store": stored["event_store"], **shown, "read_model": stored["read_model"]}
 
 
-def shown_of(settings: Settings) -> State:
+def read_model_status(settings: Settings) -> Status:
     """Return what Redis knows: of the read model, and whether a projection is at work."""
     try:
         client = open_redis(settings.redis_url_or_embedded, retries=0)
     except ReadModelUnavailableError:
-        return NOT_SHOWN
+        return NO_READ_MODEL
     try:
         return {
             "read_model": _read_model(client),
             "projection": {"active": bool(client.exists(LEASE))},
         }
     except redis.RedisError:
-        return NOT_SHOWN
+        return NO_READ_MODEL
     finally:
         client.close()
 
 
-def stored_of(settings: Settings, store: Store, read_model: dict[str, Any]) -> State:
+def event_store_status(settings: Settings, store: Store, read_model: dict[str, Any]) -> Status:
     """Return what the event store knows, and how far ``read_model`` is behind it."""
     kind = settings.event_store_url.partition(":")[0]
     about: dict[str, Any] = {"kind": kind}
@@ -93,7 +93,7 @@ def _writable(store: Store) -> str:
 
 def _read_model(client: Any) -> dict[str, Any]:
     number = lifecycle.live(client)
-    view = View(client, number) if number is not None else None
+    view = GenerationWriter(client, number) if number is not None else None
     head = view.head() if view else None
     if view is None or head is None:
         return {"state": "not built"}

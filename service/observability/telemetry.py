@@ -7,13 +7,13 @@ from typing import Any
 from commands.database.breaker import Breaker
 from commands.errors import ConfigurationError
 from commands.event_store.store import Store
-from commands.executor import Committed
+from commands.executor import OnCommit
 from service.data_dir import METRICS, VARIABLE
 from service.observability.health import Health
 from service.observability.logs import RequestLog, current
 from service.observability.metrics import Metrics
-from service.observability.request_log import Ledger
-from service.observability.tracing import Spans
+from service.observability.request_log import RequestLogBuffer
+from service.observability.tracing import Tracing
 from service.settings import Settings
 from service.web.server import Connection, answering
 
@@ -32,9 +32,9 @@ class Telemetry:
             raise ConfigurationError(VARIABLE, problem) from None
         logs = current()
         self._lines = RequestLog(self.metrics.lines_lost.add, fd=logs.fd)
-        self.ledger = Ledger(self.metrics, self._lines, logs)
+        self.ledger = RequestLogBuffer(self.metrics, self._lines, logs)
         self.health = Health(settings, store, read_model)
-        self._spans = Spans.open("api")
+        self._spans = Tracing.open("api")
         self._sampling = asyncio.get_running_loop().create_task(self._sample())
 
     def watch(
@@ -55,7 +55,7 @@ class Telemetry:
         watch("password_hashes_pending", "Passwords being hashed or waiting.", hashes_pending)
         self.metrics.sample()
 
-    def committed(self, batch: Committed) -> None:
+    def committed(self, batch: OnCommit) -> None:
         """Tell of a batch of commands."""
         self.metrics.committed(batch)
         if self._spans:

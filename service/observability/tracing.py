@@ -13,9 +13,9 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from commands.event_store.store import Recorded
-from commands.executor import Committed
-from commands.group_commit import Receipt
+from commands.event_store.store import RecordedEvent
+from commands.executor import OnCommit
+from commands.group_commit import CommandResult
 from service.web.trace_context import Trace
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 LAST_S = 0.5
 
 
-class Spans:
+class Tracing:
     """Sends the spans of one process; its settings are those of OpenTelemetry (``OTEL_*``)."""
 
     def __init__(self, provider: "TracerProvider") -> None:
@@ -35,7 +35,7 @@ class Spans:
         self._tracer = provider.get_tracer("cinelog")
 
     @classmethod
-    def open(cls, part: str) -> "Spans | None":
+    def open(cls, part: str) -> "Tracing | None":
         """Return the spans of a part of the service, None where they are not wanted."""
         if not any(map(os.environ.get, ENDPOINTS)):
             return None
@@ -53,7 +53,7 @@ class Spans:
             return cls(provider)
         return None
 
-    def committed(self, batch: Committed) -> None:
+    def committed(self, batch: OnCommit) -> None:
         """Tell of commands, and of the transaction that carried them."""
         from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
 
@@ -65,7 +65,7 @@ class Spans:
             span = self._tracer.start_span(
                 name, _above(trace), start_time=min(_ns(command.at.timestamp()), batch.began_ns)
             )
-            if isinstance(answer, Receipt):
+            if isinstance(answer, CommandResult):
                 facts: dict[str, AnyValue] = {
                     "cinelog.commands": len(batch.commands),
                     "cinelog.events": answer.events,
@@ -80,7 +80,7 @@ class Spans:
                 span.set_attribute("error.type", type(answer).__name__)
             span.end(batch.ended_ns)
 
-    def applied(self, events: Sequence[Recorded], began_ns: int) -> None:
+    def applied(self, events: Sequence[RecordedEvent], began_ns: int) -> None:
         """Tell of events that the read model shows now."""
         ended_ns = time.time_ns()
         for event in events:

@@ -11,7 +11,7 @@ from commands.errors import (
     TokenNotValidError,
 )
 from service.auth.grants import PasswordGrant, RefreshGrant
-from service.auth.schemas import Credentials, Presented, Refreshing
+from service.auth.schemas import Credentials, RefreshBody, TokenBody
 from service.openapi import response_headers
 from service.openapi.errors import required, unreadable
 from service.openapi.model import Answer, Body, Operation, Table
@@ -71,7 +71,7 @@ TABLE: Table = {
         summary="Exchange a refresh token for the next pair",
         about="A refresh token is good once. One that was used and comes again ends its session. "
         "With a `grant_type` of `refresh_token`, the answers are those of RFC 6749.",
-        body=Body(Refreshing, {"refresh": "eyJ…"}, also=FORM),
+        body=Body(RefreshBody, {"refresh": "eyJ…"}, also=FORM),
         answers={200: Answer("The next pair.", representations.TokenPair, _KEPT, example=_PAIR)},
         refuses=(
             required("refresh"),
@@ -87,7 +87,7 @@ TABLE: Table = {
         tag=TAG,
         summary="Check a token",
         about="Answers 200 for a token that the service accepts, else 401.",
-        body=Body(Presented, {"token": "eyJ…"}),
+        body=Body(TokenBody, {"token": "eyJ…"}),
         answers={200: Answer("It would.", representations.Nothing, _KEPT, example={})},
         refuses=(required("token"), TokenNotValidError(), *unreadable(JSON), *_AWAY),
     ),
@@ -98,7 +98,7 @@ TABLE: Table = {
         about="Ends the session of a token (RFC 7009). A token that is not known is as good as "
         "revoked, and `token_type_hint` makes no difference. OAuth clients, known by "
         "`client_id` or `token_type_hint` in a form, get the errors of RFC 6749.",
-        body=Body(Presented, {"token": "eyJ…"}, also=FORM),
+        body=Body(TokenBody, {"token": "eyJ…"}, also=FORM),
         answers={200: Answer("It is revoked.", representations.Nothing, _KEPT, example={})},
         refuses=(required("token"), *unreadable(JSON, FORM), _OAUTH[0], *_AWAY),
         oauth=True,

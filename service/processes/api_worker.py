@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from commands.errors import CinelogError
-from service.processes.handshake import BEAT_S, Tether
+from service.processes.handshake import BEAT_S, WorkerHandshake
 from service.processes.listener import BACKLOG
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LAST_S = 3.4
 
 def main(app_name: str, said: str, listening: str) -> int:
     """Serve until told to end. Exit 2 where that cannot begin; the parent is told why."""
-    tether = Tether(int(said))
+    tether = WorkerHandshake(int(said))
     # What is loaded stays: to look for cycles in it takes a fifth of the time to start.
     gc.disable()
     module, _, name = app_name.partition(":")
@@ -56,7 +56,7 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def serve(app: "Sanic[Any, Any]", sock: socket.socket, tether: Tether) -> int:
+async def serve(app: "Sanic[Any, Any]", sock: socket.socket, tether: WorkerHandshake) -> int:
     """Serve ``app`` on ``sock`` until SIGTERM; the parent is told when it accepts."""
     from sanic.application.state import ApplicationServerInfo  # noqa: PLC0415 - loaded by the app
     from sanic.http.constants import HTTP  # noqa: PLC0415
@@ -86,7 +86,7 @@ async def serve(app: "Sanic[Any, Any]", sock: socket.socket, tether: Tether) -> 
     return 0
 
 
-async def _beat(tether: Tether) -> None:
+async def _beat(tether: WorkerHandshake) -> None:
     """Let the parent know that this event loop turns."""
     while True:
         tether.beat()

@@ -10,13 +10,13 @@ from signal import Signals
 from typing import Any
 
 from projections.subprocesses import environment
-from service.backoff import Pauses
+from service.backoff import Backoff
 from service.processes.child_output import wrap_output
 
 NEVER = float("inf")
 
 
-class Child:
+class ManagedProcess:
     """One process that is to run: started, told what to do, asked whether it is ready.
 
     What it is told goes over its standard input, which stays open for as long as we live; what it
@@ -39,7 +39,7 @@ class Child:
         """
         self.name = name
         self.log_fd = log_fd
-        self.pauses = Pauses()
+        self.pauses = Backoff()
         self.ready = self.beats = self.hung = False
         self.reloads = False
         """Whether it was asked to end so that it loads changed sources."""
@@ -140,7 +140,7 @@ class Child:
             self._process.send_signal(number)
 
 
-def end_all(children: Sequence[Child], until: float, hurried: Callable[[], bool]) -> None:
+def end_all(children: Sequence[ManagedProcess], until: float, hurried: Callable[[], bool]) -> None:
     """Ask the processes to end and return when they have, killed where they do not in time."""
     for child in children:
         child.start_at = NEVER

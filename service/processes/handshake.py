@@ -24,7 +24,7 @@ VARIABLES = {"event store": "CINELOG_EVENT_STORE_URL", "read model": "CINELOG_RE
 
 
 @dataclass(frozen=True)
-class Order:
+class StartupMessage:
     """What a child is told."""
 
     settings: Settings
@@ -40,7 +40,7 @@ class Order:
         configure_logs(self.settings.log_format, self.settings.log_level, fd=self.log_fd)
 
 
-class Tether:
+class WorkerHandshake:
     """Made by a child before anything else; ``said`` is the descriptor it answers on."""
 
     def __init__(self, said: int, *, platform: str = sys.platform) -> None:
@@ -52,7 +52,7 @@ class Tether:
             # socket it came by is going away.
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
 
-    def order(self) -> Order:
+    def order(self) -> StartupMessage:
         """Wait for what the parent wants. Ends the process where the parent is gone."""
         line = b""
         while not line.endswith(b"\n"):
@@ -67,7 +67,7 @@ class Tether:
             Thread(target=_die_with_stdin, name="tether", daemon=True).start()
         settings = Settings.model_validate(told["settings"])
         accept_log = told.get("accept_log", False)
-        return Order(settings, told["first"], accept_log, told.get("log_fd", 2))
+        return StartupMessage(settings, told["first"], accept_log, told.get("log_fd", 2))
 
     def ready(self) -> None:
         """Say that the work has begun."""

@@ -14,13 +14,13 @@ from redis.exceptions import RedisError
 
 from commands.errors import CinelogError, ConfigurationError
 from commands.event_store.known_log import Accept
-from projections.rebuild.replay import collect_seldom
+from projections.rebuild.replay import collect_garbage_rarely
 from projections.redis_client import open_redis, why_not
 from projections.worker import run_projection
 from service.embedded_redis.client import EmbeddedRedis
 from service.known_log import LogKeeper, LogMemory, open_served
-from service.observability.tracing import Spans
-from service.processes.handshake import BEAT_S, Tether
+from service.observability.tracing import Tracing
+from service.processes.handshake import BEAT_S, WorkerHandshake
 from service.processes.store_watch import StoreWatch
 from service.settings import Settings
 
@@ -31,7 +31,7 @@ STOPS = {signal.SIGTERM, signal.SIGINT}
 
 def main(said: str) -> int:
     """Run under the supervisor."""
-    tether = Tether(int(said))
+    tether = WorkerHandshake(int(said))
     order = tether.order()
     order.configure_logs()
     try:
@@ -48,12 +48,12 @@ def main(said: str) -> int:
     return 0
 
 
-def _ready(tether: Tether, stop: Event) -> None:
+def _ready(tether: WorkerHandshake, stop: Event) -> None:
     tether.ready()
     Thread(target=_beat, args=[tether, stop], name="heartbeat", daemon=True).start()
 
 
-def _beat(tether: Tether, stop: Event) -> None:
+def _beat(tether: WorkerHandshake, stop: Event) -> None:
     """Let the parent know that this process runs, also while the event store or Redis is slow."""
     tether.beat()
     while not stop.wait(BEAT_S):
@@ -106,13 +106,13 @@ def run(
     store = open_served(settings, accept=accept)
     if damage := store.damage.known:
         log.error("the event store is damaged and is only read", damage=damage)
-    collect_seldom()
+    collect_garbage_rarely()
     try:
         redis = open_redis(settings.redis_url_or_embedded)
         if check:
             _ping(redis.ping)
         ready()
-        spans = Spans.open("projection")
+        spans = Tracing.open("projection")
         with LogKeeper(store, LogMemory(settings)), StoreWatch(store):
             run_projection(store, redis, stop, spans.applied if spans else None)
         if spans:

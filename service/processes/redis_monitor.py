@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from commands.errors import ConfigurationError
-from service.backoff import Pauses
+from service.backoff import Backoff
 from service.embedded_redis.client import EmbeddedRedis
 
 NEVER = float("inf")
 
 
-class RedisWatch:
+class RedisMonitor:
     """Joins on creation. ``ends`` tells that nobody wants it any more, ``say`` takes a line."""
 
     def __init__(
@@ -19,7 +19,7 @@ class RedisWatch:
     ) -> None:
         self._ends = ends
         self._say = say
-        self._pauses = Pauses()
+        self._pauses = Backoff()
         self._redis = EmbeddedRedis.join(data_dir, give_up=ends)
         self._since = time.monotonic()
         self.due_at = NEVER

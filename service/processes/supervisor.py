@@ -21,12 +21,12 @@ import structlog
 
 from commands.errors import ConfigurationError
 from projections.subprocesses import ROOT, command
-from service.backoff import Pauses
+from service.backoff import Backoff
 from service.observability.logs import STANDARD_ERROR, configure_logs, current, is_text, json_line
-from service.processes.child import Child, end_all
+from service.processes.child import ManagedProcess, end_all
 from service.processes.handshake import BEAT_S
 from service.processes.listener import WAIT_S, PortMark, listen, url_of
-from service.processes.redis_monitor import RedisWatch
+from service.processes.redis_monitor import RedisMonitor
 from service.processes.source_watch import SourceWatch
 from service.signals import wake_on_signals
 
@@ -102,9 +102,9 @@ class Supervisor:
         self.url = url_of(listening)
         self.settings = settings.served_at(self.url)
         log_fd = None if current().text else os.dup(STANDARD_ERROR)
-        self.projection = Child("the projection", command(projection), log_fd=log_fd)
+        self.projection = ManagedProcess("the projection", command(projection), log_fd=log_fd)
         self.workers = [
-            Child(
+            ManagedProcess(
                 f"API worker {number}",
                 command("service.processes.api_worker", app),
                 [listening.fileno()],
@@ -115,7 +115,7 @@ class Supervisor:
         ]
         self.children = [self.projection, *self.workers]
         self.stop_signals: list[int] = []
-        self.redis: RedisWatch | None = None
+        self.redis: RedisMonitor | None = None
         self.sources: SourceWatch | None = None
         self.open = self.announced = False
         self.ready_by = NEVER
@@ -132,7 +132,7 @@ class Supervisor:
     def run(self, awake: int) -> None:
         """Mind them all until a signal asks to end. ``awake`` is readable after a signal."""
         if self.settings.redis_url is None:
-            self.redis = RedisWatch(self.settings.data_dir, self._ends, _say)
+            self.redis = RedisMonitor(self.settings.data_dir, self._ends, _say)
         self.ready_by = time.monotonic() + READY_S
         # It makes what is missing in the event store, and refuses what cannot work: one line, not
         # one a process.
@@ -192,14 +192,14 @@ class Supervisor:
         with suppress(BlockingIOError):
             os.read(awake, 4096)
 
-    def _tell(self, child: Child) -> None:
+    def _tell(self, child: ManagedProcess) -> None:
         settings = json.loads(self.settings.model_dump_json())
         first = not self.announced
         order = {"parent": os.getpid(), "first": first, "settings": settings}
         child.tell(order | {"accept_log": self.accept_log and first})
         child.ready_by = time.monotonic() + READY_S
 
-    def _hear(self, child: Child) -> None:
+    def _hear(self, child: ManagedProcess) -> None:
         said = child.hear()
         if not said:
             return
@@ -224,14 +224,14 @@ class Supervisor:
         """Start all children again: those that run are asked to end first."""
         _say(f"{changed} changed; the workers and the projection are started again")
         for child in self.children:
-            child.pauses = Pauses()
+            child.pauses = Backoff()
             if child.runs:
                 child.reloads = True
                 child.signal(signal.SIGTERM)
             elif self.announced:
                 child.start_at = now
 
-    def _mind(self, child: Child, now: float) -> None:
+    def _mind(self, child: ManagedProcess, now: float) -> None:
         if (how := child.ended()) is not None:
             if child.reloads:
                 child.reloads, child.start_at = False, now

@@ -6,7 +6,7 @@
 2. ``api`` counts all other calls, by account, or by address where nobody is signed in.
 3. A limit is never exceeded, whatever number of workers and nodes share it. To spare a round trip
    to Redis with every call, a process takes hits in stretches: as many as it is about to use in
-   ``BRISK_S``, judged by the last one, and no more than a sixteenth of what is left. What one does
+   ``RECENT_S``, judged by the last one, and no more than a sixteenth of what is left. What one does
    not use up is lost to the others in that window.
 
 Answers say where the caller stands, as draft-ietf-httpapi-ratelimit-headers has it.
@@ -30,12 +30,12 @@ from service.web.client_address import address_of, counted_as
 from service.web.request import CinelogRequest
 
 MAX_KEYS = 10_000
-BRISK_S = 0.5
+RECENT_S = 0.5
 _STRETCH = 4_096
 Key = UUID | str
 
 
-class _Stretch:
+class _PrefetchedQuota:
     """Hits that this process has taken and may use until ``ends``; times are monotonic."""
 
     __slots__ = ("cost", "ends", "left", "refused", "remaining", "taken_at")
@@ -60,7 +60,7 @@ class Limit:
         self._item = RateLimitItemPerSecond(rate.amount, rate.window_s, namespace=name)
         self._counters = counters
         self._longest = stretch
-        self._stretches: dict[Key, _Stretch] = {}
+        self._stretches: dict[Key, _PrefetchedQuota] = {}
         self._asking: dict[Key, asyncio.Future[None]] = {}
 
     def count(self, request: CinelogRequest, key: Key) -> Coroutine[None, None, None] | None:
@@ -104,18 +104,18 @@ class Limit:
         try:
             cost = self._next_cost(self._stretches.pop(key, None))
             hit = await self._counters.hit(self._item, str(key), cost)
-            self._stretches[key] = _Stretch(cost, hit)
+            self._stretches[key] = _PrefetchedQuota(cost, hit)
             if len(self._stretches) > MAX_KEYS:
                 del self._stretches[next(iter(self._stretches))]
         finally:
             del self._asking[key]
             asking.set_result(None)
 
-    def _next_cost(self, last: _Stretch | None) -> int:
+    def _next_cost(self, last: _PrefetchedQuota | None) -> int:
         if last is None:
             return 1
         now = time.monotonic()
-        brisk = now - last.taken_at < BRISK_S
+        brisk = now - last.taken_at < RECENT_S
         remaining = last.remaining if last.ends > now else self._amount
         cost = last.cost * 2 if brisk else last.cost // 2
         return max(1, min(cost, self._longest, remaining // 16))

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from commands.errors import UnavailableError
 from projections.lua import Script
-from queries.pipelining import RoundTrips
+from queries.pipelining import RequestBatcher
 
 MAX_KEYS = 10_000
 _PREFIX = "limits:"
@@ -37,7 +37,7 @@ class SharedCounters(Storage):
 
     STORAGE_SCHEME = None
 
-    def __init__(self, trips: RoundTrips) -> None:
+    def __init__(self, trips: RequestBatcher) -> None:
         super().__init__()
         self._trips = trips
 
@@ -130,7 +130,7 @@ class Hit(NamedTuple):
 class Counters:
     """Counts hits in Redis, and here for as long as it does not answer."""
 
-    def __init__(self, trips: RoundTrips) -> None:
+    def __init__(self, trips: RequestBatcher) -> None:
         self._shared = FixedWindowRateLimiter(SharedCounters(trips))
         self._local = FixedWindowRateLimiter(LocalCounters())
         self._away_until = 0.0

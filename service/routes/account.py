@@ -11,7 +11,7 @@ from commands.rfc3339 import rfc3339
 from queries.log.accounts import AccountPage, account_history
 from queries.movie_query import parse_page
 from service.auth.sessions import Session, SessionPage
-from service.container import parts_of
+from service.container import container_of
 from service.routes import session_commands
 from service.routes.links import API, page_links
 from service.web import representations
@@ -29,7 +29,7 @@ blueprint = Blueprint("account_care", url_prefix=PATH)
 async def change_password(request: CinelogRequest) -> HTTPResponse:
     """Change the password; all other sessions end."""
     principal = request.principal
-    await parts_of(request).limits.sign_in(request, principal.username)
+    await container_of(request).limits.sign_in(request, principal.username)
     await session_commands.change_password(request, principal, read_body(request))
     return empty()
 
@@ -38,7 +38,7 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
 async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of the caller's sessions, the last used first."""
     principal = request.principal
-    parts = parts_of(request)
+    parts = container_of(request)
     number, size = parse_page(request.args)
 
     def read() -> tuple[SessionPage, list[representations.Session]]:
@@ -71,7 +71,7 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
 async def history(request: CinelogRequest) -> HTTPResponse:
     """Answer what happened to the caller's account, oldest first."""
     principal = request.principal
-    parts = parts_of(request)
+    parts = container_of(request)
     number, size = parse_page(request.args)
 
     def read() -> AccountPage:

@@ -5,17 +5,17 @@ from uuid import UUID
 from sanic import Request
 
 from commands.errors import InvalidError, ReadModelUnavailableError
-from service.container import parts_of
-from service.routes.positions import check_position, claimed_log, positioned
-from service.web.integers import whole_number
+from service.container import container_of
+from service.routes.positions import check_position, log_param, positioned
+from service.web.integers import parse_integer
 
 
 def wait_s(request: Request) -> float:
     """Return how long a request waits for the read model."""
-    return parts_of(request).settings.write_wait_ms / 1000
+    return container_of(request).settings.write_wait_ms / 1000
 
 
-async def after_write(
+async def wait_until_visible(
     request: Request, position: int, changed: UUID | None = None
 ) -> dict[str, str]:
     """Wait until the read model shows ``position``; return the headers that say what came of it.
@@ -23,7 +23,7 @@ async def after_write(
     Of a movie that was ``changed`` and is put aside, nothing later is shown however far that is.
     """
     headers = positioned(request, position)
-    feed = parts_of(request).feed
+    feed = container_of(request).feed
     if "respond-async" in request.headers.get("prefer", "").lower():
         headers["Preference-Applied"] = "respond-async"
         shown = feed.current[1] >= position
@@ -31,7 +31,7 @@ async def after_write(
         shown = await feed.wait_for(position, wait_s(request))
     if shown and changed is not None:
         try:
-            shown = not await parts_of(request).reader.is_parked(changed)
+            shown = not await container_of(request).reader.is_parked(changed)
         except ReadModelUnavailableError:
             shown = False
     if not shown:
@@ -39,37 +39,37 @@ async def after_write(
     return headers
 
 
-def asked_position(request: Request) -> int:
+def min_position_param(request: Request) -> int:
     """Return ``Min-Event-Position``, 0 where it is not sent.
 
     Raises InvalidError for nonsense, also in ``Event-Log``, which says what log it belongs to.
     """
-    claimed_log(request)
+    log_param(request)
     given = request.headers.get("min-event-position")
     if given is None:
         return 0
-    position = whole_number(given)
+    position = parse_integer(given)
     if position is None:
         raise InvalidError({"Min-Event-Position": ["A valid integer is required."]})
     return position
 
 
-async def asked_of_log(request: Request) -> int:
+async def require_known_position(request: Request) -> int:
     """Return ``Min-Event-Position``, 0 where it is not sent; the log has that position.
 
     Raises PositionUnknownError.
     """
-    position = asked_position(request)
+    position = min_position_param(request)
     await check_position(request, position or None)
     return position
 
 
-async def before_read(request: Request) -> int:
+async def require_position(request: Request) -> int:
     """Wait until the read model shows what ``Min-Event-Position`` asks for, and return that.
 
     Raises ReadModelUnavailableError rather than show less.
     """
-    position = asked_position(request)
-    if position and not await parts_of(request).feed.wait_for(position, wait_s(request)):
+    position = min_position_param(request)
+    if position and not await container_of(request).feed.wait_for(position, wait_s(request)):
         raise ReadModelUnavailableError("it has not reached that position yet")
     return position

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from commands.errors import NotFoundError
 from queries.movie_query import MovieQuery
-from queries.orderings import is_place
+from queries.orderings import is_seek_key
 
 _CHECKSUM_BYTES = 12
 MAX_CURSOR = 4_096
@@ -24,7 +24,7 @@ def cursor_of(place: str, query: MovieQuery) -> str:
     return urlsafe_b64encode(_checksum(content, query) + content).rstrip(b"=").decode()
 
 
-def continued(query: MovieQuery, cursor: str) -> MovieQuery:
+def continue_from(query: MovieQuery, cursor: str) -> MovieQuery:
     """Return ``query`` from the place of ``cursor`` on.
 
     Raises NotFoundError for a cursor that the service does not make for this query.
@@ -33,7 +33,7 @@ def continued(query: MovieQuery, cursor: str) -> MovieQuery:
         after = _content(cursor)[_CHECKSUM_BYTES:].decode()
     except ValueError:
         after = ""
-    if not is_place(after, query.orderings) or cursor_of(after, query) != cursor:
+    if not is_seek_key(after, query.orderings) or cursor_of(after, query) != cursor:
         raise NotFoundError("Invalid cursor.")
     return replace(query, after=after)
 

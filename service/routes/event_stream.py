@@ -9,12 +9,12 @@ import orjson
 from sanic import Blueprint
 
 from commands.errors import InvalidError
-from commands.event_store.log_identity import parse_claimed
+from commands.event_store.log_identity import parse_log
 from queries.log.change_feed import BUSY_S
-from service.container import parts_of
-from service.routes.positions import check_position, claimed_log, log_of, positioned
-from service.web.error_collector import Refusals
-from service.web.integers import asked_number, whole_number
+from service.container import container_of
+from service.routes.positions import check_position, log_of, log_param, positioned
+from service.web.error_collector import ErrorCollector
+from service.web.integers import integer_param, parse_integer
 from service.web.request import CinelogRequest
 
 STREAMS = "streams"
@@ -30,7 +30,7 @@ async def stream(request: CinelogRequest) -> None:
     Where another epoch of the log begins, an event ``log`` says so and the stream ends.
     """
     principal = request.principal
-    parts = parts_of(request)
+    parts = container_of(request)
     after = _begin(request)
     await check_position(request, after)
     log = log_of(request)
@@ -66,8 +66,8 @@ async def stream(request: CinelogRequest) -> None:
 
 def another_log(request: CinelogRequest, before: str, now: str) -> bytes:
     """Return the event that tells of another epoch: what a refused position is told, too."""
-    continuity = parts_of(request).store.continuity
-    claimed, identity = parse_claimed(before), continuity.identity
+    continuity = container_of(request).store.continuity
+    claimed, identity = parse_log(before), continuity.identity
     shared = None
     if claimed and identity:
         shared = identity.shared_with(claimed, continuity.highest)
@@ -76,14 +76,14 @@ def another_log(request: CinelogRequest, before: str, now: str) -> bytes:
 
 
 def _begin(request: CinelogRequest) -> int | None:
-    refusals = Refusals()
+    refusals = ErrorCollector()
     begin: int | None = None
     with refusals:
-        claimed_log(request)
+        log_param(request)
     with refusals:
-        begin = asked_number(request, "after")
+        begin = integer_param(request, "after")
     if given := request.headers.get("last-event-id", "").strip():
-        begin = whole_number(given)
+        begin = parse_integer(given)
         if begin is None:
             refusals.add(InvalidError({"Last-Event-ID": ["Enter a number."]}))
     refusals.check()

@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 from sanic import Blueprint, Request
 
 from projections.generation.state import LIVE, OTHER_FORMAT
-from service.container import parts_of
-from service.observability.status import UNAVAILABLE, State
+from service.container import container_of
+from service.observability.status import UNAVAILABLE, Status
 from service.web.response import HTTPResponse
 
 blueprint = Blueprint("operations")
@@ -35,7 +35,7 @@ _GAUGES = (
 class _StateCollector(Collector):
     """The state of the parts as metrics; they are not any one worker's."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: Status) -> None:
         self._state = state
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -74,7 +74,7 @@ async def readyz(request: Request) -> HTTPResponse:
 
     A projection that lags is told, but refuses nobody.
     """
-    state = await parts_of(request).telemetry.health.state()
+    state = await container_of(request).telemetry.health.state()
     ready = _answers(state["event_store"]) and _answers(state["read_model"])
     body = {
         "status": "ready" if ready else UNAVAILABLE,
@@ -93,7 +93,7 @@ async def readyz(request: Request) -> HTTPResponse:
 @blueprint.get("/metrics", name="metrics", ctx_open=True)
 async def metrics(request: Request) -> HTTPResponse:
     """Show the metrics of all workers added up, as Prometheus reads them."""
-    telemetry = parts_of(request).telemetry
+    telemetry = container_of(request).telemetry
     state = await telemetry.health.state()
     telemetry.ledger.settle()
     telemetry.metrics.sample()

@@ -7,13 +7,13 @@ from sanic import Blueprint
 
 from queries.log import history
 from queries.movie_query import parse_page
-from service.container import parts_of
-from service.routes.consistency import asked_of_log, asked_position
+from service.container import container_of
+from service.routes.consistency import min_position_param, require_known_position
 from service.routes.links import API, link, page_links
 from service.routes.movies import movie_id_of
 from service.routes.positions import check_position, log_of, positioned
-from service.web.error_collector import Refusals
-from service.web.integers import asked_number
+from service.web.error_collector import ErrorCollector
+from service.web.integers import integer_param
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
 
@@ -25,9 +25,9 @@ MAX_LIMIT, DEFAULT_LIMIT = 1_000, 100
 @blueprint.get("/movies/<movie_id>/history/", name="movie")
 async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer what happened to a movie, oldest first, deleted ones included."""
-    parts = parts_of(request)
+    parts = container_of(request)
     wanted = movie_id_of(movie_id)
-    await asked_of_log(request)
+    await require_known_position(request)
     log = log_of(request)
     number, size = parse_page(request.args)
 
@@ -50,9 +50,9 @@ async def events(request: CinelogRequest) -> HTTPResponse:
 
     ``Event-Position`` is the place they reach, never one that the log has not.
     """
-    parts = parts_of(request)
+    parts = container_of(request)
     given, limit = _asked(request)
-    await asked_of_log(request)
+    await require_known_position(request)
     await check_position(request, given)
     after, log = given or 0, log_of(request)
 
@@ -75,14 +75,14 @@ async def events(request: CinelogRequest) -> HTTPResponse:
 
 def _asked(request: CinelogRequest) -> tuple[int | None, int]:
     """Return ``after`` and ``limit``; ``Min-Event-Position`` is a number, too."""
-    refusals = Refusals()
+    refusals = ErrorCollector()
     after = limit = None
     with refusals:
-        after = asked_number(request, "after")
+        after = integer_param(request, "after")
     with refusals:
-        limit = asked_number(request, "limit")
+        limit = integer_param(request, "limit")
     with refusals:
-        asked_position(request)
+        min_position_param(request)
     refusals.check()
     most = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
     return after, most

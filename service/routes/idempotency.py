@@ -14,7 +14,7 @@ import orjson
 
 from commands.claims import request_claim
 from commands.errors import InvalidError
-from commands.messages import OnceOnly
+from commands.messages import IdempotencyToken
 from service.auth.tokens import Principal
 from service.web.request import CinelogRequest
 
@@ -24,7 +24,7 @@ MAX_KEY = 255
 
 def once_only(
     request: CinelogRequest, principal: Principal, body: Mapping[str, Any]
-) -> OnceOnly | None:
+) -> IdempotencyToken | None:
     """Return what makes this request happen once, None where it has no key.
 
     Raises InvalidError for a key that is empty, longer than 255 characters, not printable ASCII, or
@@ -38,7 +38,7 @@ def once_only(
     said = orjson.dumps(
         [request.method, request.path.rstrip("/"), body], option=orjson.OPT_SORT_KEYS
     )
-    return OnceOnly(
+    return IdempotencyToken(
         claim=request_claim(str(principal.account_id), key),
         fingerprint=hashlib.sha256(said).hexdigest(),
     )

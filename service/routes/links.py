@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 
 from sanic import Request
 
-from service.container import parts_of
+from service.container import container_of
 from service.web.client_address import scheme_of
 
 API = "/api/v1"
@@ -16,7 +16,7 @@ _PAGING = ("page", "page_size")
 
 def link(request: Request, path: str, query: dict[str, str] | None = None) -> str:
     """Return a link to ``path`` (and ``query``) that works where the client is."""
-    settings = parts_of(request).settings
+    settings = container_of(request).settings
     base = (
         settings.public_url.rstrip("/")
         if settings.public_url

@@ -10,7 +10,7 @@ from typing import Any
 import uuid_utils.compat
 from sanic import Blueprint
 
-from commands.group_commit import Receipt, preview
+from commands.group_commit import CommandResult, preview
 from commands.messages import (
     CheckMovie,
     CreateMovie,
@@ -24,14 +24,14 @@ from commands.messages import (
 )
 from commands.movie import Movie
 from service.auth.tokens import Principal
-from service.container import parts_of
-from service.routes.consistency import after_write
+from service.container import container_of
+from service.routes.consistency import wait_until_visible
 from service.routes.idempotency import once_only
 from service.routes.links import link
 from service.routes.movies import PATH, movie_id_of, representation
 from service.routes.positions import log_of, positioned
 from service.web.body import MERGE_PATCH, read_body
-from service.web.booleans import asked_flag
+from service.web.booleans import boolean_param
 from service.web.conditional import (
     check_write,
     excluded_versions,
@@ -39,7 +39,7 @@ from service.web.conditional import (
     list_tag,
     movie_tag,
 )
-from service.web.error_collector import Refusals
+from service.web.error_collector import ErrorCollector
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, empty
 
@@ -58,7 +58,7 @@ async def create_movie(request: CinelogRequest) -> HTTPResponse:
         fields=MovieFields.of(body),
         once=once_only(request, principal, body),
     )
-    check_write(request, list_tag(parts_of(request).feed.current[1], log_of(request)))
+    check_write(request, list_tag(container_of(request).feed.current[1], log_of(request)))
     receipt = await _run_once(request, command)
     response = await _answer(request, receipt, principal.username, status=201)
     response.headers["Location"] = link(request, f"{PATH}{receipt.about.id}/")
@@ -70,18 +70,18 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Take a movie of one's own back to a version; with ``dry_run`` only say what would change."""
     principal = request.principal
     wanted = movie_id_of(movie_id)
-    refusals = Refusals()
+    refusals = ErrorCollector()
     target: RevertTarget | None = None
     once, dry_run = None, False
     with refusals:
-        dry_run = asked_flag(request, "dry_run")
+        dry_run = boolean_param(request, "dry_run")
     with refusals:
         body = read_body(request)
         with refusals:
             once = once_only(request, principal, body)
         target = RevertTarget.of(body)
     by, conditions = _by(request, principal), _conditions(request)
-    parts = parts_of(request)
+    parts = container_of(request)
     if target is None or refusals.found:
         check = CheckMovie(**by, movie_id=wanted, or_deleted=True)
         if dry_run:
@@ -122,8 +122,8 @@ async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
         movie_id=movie_id_of(movie_id),
         **_conditions(request),
     )
-    receipt = await parts_of(request).executor.run(command)
-    return empty(headers=await after_write(request, receipt.position, command.movie_id))
+    receipt = await container_of(request).executor.run(command)
+    return empty(headers=await wait_until_visible(request, receipt.position, command.movie_id))
 
 
 async def _update(
@@ -133,13 +133,13 @@ async def _update(
 ) -> HTTPResponse:
     principal = request.principal
     wanted = movie_id_of(movie_id)
-    refusals = Refusals()
+    refusals = ErrorCollector()
     fields: MovieFields | MovieChanges | None = None
     with refusals:
         also = MERGE_PATCH if body is MovieChanges else None
         fields = body.of(read_body(request, also=also))
     by, conditions = _by(request, principal), _conditions(request)
-    executor = parts_of(request).executor
+    executor = container_of(request).executor
     if fields is None:
         await executor.run(CheckMovie(**by, movie_id=wanted))
         refusals.check()
@@ -149,9 +149,9 @@ async def _update(
     return await _answer(request, receipt, principal.username, status=200)
 
 
-async def _run_once(request: CinelogRequest, command: CreateMovie | RevertMovie) -> Receipt:
+async def _run_once(request: CinelogRequest, command: CreateMovie | RevertMovie) -> CommandResult:
     """Carry out a command that may have a key; the same key at the same time is told to wait."""
-    parts = parts_of(request)
+    parts = container_of(request)
     if command.once is None:
         return await parts.executor.run(command)
     with parts.in_flight.hold(command.once.claim):
@@ -160,7 +160,7 @@ async def _run_once(request: CinelogRequest, command: CreateMovie | RevertMovie)
 
 async def _answer(
     request: CinelogRequest,
-    receipt: Receipt,
+    receipt: CommandResult,
     username: str,
     *,
     status: int,
@@ -168,7 +168,7 @@ async def _answer(
     assert isinstance(receipt.about, Movie)  # noqa: S101 - only movie commands come here
     # A movie that was just created is not put aside.
     changed = receipt.about.id if receipt.about.version > 1 else None
-    headers = await after_write(request, receipt.position, changed)
+    headers = await wait_until_visible(request, receipt.position, changed)
     headers["ETag"] = movie_tag(receipt.about.version)
     if receipt.replayed:
         headers["Idempotent-Replayed"] = "true"

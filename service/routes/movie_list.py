@@ -5,17 +5,17 @@ from sanic import Blueprint
 
 from queries import movies
 from queries.movie_query import NUMBERS, TEXTS, MovieQuery, parse_query
-from queries.orderings import place_of
-from service.container import parts_of
-from service.routes.as_of import Moment, asked_moment
-from service.routes.consistency import asked_of_log, asked_position, before_read
-from service.routes.cursors import continued, cursor_of
+from queries.orderings import seek_key
+from service.container import container_of
+from service.routes.as_of import AsOf, parse_as_of
+from service.routes.consistency import min_position_param, require_known_position, require_position
+from service.routes.cursors import continue_from, cursor_of
 from service.routes.links import link_with
 from service.routes.movies import PATH
 from service.routes.past_lists import list_as_it_was
 from service.routes.positions import check_position, check_same_log, log_of, positioned
-from service.web.conditional import known_position, list_tag
-from service.web.error_collector import Refusals
+from service.web.conditional import list_tag, position_in_tag
+from service.web.error_collector import ErrorCollector
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, empty
 
@@ -27,15 +27,15 @@ _KNOWN = {*TEXTS, *NUMBERS, "ordering", "page", "page_size", "cursor", "at", "at
 @blueprint.get("/movies/", name="list")
 async def list_movies(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of movies from the read model, as they are or as they were."""
-    parts = parts_of(request)
+    parts = container_of(request)
     query, moment = _asked(request)
-    await asked_of_log(request)
+    await require_known_position(request)
     await check_position(request, moment.number)
     log = log_of(request)
-    known = known_position(request, log)
+    known = position_in_tag(request, log)
     page = await list_as_it_was(request, query, known, moment)
     if page is None:
-        position = await before_read(request)
+        position = await require_position(request)
         page = await movies.list_changed(
             parts.reader,
             query,
@@ -45,11 +45,11 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
         )
     check_same_log(request, log)
     headers = positioned(request, page.position, log) | {"ETag": list_tag(page.position, log)}
-    if isinstance(page, movies.Unchanged):
+    if isinstance(page, movies.NotModified):
         return empty(status=304, headers=headers)
     following = previous = None
     if page.more and page.rows:
-        cursor = cursor_of(place_of(page.rows[-1], query.orderings), query)
+        cursor = cursor_of(seek_key(page.rows[-1], query.orderings), query)
         further = link_with(request, PATH, _KNOWN, cursor=cursor, page=None)
         headers["Link"] = f'<{further}>; rel="next"'
         following = (
@@ -66,14 +66,14 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
     return HTTPResponse(body, headers=headers, content_type=_JSON)
 
 
-def _asked(request: CinelogRequest) -> tuple[MovieQuery, Moment]:
-    refusals = Refusals()
+def _asked(request: CinelogRequest) -> tuple[MovieQuery, AsOf]:
+    refusals = ErrorCollector()
     query = MovieQuery()
     with refusals:
         query = _query(request)
-    moment = asked_moment(request, "at_position", refusals)
+    moment = parse_as_of(request, "at_position", refusals)
     with refusals:
-        asked_position(request)  # also of the past, which waits for nothing
+        min_position_param(request)  # also of the past, which waits for nothing
     refusals.check()
     return query, moment
 
@@ -83,4 +83,4 @@ def _query(request: CinelogRequest) -> MovieQuery:
     if not cursor:
         return parse_query(request.args)
     query = parse_query({name: said for name, said in request.args.items() if name != "page"})
-    return continued(query, cursor)
+    return continue_from(query, cursor)

@@ -11,13 +11,13 @@ from commands.rfc3339 import rfc3339
 from projections.movie_rows import row_of
 from queries import movies
 from queries.log import history
-from service.container import parts_of
-from service.routes.as_of import Moment, asked_moment
-from service.routes.consistency import asked_of_log, asked_position, before_read
+from service.container import container_of
+from service.routes.as_of import AsOf, parse_as_of
+from service.routes.consistency import min_position_param, require_known_position, require_position
 from service.routes.links import API
 from service.routes.positions import check_same_log, log_of, positioned
 from service.web.conditional import movie_tag
-from service.web.error_collector import Refusals
+from service.web.error_collector import ErrorCollector
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
 
@@ -30,17 +30,17 @@ _JSON = "application/json"
 async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer one movie: from the read model, or from the log while that is away."""
     wanted = movie_id_of(movie_id)
-    parts = parts_of(request)
+    parts = container_of(request)
     moment = _asked(request)
-    await asked_of_log(request)
+    await require_known_position(request)
     if moment.past:
         return await _read_past(request, wanted, moment)
     log = log_of(request)
     try:
-        await before_read(request)
+        await require_position(request)
         row, position = await movies.get_movie(parts.reader, wanted)
     except ReadModelUnavailableError:
-        asked = asked_position(request)
+        asked = min_position_param(request)
         row, position = await _from_log(request, wanted)
         if position < asked:
             raise
@@ -52,21 +52,21 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
 
-def _asked(request: CinelogRequest) -> Moment:
-    refusals = Refusals()
-    moment = asked_moment(request, "version", refusals)
+def _asked(request: CinelogRequest) -> AsOf:
+    refusals = ErrorCollector()
+    moment = parse_as_of(request, "version", refusals)
     with refusals:
-        asked_position(request)
+        min_position_param(request)
     refusals.check()
     return moment
 
 
-async def _read_past(request: CinelogRequest, movie_id: UUID, moment: Moment) -> HTTPResponse:
+async def _read_past(request: CinelogRequest, movie_id: UUID, moment: AsOf) -> HTTPResponse:
     """Answer a movie as it was at a version or at a time, from the log.
 
     ``Event-Position`` is where the log stood at that time, or stands now.
     """
-    parts = parts_of(request)
+    parts = container_of(request)
     at, version = moment
     log = log_of(request)
 
@@ -99,7 +99,7 @@ def representation(movie: Movie, username: str) -> bytes:
 
 
 async def _from_log(request: CinelogRequest, movie_id: UUID) -> tuple[bytes | None, int]:
-    store = parts_of(request).store
+    store = container_of(request).store
 
     def read() -> tuple[bytes | None, int]:
         position = store.head()
@@ -108,7 +108,7 @@ async def _from_log(request: CinelogRequest, movie_id: UUID) -> tuple[bytes | No
             return None, position
         return representation(movie, store.name_of(movie.creator)), position
 
-    return await parts_of(request).reads.run(read)
+    return await container_of(request).reads.run(read)
 
 
 def movie_id_of(text: str) -> UUID:

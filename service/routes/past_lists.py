@@ -6,20 +6,20 @@ from commands.errors import NotFoundError, ReadModelUnavailableError
 from projections.generation.state import name_at
 from queries import movies
 from queries.movie_query import MovieQuery
-from service.container import Parts, parts_of
-from service.routes.as_of import Moment
+from service.container import Container, container_of
+from service.routes.as_of import AsOf
 from service.routes.consistency import wait_s
 from service.web.request import CinelogRequest
 
 
 async def list_as_it_was(
-    request: CinelogRequest, query: MovieQuery, known: int | None, moment: Moment
-) -> movies.Page | movies.Unchanged | None:
+    request: CinelogRequest, query: MovieQuery, known: int | None, moment: AsOf
+) -> movies.Page | movies.NotModified | None:
     """Return a page as it was then, None where the request asks for now.
 
     Raises ReadModelUnavailableError while the list as it was is being built.
     """
-    parts, account = parts_of(request), request.principal.account_id
+    parts, account = container_of(request), request.principal.account_id
     if not moment.past:
         return None
     position = await _position(parts, moment)
@@ -36,7 +36,7 @@ async def list_as_it_was(
     return await movies.list_changed(reader, query, known, account=account)
 
 
-async def _position(parts: Parts, moment: Moment) -> int:
+async def _position(parts: Container, moment: AsOf) -> int:
     if moment.number is None:
         assert moment.at is not None  # noqa: S101 - one of them was given
         return await parts.reads.run(parts.timeline.position_at, moment.at)

@@ -8,14 +8,14 @@ from commands.errors import (
     PositionUnknownError,
     ReadModelUnavailableError,
 )
-from commands.event_store.log_identity import Claimed, parse_claimed
+from commands.event_store.log_identity import ClaimedLog, parse_log
 from commands.event_store.store import Store
-from service.container import parts_of
+from service.container import container_of
 
 
 def log_of(request: Request) -> str:
     """Return ``<uuid>.<epoch>`` of the log, "" as long as nobody could read it."""
-    return parts_of(request).store.continuity.text
+    return container_of(request).store.continuity.text
 
 
 def positioned(request: Request, position: int, log: str | None = None) -> dict[str, str]:
@@ -34,12 +34,12 @@ def check_same_log(request: Request, log: str) -> None:
         raise ReadModelUnavailableError("the log has changed")
 
 
-def claimed_log(request: Request) -> Claimed | None:
+def log_param(request: Request) -> ClaimedLog | None:
     """Return what ``Event-Log`` says, None where it is not sent. Raises InvalidError."""
     given = request.headers.get("event-log", "").strip()
     if not given:
         return None
-    claimed = parse_claimed(given)
+    claimed = parse_log(given)
     if claimed is None:
         raise InvalidError({"Event-Log": ["Enter the value of an Event-Log header."]})
     return claimed
@@ -53,21 +53,21 @@ async def check_position(request: Request, position: int | None) -> None:
     """
     if position is None:
         return
-    parts = parts_of(request)
-    claimed = claimed_log(request)
+    parts = container_of(request)
+    claimed = log_param(request)
     if _is_current(parts.store, claimed) and position <= parts.store.continuity.highest:
         return
     await parts.reads.run(_check, parts.store, claimed, position)
 
 
-def _is_current(store: Store, claimed: Claimed | None) -> bool:
+def _is_current(store: Store, claimed: ClaimedLog | None) -> bool:
     identity = store.continuity.identity
     return claimed is None or (
-        identity is not None and claimed == Claimed(identity.log, identity.epoch)
+        identity is not None and claimed == ClaimedLog(identity.log, identity.epoch)
     )
 
 
-def _check(store: Store, claimed: Claimed | None, position: int) -> None:
+def _check(store: Store, claimed: ClaimedLog | None, position: int) -> None:
     try:
         store.continuity.look()  # the client may know of a newer epoch than this process
         head = store.head()

@@ -18,16 +18,18 @@ from pydantic import SecretStr
 from commands.errors import NotFoundError, TokenReusedError, UnavailableError
 from commands.messages import ChangePassword, EndSession, EndSessions, OpenSession, ReportReuse
 from commands.text import fold_name
-from service.auth.grants import Answer
+from service.auth.grants import TokenResponse
 from service.auth.schemas import read_password_change
 from service.auth.tokens import Principal
-from service.container import Parts, parts_of
+from service.container import Container, container_of
 from service.web.request import CinelogRequest
 
 
-async def sign_in(request: CinelogRequest, username: str, password: str, scope: str = "") -> Answer:
+async def sign_in(
+    request: CinelogRequest, username: str, password: str, scope: str = ""
+) -> TokenResponse:
     """Open a session. Raises NoActiveAccountError, InvalidScopeError."""
-    parts = parts_of(request)
+    parts = container_of(request)
     answer = await parts.hasher.run(
         fold_name(username), parts.authorization.sign_in, username, password, scope
     )
@@ -42,9 +44,9 @@ async def sign_in(request: CinelogRequest, username: str, password: str, scope: 
     return answer
 
 
-async def refresh(request: CinelogRequest, token: str, scope: str = "") -> Answer:
+async def refresh(request: CinelogRequest, token: str, scope: str = "") -> TokenResponse:
     """Exchange a refresh token for the next pair. Raises TokenNotValidError, InvalidScopeError."""
-    parts = parts_of(request)
+    parts = container_of(request)
     try:
         return await parts.threads.run(parts.authorization.refresh, token, scope)
     except TokenReusedError as reused:
@@ -55,7 +57,7 @@ async def refresh(request: CinelogRequest, token: str, scope: str = "") -> Answe
 
 async def revoke(request: CinelogRequest, token: str) -> None:
     """End the session of a token; an unknown one is as good as revoked."""
-    parts = parts_of(request)
+    parts = container_of(request)
     session = await parts.threads.run(parts.authorization.session_of, token)
     if session is None:
         return
@@ -67,7 +69,7 @@ async def revoke(request: CinelogRequest, token: str) -> None:
 
 async def end_session(request: CinelogRequest, principal: Principal, sid: str) -> None:
     """End one of the caller's sessions. Raises NotFoundError where there is no such session."""
-    parts = parts_of(request)
+    parts = container_of(request)
     account_id = principal.account_id
     await parts.threads.run(parts.authorization.account_in, principal)
     if sid != principal.sid and not await _belongs(parts, account_id, sid):
@@ -80,7 +82,7 @@ async def end_session(request: CinelogRequest, principal: Principal, sid: str) -
 
 async def end_sessions(request: CinelogRequest, principal: Principal) -> None:
     """End all of the caller's sessions, the one that asks included."""
-    parts = parts_of(request)
+    parts = container_of(request)
     await parts.executor.run(EndSessions(**_by(request, principal.account_id), sid=principal.sid))
     with suppress(UnavailableError):
         await parts.threads.run(parts.sessions.end_all, principal.account_id)
@@ -90,7 +92,7 @@ async def change_password(
     request: CinelogRequest, principal: Principal, body: dict[str, Any]
 ) -> None:
     """Set a new password and end all sessions but the one that asks. Raises InvalidError."""
-    parts = parts_of(request)
+    parts = container_of(request)
     account = await parts.threads.run(parts.authorization.account_in, principal)
     is_right = partial(parts.hasher.verify, account.password_hash)
     change = await parts.hasher.run(account.id, read_password_change, body, account, is_right)
@@ -105,7 +107,7 @@ async def change_password(
         await parts.threads.run(parts.sessions.end_all, principal.account_id, principal.sid)
 
 
-async def _belongs(parts: Parts, account_id: UUID, sid: str) -> bool:
+async def _belongs(parts: Container, account_id: UUID, sid: str) -> bool:
     return await parts.threads.run(parts.sessions.belongs, account_id, sid)
 
 

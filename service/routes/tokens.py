@@ -11,10 +11,10 @@ from sanic import Blueprint, Request
 
 from commands.messages import RegisterUser
 from commands.user import User
-from service.auth.grants import Answer, PasswordGrant, RefreshGrant
-from service.auth.schemas import Credentials, Presented, Refreshing, read_registration
+from service.auth.grants import PasswordGrant, RefreshGrant, TokenResponse
+from service.auth.schemas import Credentials, RefreshBody, TokenBody, read_registration
 from service.auth.server import server_metadata
-from service.container import parts_of
+from service.container import container_of
 from service.routes import account as account_care
 from service.routes import session_commands
 from service.routes.links import API
@@ -34,7 +34,7 @@ blueprint = Blueprint.group(auth, account_care.blueprint, well_known)
 @auth.post("/register/", name="register", ctx_open=True)
 async def register(request: CinelogRequest) -> HTTPResponse:
     """Open an account."""
-    parts = parts_of(request)
+    parts = container_of(request)
     await parts.limits.register(request)
     registration = read_registration(read_body(request))
     command = RegisterUser(
@@ -60,7 +60,7 @@ async def obtain(request: CinelogRequest) -> HTTPResponse:
     asked = oauth.read_parameters(request)
     if oauth.grant_of(asked, _PASSWORD, _REFRESH) == _PASSWORD:
         return _answer(dict(await _sign_in(request, asked, oauth.scope_of(asked))))
-    await parts_of(request).limits.refresh(request)
+    await container_of(request).limits.refresh(request)
     return _answer(dict(await _renew(request, asked, oauth.scope_of(asked))))
 
 
@@ -78,8 +78,8 @@ async def renew(request: CinelogRequest) -> HTTPResponse:
 @auth.post("/token/verify/", name="verify", ctx_open=True)
 async def verify(request: CinelogRequest) -> HTTPResponse:
     """Tell whether a token would be accepted."""
-    parts = parts_of(request)
-    token = Presented.of(read_body(request)).token
+    parts = container_of(request)
+    token = TokenBody.of(read_body(request)).token
     await parts.threads.run(parts.authorization.verify, token)
     return _answer({})
 
@@ -92,7 +92,7 @@ async def revoke(request: CinelogRequest) -> HTTPResponse:
     """
     standard = oauth.speaks_oauth(request)
     body = oauth.read_parameters(request) if standard else read_body(request, also=FORM)
-    await session_commands.revoke(request, Presented.of(body).token)
+    await session_commands.revoke(request, TokenBody.of(body).token)
     return _answer({})
 
 
@@ -100,7 +100,7 @@ async def revoke(request: CinelogRequest) -> HTTPResponse:
 async def me(request: CinelogRequest) -> HTTPResponse:
     """Answer the caller's account."""
     principal = request.principal
-    parts = parts_of(request)
+    parts = container_of(request)
     account = await parts.threads.run(parts.authorization.account, principal.account_id)
     return _answer(_account(account), headers={})
 
@@ -108,13 +108,13 @@ async def me(request: CinelogRequest) -> HTTPResponse:
 @well_known.get("/jwks.json", name="jwks", ctx_open=True)
 async def show_keys(request: Request) -> HTTPResponse:
     """Answer the keys that verify our tokens (RFC 7517)."""
-    return _answer(parts_of(request).tokens.keys.public(), headers=_PUBLIC)
+    return _answer(container_of(request).tokens.keys.public(), headers=_PUBLIC)
 
 
 @well_known.get("/oauth-authorization-server", name="metadata", ctx_open=True)
 async def show_metadata(request: Request) -> HTTPResponse:
     """Answer what an OAuth client may want to know (RFC 8414)."""
-    return _answer(server_metadata(parts_of(request).settings, API), headers=_PUBLIC)
+    return _answer(server_metadata(container_of(request).settings, API), headers=_PUBLIC)
 
 
 def _account(user: User) -> representations.Account:
@@ -127,17 +127,17 @@ def _account(user: User) -> representations.Account:
     }
 
 
-async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> Answer:
+async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:
     given = Credentials.of(body)
-    await parts_of(request).limits.sign_in(request, given.username)
+    await container_of(request).limits.sign_in(request, given.username)
     return await session_commands.sign_in(request, given.username, given.password, scope)
 
 
-async def _renew(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> Answer:
-    return await session_commands.refresh(request, Refreshing.of(body).refresh, scope)
+async def _renew(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:
+    return await session_commands.refresh(request, RefreshBody.of(body).refresh, scope)
 
 
-def _pair(answer: Answer) -> HTTPResponse:
+def _pair(answer: TokenResponse) -> HTTPResponse:
     """Answer a pair of tokens under our names; OAuth clients get those of RFC 6749."""
     pair: representations.TokenPair = {
         "access": answer["access_token"],

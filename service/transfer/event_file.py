@@ -21,7 +21,7 @@ import orjson
 
 from commands.errors import DamagedError
 from commands.event_store.log_identity import LogIdentity
-from commands.event_store.store import Stored
+from commands.event_store.store import RawEvent
 from service.transfer.sealed_gzip import MAGIC, BrokenGzipError, GzipWriter, read_gzip
 
 FORMAT = 2
@@ -63,7 +63,7 @@ class EventWriter:
         self._count = self._position = 0
         self._write(_first_line(lineage) if lineage else _FIRST)
 
-    def add(self, events: Sequence[Stored]) -> None:
+    def add(self, events: Sequence[RawEvent]) -> None:
         """Append events that follow those before."""
         self._write(b"".join(map(_line, events)))
         self._count += len(events)
@@ -81,7 +81,7 @@ class EventWriter:
         self._out.write(lines)
 
 
-def read_events(file: BinaryIO) -> Iterator[Stored]:
+def read_events(file: BinaryIO) -> Iterator[RawEvent]:
     """Yield the events of a file in log order. Raises DamagedError.
 
     Only who took them all knows that they are what was exported: the last line tells.
@@ -126,7 +126,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield rest
 
 
-def _line(event: Stored) -> bytes:
+def _line(event: RawEvent) -> bytes:
     position, stream_id, version, kind, state = event
     front = f'{{"position":{position},"stream_id":"{stream_id}","version":{version},"type":'
     if _is_one_line(state):
@@ -149,7 +149,7 @@ def _is_one_line(state: bytes) -> bool:
     return b"\n" not in state
 
 
-def _event(line: bytes, last: int) -> Stored:
+def _event(line: bytes, last: int) -> RawEvent:
     """Return the event of a line, which must stand after position ``last``."""
     if not line.endswith(b"\n"):
         raise _WrongError("the file is cut off here")
@@ -171,7 +171,7 @@ def _event(line: bytes, last: int) -> Stored:
         raise _WrongError("this is no event") from None
     if "\0" in kind:
         raise _WrongError("its type has a character that PostgreSQL cannot store")
-    return Stored(position, match[2].decode(), version, kind, state)
+    return RawEvent(position, match[2].decode(), version, kind, state)
 
 
 def lineage_of(file: BinaryIO) -> LogIdentity | None:

@@ -19,7 +19,7 @@ import orjson
 from commands.event_store.store import Store
 from projections.generation.completeness import check_all_read
 from projections.movie_rows import ROW_FIELDS, movie_in
-from projections.rebuild.replay import Names, fold, whole_streams
+from projections.rebuild.replay import Usernames, fold, whole_streams
 from service.transfer.event_file import EventWriter, Summary
 from service.transfer.readers.csv_cells import guarded
 
@@ -69,7 +69,7 @@ def export_movies(store: Store, path: Path, advance: Callable[[int], None]) -> E
 
 
 def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator[dict[str, Any]]:
-    names, done = Names(store), 0
+    names, done = Usernames(store), 0
     for events in whole_streams(store, head):
         for command, name, values in fold(events, names).commands:
             if (command, name) == ("HSET", "rows"):

@@ -18,8 +18,8 @@ import uuid_utils.compat
 from commands.claims import row_claim
 from commands.errors import InvalidError
 from commands.event_store.store import Store
-from commands.group_commit import BATCH, Receipt, commit
-from commands.messages import CreateMovie, MovieFields, OnceOnly
+from commands.group_commit import BATCH, CommandResult, commit
+from commands.messages import CreateMovie, IdempotencyToken, MovieFields
 from service.transfer.readers.file_kinds import UnreadableInputError
 from service.transfer.readers.rows import Row
 
@@ -98,11 +98,11 @@ def import_movies(  # noqa: PLR0913 - what, where, whose, and who is told
                         reason=reason,
                         movie_id=uuid_utils.compat.uuid7(),
                         fields=fields,
-                        once=OnceOnly(claim=row_claim(str(account), fields.details(), nth)),
+                        once=IdempotencyToken(claim=row_claim(str(account), fields.details(), nth)),
                     )
                 )
             for answer in commit(store, commands):
-                if not isinstance(answer, Receipt):
+                if not isinstance(answer, CommandResult):
                     raise answer
                 added += answer.appended
                 already += not answer.appended

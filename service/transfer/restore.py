@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from commands.errors import DamagedError, InvalidError
 from commands.event_store.log_identity import LogIdentity
-from commands.event_store.store import Store, Stored
+from commands.event_store.store import RawEvent, Store
 from service.transfer.event_file import Summary, read_events
 
 _BATCH = 1_000
@@ -39,7 +39,7 @@ def restore(
     ConfigurationError where the store is not empty, and EventStoreUnavailableError.
     """
 
-    def batches() -> Iterator[list[Stored]]:
+    def batches() -> Iterator[list[RawEvent]]:
         done = 0
         for batch in _batches(file):
             yield batch
@@ -52,7 +52,7 @@ def restore(
         raise DamagedError(None, str(error)) from None
 
 
-def _batches(file: BinaryIO) -> Iterator[list[Stored]]:
+def _batches(file: BinaryIO) -> Iterator[list[RawEvent]]:
     events = read_events(file)
     while batch := list(islice(events, _BATCH)):
         yield batch

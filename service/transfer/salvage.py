@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from commands.errors import ConfigurationError, StoreDamagedError
 from commands.event_store.log_identity import LogIdentity
-from commands.event_store.rescue import Advance, Lost, Rescue
-from commands.event_store.store import Store, Stored
+from commands.event_store.rescue import LostEvents, OnProgress, Rescue
+from commands.event_store.store import RawEvent, Store
 from service.known_log import LogMemory
 from service.settings import Settings
 from service.transfer.event_file import EventWriter
@@ -28,7 +28,7 @@ class Salvaged(NamedTuple):
 
     events: int
     position: int
-    lost: list[Lost]
+    lost: list[LostEvents]
     undecoded: list[int]
     """Positions of events that were written, but cannot be decoded."""
 
@@ -41,7 +41,7 @@ def salvage(
     settings: Settings,
     store: Store | None,
     path: Path,
-    advance: Advance,
+    advance: OnProgress,
 ) -> Salvaged:
     """Write what can be read; ``store`` is None where its database cannot be opened.
 
@@ -51,7 +51,7 @@ def salvage(
     rescue = Rescue(store, sqlite_file(settings), advance)
     end, lost, undecoded = 0, [], []
     for part in _whole_events(rescue):
-        if isinstance(part, Lost):
+        if isinstance(part, LostEvents):
             lost.append(part)
         else:
             end = part[-1].position
@@ -59,12 +59,12 @@ def salvage(
     if not end:
         raise ConfigurationError("CINELOG_EVENT_STORE_URL", "no event of it can be read")
     if known and known[1] > end:
-        lost.append(Lost(end + 1, known[1]))
+        lost.append(LostEvents(end + 1, known[1]))
     lineage = _lineage(known[0] if known else None, lost)
     with whole_file(path) as out:
         writer = EventWriter(out, compressed=path.suffix.lower() == ".gz", lineage=lineage)
         for part in _whole_events(rescue):
-            if not isinstance(part, Lost):
+            if not isinstance(part, LostEvents):
                 writer.add(part)
         summary = writer.finish()
     return Salvaged(summary.events, summary.position, _joined(lost), undecoded)
@@ -88,18 +88,18 @@ def _remembered(settings: Settings, store: Store | None) -> tuple[LogIdentity, i
     return max(found, key=lambda one: one[1], default=None)
 
 
-def _whole_events(rescue: Rescue) -> Iterator[list[Stored] | Lost]:
+def _whole_events(rescue: Rescue) -> Iterator[list[RawEvent] | LostEvents]:
     """Yield what was rescued, with a loss for each event whose columns are not whole."""
     for part in rescue.parts():
-        if isinstance(part, Lost) or all(map(_is_whole, part)):
+        if isinstance(part, LostEvents) or all(map(_is_whole, part)):
             yield part
             continue
         for event in part:
             whole = _is_whole(event)
-            yield [event] if whole else Lost(event.position, event.position)
+            yield [event] if whole else LostEvents(event.position, event.position)
 
 
-def _is_whole(event: Stored) -> bool:
+def _is_whole(event: RawEvent) -> bool:
     position, stream, version, topic, state = event
     return (
         len(stream) == 36  # noqa: PLR2004 - as any UUID
@@ -113,17 +113,17 @@ def _is_whole(event: Stored) -> bool:
     )
 
 
-def _joined(lost: list[Lost]) -> list[Lost]:
-    joined: list[Lost] = []
+def _joined(lost: list[LostEvents]) -> list[LostEvents]:
+    joined: list[LostEvents] = []
     for one in lost:
         if joined and joined[-1].last + 1 == one.first:
-            joined[-1] = Lost(joined[-1].first, one.last)
+            joined[-1] = LostEvents(joined[-1].first, one.last)
         else:
             joined.append(one)
     return joined
 
 
-def _lineage(identity: LogIdentity | None, lost: list[Lost]) -> LogIdentity | None:
+def _lineage(identity: LogIdentity | None, lost: list[LostEvents]) -> LogIdentity | None:
     if identity is None or not lost:
         return identity
     return identity.next_epoch(lost[0].first - 1, identity.epoch)

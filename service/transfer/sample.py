@@ -9,7 +9,7 @@ import uuid_utils.compat
 from pydantic import SecretStr
 
 from commands.event_store.known_log import Accept
-from commands.group_commit import Receipt, commit
+from commands.group_commit import CommandResult, commit
 from commands.messages import RegisterUser
 from service.auth.passwords import Hasher
 from service.known_log import open_served
@@ -45,7 +45,7 @@ def add_sample(settings: Settings, accept: Accept = "nothing") -> None:
         )
         hasher.close()
         (answer,) = commit(store, [command])
-        if not isinstance(answer, Receipt):
+        if not isinstance(answer, CommandResult):
             raise answer
         report = import_movies(store, read_rows(_file()), account)
     finally:

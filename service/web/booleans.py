@@ -7,7 +7,7 @@ TRUE = frozenset({"", "1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
 
 
-def asked_flag(request: CinelogRequest, name: str) -> bool:
+def boolean_param(request: CinelogRequest, name: str) -> bool:
     """Return whether a flag is set, which it is where only its name is given.
 
     Of repeated ones the last counts. Raises InvalidError for what is neither true nor false.

@@ -66,7 +66,7 @@ def excluded_versions(request: CinelogRequest) -> Versions:
     return _versions(map(_opaque, tags.listed))
 
 
-def known_position(request: CinelogRequest, log: str) -> int | None:
+def position_in_tag(request: CinelogRequest, log: str) -> int | None:
     """Return the latest position of a list of a log that the client has, for a shorter way to 304.
 
     Tags of another log or epoch match nothing.

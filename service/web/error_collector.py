@@ -5,10 +5,10 @@ from types import TracebackType
 from commands.errors import InvalidError, RefusedError
 
 
-class Refusals:
+class ErrorCollector:
     """What reading a request refuses: each ``with`` reads a part of it, ``check`` refuses all.
 
-        refusals = Refusals()
+        refusals = ErrorCollector()
         with refusals:
             at = asked_time(request)
         with refusals:

@@ -7,7 +7,7 @@ MAX_NUMBER = 2**53
 _MOST_DIGITS = len(str(MAX_NUMBER))
 
 
-def whole_number(text: str) -> int | None:
+def parse_integer(text: str) -> int | None:
     """Return the number from 0 to 2**53 that ``text`` is, None for anything else.
 
     Leading zeros are fine, however many.
@@ -18,12 +18,12 @@ def whole_number(text: str) -> int | None:
     return number if number <= MAX_NUMBER else None
 
 
-def asked_number(request: CinelogRequest, name: str) -> int | None:
+def integer_param(request: CinelogRequest, name: str) -> int | None:
     """Return a query parameter, None where it is not given or blank. Raises InvalidError."""
     given = request.asked(name)
     if not given:
         return None
-    number = whole_number(given)
+    number = parse_integer(given)
     if number is None:
         raise InvalidError({name: ["Enter a number."]})
     return number

@@ -144,7 +144,7 @@ class Connection(HttpProtocol):
         return http.request if getattr(http, "request_body", None) else None
 
 
-class Server(Sanic[Any, Any]):
+class HttpServer(Sanic[Any, Any]):
     """A Sanic whose connections are bounded."""
 
     async def create_server(self, *args: Any, **kwargs: Any) -> Any:

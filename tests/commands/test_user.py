@@ -9,7 +9,7 @@ from commands.errors import (
     TokenNotValidError,
     TokenReusedError,
 )
-from commands.group_commit import Receipt, commit
+from commands.group_commit import CommandResult, commit
 from commands.messages import ChangePassword, EndSession, EndSessions, OpenSession, ReportReuse
 from commands.user import User, session_id
 from tests.controls import ANN, NOON, register, stamp
@@ -206,7 +206,7 @@ def test_the_commands_append_to_the_accounts_stream(store):
             OpenSession(**by, sid=session_id(7, "d"), known_since=7, renewed_hash="$argon2id$4"),
         ],
     )
-    assert all(isinstance(answer, Receipt) for answer in answers[:-1])
+    assert all(isinstance(answer, CommandResult) for answer in answers[:-1])
     assert isinstance(answers[-1], NoActiveAccountError)
     (answer,) = commit(
         store,

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from commands.event_store.store import Store
-from projections.follow.subscription import Tail
+from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
 from projections.keys import Keys
 from projections.rebuild.parked import parked_in, retry
@@ -181,7 +181,7 @@ def test_all_is_lost(sqlite_store, redis, books):
     """Again and again, at any step of the projection."""
     for step in range(8):
         redis.flushall()
-        tail = Tail(sqlite_store, redis, limit=5)
+        tail = Subscription(sqlite_store, redis, limit=5)
         for _ in range(step):
             tail.step()
         redis.flushall()
@@ -198,7 +198,7 @@ def test_another_log(sqlite_store, redis, books, tmp_path, longer):
     write(other, register(ANN, username="ann"))
     if longer:
         write(other, *(create(by=ANN) for _ in range(30)))
-    tail = Tail(other, redis)
+    tail = Subscription(other, redis)
     tail.step()
     followed(tail)
     assert kept(redis) == replayed(other, redis)
@@ -225,7 +225,7 @@ def test_a_log_that_was_set_back_and_went_on(sqlite_store, redis, books, tmp_pat
     for store, title in ((sqlite_store, "Then"), (backup, "Now")):
         write(store, update(books.ids[0], by=ANN, title=title))
     caught_up(sqlite_store, redis)
-    followed(Tail(backup, redis))
+    followed(Subscription(backup, redis))
     assert kept(redis) == replayed(backup, redis)
     backup.close()
 
@@ -258,7 +258,7 @@ def test_an_event_that_cannot_be_read_parks_its_movie_alone(
     write(sqlite_store, create(by=ANN, title="Zardoz"))
     followed(tail)
     assert kept(redis) == replayed(sqlite_store, redis)
-    followed(Tail(sqlite_store, redis))
+    followed(Subscription(sqlite_store, redis))
     assert not rebuild(sqlite_store, redis).drift.counts
     assert not verify(sqlite_store, redis).drift.counts
 
@@ -314,8 +314,8 @@ def test_one_of_another_log_that_was_being_built(sqlite_store, redis, books, tmp
     """It is not gone on with."""
     other = Store.open(f"sqlite:///{tmp_path}/other.db")
     write(other, register(ANN, username="ann"), register(new_id(), username="bob"))
-    Tail(other, redis, limit=1).step()
-    followed(Tail(sqlite_store, redis))
+    Subscription(other, redis, limit=1).step()
+    followed(Subscription(sqlite_store, redis))
     assert kept(redis) == replayed(sqlite_store, redis)
     other.close()
 
@@ -324,9 +324,11 @@ def test_a_projection_that_dies_between_any_two_steps(sqlite_store, redis, books
     """The next one goes on: no event is lost, and none is counted twice."""
     lives = 0
     redis.flushall()
-    for died in every_death(redis, lambda dying: followed(Tail(sqlite_store, dying, limit=5))):
+    for died in every_death(
+        redis, lambda dying: followed(Subscription(sqlite_store, dying, limit=5))
+    ):
         lives += died
-        followed(Tail(sqlite_store, redis, limit=3))
+        followed(Subscription(sqlite_store, redis, limit=3))
         assert kept(redis) == books.expected
         assert len(redis.smembers("movies:generations")) == 1
         redis.flushall()
@@ -336,7 +338,7 @@ def test_a_projection_that_dies_between_any_two_steps(sqlite_store, redis, books
 def test_two_projections_step_by_step(sqlite_store, redis, books):
     """One between any two steps of the other: the same list, each event counted once."""
     redis.flushall()
-    tails = [Tail(sqlite_store, redis, limit=limit) for limit in (2, 3)]
+    tails = [Subscription(sqlite_store, redis, limit=limit) for limit in (2, 3)]
     for number in range(6):
         write(sqlite_store, create(by=ANN, title=f"Alien {number}"))
         for tail in tails:

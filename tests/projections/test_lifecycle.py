@@ -1,7 +1,7 @@
 """Which generation is live, and how one comes and goes."""
 
 from projections.generation import lifecycle
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from tests.read_side import Story, shown
 
 
@@ -49,7 +49,7 @@ def test_a_lost_generation_is_begun_anew_with_a_higher_number(redis):
 
 def test_going_live_shows_a_generation_and_drops_older_ones(redis):
     old = shown(redis, Story())
-    new = View(redis, old.generation + 1)
+    new = GenerationWriter(redis, old.generation + 1)
     new.create()
     redis.sadd("movies:generations", new.generation)
     assert lifecycle.go_live(redis, new)

@@ -13,16 +13,16 @@ from projections.generation.state import ROW_FORMAT
 from projections.movie_rows import (
     EFFECTS,
     ROW_FIELDS,
-    Before,
-    Changes,
+    PriorState,
+    ReadModelChanges,
     fold_batch,
     microseconds,
     movie_in,
-    wanted,
+    required_state,
 )
 from tests.read_side import Story
 
-NOTHING = Before({}, {}, {})
+NOTHING = PriorState({}, {}, {})
 ROW_FORMATS = {
     3: ("id", "title", "genre", "year", "creator", "version", "created_at", "updated_at"),
 }
@@ -35,9 +35,9 @@ class Kept:
     def __init__(self):
         self.keys = {name: {} for name in ("rows", "gone", "users", "created", "years", "titles")}
 
-    def apply(self, batch, parked=()) -> Changes:
-        asked = wanted(batch, parked)
-        before = Before(
+    def apply(self, batch, parked=()) -> ReadModelChanges:
+        asked = required_state(batch, parked)
+        before = PriorState(
             *(
                 {k: self.keys[name][k] for k in ids if k in self.keys[name]}
                 for name, ids in (

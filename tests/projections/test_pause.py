@@ -6,11 +6,11 @@ import time
 import pytest
 
 from commands.errors import ReadModelUnavailableError
-from projections.follow.subscription import Tail, follow
+from projections.follow.subscription import Subscription, follow
 from projections.generation import pause as holding
-from projections.generation.pause import hold
+from projections.generation.pause import pause
 from projections.rebuild.diff import Difference
-from projections.rebuild.repair import commands_for, mend
+from projections.rebuild.repair import commands_for, repair
 from projections.redis_client import open_redis
 from tests.controls import ANN, create
 from tests.library import caught_up, kept, library, live, write
@@ -26,8 +26,8 @@ def view(sqlite_store, redis):
 def test_no_event_is_applied(sqlite_store, redis, view):
     """Until it is given back."""
     write(sqlite_store, create(by=ANN))
-    tail = Tail(sqlite_store, redis)
-    with hold(view) as held:
+    tail = Subscription(sqlite_store, redis)
+    with pause(view) as held:
         before = kept(redis)
         assert held.position == view.head().position
         for _ in range(3):
@@ -39,7 +39,7 @@ def test_no_event_is_applied(sqlite_store, redis, view):
 
 def test_it_ends_by_itself(sqlite_store, redis, view):
     write(sqlite_store, create(by=ANN))
-    with hold(view, 100):
+    with pause(view, 100):
         started = time.monotonic()
         follow(sqlite_store, view, sqlite_store.head())
         assert time.monotonic() - started > 0.05
@@ -51,10 +51,10 @@ def test_one_at_a_time(view, valkey):
     ends = []
 
     def second():
-        with hold(live(other)):
+        with pause(live(other)):
             ends.append("second")
 
-    with hold(view):
+    with pause(view):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.05)
@@ -66,14 +66,14 @@ def test_one_at_a_time(view, valkey):
 
 def test_nobody_waits_for_ever(view, monkeypatch):
     monkeypatch.setattr(holding, "_WAIT_S", 0.05)
-    with hold(view), pytest.raises(ReadModelUnavailableError), hold(view):
+    with pause(view), pytest.raises(ReadModelUnavailableError), pause(view):
         pass
 
 
 def test_who_comes_late_gives_back_nothing_of_others(redis, view):
-    with hold(view, 1):
+    with pause(view, 1):
         time.sleep(0.01)
-        with hold(view) as second:
+        with pause(view) as second:
             pass
         redis.hset(view.keys.head, "hold", second.until_ms + 1)
     assert redis.hget(view.keys.head, "hold")
@@ -81,7 +81,7 @@ def test_who_comes_late_gives_back_nothing_of_others(redis, view):
 
 def test_there_must_be_a_generation(redis, view):
     redis.flushall()
-    with pytest.raises(ReadModelUnavailableError), hold(view):
+    with pytest.raises(ReadModelUnavailableError), pause(view):
         pass
     assert redis.keys("*") == []
 
@@ -89,11 +89,11 @@ def test_there_must_be_a_generation(redis, view):
 def test_a_mend_after_the_hold_changes_nothing(redis, view):
     """The projection may be at work again."""
     wrong = [Difference("years", b"x", 1.0, None)]
-    with hold(view, 1) as held:
+    with pause(view, 1) as held:
         time.sleep(0.01)
         before = kept(redis)
         with pytest.raises(ReadModelUnavailableError):
-            mend(view, held, commands_for(wrong))
+            repair(view, held, commands_for(wrong))
     with pytest.raises(ReadModelUnavailableError):
-        mend(view, held, commands_for(wrong))
+        repair(view, held, commands_for(wrong))
     assert kept(redis) == before

@@ -6,15 +6,15 @@ import pytest
 
 from commands.errors import ReadModelUnavailableError, RebuildRunningError
 from projections.follow.lease import Lease
-from projections.follow.subscription import Tail
+from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
-from projections.generation.pause import hold
+from projections.generation.pause import pause
 from projections.generation.state import LIVE
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from projections.keys import REBUILDING
-from projections.rebuild.parallel_replay import Fillers
+from projections.rebuild.parallel_replay import ReplayWorkers
 from projections.rebuild.rebuild import rebuild
-from projections.rebuild.replay import fill
+from projections.rebuild.replay import replay
 from projections.worker import Projection
 from tests.controls import ANN, create, new_id, update
 from tests.library import caught_up, heal, kept, library, live, replayed, spoil, write
@@ -131,11 +131,11 @@ def test_events_that_come_meanwhile(sqlite_store, redis, books):
         projection.catch_up()
 
     def slowly(*args):
-        for step in fill(*args):
+        for step in replay(*args):
             busy()
             yield step
 
-    built = rebuild(sqlite_store, redis, fill=slowly, advance=busy)
+    built = rebuild(sqlite_store, redis, replay=slowly, advance=busy)
     assert built.compared
     assert not built.drift.counts
     projection.catch_up()
@@ -177,7 +177,7 @@ class Reader:
     def position(self):
         for _ in range(2):
             self.known = self.known or lifecycle.live(self.redis)
-            head = View(self.redis, self.known).head() if self.known else None
+            head = GenerationWriter(self.redis, self.known).head() if self.known else None
             if head is not None and head.state == LIVE:
                 return head.position
             self.known = None
@@ -204,7 +204,7 @@ def test_a_rebuild_that_dies_leaves_the_live_one_alone(sqlite_store, redis, book
 
 def test_a_hold_whose_rebuild_died_ends(sqlite_store, redis, books):
     """The projection goes on by itself."""
-    with hold(live(redis), 200):
+    with pause(live(redis), 200):
         write(sqlite_store, create(by=ANN))
         redis.hset("copy", mapping=redis.hgetall(live(redis).keys.head))
     redis.copy("copy", live(redis).keys.head, replace=True)
@@ -226,12 +226,12 @@ def test_a_redis_that_is_wiped_meanwhile(sqlite_store, redis, books):
     """The rebuild ends and says so; the projection builds what there is to show."""
 
     def wiped(*args):
-        for step in fill(*args):
+        for step in replay(*args):
             redis.flushall()
             yield step
 
     with pytest.raises(ReadModelUnavailableError):
-        rebuild(sqlite_store, redis, fill=wiped)
+        rebuild(sqlite_store, redis, replay=wiped)
     caught_up(sqlite_store, redis)
     assert kept(redis) == books.expected
     assert keys_of(redis) == LEFT
@@ -242,11 +242,11 @@ def test_a_projection_that_goes_live_meanwhile(sqlite_store, redis, books):
     redis.flushall()
 
     def overtaken(*args):
-        yield from fill(*args)
+        yield from replay(*args)
         caught_up(sqlite_store, redis)
 
     with pytest.raises(ReadModelUnavailableError):  # dropped, as it began earlier
-        rebuild(sqlite_store, redis, fill=overtaken)
+        rebuild(sqlite_store, redis, replay=overtaken)
     assert kept(redis) == books.expected
     assert not rebuild(sqlite_store, redis).drift.counts
 
@@ -254,7 +254,7 @@ def test_a_projection_that_goes_live_meanwhile(sqlite_store, redis, books):
 def test_a_projection_that_was_building_follows_the_new_one(sqlite_store, redis, books):
     """And what it had begun is dropped."""
     redis.flushall()
-    tail = Tail(sqlite_store, redis, limit=3)
+    tail = Subscription(sqlite_store, redis, limit=3)
     assert not tail.step()
     built = rebuild(sqlite_store, redis)
     while not tail.step():
@@ -279,6 +279,6 @@ def test_it_takes_up_what_was_parked(sqlite_store, redis, tmp_path):
 
 
 def test_several_processes(sqlite_store, redis, books, valkey, tmp_path):
-    fillers = Fillers(2, f"sqlite:///{tmp_path}/events.db", valkey.url)
-    assert not rebuild(sqlite_store, redis, fill=fillers.fill).drift.counts
+    workers = ReplayWorkers(2, f"sqlite:///{tmp_path}/events.db", valkey.url)
+    assert not rebuild(sqlite_store, redis, replay=workers.replay).drift.counts
     assert kept(redis) == books.expected

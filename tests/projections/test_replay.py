@@ -4,18 +4,18 @@ import pytest
 
 from commands.errors import ReadModelUnavailableError
 from projections.generation import lifecycle
-from projections.generation.state import FILLING, LIVE
+from projections.generation.state import LIVE, REPLAYING
 from projections.rebuild import replay as filling
-from projections.rebuild.parallel_replay import Fillers, spans_of
-from projections.rebuild.replay import Span, fill, finish, whole_streams
+from projections.rebuild.parallel_replay import ReplayWorkers, stream_ranges
+from projections.rebuild.replay import StreamRange, finish, replay, whole_streams
 from tests.controls import ANN, create
 from tests.library import caught_up, kept, library, replayed, spoil, write
 from tests.read_side import contents
 
 
-def filled(store, redis, *, by=fill, state=LIVE):
+def filled(store, redis, *, by=replay, state=LIVE):
     """Fill a new generation; return what it keeps."""
-    view, until = lifecycle.new(redis, state=FILLING), store.head()
+    view, until = lifecycle.new(redis, state=REPLAYING), store.head()
     steps = list(by(store, view, until))
     finish(store, view, until, sum(step.applied for step in steps), state)
     assert sum(step.read for step in steps) == store.count()
@@ -76,7 +76,7 @@ def test_only_what_was_there_at_the_position(sqlite_store, way):
 def test_spans_are_everything_once(sqlite_store, number, way):
     library(sqlite_store)
     until = sqlite_store.head()
-    spans = spans_of(sqlite_store, until, number)
+    spans = stream_ranges(sqlite_store, until, number)
     assert len(spans) <= number
     found = [
         event.position
@@ -91,15 +91,15 @@ def test_several_processes(store, store_url, redis, valkey):
     """Each fills a part."""
     library(store)
     expected = replayed(store, redis)
-    assert filled(store, redis, by=Fillers(2, store_url, valkey.url).fill) == expected
+    assert filled(store, redis, by=ReplayWorkers(2, store_url, valkey.url).replay) == expected
 
 
 def test_a_process_that_fails_is_told(sqlite_store, redis, valkey, capfd):
     """Nothing is taken for whole."""
     library(sqlite_store)
-    fillers = Fillers(1, "sqlite:////nowhere/events.db", valkey.url)
+    workers = ReplayWorkers(1, "sqlite:////nowhere/events.db", valkey.url)
     with pytest.raises(ReadModelUnavailableError, match="failed"):
-        filled(sqlite_store, redis, by=fillers.fill)
+        filled(sqlite_store, redis, by=workers.replay)
     assert capfd.readouterr().err.startswith("cinelog: ConfigurationError: ")
 
 
@@ -107,8 +107,8 @@ def test_a_generation_that_was_dropped_is_not_filled(sqlite_store, redis, monkey
     """And nothing of it stays behind."""
     monkeypatch.setattr(filling, "BATCH", 4)
     library(sqlite_store)
-    view = lifecycle.new(redis, state=FILLING)
-    steps = fill(sqlite_store, view, sqlite_store.head())
+    view = lifecycle.new(redis, state=REPLAYING)
+    steps = replay(sqlite_store, view, sqlite_store.head())
     next(steps)
     lifecycle.drop(redis, view.generation)
     with pytest.raises(ReadModelUnavailableError, match="dropped"):
@@ -121,7 +121,7 @@ def test_a_generation_that_was_dropped_is_not_filled(sqlite_store, redis, monkey
 def test_nobody_else_touches_what_is_being_filled(sqlite_store, redis):
     """A projection neither goes on with it nor counts it as live."""
     write(sqlite_store, create(by=ANN))
-    view = lifecycle.new(redis, state=FILLING)
+    view = lifecycle.new(redis, state=REPLAYING)
     assert view.position() is None
     assert view.apply(sqlite_store.read(0), 0) is None
     assert not lifecycle.go_live(redis, view)
@@ -132,4 +132,4 @@ def test_nobody_else_touches_what_is_being_filled(sqlite_store, redis):
 def test_a_span_without_streams(sqlite_store):
     library(sqlite_store)
     until = sqlite_store.head()
-    assert list(whole_streams(sqlite_store, until, Span("f" * 36, "g"))) == []
+    assert list(whole_streams(sqlite_store, until, StreamRange("f" * 36, "g"))) == []

@@ -8,16 +8,16 @@ import pytest
 
 from commands.errors import ReadModelUnavailableError
 from projections.follow.precedence import Precedence
-from projections.follow.subscription import Tail
+from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
-from projections.generation.pause import hold
+from projections.generation.pause import pause
 from projections.generation.state import LIVE, OTHER_FORMAT, ROW_FORMAT
 from projections.keys import NEWEST_FORMAT, Keys
-from projections.rebuild.point_in_time import USE, build, use_of
+from projections.rebuild.point_in_time import USE_SCRIPT, build, use_of
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from projections.worker import Projection
-from service.observability.status import State, _read_model
+from service.observability.status import Status, _read_model
 from tests.controls import ANN, create, register
 from tests.library import caught_up, kept, library, live, write
 
@@ -40,7 +40,7 @@ def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, red
     caught_up(sqlite_store, redis)
     as_it_should_be, old = kept(redis), lifecycle.live(redis)
     built_by_another(redis, row_format)
-    tail = Tail(sqlite_store, redis, limit=5)
+    tail = Subscription(sqlite_store, redis, limit=5)
     assert not tail.step()
     assert lifecycle.live(redis) == old
     assert live(redis).head().state == OTHER_FORMAT
@@ -66,7 +66,7 @@ def test_a_generation_of_another_format_takes_no_events(sqlite_store, redis):
 def test_a_half_built_generation_of_another_format_is_not_gone_on_with(sqlite_store, redis):
     library(sqlite_store)
     half = lifecycle.begin(redis, row_format=ROW_FORMAT + 1)
-    Tail(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).step()
+    Subscription(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).step()
     caught_up(sqlite_store, redis)
     assert lifecycle.live(redis) == half.generation + 1
     assert not verify(sqlite_store, redis).drift.counts
@@ -78,7 +78,7 @@ def test_another_format_from_another_log_is_not_served(sqlite_store, redis):
     caught_up(sqlite_store, redis)
     redis.hset(live(redis).keys.head, mapping={"format": 1, "last": "x:1:y"})
     old = live(redis).keys.head
-    assert not Tail(sqlite_store, redis, limit=5).step()
+    assert not Subscription(sqlite_store, redis, limit=5).step()
     assert redis.hget(old, "state") != LIVE.encode()
 
 
@@ -100,7 +100,7 @@ def test_nobody_changes_single_fields_of_another_format(sqlite_store, redis):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     redis.hdel(live(redis).keys.head, "format")
-    with pytest.raises(ReadModelUnavailableError, match=r"format"), hold(live(redis)):
+    with pytest.raises(ReadModelUnavailableError, match=r"format"), pause(live(redis)):
         pass
     assert redis.hget(live(redis).keys.head, "hold") is None
 
@@ -109,7 +109,7 @@ def test_the_state_of_the_read_model_tells_the_format(sqlite_store, redis):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     built_by_another(redis, ROW_FORMAT + 1)
-    state: State = _read_model(redis)
+    state: Status = _read_model(redis)
     facts = (state["state"], state["format"], state["format_expected"])
     assert facts == (OTHER_FORMAT, ROW_FORMAT + 1, ROW_FORMAT)
 
@@ -120,9 +120,9 @@ def test_a_list_as_it_was_of_another_format_is_built_anew(sqlite_store, redis):
     head = Keys(-5).head
     name = redis.hget(head, "last").decode()
     redis.hdel(head, "format")
-    assert not USE.run(redis, *use_of(5, name))
+    assert not USE_SCRIPT.run(redis, *use_of(5, name))
     assert build(sqlite_store, redis, 5)
-    assert USE.run(redis, *use_of(5, name))
+    assert USE_SCRIPT.run(redis, *use_of(5, name))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from commands.group_commit import commit
-from projections.follow.subscription import Tail
+from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
 from tests.controls import create, delete, new_id, register, update
 from tests.read_side import contents
@@ -26,7 +26,7 @@ def caught_up(tail):
 
 def test_an_empty_log_is_caught_up_at_once(sqlite_store, redis):
     """A fresh service shows an empty list, not an error."""
-    assert Tail(sqlite_store, redis).step()
+    assert Subscription(sqlite_store, redis).step()
     assert lifecycle.live(redis) == 1
 
 
@@ -37,7 +37,7 @@ def test_the_view_shows_the_whole_log(store, redis):
     ids = [new_id() for _ in range(7)]
     commit(store, [create(key, by=ann) for key in ids])
     commit(store, [update(ids[0], by=ann, title="Aliens"), delete(ids[1], by=ann)])
-    tail = caught_up(Tail(store, redis, limit=3))
+    tail = caught_up(Subscription(store, redis, limit=3))
     kept = contents(redis, 1)
     assert int(kept["head"][b"position"]) == tail.position == store.head()
     assert int(kept["head"][b"events"]) == store.count()
@@ -48,7 +48,7 @@ def test_the_view_shows_the_whole_log(store, redis):
 def test_a_partial_list_is_never_live(sqlite_store, redis, account):
     """The pointer is set only when the new generation has caught up."""
     commit(sqlite_store, [create(by=account) for _ in range(5)])
-    tail = Tail(sqlite_store, redis, limit=2)
+    tail = Subscription(sqlite_store, redis, limit=2)
     while not tail.step():
         assert lifecycle.live(redis) is None
     assert tail.position == sqlite_store.head()
@@ -56,9 +56,9 @@ def test_a_partial_list_is_never_live(sqlite_store, redis, account):
 
 def test_a_new_tail_goes_on_where_the_last_one_was(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account) for _ in range(5)])
-    tail = Tail(sqlite_store, redis, limit=2)
+    tail = Subscription(sqlite_store, redis, limit=2)
     tail.step()
-    other = caught_up(Tail(sqlite_store, redis, limit=2))
+    other = caught_up(Subscription(sqlite_store, redis, limit=2))
     assert lifecycle.live(redis) == 1
     assert redis.hlen("{movies:1}:rows") == 5
     assert caught_up(tail).position == other.position
@@ -68,7 +68,7 @@ def test_a_new_tail_goes_on_where_the_last_one_was(sqlite_store, redis, account)
 def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
     """Noticed without a new event; the number of the generation goes up."""
     commit(sqlite_store, [create(by=account) for _ in range(5)])
-    tail = caught_up(Tail(sqlite_store, redis, limit=2))
+    tail = caught_up(Subscription(sqlite_store, redis, limit=2))
     if wipe == "flushall":
         redis.flushall()
     else:
@@ -84,7 +84,7 @@ def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
 
 def test_a_wipe_while_building_starts_again(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account) for _ in range(5)])
-    tail = Tail(sqlite_store, redis, limit=2)
+    tail = Subscription(sqlite_store, redis, limit=2)
     tail.step()
     redis.flushall()
     caught_up(tail)
@@ -102,7 +102,7 @@ def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account
         return go_live(client, view, **more)
 
     monkeypatch.setattr(lifecycle, "go_live", wiped)
-    tail = Tail(sqlite_store, redis)
+    tail = Subscription(sqlite_store, redis)
     assert not tail.step()
     assert redis.keys("*") == []
     caught_up(tail)
@@ -112,16 +112,16 @@ def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account
 def test_a_crash_between_going_live_and_the_pointer(sqlite_store, redis, account):
     """State first, pointer second: the next tail only sets the pointer."""
     commit(sqlite_store, [create(by=account)])
-    caught_up(Tail(sqlite_store, redis))
+    caught_up(Subscription(sqlite_store, redis))
     redis.delete("movies:live")
     redis.set("movies:building", 1)
-    caught_up(Tail(sqlite_store, redis))
+    caught_up(Subscription(sqlite_store, redis))
     assert lifecycle.live(redis) == 1
 
 
 def test_a_switched_generation_is_followed(sqlite_store, redis, account):
     """A rebuild that retires the generation hands the running tail to the new one."""
-    tail = caught_up(Tail(sqlite_store, redis))
+    tail = caught_up(Subscription(sqlite_store, redis))
     beside = lifecycle.begin(redis)
     beside.apply(sqlite_store.read(0), 0)
     redis.hset("{movies:1}:head", "state", "retired")
@@ -142,10 +142,10 @@ def test_a_poison_event_stops_nothing_but_its_movie(sqlite_store, redis, account
             (bad.hex,),
         )
     connection.close()
-    caught_up(Tail(sqlite_store, redis))
+    caught_up(Subscription(sqlite_store, redis))
     assert redis.hkeys("{movies:1}:rows") == [str(good).encode()]
     assert redis.hkeys("{movies:1}:parked") == [str(bad).encode()]
     commit(sqlite_store, [update(good, by=account, title="Aliens")])
-    caught_up(Tail(sqlite_store, redis))
+    caught_up(Subscription(sqlite_store, redis))
     head = redis.hgetall("{movies:1}:head")
     assert int(head[b"events"]) == sqlite_store.count() - 1

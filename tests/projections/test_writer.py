@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from projections.generation import lifecycle
-from projections.generation.writer import RefusedEventsError, View
+from projections.generation.writer import EventsNotApplicableError, GenerationWriter
 from projections.redis_client import open_redis
 from tests.read_side import Story, apply, contents, shown
 
@@ -39,8 +39,8 @@ def test_a_replayed_batch_changes_nothing(redis, view):
     view.apply(story.events, 0)
     before = contents(redis, 1)
     assert view.apply(story.events, 0) == 4
-    assert View(redis, 1).apply(story.events, 0) == 4
-    assert View(redis, 1).apply(story.events[:2], 0) == 4
+    assert GenerationWriter(redis, 1).apply(story.events, 0) == 4
+    assert GenerationWriter(redis, 1).apply(story.events[:2], 0) == 4
     assert contents(redis, 1) == before
 
 
@@ -61,7 +61,7 @@ def test_two_views_at_once_count_each_event_once(valkey, redis, view):
 
     def run(size):
         client = open_redis(valkey.url)
-        mine, position = View(client, 1), 0
+        mine, position = GenerationWriter(client, 1), 0
         start.wait()
         while position < len(story.events):
             position = mine.apply(story.events[position : position + size], position)
@@ -72,7 +72,7 @@ def test_two_views_at_once_count_each_event_once(valkey, redis, view):
         thread.start()
     for thread in threads:
         thread.join()
-    alone = View(redis, 2)
+    alone = GenerationWriter(redis, 2)
     alone.create()
     apply(alone, story)
     assert contents(redis, 1) == contents(redis, 2)
@@ -118,7 +118,7 @@ def test_usernames_come_from_the_generation(redis, view):
     by = story.account("Zoë")
     view.apply(story.events, 0)
     key = story.created(by)
-    View(redis, 1).apply(story.events[1:], 1)
+    GenerationWriter(redis, 1).apply(story.events[1:], 1)
     assert b'"creator":"Zo\xc3\xab"' in redis.hget("{movies:1}:rows", key)
 
 
@@ -127,7 +127,7 @@ def test_only_the_live_generation_publishes(redis):
     story = movies(2)
     with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe("movies:position")
-        building = View(redis, 7)
+        building = GenerationWriter(redis, 7)
         building.create()
         building.apply(story.events[:1], 0)
         lifecycle.go_live(redis, building)
@@ -141,7 +141,7 @@ def test_refused_events_apply_nothing_unless_they_are_parked(redis, view):
     story = movies(2)
     poison = story.created("nobody")
     story.updated(poison, title="x")
-    with pytest.raises(RefusedEventsError) as refused:
+    with pytest.raises(EventsNotApplicableError) as refused:
         view.apply(story.events, 0)
     assert set(refused.value.refused) == {poison}
     assert view.position() == 0
@@ -157,7 +157,7 @@ def test_parked_movies_stay_aside_for_every_view(redis, view):
     """Also for one that takes over later, and for one that was overtaken."""
     story = movies(1)
     poison = story.created("nobody")
-    overtaken = View(redis, 1)
+    overtaken = GenerationWriter(redis, 1)
     assert overtaken.apply(story.events[:1], 0) == 1
     assert view.position() == 1
     view.apply(story.events[1:], 1, park=True)
@@ -165,7 +165,7 @@ def test_parked_movies_stay_aside_for_every_view(redis, view):
     assert overtaken.apply(story.events[1:2], 1) == 3
     assert overtaken.apply(story.events[3:], 3) == 4
     story.deleted(poison)
-    assert View(redis, 1).apply(story.events[4:], 4) == 5
+    assert GenerationWriter(redis, 1).apply(story.events[4:], 4) == 5
     assert view.head()[:4] == (5, 2, story.events[-1].data["timestamp"], "building")
     assert view.head().parked == 1
 
@@ -177,7 +177,7 @@ def test_generations_do_not_touch_each_other(redis):
     before = contents(redis, old.generation)
     for key in [event.stream_id for event in story.events[1:]]:
         story.deleted(key)
-    new = View(redis, old.generation + 1)
+    new = GenerationWriter(redis, old.generation + 1)
     new.create()
     apply(new, story, batch=2)
     assert contents(redis, old.generation) == before

@@ -4,7 +4,7 @@ import pytest
 
 from projections.redis_client import open_async_redis
 from queries.movies import ReadModel
-from queries.pipelining import RoundTrips
+from queries.pipelining import RequestBatcher
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ async def async_redis(valkey, redis):
 
 @pytest.fixture
 async def trips(async_redis):
-    trips = RoundTrips(async_redis)
+    trips = RequestBatcher(async_redis)
     yield trips
     await trips.close()
 

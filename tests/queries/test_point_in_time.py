@@ -12,12 +12,12 @@ from commands.movie import Movie
 from projections.follow.lease import Lease
 from projections.generation import lifecycle
 from projections.generation.state import name_at
-from projections.keys import PAST, PAST_LEASE, Keys
+from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.rebuild import point_in_time, replay
 from projections.rebuild.point_in_time import build
 from queries.movie_query import parse_query
 from queries.movies import list_movies
-from queries.point_in_time import Builder, PastLists, PastReadModel
+from queries.point_in_time import Builder, PointInTimeLists, PointInTimeReadModel
 from queries.slots import Slots
 from tests.controls import ANN, BOB, create, delete, new_id, register, revert, update
 from tests.library import caught_up, library, write
@@ -45,7 +45,7 @@ async def shown(reader):
 
 
 def then(reader, position):
-    return PastReadModel(reader.trips, reader.scans, position)
+    return PointInTimeReadModel(reader.trips, reader.scans, position)
 
 
 def some_change(dice, movie, by):
@@ -95,7 +95,7 @@ async def test_it_is_not_shown_before_it_is_whole(sqlite_store, redis, reader, m
     assert redis.keys("{movies:-10}:*")
     with pytest.raises(ReadModelUnavailableError):
         await list_movies(then(reader, 10), ASKED[0])
-    redis.delete(PAST_LEASE)
+    redis.delete(POINT_IN_TIME_LEASE)
     assert build(sqlite_store, redis, 10)
     assert (await list_movies(then(reader, 10), ASKED[0])).position == 10
     redis.delete(Keys(-10).titles)
@@ -109,12 +109,12 @@ def test_a_few_are_kept(sqlite_store, redis):
     """Those used last; each goes by itself some minutes after its last use."""
     library(sqlite_store)
     for position in (1, 2, 3):
-        redis.zadd(PAST, {position: position})
+        redis.zadd(POINT_IN_TIME, {position: position})
         build(sqlite_store, redis, position)
     for number, position in enumerate((2, 3, 1)):
-        redis.zadd(PAST, {position: number})
+        redis.zadd(POINT_IN_TIME, {position: number})
     build(sqlite_store, redis, 4)
-    assert {int(one) for one in redis.zrange(PAST, 0, -1)} == {1, 3, 4}
+    assert {int(one) for one in redis.zrange(POINT_IN_TIME, 0, -1)} == {1, 3, 4}
     kept = redis.keys("{movies:-*}:*")
     assert {key.split(b"}")[0] for key in kept} == {b"{movies:-1", b"{movies:-3", b"{movies:-4"}
     assert all(point_in_time.KEPT_S - 5 < redis.ttl(key) <= point_in_time.KEPT_S for key in kept)
@@ -126,7 +126,7 @@ def test_large_ones_are_not_kept_together(sqlite_store, redis, monkeypatch):
     library(sqlite_store)
     for position in (12, 11, 10):
         build(sqlite_store, redis, position)
-    assert {int(one) for one in redis.zrange(PAST, 0, -1)} == {10, 11}
+    assert {int(one) for one in redis.zrange(POINT_IN_TIME, 0, -1)} == {10, 11}
 
 
 def test_one_that_is_there_is_not_built_again(sqlite_store, redis):
@@ -139,7 +139,7 @@ def test_one_that_is_there_is_not_built_again(sqlite_store, redis):
 
 def test_one_at_a_time(sqlite_store, redis):
     """Over all processes and machines."""
-    other = Lease(redis, key=PAST_LEASE)
+    other = Lease(redis, key=POINT_IN_TIME_LEASE)
     assert other.hold()
     assert not build(sqlite_store, redis, 0)
     other.release()
@@ -152,7 +152,7 @@ def test_a_build_that_dies_leaves_nothing(sqlite_store, redis):
     lives = 0
     for died in every_death(redis, lambda dying: build(sqlite_store, dying, 10)):
         lives += died
-        redis.delete(PAST_LEASE)
+        redis.delete(POINT_IN_TIME_LEASE)
         assert build(sqlite_store, redis, 5)
         left = redis.keys("{movies:-10}:*")
         assert not left or redis.hget(Keys(-10).head, "state") == b"live"
@@ -167,7 +167,7 @@ async def lists(reader, valkey, tmp_path):
     url = f"sqlite:///{tmp_path}/events.db"
     argv = [sys.executable, "-m", "projections.rebuild.point_in_time"]
     slots = Slots(tmp_path / "slots.lock")
-    lists = PastLists(reader, Builder(argv, {}, url, valkey.url), slots)
+    lists = PointInTimeLists(reader, Builder(argv, {}, url, valkey.url), slots)
     lists.reader = reader
     yield lists
     await lists.close()
@@ -186,7 +186,7 @@ async def test_a_process_builds_it(sqlite_store, redis, lists):
     pages = [await list_movies(reader, ASKED[0]) for reader in readers]
     assert [page.position for page in pages] == [9, 12, 9]
     assert [page.count for page in pages] == [3, 6, 3]
-    assert not redis.exists(PAST_LEASE)
+    assert not redis.exists(POINT_IN_TIME_LEASE)
 
 
 async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp_path):
@@ -231,7 +231,7 @@ async def test_who_waits_too_long_is_told_when_to_come_again(
 ):
     """As while another one is being built, on whichever machine."""
     monkeypatch.setattr("queries.point_in_time.WAIT_S", 0.2)
-    redis.set(PAST_LEASE, "elsewhere:1:x")
+    redis.set(POINT_IN_TIME_LEASE, "elsewhere:1:x")
     with pytest.raises(ReadModelUnavailableError) as waited:
         await lists.at(0, "")
     assert waited.value.retry_after_s == 2
@@ -240,7 +240,7 @@ async def test_who_waits_too_long_is_told_when_to_come_again(
 async def test_a_process_that_fails(redis, reader, monkeypatch, tmp_path):
     monkeypatch.setattr("queries.point_in_time.WAIT_S", 0.2)
     slots = Slots(tmp_path / "slots.lock")
-    lists = PastLists(reader, Builder([sys.executable, "-c", "exit(1)"], {}, "", ""), slots)
+    lists = PointInTimeLists(reader, Builder([sys.executable, "-c", "exit(1)"], {}, "", ""), slots)
     with pytest.raises(ReadModelUnavailableError):
         await lists.at(0, "")
     await lists.close()

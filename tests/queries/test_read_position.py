@@ -6,9 +6,9 @@ import pytest
 import structlog
 
 from projections.generation import lifecycle
-from projections.generation.writer import View
+from projections.generation.writer import GenerationWriter
 from projections.redis_client import open_async_redis, open_redis
-from queries.read_position import PositionFeed
+from queries.read_position import ReadPosition
 from tests.read_side import Story, apply, shown
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ def told():
 
 @pytest.fixture
 async def feed(async_redis):
-    feed = PositionFeed(async_redis)
+    feed = ReadPosition(async_redis)
     await feed.start()
     yield feed
     await feed.stop()
@@ -43,7 +43,7 @@ def cut_off(redis):
 
 async def test_it_starts_from_the_head(redis, async_redis, told):
     view = shown(redis, told)
-    feed = PositionFeed(async_redis)
+    feed = ReadPosition(async_redis)
     assert (feed.connected, feed.current) == (False, (0, 0))
     await feed.start()
     assert (feed.connected, feed.current) == (True, (view.generation, 1))
@@ -108,7 +108,7 @@ async def test_a_caller_that_goes_is_forgotten(redis, feed, told):
 async def test_waiting_is_bounded(async_redis, redis, told):
     """Who comes when too many wait is told how it stands."""
     shown(redis, told)
-    feed = PositionFeed(async_redis, limit=1)
+    feed = ReadPosition(async_redis, limit=1)
     await feed.start()
     first = asyncio.create_task(feed.wait_for(2, 5))
     await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_a_redis_that_is_away(own_valkey, told):
     """Nobody waits for it; when it is back, what it shows is read again."""
     client, redis = open_async_redis(own_valkey.url), open_redis(own_valkey.url)
     shown(redis, told)
-    feed = PositionFeed(client)
+    feed = ReadPosition(client)
     await feed.start()
     own_valkey.stop()
     with structlog.testing.capture_logs() as logs:
@@ -158,7 +158,7 @@ async def test_a_redis_that_is_away(own_valkey, told):
 async def test_it_starts_without_a_redis(tmp_path):
     """A service can start before its Redis does."""
     client = open_async_redis(f"unix://{tmp_path}/none")
-    feed = PositionFeed(client)
+    feed = ReadPosition(client)
     with structlog.testing.capture_logs():
         await feed.start()
         assert not await feed.wait_for(1, 60)
@@ -180,7 +180,7 @@ async def test_a_generation_that_is_not_live_shows_nothing(redis, feed, told):
 async def test_a_switch_is_followed(redis, feed, told):
     old = shown(redis, told)
     await until(lambda: feed.current == (old.generation, 1))
-    new = View(redis, old.generation + 1)
+    new = GenerationWriter(redis, old.generation + 1)
     new.create()
     apply(new, told)
     lifecycle.go_live(redis, new)
@@ -200,7 +200,7 @@ async def test_nonsense_on_the_channel_does_not_end_it(redis, feed, told):
 async def test_stopping_leaves_no_task(redis, async_redis, told):
     """Also in the middle of a pause, and twice."""
     before = asyncio.all_tasks()
-    feed = PositionFeed(async_redis)
+    feed = ReadPosition(async_redis)
     await feed.start()
     waiting = asyncio.create_task(feed.wait_for(9, 60))
     await asyncio.sleep(0)

@@ -8,7 +8,7 @@ import pytest
 
 from commands.errors import ReadModelUnavailableError
 from projections.redis_client import breaker_for, open_async_redis
-from queries.pipelining import RoundTrips
+from queries.pipelining import RequestBatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +58,7 @@ async def asking(server, tmp_path):
     listening = await asyncio.start_unix_server(server.serve, path)
     breaker = breaker_for(f"unix://{path}")
     client = open_async_redis(f"unix://{path}")
-    trips = RoundTrips(client, breaker=breaker)
+    trips = RequestBatcher(client, breaker=breaker)
     try:
         yield trips
     finally:

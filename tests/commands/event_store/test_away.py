@@ -16,8 +16,8 @@ from commands.claims import request_claim
 from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
 from commands.event_store.store import Store
 from commands.executor import Executor
-from commands.group_commit import Receipt, commit
-from commands.messages import OnceOnly
+from commands.group_commit import CommandResult, commit
+from commands.messages import IdempotencyToken
 from tests.commands.tcp_proxy import Proxy
 from tests.controls import ANN, create, new_id, register
 from tests.running import eventually
@@ -93,7 +93,7 @@ def tried(store):
 def serves_again(store):
     """Return how long it takes until a write succeeds."""
     began = time.monotonic()
-    eventually(lambda: isinstance(tried(store)[0], Receipt), 5)
+    eventually(lambda: isinstance(tried(store)[0], CommandResult), 5)
     return time.monotonic() - began
 
 
@@ -174,7 +174,7 @@ def test_a_commit_without_an_answer_is_not_known(pg_url, then, forward, there):
     proxy = Proxy(pg_url)
     store = Store.open(proxy.url, create=False)
     try:
-        once = OnceOnly(claim=request_claim("ann", "key"), fingerprint="f")
+        once = IdempotencyToken(claim=request_claim("ann", "key"), fingerprint="f")
         command = create().model_copy(update={"once": once})
         commit(store, [create()])
         proxy.when, proxy.then, proxy.forward = b"COMMIT", then, forward
@@ -184,7 +184,7 @@ def test_a_commit_without_an_answer_is_not_known(pg_url, then, forward, there):
         proxy.when = None
         again = create().model_copy(update={"once": once})
         found = eventually(
-            lambda: [one for one in commit(store, [again]) if isinstance(one, Receipt)], 5
+            lambda: [one for one in commit(store, [again]) if isinstance(one, CommandResult)], 5
         )
         assert found[0].replayed == bool(there)
         assert store.count() == 3  # two movies, one claim
@@ -202,7 +202,7 @@ def test_a_cut_before_the_commit_is_known(pg_url):
         proxy.when = b"INSERT"
         (answer,) = commit(store, [create()])
         # Its text is prepared by now on no connection of the pool but the first.
-        if isinstance(answer, Receipt):
+        if isinstance(answer, CommandResult):
             proxy.when = b"cinelog_events"
             (answer,) = commit(store, [create()])
         assert isinstance(answer, EventStoreUnavailableError)
@@ -278,4 +278,4 @@ def test_writers_wait_in_line_for_a_turn(sqlite_store):
         writer.start()
     for writer in (holder, *writers):
         writer.join(5)
-    assert len([one for one in done if isinstance(one, Receipt)]) == 4
+    assert len([one for one in done if isinstance(one, CommandResult)]) == 4

@@ -15,8 +15,8 @@ from commands.errors import (
     VersionConflictError,
 )
 from commands.event_store.store import Store
-from commands.group_commit import Receipt, commit, preview
-from commands.messages import OnceOnly
+from commands.group_commit import CommandResult, commit, preview
+from commands.messages import IdempotencyToken
 from commands.movie import MovieDetails
 from tests.controls import ANN, BOB, MOVIE, check, create, delete, new_id, register, revert, update
 
@@ -53,7 +53,7 @@ def test_a_refused_command_refuses_only_itself(store):
     assert [type(answer) for answer in answers] == [
         NotCreatorError,
         NotFoundError,
-        Receipt,
+        CommandResult,
         VersionConflictError,
     ]
     assert (answers[3].expected, answers[3].actual) == ("9", 2)
@@ -63,10 +63,10 @@ def test_whose_movie_it_is_can_be_checked_without_a_change(store):
     """What is wrong with a body is told only to the creator of a movie that exists."""
     commit(store, [create(MOVIE)])
     answers = commit(store, [check(), check(by=BOB), check(new_id())])
-    assert [type(answer) for answer in answers] == [Receipt, NotCreatorError, NotFoundError]
+    assert [type(answer) for answer in answers] == [CommandResult, NotCreatorError, NotFoundError]
     commit(store, [delete()])
     answers = commit(store, [check(), check(or_deleted=True), check(by=BOB, or_deleted=True)])
-    assert [type(answer) for answer in answers] == [NotFoundError, Receipt, NotCreatorError]
+    assert [type(answer) for answer in answers] == [NotFoundError, CommandResult, NotCreatorError]
     assert store.head() == 2
 
 
@@ -100,11 +100,11 @@ def test_both_names_taken_are_both_told(store):
 def test_one_name_twice_in_one_batch(store):
     """Of two registrations at once one wins, whichever batch they come in."""
     answers = commit(store, [register(username="ann"), register(username="ann", email="b@x.org")])
-    assert [type(answer) for answer in answers] == [Receipt, TakenError]
+    assert [type(answer) for answer in answers] == [CommandResult, TakenError]
 
 
 def test_a_claimed_row_is_created_once(store):
-    once = OnceOnly(claim=row_claim(str(ANN), MovieDetails("Alien", "Horror", 1979), 1))
+    once = IdempotencyToken(claim=row_claim(str(ANN), MovieDetails("Alien", "Horror", 1979), 1))
     first, second = commit(store, [create(once=once), create(once=once)])
     assert (first.appended, second.appended) == (True, False)
     assert second.about.id == first.about.id
@@ -112,7 +112,7 @@ def test_a_claimed_row_is_created_once(store):
 
 def test_a_repeated_request_is_answered_as_the_first_was(store):
     """Exactly once, whatever has happened to the movie since, in one batch or in two."""
-    once = OnceOnly(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
+    once = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
     first, again = commit(store, [create(MOVIE, once=once), create(once=once)])
     commit(store, [update(title="Aliens"), delete()])
     (later,) = commit(store, [create(once=once)])
@@ -123,13 +123,13 @@ def test_a_repeated_request_is_answered_as_the_first_was(store):
 
 def test_a_key_belongs_to_one_request(store):
     claim = request_claim(str(ANN), "key-1")
-    commit(store, [create(once=OnceOnly(claim=claim, fingerprint="f"))])
-    (answer,) = commit(store, [create(once=OnceOnly(claim=claim, fingerprint="g"))])
+    commit(store, [create(once=IdempotencyToken(claim=claim, fingerprint="f"))])
+    (answer,) = commit(store, [create(once=IdempotencyToken(claim=claim, fingerprint="g"))])
     assert isinstance(answer, KeyReusedError)
 
 
 def test_a_lost_race_for_a_key_is_answered_by_the_winner(store):
-    once = OnceOnly(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
+    once = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
     other = Store(store._log)
     races = [lambda: commit(other, [create(MOVIE, once=once)])]
     (answer,) = commit(Racing(store._log, races), [create(once=once)])
@@ -194,7 +194,7 @@ def test_lost_races_are_run_again(store):
     answers = commit(
         Racing(store._log, races), [update(title="Ours"), create(), update(genre="Opera")]
     )
-    assert all(isinstance(answer, Receipt) for answer in answers)
+    assert all(isinstance(answer, CommandResult) for answer in answers)
     movie = store.movie(MOVIE)
     assert (movie.details.title, movie.details.genre, movie.version) == ("Ours", "Opera", 6)
 
@@ -224,7 +224,7 @@ def test_many_processes_many_writers(store, store_url):
         mine = Store.open(store_url, create=False)
         for n in range(10):
             (answer,) = commit(mine, [update(title=f"{number}-{n}")])
-            if not isinstance(answer, Receipt):
+            if not isinstance(answer, CommandResult):
                 failed.append(answer)
         mine.close()
 

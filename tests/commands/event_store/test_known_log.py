@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from commands.errors import LogMismatchError
-from commands.event_store.continuity import Mark
-from commands.event_store.known_log import Remembered, imported, settle
-from commands.event_store.log_identity import Claimed, LogIdentity
+from commands.event_store.continuity import LogMark
+from commands.event_store.known_log import KnownLog, imported, settle
+from commands.event_store.log_identity import ClaimedLog, LogIdentity
 from commands.event_store.store import Store
 from commands.group_commit import commit
 from tests.controls import create
@@ -21,7 +21,7 @@ def grow(store, count=1):
 
 def memory_of(store):
     store.continuity.look()
-    return Remembered(store.continuity.identity, store.continuity.marks)
+    return KnownLog(store.continuity.identity, store.continuity.marks)
 
 
 def copy(store, tmp_path, position, name="copy", *, identity=True):
@@ -106,8 +106,8 @@ def test_an_older_state_from_before_the_last_epoch(sqlite_store, tmp_path, accep
     grow(older, 20)
     assert third.epoch > second.epoch
     head = older.head()
-    assert third.shared_with(Claimed(third.log, second.epoch), head) == 3
-    assert third.shared_with(Claimed(third.log, 1), head) == 5
+    assert third.shared_with(ClaimedLog(third.log, second.epoch), head) == 3
+    assert third.shared_with(ClaimedLog(third.log, 1), head) == 5
     for one in (older, middle):
         one.close()
 
@@ -140,7 +140,7 @@ def test_another_log_in_the_place_of_one(sqlite_store, tmp_path):
 
 def test_a_log_that_was_empty_is_no_loss(sqlite_store, tmp_path):
     """As when a backup is imported elsewhere and put in its place."""
-    remembered = Remembered(sqlite_store.identity())
+    remembered = KnownLog(sqlite_store.identity())
     other = Store.open(f"sqlite:///{tmp_path}/other.db")
     grow(other)
     assert settle(other, [remembered]) == other.read_identity()
@@ -183,19 +183,19 @@ def test_two_memories(sqlite_store, tmp_path):
 def test_an_import_goes_on_in_a_new_epoch(sqlite_store):
     identity = sqlite_store.identity()
     later = identity.next_epoch(250, 1)
-    after = imported(identity, [Remembered(later, (Mark(500, "x@"),))], 300)
+    after = imported(identity, [KnownLog(later, (LogMark(500, "x@"),))], 300)
     assert after.epoch > later.epoch
-    assert after.shared_with(Claimed(after.log, later.epoch), 900) == 250
-    assert after.shared_with(Claimed(after.log, 1), 900) == 300
-    assert imported(None, [Remembered(later)], 300).log != identity.log
-    assert len(imported(identity, [Remembered(LogIdentity.new())], 300).epochs) == 2
+    assert after.shared_with(ClaimedLog(after.log, later.epoch), 900) == 250
+    assert after.shared_with(ClaimedLog(after.log, 1), 900) == 300
+    assert imported(None, [KnownLog(later)], 300).log != identity.log
+    assert len(imported(identity, [KnownLog(LogIdentity.new())], 300).epochs) == 2
 
 
 def test_what_is_written_is_read(sqlite_store):
     grow(sqlite_store, 20)
     remembered = memory_of(sqlite_store)
-    assert Remembered.loaded(remembered.dumped()) == remembered
-    assert Remembered.loaded(Remembered(remembered.identity).dumped()).position == 0
+    assert KnownLog.loaded(remembered.dumped()) == remembered
+    assert KnownLog.loaded(KnownLog(remembered.identity).dumped()).position == 0
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_what_is_written_is_read(sqlite_store):
 )  # fmt: skip
 def test_what_cannot_be_read(text):
     with pytest.raises(ValueError, match=r"\w"):
-        Remembered.loaded(text)
+        KnownLog.loaded(text)
 
 
 def test_two_nodes_that_start_at_once(store, store_url):
@@ -214,7 +214,7 @@ def test_two_nodes_that_start_at_once(store, store_url):
     grow(store, 4)
     head = store.head()
     remembered = memory_of(store)
-    lost = Remembered(remembered.identity, (*remembered.marks, Mark(head + 5, "lost@")))
+    lost = KnownLog(remembered.identity, (*remembered.marks, LogMark(head + 5, "lost@")))
     nodes = [Store.open(store_url) for _ in range(3)]
     accepted = []
 

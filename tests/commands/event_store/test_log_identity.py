@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.errors import EventStoreUnavailableError
-from commands.event_store.continuity import Mark, last_in_common, thinned
-from commands.event_store.log_identity import Claimed, Epoch, LogIdentity, parse_claimed
+from commands.event_store.continuity import LogMark, last_in_common, thinned
+from commands.event_store.log_identity import ClaimedLog, Epoch, LogIdentity, parse_log
 from commands.event_store.store import Store
-from commands.group_commit import Receipt, commit
+from commands.group_commit import CommandResult, commit
 from tests.controls import ANN, MOVIE, create, register, update
 
 LOG = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -43,8 +43,8 @@ def grow(store, count=1):
 @pytest.mark.parametrize(
     ("text", "claimed"),
     [
-        (f"{LOG}.1", Claimed(LOG, 1)),
-        (f" {LOG.upper()}.17 ", Claimed(LOG, 17)),
+        (f"{LOG}.1", ClaimedLog(LOG, 1)),
+        (f" {LOG.upper()}.17 ", ClaimedLog(LOG, 17)),
         (LOG, None),
         (f"{LOG}.", None),
         (f"{LOG}.01", None),
@@ -56,7 +56,7 @@ def grow(store, count=1):
     ],
 )
 def test_what_clients_send_back(text, claimed):
-    assert parse_claimed(text) == claimed
+    assert parse_log(text) == claimed
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_what_clients_send_back(text, claimed):
     ],
 )
 def test_what_an_epoch_has_in_common_with_the_log(identity, epoch, shared):
-    assert identity.shared_with(Claimed(LOG, epoch), head=600) == shared
-    assert identity.shared_with(Claimed(OTHER, epoch), head=600) is None
+    assert identity.shared_with(ClaimedLog(LOG, epoch), head=600) == shared
+    assert identity.shared_with(ClaimedLog(OTHER, epoch), head=600) is None
 
 
 def test_a_new_epoch_has_a_number_that_no_other_restore_gives():
@@ -102,7 +102,7 @@ def test_marks_are_few_and_reach_back(steps):
     marks, position = (), 0
     for step in steps:
         position += step
-        marks = thinned((*marks, Mark(position, str(position))))
+        marks = thinned((*marks, LogMark(position, str(position))))
     positions = [one.position for one in marks]
     assert positions == sorted(set(positions))
     assert positions[-1] == position
@@ -152,12 +152,12 @@ def test_a_log_that_lost_its_end_begins_a_new_epoch(store, store_url):
         assert one.movie(MOVIE).version == 2
     cut(store_url, shared)
     (receipt,) = commit(store, [update(title="Kept")])
-    assert isinstance(receipt, Receipt)
+    assert isinstance(receipt, CommandResult)
     assert receipt.about.version == 2
     after = store.identity()
     assert after.log == before.log
     assert after.epochs[-1][1:] == (1, shared)
-    assert after.shared_with(Claimed(before.log, 1), store.head()) == shared
+    assert after.shared_with(ClaimedLog(before.log, 1), store.head()) == shared
     other.continuity.look()
     assert other.identity() == after
     assert other.movie(MOVIE).details.title == "Kept"
@@ -213,7 +213,7 @@ def test_another_log_takes_no_writes(store, store_url):
     store.continuity.look()
     assert not store.continuity.replaced
     (answer,) = commit(store, [create()])
-    assert isinstance(answer, Receipt)
+    assert isinstance(answer, CommandResult)
 
 
 def test_the_last_position_in_common_is_exact_where_the_log_was_cut_off(store, store_url):

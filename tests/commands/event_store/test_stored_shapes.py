@@ -15,7 +15,7 @@ import pytest
 from eventsourcing.persistence import Mapper
 
 from commands.event_store.transcoder import OrjsonTranscoder
-from commands.event_types import CURRENT, KINDS, MOVIE_EVENTS, upcast
+from commands.event_types import CURRENT_VERSIONS, EVENT_TYPES, MOVIE_EVENTS, upcast
 from commands.movie import Movie, MovieDetails
 from tests.controls import MOVIE, NOON
 
@@ -63,11 +63,11 @@ def stored_keys(kind):
     return {name: types[name] for name in state}
 
 
-@pytest.mark.parametrize("topic", KINDS)
+@pytest.mark.parametrize("topic", EVENT_TYPES)
 def test_a_stored_shape_changes_only_with_a_new_class_version(topic):
-    known = STORED_KEYS.get(topic, {}).get(str(CURRENT[topic]))
-    message = CHANGED.format(topic=topic, version=CURRENT[topic])
-    assert known == stored_keys(KINDS[topic]), message
+    known = STORED_KEYS.get(topic, {}).get(str(CURRENT_VERSIONS[topic]))
+    message = CHANGED.format(topic=topic, version=CURRENT_VERSIONS[topic])
+    assert known == stored_keys(EVENT_TYPES[topic]), message
 
 
 @pytest.mark.parametrize(("topic", "version"), VERSIONS)
@@ -75,17 +75,19 @@ def test_every_stored_version_becomes_the_one_of_today(topic, version):
     """Its upcasts give what the event class of today takes: no key too many, none too few."""
     state = dict.fromkeys(STORED_KEYS[topic][str(version)], "x")
     upcast(topic, state, version)
-    known = set(STORED_KEYS[topic][str(CURRENT[topic])])
-    required = {name for name in known if not hasattr(KINDS[topic], name)}
+    known = set(STORED_KEYS[topic][str(CURRENT_VERSIONS[topic])])
+    required = {name for name in known if not hasattr(EVENT_TYPES[topic], name)}
     assert required <= set(state) <= known
 
 
 def test_there_is_a_sample_of_every_stored_version():
     sampled = {(line["topic"], json.loads(line["state"]).get("class_version", 1)) for line in LINES}
     assert sampled == set(VERSIONS)
-    assert {(topic, version) for topic in KINDS for version in range(1, CURRENT[topic] + 1)} == set(
-        VERSIONS
-    )
+    assert {
+        (topic, version)
+        for topic in EVENT_TYPES
+        for version in range(1, CURRENT_VERSIONS[topic] + 1)
+    } == set(VERSIONS)
 
 
 def test_events_carry_every_field_of_a_movie():
@@ -96,4 +98,4 @@ def test_events_carry_every_field_of_a_movie():
 
 def test_a_release_knows_the_events_of_movies_by_their_names():
     """Also those of later releases: it puts the movie aside instead of passing the event over."""
-    assert set(MOVIE_EVENTS) == {topic for topic in KINDS if topic.startswith(Movie.TOPIC)}
+    assert set(MOVIE_EVENTS) == {topic for topic in EVENT_TYPES if topic.startswith(Movie.TOPIC)}

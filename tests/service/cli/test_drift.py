@@ -2,8 +2,8 @@
 
 import pytest
 
-from projections.rebuild.diff import Difference, Drift
-from service.cli.drift import lines, told
+from projections.rebuild.diff import Difference, DiffReport
+from service.cli.drift import drift_as_json, drift_lines
 
 LINE = b'1979\0alien\0{"id":"1"}'
 OTHER = b'1980\0alien\0{"id":"1"}'
@@ -26,8 +26,8 @@ DIFFERENT = {
 @pytest.mark.parametrize("what", DIFFERENT)
 def test_both_sides_are_told(what):
     wanted, shown, text = DIFFERENT[what]
-    drift = Drift()
+    drift = DiffReport()
     drift.add(Difference("rows", b"1", wanted, shown))
-    assert next(lines(drift, "all")) == f"rows 1: {text}"
-    (found,) = told(drift)["differences"]
+    assert next(drift_lines(drift, "all")) == f"rows 1: {text}"
+    (found,) = drift_as_json(drift)["differences"]
     assert found["wanted"] != found["shown"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from commands.database.disk_room import check_room, is_no_room
+from commands.database.disk_room import check_room, is_disk_full
 from service.observability.tallies import Tallies
 from tests.controls import ALIEN
 from tests.running import PASSWORD, Cinelog, eventually, problem, run
@@ -138,7 +138,7 @@ def test_room_is_looked_for(disk):
     fill(disk)
     with pytest.raises(OSError, match="space") as caught:
         check_room(disk)
-    assert is_no_room(caught.value)
+    assert is_disk_full(caught.value)
     assert [file.name for file in disk.iterdir()] == ["filler"]
 
 

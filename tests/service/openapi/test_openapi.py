@@ -9,7 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from commands.errors import InvalidError
 from commands.messages import MovieChanges, MovieFields, Registration, RevertTarget
 from service.app import create_app
-from service.auth.schemas import Credentials, PasswordChange, Presented, Refreshing
+from service.auth.schemas import Credentials, PasswordChange, RefreshBody, TokenBody
 from service.openapi.document import TABLE, document_of
 from service.settings import Settings
 from service.web.cors import ALLOWED, EXPOSED
@@ -198,8 +198,8 @@ GOOD = {
     },
     Credentials: {"username": "ann", "password": "x"},
     PasswordChange: {"old_password": "x", "new_password": "y" * 8, "new_password2": "y" * 8},
-    Refreshing: {"refresh": "x"},
-    Presented: {"token": "x"},
+    RefreshBody: {"refresh": "x"},
+    TokenBody: {"token": "x"},
 }  # fmt: skip
 VALUES = [
     None, True, False, 0, 1, -1, 1979, 1979.0, 1979.5, 9999, 10000, 2**53, 2**53 + 1, 1e300, "", " ",

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from commands.errors import ConfigurationError
-from service.backoff import Pauses
+from service.backoff import Backoff
 from service.data_dir import prepare_data_dir
 from service.processes.listener import listen, url_of
 from tests.running import environment, eventually, free_port
@@ -366,7 +366,7 @@ def test_a_child_is_tied_to_its_parent_where_the_kernel_does_not_help(tmp_path):
 
 
 def test_pauses_grow_and_end_with_ten_short_lives():
-    pauses = Pauses()
+    pauses = Backoff()
     assert [pauses.after(1) for _ in range(10)] == [
         *(0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0),
         None,
@@ -374,14 +374,14 @@ def test_pauses_grow_and_end_with_ten_short_lives():
 
 
 def test_a_long_life_makes_pauses_begin_anew():
-    pauses = Pauses()
+    pauses = Backoff()
     for _ in range(5):
         pauses.after(1)
     assert pauses.after(30) == 0.1
 
 
 def test_what_has_worked_is_started_again_at_once_however_often_it_is_killed():
-    pauses = Pauses()
+    pauses = Backoff()
     assert {pauses.after(3, served_s=2) for _ in range(50)} == {0.1}
 
 

@@ -3,10 +3,10 @@
 import signal
 import sys
 
-from service.processes.handshake import Tether
+from service.processes.handshake import WorkerHandshake
 
 if __name__ == "__main__":
-    tether = Tether(int(sys.argv[1]))
+    tether = WorkerHandshake(int(sys.argv[1]))
     tether.order()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     tether.ready()

@@ -12,7 +12,7 @@ from sanic.compat import Header
 
 from commands.errors import ThrottledError
 from projections.redis_client import open_async_redis
-from queries.pipelining import RoundTrips
+from queries.pipelining import RequestBatcher
 from service.ratelimit import storage
 from service.ratelimit.limiter import Limit
 from service.ratelimit.storage import Counters, LocalCounters
@@ -107,7 +107,7 @@ def redis_url():
 async def trips(redis_url):
     client = open_async_redis(redis_url)
     await client.flushall()
-    trips = RoundTrips(client)
+    trips = RequestBatcher(client)
     yield trips
     await trips.close()
     await client.aclose()
@@ -177,7 +177,7 @@ async def test_without_redis_each_process_counts_by_itself(monkeypatch):
     monkeypatch.setattr(storage, "_AWAY_S", 0.05)
     with running_redis() as (server, url):
         client = open_async_redis(url)
-        trips = RoundTrips(client)
+        trips = RequestBatcher(client)
         together = Counters(trips)
         assert await count(Limit("login", Rate(5, 60), together), "ann", 9) == 5
         server.kill()
@@ -189,7 +189,7 @@ async def test_without_redis_each_process_counts_by_itself(monkeypatch):
         await client.aclose()
     with running_redis() as (_, url):
         client = open_async_redis(url)
-        together._shared.storage._trips = trips = RoundTrips(client)
+        together._shared.storage._trips = trips = RequestBatcher(client)
         await asyncio.sleep(0.06)
         await count(Limit("login", Rate(5, 60), together), "bob")
         assert await client.keys("limits:*")

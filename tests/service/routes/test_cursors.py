@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey
 from commands.errors import NotFoundError
 from queries.movie_query import MovieQuery
 from queries.orderings import parse_orderings
-from service.routes.cursors import continued, cursor_of
+from service.routes.cursors import continue_from, cursor_of
 from tests.running import problem, run
 
 FILTERS = ({}, {"genre": "drama"}, {"search": "film", "year__gte": "2001"})
@@ -134,7 +134,7 @@ def test_a_well_made_cursor_for_what_is_no_place(ordering, place):
     """Anyone can compute a checksum: what is inside is checked, and never reaches Redis."""
     query = MovieQuery(orderings=parse_orderings(ordering))
     with pytest.raises(NotFoundError, match=r"Invalid cursor\."):
-        continued(query, cursor_of(place, query))
+        continue_from(query, cursor_of(place, query))
 
 
 @given(
@@ -142,7 +142,7 @@ def test_a_well_made_cursor_for_what_is_no_place(ordering, place):
 )
 def test_no_text_but_ours_is_a_cursor(cursor):
     with pytest.raises(NotFoundError, match=r"Invalid cursor\."):
-        continued(MovieQuery(), cursor)
+        continue_from(MovieQuery(), cursor)
 
 
 @given(
@@ -152,10 +152,10 @@ def test_a_cursor_has_one_spelling(title):
     """Base64 that another encoder would write, or with characters that decoders skip, is refused."""
     query = MovieQuery(orderings=parse_orderings("title"))
     cursor = cursor_of(f"{title}\0{ID}", query)
-    assert continued(query, cursor).after == f"{title}\0{ID}"
+    assert continue_from(query, cursor).after == f"{title}\0{ID}"
     for other in (f"{cursor}=", f"{cursor}\n", f"{cursor[:9]}!{cursor[9:]}", cursor.swapcase()):
         with pytest.raises(NotFoundError):
-            continued(query, other)
+            continue_from(query, other)
 
 
 def test_cursors_outlive_the_keys_that_sign_tokens(kim, service):

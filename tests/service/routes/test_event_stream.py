@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from commands.errors import EventStoreUnavailableError
-from queries.log.catch_up import Sent, Stretch
-from queries.log.change_feed import GREETING, PING, Live
+from queries.log.catch_up import EventBatch, RenderedEvent
+from queries.log.change_feed import GREETING, PING, ChangeFeed
 from tests.controls import ALIEN
 from tests.running import Cinelog, eventually
 
@@ -26,7 +26,7 @@ class Log:
         self.reads += 1
         await asyncio.sleep(0)
         last = min(after + limit, self.length)
-        return Stretch([Sent(n, b"%d " % n) for n in range(after + 1, last + 1)], last)
+        return EventBatch([RenderedEvent(n, b"%d " % n) for n in range(after + 1, last + 1)], last)
 
     async def grown(self, position, timeout_s):
         until = time.monotonic() + min(timeout_s, 0.05)
@@ -38,7 +38,7 @@ class Log:
         return self.length
 
     def live(self, **options):
-        return Live(self.read, self.grown, self.head, **options)
+        return ChangeFeed(self.read, self.grown, self.head, **options)
 
 
 async def take(events, count):

@@ -13,8 +13,8 @@ import pytest
 from httpx_sse import connect_sse
 from sseclient import SSEClient
 
-from queries.log.catch_up import Sent, Stretch
-from queries.log.change_feed import Live
+from queries.log.catch_up import EventBatch, RenderedEvent
+from queries.log.change_feed import ChangeFeed
 from tests.controls import ALIEN
 
 NODE_MODULES = Path(__file__).parent / "node_modules"
@@ -135,7 +135,7 @@ async def test_neither_greeting_nor_ping_is_an_event(node):
     async def read(after, limit):
         numbers = range(after + 1, length + 1)
         text = b"id: %d\nevent: MovieCreated\ndata: {}\n\n"
-        return Stretch([Sent(n, text % n) for n in numbers], length)
+        return EventBatch([RenderedEvent(n, text % n) for n in numbers], length)
 
     async def grown(position, timeout_s):
         await asyncio.sleep(0.01)
@@ -144,7 +144,7 @@ async def test_neither_greeting_nor_ping_is_an_event(node):
     async def head():
         return length
 
-    live = Live(read, grown, head, ping_s=0.03)
+    live = ChangeFeed(read, grown, head, ping_s=0.03)
 
     async def answer(reader, writer):
         await reader.readuntil(b"\r\n\r\n")

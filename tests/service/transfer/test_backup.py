@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.errors import ConfigurationError, DamagedError
-from commands.event_store.store import Store, Stored
+from commands.event_store.store import RawEvent, Store
 from commands.group_commit import commit
 from service.transfer.event_file import EventWriter, read_events
 from service.transfer.export import export_events, export_movies
@@ -68,7 +68,7 @@ def line(position=1, stream=MOVIE, version=1, kind='"MovieCreated"', state="{}")
 def many(count):
     """Return a long log with gaps."""
     state = b'{"timestamp":"2026-01-02T12:00:00.000250Z","owner":"%d"}'
-    return [Stored(3 * n, str(new_id()), 1, "ClaimMade", state % n) for n in range(1, count + 1)]
+    return [RawEvent(3 * n, str(new_id()), 1, "ClaimMade", state % n) for n in range(1, count + 1)]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -192,7 +192,7 @@ ODD_STATES = [
 
 def test_a_state_comes_back_byte_for_byte(store):
     """Also one that no Cinelog would write: a backup keeps what is there."""
-    events = [Stored(n, str(MOVIE), n, "Odd", state) for n, state in enumerate(ODD_STATES, 1)]
+    events = [RawEvent(n, str(MOVIE), n, "Odd", state) for n, state in enumerate(ODD_STATES, 1)]
     restore(store, io.BytesIO(written(events)), silent)
     assert stored(store) == events
 
@@ -216,7 +216,7 @@ def test_any_log_comes_back(facts, compressed):
     events, position = [], 0
     for step, stream, version, kind, state in facts:
         position += step
-        events.append(Stored(position, str(stream), version, kind.replace("\0", ""), state))
+        events.append(RawEvent(position, str(stream), version, kind.replace("\0", ""), state))
     assert read(written(events, compressed=compressed)) == events
 
 

@@ -13,7 +13,7 @@ from sanic.response import text
 
 from service.web.problems import ProblemHandler
 from service.web.request import CinelogRequest
-from service.web.server import Server
+from service.web.server import HttpServer
 from tests.running import Cinelog, eventually
 
 _numbers = itertools.count(1)
@@ -66,7 +66,7 @@ def test_who_comes_when_too_many_are_connected_is_told_so(tmp_path):
 @contextmanager
 def serving(**config):
     """A server of our connections in a thread; yields its port."""
-    app = Server(
+    app = HttpServer(
         f"connections_{next(_numbers)}",
         request_class=CinelogRequest,
         error_handler=ProblemHandler(),

@@ -10,17 +10,30 @@ from projections.redis_client import open_redis
 from tests.read_side import Story, Valkey
 
 # A test that uses one of these starts a server or a process, or talks to one.
-_SERVERS = {"postgres", "valkey", "service", "described", "cluster_url", "auth_redis_url"}
-_PROCESSES = {"subprocess", "Cinelog", "run", "running", "processes", "Valkey", "auth_server"}
+_SERVERS = {"postgres", "pg", "valkey", "service", "described", "cluster_url", "auth_redis_url"}
+_PROCESSES = {
+    "Cinelog",
+    "ProcessPoolExecutor",
+    "Proxy",
+    "Valkey",
+    "auth_server",
+    "process_tree",
+    "run",
+    "running",
+    "serving",
+    "socket",
+    "subprocess",
+}
 
 
 def pytest_collection_modifyitems(items):
-    """Mark each test that needs no server and no process as ``unit``."""
+    """Mark each quick test that needs no server and no process as ``unit``."""
     for item in items:
         parameters = getattr(item, "callspec", None)
         on_postgres = parameters is not None and "postgresql" in parameters.params.values()
         if not (
             on_postgres
+            or item.get_closest_marker("slow")
             or _SERVERS & set(item.fixturenames)
             or _PROCESSES & vars(item.module).keys()
         ):

@@ -153,6 +153,7 @@ def test_other_events_mean_nothing_here():
     assert (changes.commands, changes.events, changes.refused) == ([], 2, {})
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_how_the_log_is_cut_into_batches_makes_no_difference(data):
     """One batch, or any other cut, leaves the same rows and indexes."""

@@ -133,6 +133,7 @@ async def test_a_cut_connection_is_made_again(redis, feed, told):
         assert feed.current == (view.generation, position)
 
 
+@pytest.mark.slow
 async def test_a_redis_that_is_away(own_valkey, told):
     """Nobody waits for it; when it is back, what it shows is read again."""
     client, redis = open_async_redis(own_valkey.url), open_redis(own_valkey.url)

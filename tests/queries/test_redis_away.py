@@ -78,6 +78,7 @@ async def test_a_refusal_is_no_error_of_ours(tmp_path, refusal, greets):
                 await trips.call("GET", "a")
 
 
+@pytest.mark.slow
 async def test_silence_costs_the_first_callers_a_second(tmp_path):
     """What is asked meanwhile is answered with the first, what is asked later at once."""
     async with asking(Server(None, greets=False), tmp_path) as trips:

@@ -34,6 +34,7 @@ def as_defined(minutes, at):
     return next((place for place, one in enumerate(minutes) if one > at), len(minutes))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,

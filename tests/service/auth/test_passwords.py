@@ -116,6 +116,7 @@ async def test_one_password_typed_on_two_systems_is_one(hasher):
     assert not hasher.verify(hashed, "CAF\u00c9-NOIR")
 
 
+@pytest.mark.slow
 def test_an_unknown_account_costs_the_same_work(hasher):
     """And nothing verifies it, not even the empty password."""
     params = argon2.extract_parameters(hasher._nobody)

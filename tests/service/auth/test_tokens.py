@@ -254,6 +254,7 @@ def test_nonsense_is_refused(tokens, token):
     assert refused(tokens, token)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
@@ -290,6 +291,7 @@ def test_an_old_key_still_verifies(keys, auth_settings, access):
         Tokens(keys, auth_settings).check(pair(tokens)[0])
 
 
+@pytest.mark.slow
 def test_a_token_seen_before_still_expires(keys, auth_settings):
     """The cache keeps no token beyond its time."""
     tokens = Tokens(keys, auth_settings.model_copy(update={"access_ttl_s": 1}))

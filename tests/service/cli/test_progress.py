@@ -21,6 +21,7 @@ def shown(monkeypatch, *, terminal):
     return console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal(monkeypatch):
     said = shown(monkeypatch, terminal=True)
     assert "rebuild" in said
@@ -29,6 +30,7 @@ def test_a_bar_on_a_terminal(monkeypatch):
     assert "0:00:0" in said
 
 
+@pytest.mark.slow
 def test_plain_lines_elsewhere(monkeypatch):
     said = shown(monkeypatch, terminal=False)
     first, *_, last = said.splitlines()

@@ -26,6 +26,7 @@ def test_a_missing_directory_is_made_for_its_owner_alone(tmp_path):
     assert json.loads((path / "format").read_text())["format"] == FORMAT
 
 
+@pytest.mark.slow
 def test_many_may_prepare_it_at_once(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         for path in [tmp_path / str(number) for number in range(20)]:

@@ -262,6 +262,7 @@ def test_what_cannot_be_read_is_named(tmp_path, content, said):
     assert said in refused.value.reason
 
 
+@pytest.mark.slow
 def test_a_damaged_gzip_gives_what_stands_before_the_damage(tmp_path):
     """Nothing of a line that is cut off."""
     rows = "".join(f"M{os.urandom(9).hex()},Drama,1990\n" for _ in range(20_000))
@@ -278,6 +279,7 @@ def test_a_damaged_gzip_gives_what_stands_before_the_damage(tmp_path):
         assert len(found) > 5_000
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_takes_no_memory(tmp_path):
     squeeze = zlib.compressobj(wbits=31)
     head = squeeze.compress(HEAD.encode())
@@ -327,6 +329,7 @@ def test_any_bytes_are_rows(content):
     assert lines == sorted(set(lines))
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.dictionaries(

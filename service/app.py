@@ -39,7 +39,7 @@ from service.ratelimit.storage import Counters
 from service.routes import docs, event_stream, health, history, movie_commands, movie_list, movies
 from service.routes import tokens as accounts
 from service.routes.docs import Docs
-from service.routes.links import API
+from service.routes.pagination import API
 from service.settings import Settings
 from service.thread_pool import Pool
 from service.web.cors import cross_origin
@@ -129,18 +129,18 @@ def create_app(  # noqa: PLR0915 - a part a line
         app.ctx.watch = watch
         live = _live(store, name_of, reads, feed, streams_of(app.config.MAX_CONNECTIONS))
         _forget_on_change(store, feed, live)
-        app.ctx.parts = Container(
+        app.ctx.container = Container(
             settings=settings,
             store=store,
             name_of=name_of,
             executor=executor,
             in_flight=InFlight(),
-            reads=reads,
-            reader=reader,
-            past=_past_lists(settings, reader, slots),
+            log_threads=reads,
+            read_model=reader,
+            point_in_time=_past_lists(settings, reader, slots),
             timeline=Timeline(store),
-            feed=feed,
-            live=live,
+            read_position=feed,
+            change_feed=live,
             tokens=tokens,
             sessions=sessions,
             authorization=Authorization(store, tokens, sessions, hasher),
@@ -148,30 +148,30 @@ def create_app(  # noqa: PLR0915 - a part a line
             limits=limits,
             telemetry=telemetry,
             slots=slots,
-            threads=Pool("sessions", threads=4, waiting=256),
+            session_threads=Pool("sessions", threads=4, waiting=256),
         )
 
     @app.before_server_stop
     async def end_streams(app: App) -> None:
         await app.ctx.watch.close()
-        await app.ctx.parts.live.close()
-        await app.ctx.parts.past.close()
+        await app.ctx.container.change_feed.close()
+        await app.ctx.container.point_in_time.close()
 
     @app.after_server_stop
     async def close_parts(app: App) -> None:
-        parts: Container = app.ctx.parts
-        await asyncio.to_thread(parts.executor.stop)
-        await parts.feed.stop()
+        container: Container = app.ctx.container
+        await asyncio.to_thread(container.executor.stop)
+        await container.read_position.stop()
         await app.ctx.background.close()
         await app.ctx.trips.close()
         app.ctx.breaker.close()
-        for pool in (parts.hasher, parts.reads, parts.threads):
+        for pool in (container.hasher, container.log_threads, container.session_threads):
             pool.close()
-        parts.sessions.close()
+        container.sessions.close()
         await app.ctx.redis.aclose()
-        parts.slots.close()
-        parts.telemetry.close()
-        parts.store.close()
+        container.slots.close()
+        container.telemetry.close()
+        container.store.close()
 
     return app
 

@@ -34,13 +34,13 @@ class Container:
     """An account's username by its id."""
     executor: Executor
     in_flight: InFlight
-    reads: Pool
+    log_threads: Pool
     """Threads for reading the log."""
-    reader: ReadModel
-    past: PointInTimeLists
+    read_model: ReadModel
+    point_in_time: PointInTimeLists
     timeline: Timeline
-    feed: ReadPosition
-    live: ChangeFeed
+    read_position: ReadPosition
+    change_feed: ChangeFeed
     tokens: Tokens
     sessions: Sessions
     authorization: Authorization
@@ -48,11 +48,11 @@ class Container:
     limits: Limits
     telemetry: Telemetry
     slots: Slots
-    threads: Pool
+    session_threads: Pool
     """Threads for asking Redis about sessions."""
 
 
 def container_of(request: Request) -> Container:
     """Return the parts that serve ``request``."""
-    parts: Container = request.app.ctx.parts
-    return parts
+    container: Container = request.app.ctx.container
+    return container

@@ -36,8 +36,7 @@ from service.web.client_address import address_of, logged_as, scheme_of
 from service.web.conditional import CONDITIONS, check_read
 from service.web.problems import problem_of, respond
 from service.web.request import CinelogRequest
-from service.web.response import ConstantHeaders, HTTPResponse
-from service.web.security import CSP, HSTS, SECURITY
+from service.web.response import CSP, HSTS, SECURITY, ConstantHeaders, HTTPResponse
 from service.web.trace_context import Trace
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -122,10 +121,10 @@ async def _look_up(request: CinelogRequest, account_id: UUID) -> None:
 
     Where that cannot be found out soon, the token alone counts.
     """
-    parts = container_of(request)
+    container = container_of(request)
     with suppress(UnavailableError, UnreadableEventError, TimeoutError):
         async with asyncio.timeout(_LOOK_UP_S):
-            await parts.reads.run(parts.store.check_account, account_id)
+            await container.log_threads.run(container.store.check_account, account_id)
 
 
 class RequestMiddleware:

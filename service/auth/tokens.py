@@ -167,5 +167,5 @@ def principal_of(request: Request) -> Principal:
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticatedError
-    tokens: Tokens = request.app.ctx.parts.tokens
+    tokens: Tokens = request.app.ctx.container.tokens
     return tokens.check(token)

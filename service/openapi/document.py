@@ -14,7 +14,7 @@ from service.openapi import accounts, events, health, movies, tokens
 from service.openapi.about import ABOUT
 from service.openapi.model import Json, Operation, Table
 from service.openapi.writer import Writer
-from service.routes.links import API
+from service.routes.pagination import API
 from service.settings import Settings
 
 TABLE: Table = movies.TABLE | events.TABLE | accounts.TABLE | tokens.TABLE | health.TABLE

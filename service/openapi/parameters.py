@@ -11,7 +11,7 @@ from queries.orderings import FIELDS
 from service.openapi.model import Parameter
 from service.routes import docs
 from service.routes.history import DEFAULT_LIMIT, MAX_LIMIT
-from service.web.integers import MAX_NUMBER
+from service.web.params import MAX_NUMBER
 
 Json = dict[str, Any]
 _TEXT: Json = {"type": "string"}

@@ -13,7 +13,7 @@ from queries.movie_query import parse_page
 from service.auth.sessions import Session, SessionPage
 from service.container import container_of
 from service.routes import session_commands
-from service.routes.links import API, page_links
+from service.routes.pagination import API, page_links
 from service.web import representations
 from service.web.body import read_body
 from service.web.conditional import check_write
@@ -38,16 +38,16 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
 async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of the caller's sessions, the last used first."""
     principal = request.principal
-    parts = container_of(request)
+    container = container_of(request)
     number, size = parse_page(request.args)
 
     def read() -> tuple[SessionPage, list[representations.Session]]:
-        account = parts.authorization.account_in(principal)
-        page = parts.sessions.page(account.id, number, size)
+        account = container.authorization.account_in(principal)
+        page = container.sessions.page(account.id, number, size)
         living = (one for one in page.sessions if not account.has_ended(one.sid))
         return page, [_shown(one, principal.sid) for one in living]
 
-    page, results = await parts.threads.run(read)
+    page, results = await container.session_threads.run(read)
     return _page(request, "sessions", page, results)
 
 
@@ -71,14 +71,14 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
 async def history(request: CinelogRequest) -> HTTPResponse:
     """Answer what happened to the caller's account, oldest first."""
     principal = request.principal
-    parts = container_of(request)
+    container = container_of(request)
     number, size = parse_page(request.args)
 
     def read() -> AccountPage:
-        account = parts.authorization.account_in(principal)
-        return account_history(parts.store, account.id, number, size)
+        account = container.authorization.account_in(principal)
+        return account_history(container.store, account.id, number, size)
 
-    page = await parts.reads.run(read)
+    page = await container.log_threads.run(read)
     return _page(request, "me/history", page, [entry._asdict() for entry in page.entries])
 
 

@@ -12,9 +12,9 @@ from commands.errors import InvalidError
 from commands.event_store.log_identity import parse_log
 from queries.log.change_feed import BUSY_S
 from service.container import container_of
-from service.routes.positions import check_position, log_of, log_param, positioned
+from service.routes.consistency import check_position, log_of, log_param, positioned
 from service.web.error_collector import ErrorCollector
-from service.web.integers import integer_param, parse_integer
+from service.web.params import integer_param, parse_integer
 from service.web.request import CinelogRequest
 
 STREAMS = "streams"
@@ -30,14 +30,16 @@ async def stream(request: CinelogRequest) -> None:
     Where another epoch of the log begins, an event ``log`` says so and the stream ends.
     """
     principal = request.principal
-    parts = container_of(request)
+    container = container_of(request)
     after = _begin(request)
     await check_position(request, after)
     log = log_of(request)
-    account, most = str(principal.account_id), parts.settings.streams_per_account
+    account, most = str(principal.account_id), container.settings.streams_per_account
     until = principal.expires_at
-    with parts.slots.held(STREAMS, account, most, retry_after_s=BUSY_S):
-        async with contextlib.aclosing(parts.live.events(after, until, account)) as events:
+    with container.slots.held(STREAMS, account, most, retry_after_s=BUSY_S):
+        async with contextlib.aclosing(
+            container.change_feed.events(after, until, account)
+        ) as events:
             greeting = await anext(events)  # what cannot begin is refused before anything is sent
             response = await request.respond(
                 content_type="text/event-stream; charset=utf-8",

@@ -25,13 +25,11 @@ from commands.messages import (
 from commands.movie import Movie
 from service.auth.tokens import Principal
 from service.container import container_of
-from service.routes.consistency import wait_until_visible
+from service.routes.consistency import log_of, positioned, wait_until_visible
 from service.routes.idempotency import once_only
-from service.routes.links import link
 from service.routes.movies import PATH, movie_id_of, representation
-from service.routes.positions import log_of, positioned
+from service.routes.pagination import link
 from service.web.body import MERGE_PATCH, read_body
-from service.web.booleans import boolean_param
 from service.web.conditional import (
     check_write,
     excluded_versions,
@@ -40,6 +38,7 @@ from service.web.conditional import (
     movie_tag,
 )
 from service.web.error_collector import ErrorCollector
+from service.web.params import boolean_param
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, empty
 
@@ -58,7 +57,7 @@ async def create_movie(request: CinelogRequest) -> HTTPResponse:
         fields=MovieFields.of(body),
         once=once_only(request, principal, body),
     )
-    check_write(request, list_tag(container_of(request).feed.current[1], log_of(request)))
+    check_write(request, list_tag(container_of(request).read_position.current[1], log_of(request)))
     receipt = await _run_once(request, command)
     response = await _answer(request, receipt, principal.username, status=201)
     response.headers["Location"] = link(request, f"{PATH}{receipt.about.id}/")
@@ -81,19 +80,19 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
             once = once_only(request, principal, body)
         target = RevertTarget.of(body)
     by, conditions = _by(request, principal), _conditions(request)
-    parts = container_of(request)
+    container = container_of(request)
     if target is None or refusals.found:
         check = CheckMovie(**by, movie_id=wanted, or_deleted=True)
         if dry_run:
-            await parts.reads.run(preview, parts.store, check)
+            await container.log_threads.run(preview, container.store, check)
         else:
-            await parts.executor.run(check)
+            await container.executor.run(check)
         refusals.check()
     assert target is not None  # noqa: S101 - else its refusal was raised
     command = RevertMovie(**by, movie_id=wanted, target=target, **conditions, once=once)
     if dry_run:
-        headers = positioned(request, await parts.reads.run(parts.store.head))
-        movie = await parts.reads.run(preview, parts.store, command)
+        headers = positioned(request, await container.log_threads.run(container.store.head))
+        movie = await container.log_threads.run(preview, container.store, command)
         assert isinstance(movie, Movie)  # noqa: S101 - what the command is about
         row = representation(movie, principal.username)
         return HTTPResponse(row, headers=headers, content_type=_JSON)
@@ -151,11 +150,11 @@ async def _update(
 
 async def _run_once(request: CinelogRequest, command: CreateMovie | RevertMovie) -> CommandResult:
     """Carry out a command that may have a key; the same key at the same time is told to wait."""
-    parts = container_of(request)
+    container = container_of(request)
     if command.once is None:
-        return await parts.executor.run(command)
-    with parts.in_flight.hold(command.once.claim):
-        return await parts.executor.run(command)
+        return await container.executor.run(command)
+    with container.in_flight.hold(command.once.claim):
+        return await container.executor.run(command)
 
 
 async def _answer(

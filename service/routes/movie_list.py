@@ -7,15 +7,21 @@ from queries import movies
 from queries.movie_query import NUMBERS, TEXTS, MovieQuery, parse_query
 from queries.orderings import seek_key
 from service.container import container_of
-from service.routes.as_of import AsOf, parse_as_of
-from service.routes.consistency import min_position_param, require_known_position, require_position
-from service.routes.cursors import continue_from, cursor_of
-from service.routes.links import link_with
+from service.routes.consistency import (
+    check_position,
+    check_same_log,
+    log_of,
+    min_position_param,
+    positioned,
+    require_known_position,
+    require_position,
+)
 from service.routes.movies import PATH
+from service.routes.pagination import continue_from, cursor_of, link_with
 from service.routes.past_lists import list_as_it_was
-from service.routes.positions import check_position, check_same_log, log_of, positioned
 from service.web.conditional import list_tag, position_in_tag
 from service.web.error_collector import ErrorCollector
+from service.web.params import AsOf, parse_as_of
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, empty
 
@@ -27,7 +33,7 @@ _KNOWN = {*TEXTS, *NUMBERS, "ordering", "page", "page_size", "cursor", "at", "at
 @blueprint.get("/movies/", name="list")
 async def list_movies(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of movies from the read model, as they are or as they were."""
-    parts = container_of(request)
+    container = container_of(request)
     query, moment = _asked(request)
     await require_known_position(request)
     await check_position(request, moment.number)
@@ -37,7 +43,7 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
     if page is None:
         position = await require_position(request)
         page = await movies.list_changed(
-            parts.reader,
+            container.read_model,
             query,
             known,
             min_position=position,

@@ -12,12 +12,18 @@ from projections.movie_rows import row_of
 from queries import movies
 from queries.log import history
 from service.container import container_of
-from service.routes.as_of import AsOf, parse_as_of
-from service.routes.consistency import min_position_param, require_known_position, require_position
-from service.routes.links import API
-from service.routes.positions import check_same_log, log_of, positioned
+from service.routes.consistency import (
+    check_same_log,
+    log_of,
+    min_position_param,
+    positioned,
+    require_known_position,
+    require_position,
+)
+from service.routes.pagination import API
 from service.web.conditional import movie_tag
 from service.web.error_collector import ErrorCollector
+from service.web.params import AsOf, parse_as_of
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
 
@@ -30,7 +36,7 @@ _JSON = "application/json"
 async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer one movie: from the read model, or from the log while that is away."""
     wanted = movie_id_of(movie_id)
-    parts = container_of(request)
+    container = container_of(request)
     moment = _asked(request)
     await require_known_position(request)
     if moment.past:
@@ -38,7 +44,7 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     log = log_of(request)
     try:
         await require_position(request)
-        row, position = await movies.get_movie(parts.reader, wanted)
+        row, position = await movies.get_movie(container.read_model, wanted)
     except ReadModelUnavailableError:
         asked = min_position_param(request)
         row, position = await _from_log(request, wanted)
@@ -66,21 +72,21 @@ async def _read_past(request: CinelogRequest, movie_id: UUID, moment: AsOf) -> H
 
     ``Event-Position`` is where the log stood at that time, or stands now.
     """
-    parts = container_of(request)
+    container = container_of(request)
     at, version = moment
     log = log_of(request)
 
     def read() -> tuple[bytes, int, int]:
-        position = parts.store.head()
+        position = container.store.head()
         if version is not None:
-            movie = history.movie_at_version(parts.store, movie_id, version)
+            movie = history.movie_at_version(container.store, movie_id, version)
         else:
             assert at is not None  # noqa: S101 - one of them was given
-            position = parts.timeline.position_at(at)
-            movie = history.movie_at_position(parts.store, movie_id, position)
-        return representation(movie, parts.name_of(movie.creator)), movie.version, position
+            position = container.timeline.position_at(at)
+            movie = history.movie_at_position(container.store, movie_id, position)
+        return representation(movie, container.name_of(movie.creator)), movie.version, position
 
-    row, shown, position = await parts.reads.run(read)
+    row, shown, position = await container.log_threads.run(read)
     headers = positioned(request, position, log) | {"ETag": movie_tag(shown)}
     return HTTPResponse(row, headers=headers, content_type=_JSON)
 
@@ -108,7 +114,7 @@ async def _from_log(request: CinelogRequest, movie_id: UUID) -> tuple[bytes | No
             return None, position
         return representation(movie, store.name_of(movie.creator)), position
 
-    return await container_of(request).reads.run(read)
+    return await container_of(request).log_threads.run(read)
 
 
 def movie_id_of(text: str) -> UUID:

@@ -29,9 +29,9 @@ async def sign_in(
     request: CinelogRequest, username: str, password: str, scope: str = ""
 ) -> TokenResponse:
     """Open a session. Raises NoActiveAccountError, InvalidScopeError."""
-    parts = container_of(request)
-    answer = await parts.hasher.run(
-        fold_name(username), parts.authorization.sign_in, username, password, scope
+    container = container_of(request)
+    answer = await container.hasher.run(
+        fold_name(username), container.authorization.sign_in, username, password, scope
     )
     who = answer.signed_in
     command = OpenSession(
@@ -40,75 +40,79 @@ async def sign_in(
         known_since=who.known_since,
         renewed_hash=None if who.renewed_hash is None else SecretStr(who.renewed_hash),
     )
-    await parts.executor.run(command)
+    await container.executor.run(command)
     return answer
 
 
 async def refresh(request: CinelogRequest, token: str, scope: str = "") -> TokenResponse:
     """Exchange a refresh token for the next pair. Raises TokenNotValidError, InvalidScopeError."""
-    parts = container_of(request)
+    container = container_of(request)
     try:
-        return await parts.threads.run(parts.authorization.refresh, token, scope)
+        return await container.session_threads.run(container.authorization.refresh, token, scope)
     except TokenReusedError as reused:
         report = ReportReuse(**_by(request, reused.account_id), sid=reused.sid)
-        await parts.executor.run(report)
+        await container.executor.run(report)
         raise
 
 
 async def revoke(request: CinelogRequest, token: str) -> None:
     """End the session of a token; an unknown one is as good as revoked."""
-    parts = container_of(request)
-    session = await parts.threads.run(parts.authorization.session_of, token)
+    container = container_of(request)
+    session = await container.session_threads.run(container.authorization.session_of, token)
     if session is None:
         return
     by = _by(request, session.account_id)
-    await parts.executor.run(EndSession(**by, sid=session.sid, ended=session.sid))
+    await container.executor.run(EndSession(**by, sid=session.sid, ended=session.sid))
     with suppress(UnavailableError):
-        await parts.threads.run(parts.authorization.revoke, token)
+        await container.session_threads.run(container.authorization.revoke, token)
 
 
 async def end_session(request: CinelogRequest, principal: Principal, sid: str) -> None:
     """End one of the caller's sessions. Raises NotFoundError where there is no such session."""
-    parts = container_of(request)
+    container = container_of(request)
     account_id = principal.account_id
-    await parts.threads.run(parts.authorization.account_in, principal)
-    if sid != principal.sid and not await _belongs(parts, account_id, sid):
+    await container.session_threads.run(container.authorization.account_in, principal)
+    if sid != principal.sid and not await _belongs(container, account_id, sid):
         raise NotFoundError("No Session matches the given query.")
     command = EndSession(**_by(request, account_id), sid=principal.sid, ended=sid)
-    await parts.executor.run(command)
+    await container.executor.run(command)
     with suppress(UnavailableError):
-        await parts.threads.run(parts.sessions.end, account_id, sid)
+        await container.session_threads.run(container.sessions.end, account_id, sid)
 
 
 async def end_sessions(request: CinelogRequest, principal: Principal) -> None:
     """End all of the caller's sessions, the one that asks included."""
-    parts = container_of(request)
-    await parts.executor.run(EndSessions(**_by(request, principal.account_id), sid=principal.sid))
+    container = container_of(request)
+    await container.executor.run(
+        EndSessions(**_by(request, principal.account_id), sid=principal.sid)
+    )
     with suppress(UnavailableError):
-        await parts.threads.run(parts.sessions.end_all, principal.account_id)
+        await container.session_threads.run(container.sessions.end_all, principal.account_id)
 
 
 async def change_password(
     request: CinelogRequest, principal: Principal, body: dict[str, Any]
 ) -> None:
     """Set a new password and end all sessions but the one that asks. Raises InvalidError."""
-    parts = container_of(request)
-    account = await parts.threads.run(parts.authorization.account_in, principal)
-    is_right = partial(parts.hasher.verify, account.password_hash)
-    change = await parts.hasher.run(account.id, read_password_change, body, account, is_right)
+    container = container_of(request)
+    account = await container.session_threads.run(container.authorization.account_in, principal)
+    is_right = partial(container.hasher.verify, account.password_hash)
+    change = await container.hasher.run(account.id, read_password_change, body, account, is_right)
     command = ChangePassword(
         **_by(request, principal.account_id),
         sid=principal.sid,
         known_since=account.password_since,
-        password_hash=SecretStr(await parts.hasher.hash(change.new_password, account.id)),
+        password_hash=SecretStr(await container.hasher.hash(change.new_password, account.id)),
     )
-    await parts.executor.run(command)
+    await container.executor.run(command)
     with suppress(UnavailableError):
-        await parts.threads.run(parts.sessions.end_all, principal.account_id, principal.sid)
+        await container.session_threads.run(
+            container.sessions.end_all, principal.account_id, principal.sid
+        )
 
 
-async def _belongs(parts: Container, account_id: UUID, sid: str) -> bool:
-    return await parts.threads.run(parts.sessions.belongs, account_id, sid)
+async def _belongs(container: Container, account_id: UUID, sid: str) -> bool:
+    return await container.session_threads.run(container.sessions.belongs, account_id, sid)
 
 
 def _by(request: CinelogRequest, account_id: UUID) -> dict[str, Any]:

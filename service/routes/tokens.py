@@ -17,7 +17,7 @@ from service.auth.server import server_metadata
 from service.container import container_of
 from service.routes import account as account_care
 from service.routes import session_commands
-from service.routes.links import API
+from service.routes.pagination import API
 from service.web import oauth, representations
 from service.web.body import FORM, read_body
 from service.web.request import CinelogRequest
@@ -34,8 +34,8 @@ blueprint = Blueprint.group(auth, account_care.blueprint, well_known)
 @auth.post("/register/", name="register", ctx_open=True)
 async def register(request: CinelogRequest) -> HTTPResponse:
     """Open an account."""
-    parts = container_of(request)
-    await parts.limits.register(request)
+    container = container_of(request)
+    await container.limits.register(request)
     registration = read_registration(read_body(request))
     command = RegisterUser(
         by=uuid_utils.compat.uuid7(),
@@ -45,9 +45,9 @@ async def register(request: CinelogRequest) -> HTTPResponse:
         email=registration.email,
         first_name=registration.first_name,
         last_name=registration.last_name,
-        password_hash=SecretStr(await parts.hasher.hash(registration.password)),
+        password_hash=SecretStr(await container.hasher.hash(registration.password)),
     )
-    receipt = await parts.executor.run(command)
+    receipt = await container.executor.run(command)
     assert isinstance(receipt.about, User)  # noqa: S101 - what registering is about
     return _answer(_account(receipt.about), status=201)
 
@@ -78,9 +78,9 @@ async def renew(request: CinelogRequest) -> HTTPResponse:
 @auth.post("/token/verify/", name="verify", ctx_open=True)
 async def verify(request: CinelogRequest) -> HTTPResponse:
     """Tell whether a token would be accepted."""
-    parts = container_of(request)
+    container = container_of(request)
     token = TokenBody.of(read_body(request)).token
-    await parts.threads.run(parts.authorization.verify, token)
+    await container.session_threads.run(container.authorization.verify, token)
     return _answer({})
 
 
@@ -100,8 +100,10 @@ async def revoke(request: CinelogRequest) -> HTTPResponse:
 async def me(request: CinelogRequest) -> HTTPResponse:
     """Answer the caller's account."""
     principal = request.principal
-    parts = container_of(request)
-    account = await parts.threads.run(parts.authorization.account, principal.account_id)
+    container = container_of(request)
+    account = await container.session_threads.run(
+        container.authorization.account, principal.account_id
+    )
     return _answer(_account(account), headers={})
 
 

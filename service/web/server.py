@@ -20,7 +20,7 @@ from sanic.headers import format_http1_response
 from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
-from service.web.security import SECURITY
+from service.web.response import SECURITY
 from service.web.strict_parser import StrictHttp
 
 RECEIVE_S = 60

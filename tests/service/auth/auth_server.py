@@ -48,7 +48,7 @@ def serving(settings, *, hasher=None):
     app.config.TOUCHUP = False  # it works for one server a process only
     app.blueprint(accounts.blueprint)
     app.register_middleware(identify, "request")
-    app.ctx.parts = parts
+    app.ctx.container = parts
     try:
         with (
             socket.create_server(("127.0.0.1", 0)) as sock,
@@ -60,8 +60,8 @@ def serving(settings, *, hasher=None):
     finally:
         parts.executor.stop()
         parts.hasher.close()
-        parts.threads.close()
-        parts.reads.close()
+        parts.session_threads.close()
+        parts.log_threads.close()
         parts.sessions.close()
         parts.store.close()
 
@@ -79,9 +79,9 @@ def parts_of(settings, hasher):
         sessions=sessions,
         hasher=hasher,
         authorization=Authorization(store, tokens, sessions, hasher),
-        threads=Pool("accounts", threads=4, waiting=100),
+        session_threads=Pool("accounts", threads=4, waiting=100),
         limits=Limits(settings.model_copy(update=UNLIMITED), Counters(None)),
-        reads=Pool("history", threads=2, waiting=100),
+        log_threads=Pool("history", threads=2, waiting=100),
         redis=client,
     )
 

@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey
 from commands.errors import NotFoundError
 from queries.movie_query import MovieQuery
 from queries.orderings import parse_orderings
-from service.routes.cursors import continue_from, cursor_of
+from service.routes.pagination import continue_from, cursor_of
 from tests.running import problem, run
 
 FILTERS = ({}, {"genre": "drama"}, {"search": "film", "year__gte": "2001"})

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from sanic.compat import Header
 
-from service.routes.links import link
+from service.routes.pagination import link
 from service.web.client_address import address_of, counted_as, logged_as, scheme_of
 
 PEER = "192.0.2.1"
@@ -17,7 +17,7 @@ def request(*headers, peer=PEER, **settings):
             **{"public_url": None, "host": "127.0.0.1", "proxies": 0} | settings
         )
     )
-    app = SimpleNamespace(ctx=SimpleNamespace(parts=parts))
+    app = SimpleNamespace(ctx=SimpleNamespace(container=parts))
     return SimpleNamespace(headers=Header(headers), ip=peer, app=app)
 
 

@@ -4,8 +4,7 @@ import httpx
 import pytest
 import sanic
 
-from service.web.response import ConstantHeaders, HTTPResponse
-from service.web.security import CSP
+from service.web.response import CSP, ConstantHeaders, HTTPResponse
 from tests.running import PASSWORD, Cinelog
 
 SECURITY = {

@@ -1,4 +1,4 @@
-"""What a request asks of the past: ``version``, ``at`` and ``at_position``."""
+"""Query parameters and numbers of a request."""
 
 import re
 from datetime import datetime
@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 from commands.errors import InvalidError
 from commands.rfc3339 import parse_rfc3339
 from service.web.error_collector import ErrorCollector
-from service.web.integers import integer_param
 from service.web.request import CinelogRequest
 
 # In a query a plus sign says space.
@@ -60,3 +59,47 @@ def time_param(request: CinelogRequest, name: str = "at") -> datetime | None:
         return parse_rfc3339(_SPACED_OFFSET.sub("+", given))
     except ValueError:
         raise InvalidError({name: ["Enter a valid date/time."]}) from None
+
+
+MAX_NUMBER = 2**53
+_MOST_DIGITS = len(str(MAX_NUMBER))
+
+
+def parse_integer(text: str) -> int | None:
+    """Return the number from 0 to 2**53 that ``text`` is, None for anything else.
+
+    Leading zeros are fine, however many.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text.lstrip("0")) > _MOST_DIGITS:
+        return None
+    number = int(text[-_MOST_DIGITS:])  # Python refuses to read very long ones
+    return number if number <= MAX_NUMBER else None
+
+
+def integer_param(request: CinelogRequest, name: str) -> int | None:
+    """Return a query parameter, None where it is not given or blank. Raises InvalidError."""
+    given = request.asked(name)
+    if not given:
+        return None
+    number = parse_integer(given)
+    if number is None:
+        raise InvalidError({name: ["Enter a number."]})
+    return number
+
+
+TRUE = frozenset({"", "1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off"})
+
+
+def boolean_param(request: CinelogRequest, name: str) -> bool:
+    """Return whether a flag is set, which it is where only its name is given.
+
+    Of repeated ones the last counts. Raises InvalidError for what is neither true nor false.
+    """
+    given = request.get_args(keep_blank_values=True)
+    if name not in given:
+        return False
+    said = given[name][-1].strip().lower()
+    if said not in TRUE | FALSE:
+        raise InvalidError({name: ["Must be a valid boolean."]})
+    return said in TRUE

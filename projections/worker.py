@@ -13,7 +13,6 @@ from projections.follow.subscription import BATCH, OnApplied, Subscription
 from projections.follow.wakeup import WakeUp
 from projections.generation import lifecycle
 from projections.generation.state import ROW_FORMAT
-from projections.generation.writer import GenerationWriter
 from projections.rebuild.parked import parked_in, retry
 
 POLL_S = 0.25
@@ -109,12 +108,11 @@ class Projection:
 
         False where it was not tried to the end.
         """
-        number = lifecycle.live(self._redis)
-        if number is None:
+        live = lifecycle.live_generation(self._redis)
+        if live is None:
             return False
-        view = GenerationWriter(self._redis, number)
-        ids = [mark.id for mark in parked_in(view).values() if not mark.dropped]
-        for key, error in retry(self._store, view, ids):
+        ids = [mark.id for mark in parked_in(live).values() if not mark.dropped]
+        for key, error in retry(self._store, live, ids):
             if error is None:
                 log.info("taken up again", stream=key)
             if stop.is_set() or not self._mine():

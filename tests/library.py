@@ -49,12 +49,12 @@ def caught_up(store, redis, **settings):
 
 
 def live(redis):
-    return GenerationWriter(redis, lifecycle.live(redis))
+    return GenerationWriter(redis, lifecycle.live_number(redis))
 
 
 def kept(redis, generation=None):
     """What a generation keeps, the live one where none is named; without what filters found."""
-    found = contents(redis, lifecycle.live(redis) if generation is None else generation)
+    found = contents(redis, lifecycle.live_number(redis) if generation is None else generation)
     found["head"] = {
         name: value
         for name, value in found["head"].items()

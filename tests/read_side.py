@@ -86,7 +86,7 @@ def shown(redis, story, *, batch=1000):
         redis, 1 + max(map(int, redis.smembers("movies:generations")), default=0)
     )
     view.create()
-    redis.sadd("movies:generations", view.generation)
+    redis.sadd("movies:generations", view.number)
     apply(view, story, batch=batch)
     assert lifecycle.go_live(redis, view)
     return view
@@ -94,7 +94,7 @@ def shown(redis, story, *, batch=1000):
 
 def apply(view, story, *, batch=1000):
     """Apply what of a story a view does not show yet."""
-    position = view.position()
+    position = view.checkpoint()
     for start in range(position, len(story.events), batch):
         position = view.apply(story.events[start : start + batch], position)
     assert position == len(story.events)

@@ -12,7 +12,7 @@ from commands.errors import (
     StoreDamagedError,
 )
 from commands.event_store.store import RecordedEvent, Store
-from projections.generation import lifecycle, state
+from projections.generation import lifecycle
 from projections.generation.completeness import check_complete, check_not_fewer
 from projections.generation.state import (
     BUILDING,
@@ -114,7 +114,7 @@ class Subscription:
         if (
             self._view is None
             or self._log != continuity.text
-            or lifecycle.live(self._redis) != self._pointer
+            or lifecycle.live_number(self._redis) != self._pointer
         ):
             return self._find()
         return self._view
@@ -133,7 +133,7 @@ class Subscription:
         """Return the live generation, or one to build."""
         self._view = None
         self._log = self._store.identity_text()
-        number = self._pointer = lifecycle.live(self._redis)
+        number = self._pointer = lifecycle.live_number(self._redis)
         self._highest = max(self._highest, number or 0)
         view = (
             GenerationWriter(self._redis, number, self._row_format) if number is not None else None
@@ -142,17 +142,17 @@ class Subscription:
         self._live = position is not None
         if view is not None and self._live:
             # First of all, so that nobody reads an earlier one beside what is applied from now on.
-            lifecycle.drop_others(self._redis, view.generation)
+            lifecycle.drop_others(self._redis, view.number)
         else:
-            unfit = view.head() if view else None
+            unfit = view.read_state() if view else None
             view = lifecycle.begin(self._redis, above=self._highest, row_format=self._row_format)
-            self._highest = max(self._highest, view.generation)
-            log.info("building", generation=view.generation, live=unfit.state if unfit else None)
+            self._highest = max(self._highest, view.number)
+            log.info("building", generation=view.number, live=unfit.state if unfit else None)
             position = self._look(view)
         self.position = position or 0
         if not position:
             self._last = ""
-        state.set_log(self._redis, view.keys, self._log)
+        view.set_log(self._log)
         self._view = view
         return view
 
@@ -164,7 +164,7 @@ class Subscription:
         now = time.monotonic()
         if self._live and now > self._settled_at:
             self._rest_s = 0.0
-        log.warning("generation is gone", generation=view.generation, rest_s=self._rest_s)
+        log.warning("generation is gone", generation=view.number, rest_s=self._rest_s)
         self._rest_until = now + self._rest_s
         self._rest_s = min(_LONGEST_REST_S, self._rest_s * 2 or _FIRST_REST_S)
         self._view = None
@@ -189,12 +189,12 @@ class Subscription:
 
     def _look(self, view: GenerationWriter) -> int | None:
         """Return a generation's position, None where it is of no use."""
-        head = view.head()
+        head = view.read_state()
         if head is None or head.state not in (BUILDING, LIVE, OTHER_FORMAT):
             return None
         if not is_of_log(self._store, head):
             self._check_log()
-            log.warning("generation of another log", generation=view.generation)
+            log.warning("generation of another log", generation=view.number)
             lifecycle.retire(self._redis, view)
             return None
         if head.state == OTHER_FORMAT:
@@ -217,8 +217,8 @@ class Subscription:
         self._live = lifecycle.go_live(self._redis, view, instead_of=self._pointer or 0)
         if self._live:
             self._settled_at = time.monotonic() + _SETTLED_S
-            self._pointer = view.generation
-            log.info("live", generation=view.generation, position=self.position)
+            self._pointer = view.number
+            log.info("live", generation=view.number, position=self.position)
         else:
             self._view = None
 
@@ -243,7 +243,7 @@ def follow(store: Store, view: GenerationWriter, until: int, *, limit: int = BAT
 
     Raises ReadModelUnavailableError where it is gone, or held by someone.
     """
-    position = view.position()
+    position = view.checkpoint()
     while position is not None and position < until:
         batch = store.read(position, limit, until)
         if not batch:
@@ -253,4 +253,4 @@ def follow(store: Store, view: GenerationWriter, until: int, *, limit: int = BAT
             time.sleep(HELD_PAUSE_S)
         position = reached
     if position is None:
-        raise ReadModelUnavailableError(f"generation {view.generation} is gone")
+        raise ReadModelUnavailableError(f"generation {view.number} is gone")

@@ -11,7 +11,6 @@ from commands.errors import FewerEventsError
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, OTHER_FORMAT, is_of_log
-from projections.generation.writer import GenerationWriter
 
 
 def check_all_read(store: Store, until: int, read: int) -> None:
@@ -29,8 +28,8 @@ def check_not_fewer(store: Store, redis: Any) -> None:
 
     One that was built from another log, or that is not whole itself, tells nothing.
     """
-    number = lifecycle.live(redis)
-    head = GenerationWriter(redis, number).head() if number is not None else None
+    live = lifecycle.live_generation(redis)
+    head = live.read_state() if live else None
     if head is None or head.state not in (LIVE, OTHER_FORMAT) or not is_of_log(store, head):
         return
     there = store.integrity.count(head.position)

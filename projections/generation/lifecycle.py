@@ -77,9 +77,15 @@ return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'state
 """)
 
 
-def live(redis: Any) -> int | None:
-    """Return the generation the pointer names, None where it names none."""
+def live_number(redis: Any) -> int | None:
+    """Return the number of the generation that the pointer names, if any."""
     return _named(redis, LIVE)
+
+
+def live_generation(redis: Any) -> GenerationWriter | None:
+    """Return the generation that the pointer names, if any."""
+    number = live_number(redis)
+    return GenerationWriter(redis, number) if number is not None else None
 
 
 def begin(redis: Any, *, above: int = 0, row_format: int = ROW_FORMAT) -> GenerationWriter:
@@ -90,11 +96,11 @@ def begin(redis: Any, *, above: int = 0, row_format: int = ROW_FORMAT) -> Genera
     building = _named(redis, BUILDING)
     if building is not None:
         view = GenerationWriter(redis, building, row_format)
-        if view.position() is not None:
+        if view.checkpoint() is not None:
             return view
     redis.execute_command("DEL", BUILDING)
     view = new(redis, above=max(above, building or 0), row_format=row_format)
-    if redis.execute_command("SET", BUILDING, view.generation, "NX"):
+    if redis.execute_command("SET", BUILDING, view.number, "NX"):
         return view
     # Another projection began at the same time; two may well build the same one.
     winner = _named(redis, BUILDING)
@@ -106,7 +112,7 @@ def new(
 ) -> GenerationWriter:
     """Return an empty generation with a number greater than any known."""
     known = _members(redis, GENERATIONS) + _members(redis, DROPPED)
-    next_one = 1 + max(above, live(redis) or 0, *known, 0)
+    next_one = 1 + max(above, live_number(redis) or 0, *known, 0)
     while not redis.execute_command("SADD", GENERATIONS, next_one):
         next_one += 1  # someone else took it just now
     view = GenerationWriter(redis, next_one, row_format)
@@ -129,13 +135,13 @@ def go_live(
     position = int(_GO_LIVE.run(redis, [view.keys.head]))
     if position < 0:
         return False
-    args = [view.generation, *("" if arg is None else arg for arg in (instead_of, before_ms))]
+    args = [view.number, *("" if arg is None else arg for arg in (instead_of, before_ms))]
     if not _POINT.run(redis, [LIVE], args):
         return False
-    redis.execute_command("SADD", GENERATIONS, view.generation)
+    redis.execute_command("SADD", GENERATIONS, view.number)
     # Before anyone hears of a later position: who still reads the old one must look for this one.
-    drop_others(redis, view.generation)
-    redis.execute_command("PUBLISH", POSITION, f"{view.generation}:{position}")
+    drop_others(redis, view.number)
+    redis.execute_command("PUBLISH", POSITION, f"{view.number}:{position}")
     return True
 
 
@@ -151,7 +157,7 @@ def drop_others(redis: Any, generation: int) -> None:
 
 def drop_remains(redis: Any) -> None:
     """Drop what was left by a rebuild that was interrupted."""
-    kept = {live(redis), _named(redis, BUILDING)}
+    kept = {live_number(redis), _named(redis, BUILDING)}
     for other in _members(redis, GENERATIONS):
         if other not in kept:
             drop(redis, other)

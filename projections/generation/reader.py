@@ -135,4 +135,4 @@ def _bytes(value: Any) -> bytes:
 
 
 def _gone(view: GenerationWriter) -> ReadModelUnavailableError:
-    return ReadModelUnavailableError(f"generation {view.generation} is gone")
+    return ReadModelUnavailableError(f"generation {view.number} is gone")

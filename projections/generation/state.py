@@ -92,37 +92,55 @@ class GenerationState(NamedTuple):
     format: int
     """Of its rows; 0 for what is no number."""
     log: str = ""
-    """The identity of the log that it shows, "" where that is not told."""
+    """The identity of the log that it shows, "" if unknown."""
+
+    @property
+    def takes_events(self) -> bool:
+        """Tell whether events can be applied."""
+        return self.state in (BUILDING, LIVE)
 
 
-def read_state(redis: Any, keys: Keys, row_format: int = ROW_FORMAT) -> GenerationState | None:
-    """Return the head of a generation, or None where there is none.
+class Generation:
+    """One generation of the read model: its address in Redis, its state and its checkpoint."""
 
-    What should be a number and is none counts as 0: such a generation is damaged.
-    """
-    found = _LOOK.run(redis, keys.lasting, [row_format])
-    if found[0] is None:
-        return None
-    position, events, parked, dropped = (number_field(found[i]) or 0 for i in (0, 1, 5, 6))
-    at, state, last = ((one or b"").decode(errors="replace") for one in found[2:5])
-    stored_as = 1 if found[7] is None else number_field(found[7]) or 0
-    log = (found[8] or b"").decode(errors="replace")
-    parked = max(0, parked - dropped)
-    return GenerationState(position, events, at, state, last, parked, dropped, stored_as, log)
+    def __init__(self, redis: Any, number: int, row_format: int = ROW_FORMAT) -> None:
+        self.redis = redis
+        self.number = number
+        self.row_format = row_format
+        self.keys = Keys(number)
 
+    def create(self, state: str = BUILDING) -> None:
+        """Create an empty generation unless it exists."""
+        # The position comes last: a head that has one is complete.
+        numbers = ((name, 0) for name in _NUMBERS)
+        fields = [("state", state), ("format", self.row_format), *numbers, ("position", 0)]
+        for name, value in fields:
+            self.redis.execute_command("HSETNX", self.keys.head, name, value)
 
-def create(redis: Any, keys: Keys, state: str, row_format: int = ROW_FORMAT) -> None:
-    """Make the head of an empty generation, unless it is there already."""
-    # The position comes last: a head that has one is whole.
-    numbers = ((name, 0) for name in _NUMBERS)
-    for name, value in [("state", state), ("format", row_format), *numbers, ("position", 0)]:
-        redis.execute_command("HSETNX", keys.head, name, value)
+    def read_state(self) -> GenerationState | None:
+        """Return the state, None for a generation that does not exist.
 
+        A field that must be a number and is none counts as 0: such a generation is damaged.
+        """
+        found = _LOOK.run(self.redis, self.keys.lasting, [self.row_format])
+        if found[0] is None:
+            return None
+        position, events, parked, dropped = (number_field(found[i]) or 0 for i in (0, 1, 5, 6))
+        at, state, last = ((one or b"").decode(errors="replace") for one in found[2:5])
+        stored_as = 1 if found[7] is None else number_field(found[7]) or 0
+        log = (found[8] or b"").decode(errors="replace")
+        parked = max(0, parked - dropped)
+        return GenerationState(position, events, at, state, last, parked, dropped, stored_as, log)
 
-def set_log(redis: Any, keys: Keys, log: str) -> None:
-    """Say which log and epoch a generation shows, where it is there and that is known."""
-    if log:
-        _BELONG.run(redis, [keys.head], [log])
+    def checkpoint(self) -> int | None:
+        """Return the position that the next batch follows; None for one that takes no events."""
+        state = self.read_state()
+        return state.position if state and state.takes_events else None
+
+    def set_log(self, log: str) -> None:
+        """Store the identity of the log that this generation shows, if that is known."""
+        if log:
+            _BELONG.run(self.redis, [self.keys.head], [log])
 
 
 def name_of(event: RecordedEvent) -> str:

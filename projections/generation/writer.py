@@ -16,8 +16,8 @@ from redis.exceptions import ResponseError
 
 from commands.event_store.store import RecordedEvent
 from projections.generation import state as heads
-from projections.generation.state import BUILDING, LIVE, ROW_FORMAT, GenerationState
-from projections.keys import POSITION, Keys
+from projections.generation.state import BUILDING, LIVE, ROW_FORMAT, Generation
+from projections.keys import POSITION
 from projections.lua import RUN, Script, arguments, number_field, of_another_type
 from projections.movie_rows import PriorState, fold_batch, parking, required_state
 
@@ -66,33 +66,21 @@ class EventsNotApplicableError(Exception):
         self.refused = refused
 
 
-class GenerationWriter:
+class GenerationWriter(Generation):
     """Applies events to one generation. For one thread; several views of a generation may race."""
 
-    def __init__(self, redis: Any, generation: int, row_format: int = ROW_FORMAT) -> None:
-        self.generation = generation
-        self.row_format = row_format
-        self.keys = Keys(generation)
-        self.redis = redis
+    def __init__(self, redis: Any, number: int, row_format: int = ROW_FORMAT) -> None:
+        super().__init__(redis, number, row_format)
         self._users: dict[str, str] = {}
         self._known: _Known | None = None
         self._position = -1
 
-    def create(self, state: str = BUILDING) -> None:
-        """Make an empty generation, unless it is there already."""
-        heads.create(self.redis, self.keys, state, self.row_format)
-
-    def head(self) -> GenerationState | None:
-        """Return how far this generation is, or None where there is none."""
-        return heads.read_state(self.redis, self.keys, self.row_format)
-
-    def position(self) -> int | None:
-        """Return the position that takes the next batch; None for a generation that takes none."""
-        head = self.head()
-        if head is None or head.state not in (BUILDING, LIVE):
-            return None
-        self.stand_at(head.position)
-        return head.position
+    def checkpoint(self) -> int | None:
+        """Return the position that the next batch follows; None for one that takes no events."""
+        position = super().checkpoint()
+        if position is not None:
+            self.stand_at(position)
+        return position
 
     def apply(
         self, batch: Sequence[RecordedEvent], after: int, *, park: bool = False
@@ -109,13 +97,13 @@ class GenerationWriter:
             known = self._known or self._read_known()
             before = self._read_before(batch, known.parked)
         except ResponseError as error:
-            if of_another_type(error) and self.position() is None:
+            if of_another_type(error) and self.checkpoint() is None:
                 return None
             raise
         changes = fold_batch(batch, before, known.parked)
         if changes.refused and not park:
             # Overtaken, the rows read are later than the batch: that is no fault of its events.
-            if (position := self.position()) != after:
+            if (position := self.checkpoint()) != after:
                 return position
             self._known = None
             raise EventsNotApplicableError(changes.refused)

@@ -56,7 +56,7 @@ class ReplayWorkers(NamedTuple):
                 order = {
                     "store": self.store_url,
                     "redis": self.redis_url,
-                    "generation": view.generation,
+                    "generation": view.number,
                     "until": until,
                     "spans": [[*span] for span in spans[number :: self.processes]],
                 }

@@ -93,13 +93,13 @@ def rebuild(
     try:
         lifecycle.drop_remains(redis)
         view = lifecycle.new(redis, state=REPLAYING)
-        state.set_log(redis, view.keys, store.identity_text())
+        view.set_log(store.identity_text())
         try:
             return _rebuild(store, view, replay, lease, advance)
         except BaseException:
             with suppress(RedisError):
-                if lifecycle.live(redis) != view.generation:
-                    lifecycle.drop(redis, view.generation)
+                if lifecycle.live_number(redis) != view.number:
+                    lifecycle.drop(redis, view.number)
             raise
     finally:
         with suppress(RedisError):
@@ -140,17 +140,16 @@ def _rebuild(
     for done, _ in enumerate(lifecycle.sweep(view.redis), 1):
         _check(lease)
         advance("drop", done, max(done, total))
-    head, there = view.head(), count(view).of
+    head, there = view.read_state(), count(view).of
     position = head.position if head else until
     movies, aside = there["rows"], there["parked"]
-    return Rebuilt(view.generation, position, there["events"], movies, aside, compared, drift)
+    return Rebuilt(view.number, position, there["events"], movies, aside, compared, drift)
 
 
 def _comparable(store: Store, view: GenerationWriter, until: int) -> GenerationWriter | None:
     """Return the live generation, at a position not before ``until``; None where that cannot be."""
-    number = lifecycle.live(view.redis)
-    live = GenerationWriter(view.redis, number) if number is not None else None
-    head = live.head() if live else None
+    live = lifecycle.live_generation(view.redis)
+    head = live.read_state() if live else None
     # Rows of another format differ, whatever they say.
     if live is None or head is None or head.state not in (LIVE, DAMAGED):
         return None
@@ -168,19 +167,18 @@ def _switch(store: Store, view: GenerationWriter) -> None:
     """Let readers see the new generation from the position on that the live one is at."""
     redis = view.redis
     for _ in range(_TRIES):
-        number = lifecycle.live(redis)
-        live = GenerationWriter(redis, number) if number is not None else None
-        head = live.head() if live else None
+        live = lifecycle.live_generation(redis)
+        head = live.read_state() if live else None
         if live is None or head is None or head.state != LIVE or not state.is_of_log(store, head):
             follow(store, view, store.head(), limit=_FOLLOWED)
-            if lifecycle.go_live(redis, view, instead_of=number or 0):
+            if lifecycle.go_live(redis, view, instead_of=live.number if live else 0):
                 return
             continue
         follow(store, view, head.position, limit=_FOLLOWED)
         with pause(live) as held:
             follow(store, view, held.position)
             last_ms = held.until_ms - _MARGIN_MS
-            if lifecycle.go_live(redis, view, instead_of=number, before_ms=last_ms):
+            if lifecycle.go_live(redis, view, instead_of=live.number, before_ms=last_ms):
                 return
     raise ReadModelUnavailableError("something else builds it all the time")
 

@@ -131,7 +131,7 @@ def replay(
             pipeline.execute_command("EXPIRE", key, keep_s)
         pipeline.execute_command("HGET", keys.head, "state")
         if pipeline.execute()[-1] != REPLAYING.encode():
-            lifecycle.drop(view.redis, view.generation)
+            lifecycle.drop(view.redis, view.number)
             raise _dropped(view)
         yield ReplayProgress(len(events), changes.events)
 
@@ -155,7 +155,7 @@ def _pieces(keys: Keys, commands: list[RedisWrite]) -> Iterator[tuple[Any, ...]]
 
 
 def _dropped(view: GenerationWriter) -> ReadModelUnavailableError:
-    return ReadModelUnavailableError(f"generation {view.generation} was dropped meanwhile")
+    return ReadModelUnavailableError(f"generation {view.number} was dropped meanwhile")
 
 
 def _few(store: Store, until: int, span: StreamRange) -> Iterator[list[RecordedEvent]]:

@@ -47,7 +47,7 @@ def verify(
     Raises ReadModelUnavailableError where no generation is live.
     """
     live = live_generation(redis)
-    head = live.head()
+    head = live.read_state()
     if head is None or head.state not in (LIVE, DAMAGED, OTHER_FORMAT):
         raise ReadModelUnavailableError("it is being built")
     if (unlike := _incomparable(store, live, head)) is not None:
@@ -57,7 +57,7 @@ def verify(
     if head.state == DAMAGED:
         drift.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
     given_up = {mark.id for mark in marks if mark.dropped}
-    now = live.head()
+    now = live.read_state()
     # Not where one was given up just now.
     if now is not None and head.dropped == now.dropped != len(given_up):
         told = [b"%d" % number for number in (len(given_up), head.dropped)]
@@ -82,13 +82,13 @@ def verify(
         if head.state == DAMAGED:
             waiting.append(Difference("head", b"events", None, None))
         _mend(expected, live, waiting)
-    return Verified(live.generation, head.position, compared, drift)
+    return Verified(live.number, head.position, compared, drift)
 
 
 def _incomparable(store: Store, live: GenerationWriter, head: GenerationState) -> Verified | None:
     """Return what is said of a generation that no field of can be compared with the log."""
     drift = DiffReport()
-    found = Verified(live.generation, head.position, 0, drift)
+    found = Verified(live.number, head.position, 0, drift)
     if not state.is_of_log(store, head):
         drift.add(Difference("head", b"last", None, head.last.encode()))
         return found._replace(foreign=True)
@@ -100,10 +100,10 @@ def _incomparable(store: Store, live: GenerationWriter, head: GenerationState) -
 
 def live_generation(redis: Any) -> GenerationWriter:
     """Return the live generation. Raises ReadModelUnavailableError where there is none."""
-    number = lifecycle.live(redis)
-    if number is None:
+    live = lifecycle.live_generation(redis)
+    if live is None:
         raise ReadModelUnavailableError("it is being built")
-    return GenerationWriter(redis, number)
+    return live
 
 
 def _mend(expected: ExpectedFromLog, live: GenerationWriter, found: Iterable[Difference]) -> None:

@@ -10,7 +10,6 @@ from commands.errors import EventStoreUnavailableError, NoRoomError, ReadModelUn
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, ROW_FORMAT, time_of
-from projections.generation.writer import GenerationWriter
 from projections.keys import LEASE
 from projections.redis_client import open_redis
 from service.settings import Settings
@@ -92,14 +91,13 @@ def _writable(store: Store) -> str:
 
 
 def _read_model(client: Any) -> dict[str, Any]:
-    number = lifecycle.live(client)
-    view = GenerationWriter(client, number) if number is not None else None
-    head = view.head() if view else None
-    if view is None or head is None:
+    live = lifecycle.live_generation(client)
+    head = live.read_state() if live else None
+    if live is None or head is None:
         return {"state": "not built"}
     return {
         "state": NO_ROOM if head.state == LIVE and _cannot_write(client) else head.state,
-        "generation": number,
+        "generation": live.number,
         "format": head.format,
         "format_expected": ROW_FORMAT,
         "position": head.position,

@@ -46,7 +46,7 @@ def test_a_lost_key_is_noticed(sqlite_store, redis, books, name, busy):
         write(sqlite_store, create(by=ANN))
     assert not tail.step()
     followed(tail)
-    assert lifecycle.live(redis) == 2
+    assert lifecycle.live_number(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -74,14 +74,14 @@ def test_a_number_of_the_head_that_is_none(sqlite_store, redis, books, name, val
     else:
         redis.hset(head, name, value)
     if value is None and name == "position":
-        assert live(redis).head() is None
+        assert live(redis).read_state() is None
     else:
-        assert live(redis).head().state == "damaged"
+        assert live(redis).read_state().state == "damaged"
         assert verify(sqlite_store, redis).drift.counts
     write(sqlite_store, create(by=ANN))
     assert not tail.step()
     followed(tail)
-    assert lifecycle.live(redis) == 2
+    assert lifecycle.live_number(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -97,7 +97,7 @@ def test_a_hold_that_nobody_took(sqlite_store, redis, books, value):
     assert verify(sqlite_store, redis, repair=True).drift.counts == {"years": 1}
     redis.hset(Keys(1).head, "hold", value)
     assert not rebuild(sqlite_store, redis).drift.counts
-    assert lifecycle.live(redis) == 2
+    assert lifecycle.live_number(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -116,13 +116,13 @@ def test_a_key_of_another_type(sqlite_store, redis, books, name, command):
         redis.delete(LASTING[name])
         redis.execute_command(*command.replace("KEY", LASTING[name]).split())
         if name != "head":
-            assert live(redis).head().state == "damaged"
+            assert live(redis).read_state().state == "damaged"
             assert verify(sqlite_store, redis).drift.counts
         if busy:
             write(sqlite_store, update(books.ids[0], by=ANN, title="Brazil"))
         assert not tail.step()
         followed(tail)
-        assert lifecycle.live(redis) == 2
+        assert lifecycle.live_number(redis) == 2
         assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -136,7 +136,7 @@ def test_a_key_of_another_type_without_a_projection(sqlite_store, redis, books, 
         key = getattr(live(redis).keys, name)
         redis.set(key, "x")
         mend(sqlite_store, redis)
-        assert live(redis).head().state == "live"
+        assert live(redis).read_state().state == "live"
         assert kept(redis) == books.expected
 
 
@@ -152,7 +152,7 @@ def test_a_pointer_to_nowhere(sqlite_store, redis, books, value, by):
         rebuild(sqlite_store, redis)
     else:
         followed(tail)
-    assert live(redis).head().state == "live"
+    assert live(redis).read_state().state == "live"
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -160,7 +160,7 @@ def test_a_pointer_to_nowhere(sqlite_store, redis, books, value, by):
 def test_a_name_of_another_type(sqlite_store, redis, books, name):
     for mend in (caught_up, rebuild):
         caught_up(sqlite_store, redis)
-        redis.delete(f"movies:{name}", Keys(lifecycle.live(redis) or 1).titles)
+        redis.delete(f"movies:{name}", Keys(lifecycle.live_number(redis) or 1).titles)
         redis.hset(f"movies:{name}", "x", "y")
         mend(sqlite_store, redis)
         assert kept(redis) == books.expected
@@ -284,7 +284,7 @@ def test_an_account_that_cannot_be_read_parks_its_movies(sqlite_store, redis, bo
 
 def lose_and_follow(tail, redis):
     """Lose a key of the live generation; return after how long another one is live."""
-    redis.delete(Keys(lifecycle.live(redis)).titles)
+    redis.delete(Keys(lifecycle.live_number(redis)).titles)
     began = time.monotonic()
     assert not tail.step()
     followed(tail)
@@ -345,5 +345,5 @@ def test_two_projections_step_by_step(sqlite_store, redis, books):
             tail.step()
     for tail in tails:
         followed(tail)
-    assert lifecycle.live(redis) == 1
+    assert lifecycle.live_number(redis) == 1
     assert kept(redis) == replayed(sqlite_store, redis)

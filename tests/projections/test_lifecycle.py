@@ -12,7 +12,7 @@ def test_a_half_built_generation_is_gone_on_with(redis):
     view = lifecycle.begin(redis)
     view.apply(story.events, 0)
     again = lifecycle.begin(redis)
-    assert (again.generation, again.position()) == (view.generation, 1)
+    assert (again.number, again.checkpoint()) == (view.number, 1)
 
 
 class Racing:
@@ -32,9 +32,9 @@ def test_two_that_begin_at_once_build_the_same(redis):
     """Who comes second joins the first."""
     racing = Racing(redis)
     mine = lifecycle.begin(racing)
-    assert mine.generation == racing.theirs.generation
-    assert mine.position() == 0
-    assert redis.get("movies:building") == b"%d" % mine.generation
+    assert mine.number == racing.theirs.number
+    assert mine.checkpoint() == 0
+    assert redis.get("movies:building") == b"%d" % mine.number
 
 
 def test_a_lost_generation_is_begun_anew_with_a_higher_number(redis):
@@ -42,19 +42,19 @@ def test_a_lost_generation_is_begun_anew_with_a_higher_number(redis):
     first = lifecycle.begin(redis)
     redis.delete(first.keys.head)
     second = lifecycle.begin(redis)
-    assert second.generation > first.generation
+    assert second.number > first.number
     redis.flushall()
-    assert lifecycle.begin(redis, above=second.generation).generation == second.generation + 1
+    assert lifecycle.begin(redis, above=second.number).number == second.number + 1
 
 
 def test_going_live_shows_a_generation_and_drops_older_ones(redis):
     old = shown(redis, Story())
-    new = GenerationWriter(redis, old.generation + 1)
+    new = GenerationWriter(redis, old.number + 1)
     new.create()
-    redis.sadd("movies:generations", new.generation)
+    redis.sadd("movies:generations", new.number)
     assert lifecycle.go_live(redis, new)
-    assert lifecycle.live(redis) == new.generation
-    assert redis.smembers("movies:generations") == {b"%d" % new.generation}
+    assert lifecycle.live_number(redis) == new.number
+    assert redis.smembers("movies:generations") == {b"%d" % new.number}
     assert not redis.exists(old.keys.head)
 
 

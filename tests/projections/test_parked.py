@@ -29,7 +29,7 @@ def test_what_is_parked(redis, books):
     assert mark[:3] == (books.changed, books.position, "MovieUpdated")
     assert "timestamp" in mark.error
     assert not mark.dropped
-    head = live(redis).head()
+    head = live(redis).read_state()
     assert (head.parked, head.dropped) == (1, 0)
 
 
@@ -97,7 +97,7 @@ def test_a_projection_at_work_notices(sqlite_store, redis, books):
 def test_a_movie_that_is_given_up(sqlite_store, redis, books):
     """It leaves the lists, its later events are passed over, and it is no problem any more."""
     assert drop(live(redis), books.changed)
-    head = live(redis).head()
+    head = live(redis).read_state()
     assert (head.state, head.parked, head.dropped) == ("live", 0, 1)
     keys = live(redis).keys
     assert not redis.hexists(keys.rows, books.changed)
@@ -108,7 +108,7 @@ def test_a_movie_that_is_given_up(sqlite_store, redis, books):
     caught_up(sqlite_store, redis)
     assert not redis.hexists(keys.rows, books.changed)
     assert drop(live(redis), books.changed)
-    assert live(redis).head().dropped == 1
+    assert live(redis).read_state().dropped == 1
 
 
 def test_a_movie_that_was_given_up_is_taken_up_again(sqlite_store, redis, books):

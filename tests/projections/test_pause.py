@@ -29,12 +29,12 @@ def test_no_event_is_applied(sqlite_store, redis, view):
     tail = Subscription(sqlite_store, redis)
     with pause(view) as held:
         before = kept(redis)
-        assert held.position == view.head().position
+        assert held.position == view.read_state().position
         for _ in range(3):
             assert not tail.step()
         assert kept(redis) == before
     assert tail.step()
-    assert view.head().position == sqlite_store.head()
+    assert view.read_state().position == sqlite_store.head()
 
 
 def test_it_ends_by_itself(sqlite_store, redis, view):

@@ -34,7 +34,7 @@ def books(sqlite_store, redis):
 
 def keys_of(redis):
     """Every key there is, but for those of the live generation."""
-    prefix = b"{movies:%d}:" % (lifecycle.live(redis) or 0)
+    prefix = b"{movies:%d}:" % (lifecycle.live_number(redis) or 0)
     return {key for key in redis.keys("*") if not key.startswith(prefix)}
 
 
@@ -176,8 +176,8 @@ class Reader:
 
     def position(self):
         for _ in range(2):
-            self.known = self.known or lifecycle.live(self.redis)
-            head = GenerationWriter(self.redis, self.known).head() if self.known else None
+            self.known = self.known or lifecycle.live_number(self.redis)
+            head = GenerationWriter(self.redis, self.known).read_state() if self.known else None
             if head is not None and head.state == LIVE:
                 return head.position
             self.known = None
@@ -259,7 +259,7 @@ def test_a_projection_that_was_building_follows_the_new_one(sqlite_store, redis,
     built = rebuild(sqlite_store, redis)
     while not tail.step():
         pass
-    assert lifecycle.live(redis) == built.generation
+    assert lifecycle.live_number(redis) == built.generation
     assert kept(redis) == books.expected
     assert keys_of(redis) == LEFT
 

@@ -19,8 +19,8 @@ def filled(store, redis, *, by=replay, state=LIVE):
     steps = list(by(store, view, until))
     finish(store, view, until, sum(step.applied for step in steps), state)
     assert sum(step.read for step in steps) == store.count()
-    assert view.position() == until
-    return kept(redis, view.generation)
+    assert view.checkpoint() == until
+    return kept(redis, view.number)
 
 
 @pytest.fixture(params=["in log order", "by stream"])
@@ -110,23 +110,23 @@ def test_a_generation_that_was_dropped_is_not_filled(sqlite_store, redis, monkey
     view = lifecycle.new(redis, state=REPLAYING)
     steps = replay(sqlite_store, view, sqlite_store.head())
     next(steps)
-    lifecycle.drop(redis, view.generation)
+    lifecycle.drop(redis, view.number)
     with pytest.raises(ReadModelUnavailableError, match="dropped"):
         next(steps)
     with pytest.raises(ReadModelUnavailableError, match="dropped"):
         finish(sqlite_store, view, sqlite_store.head(), 0, LIVE)
-    assert contents(redis, view.generation) == {}
+    assert contents(redis, view.number) == {}
 
 
 def test_nobody_else_touches_what_is_being_filled(sqlite_store, redis):
     """A projection neither goes on with it nor counts it as live."""
     write(sqlite_store, create(by=ANN))
     view = lifecycle.new(redis, state=REPLAYING)
-    assert view.position() is None
+    assert view.checkpoint() is None
     assert view.apply(sqlite_store.read(0), 0) is None
     assert not lifecycle.go_live(redis, view)
     caught_up(sqlite_store, redis)
-    assert lifecycle.live(redis) != view.generation
+    assert lifecycle.live_number(redis) != view.number
 
 
 def test_a_span_without_streams(sqlite_store):

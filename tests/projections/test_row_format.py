@@ -38,15 +38,15 @@ def built_by_another(redis, row_format):
 def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, redis, row_format):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
-    as_it_should_be, old = kept(redis), lifecycle.live(redis)
+    as_it_should_be, old = kept(redis), lifecycle.live_number(redis)
     built_by_another(redis, row_format)
     tail = Subscription(sqlite_store, redis, limit=5)
     assert not tail.step()
-    assert lifecycle.live(redis) == old
-    assert live(redis).head().state == OTHER_FORMAT
+    assert lifecycle.live_number(redis) == old
+    assert live(redis).read_state().state == OTHER_FORMAT
     assert redis.hget(Keys(old).head, "state") == LIVE.encode()
     caught_up(sqlite_store, redis)
-    assert lifecycle.live(redis) == old + 1
+    assert lifecycle.live_number(redis) == old + 1
     assert kept(redis) == as_it_should_be
     assert not redis.exists(Keys(old).head)
 
@@ -68,7 +68,7 @@ def test_a_half_built_generation_of_another_format_is_not_gone_on_with(sqlite_st
     half = lifecycle.begin(redis, row_format=ROW_FORMAT + 1)
     Subscription(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).step()
     caught_up(sqlite_store, redis)
-    assert lifecycle.live(redis) == half.generation + 1
+    assert lifecycle.live_number(redis) == half.number + 1
     assert not verify(sqlite_store, redis).drift.counts
 
 
@@ -148,7 +148,7 @@ def until(condition):
 
 
 def shows(redis, store, row_format):
-    number = lifecycle.live(redis)
+    number = lifecycle.live_number(redis)
     head = redis.hmget(Keys(number).head, "format", "position") if number else None
     return head == [b"%d" % row_format, b"%d" % store.head()]
 
@@ -160,14 +160,14 @@ def test_two_releases_side_by_side_do_not_build_over_each_other(sqlite_store, re
         until(lambda: shows(redis, sqlite_store, 7))
         with running(sqlite_store, redis, 8):
             until(lambda: shows(redis, sqlite_store, 8))
-            number = lifecycle.live(redis)
+            number = lifecycle.live_number(redis)
             for _ in range(3):
                 write(sqlite_store, create(by=ANN))
                 until(lambda: shows(redis, sqlite_store, 8))
                 time.sleep(0.2)
-            assert lifecycle.live(redis) == number
+            assert lifecycle.live_number(redis) == number
         until(lambda: shows(redis, sqlite_store, 7))
-        assert lifecycle.live(redis) == number + 1
+        assert lifecycle.live_number(redis) == number + 1
 
 
 def test_a_newer_release_that_was_killed_is_waited_for_a_while(redis):

@@ -27,7 +27,7 @@ def caught_up(tail):
 def test_an_empty_log_is_caught_up_at_once(sqlite_store, redis):
     """A fresh service shows an empty list, not an error."""
     assert Subscription(sqlite_store, redis).step()
-    assert lifecycle.live(redis) == 1
+    assert lifecycle.live_number(redis) == 1
 
 
 def test_the_view_shows_the_whole_log(store, redis):
@@ -50,7 +50,7 @@ def test_a_partial_list_is_never_live(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account) for _ in range(5)])
     tail = Subscription(sqlite_store, redis, limit=2)
     while not tail.step():
-        assert lifecycle.live(redis) is None
+        assert lifecycle.live_number(redis) is None
     assert tail.position == sqlite_store.head()
 
 
@@ -59,7 +59,7 @@ def test_a_new_tail_goes_on_where_the_last_one_was(sqlite_store, redis, account)
     tail = Subscription(sqlite_store, redis, limit=2)
     tail.step()
     other = caught_up(Subscription(sqlite_store, redis, limit=2))
-    assert lifecycle.live(redis) == 1
+    assert lifecycle.live_number(redis) == 1
     assert redis.hlen("{movies:1}:rows") == 5
     assert caught_up(tail).position == other.position
 
@@ -77,7 +77,7 @@ def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
             redis.delete("movies:live")
     assert not tail.step()
     caught_up(tail)
-    assert lifecycle.live(redis) == 2
+    assert lifecycle.live_number(redis) == 2
     assert redis.hlen("{movies:2}:rows") == 5
     assert redis.keys("{movies:1}*") == []
 
@@ -88,7 +88,7 @@ def test_a_wipe_while_building_starts_again(sqlite_store, redis, account):
     tail.step()
     redis.flushall()
     caught_up(tail)
-    assert redis.hlen(f"{{movies:{lifecycle.live(redis)}}}:rows") == 5
+    assert redis.hlen(f"{{movies:{lifecycle.live_number(redis)}}}:rows") == 5
 
 
 def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account
     assert not tail.step()
     assert redis.keys("*") == []
     caught_up(tail)
-    assert redis.hlen(f"{{movies:{lifecycle.live(redis)}}}:rows") == 1
+    assert redis.hlen(f"{{movies:{lifecycle.live_number(redis)}}}:rows") == 1
 
 
 def test_a_crash_between_going_live_and_the_pointer(sqlite_store, redis, account):
@@ -116,7 +116,7 @@ def test_a_crash_between_going_live_and_the_pointer(sqlite_store, redis, account
     redis.delete("movies:live")
     redis.set("movies:building", 1)
     caught_up(Subscription(sqlite_store, redis))
-    assert lifecycle.live(redis) == 1
+    assert lifecycle.live_number(redis) == 1
 
 
 def test_a_switched_generation_is_followed(sqlite_store, redis, account):

@@ -191,7 +191,7 @@ def test_a_movie_that_was_given_up_and_put_back(sqlite_store, redis, dropped):
     redis.zadd(keys.years, {dropped.changed: 1979})
     redis.zadd(keys.titles, {f"alien 0\0{dropped.changed}": 0})
     redis.hincrby(keys.head, "rows", 1)
-    assert live(redis).head().state == "live"
+    assert live(redis).read_state().state == "live"
     wrong = {"rows": 1, "created": 1, "years": 1, "titles": 1}
     assert verify(sqlite_store, redis).drift.counts == wrong
     assert verify(sqlite_store, redis, repair=True).drift.counts == wrong
@@ -212,7 +212,7 @@ def test_a_movie_that_nobody_gave_up(sqlite_store, redis, books, counted):
         keys.titles, next(m for m in redis.zrange(keys.titles, 0, -1) if books.some.encode() in m)
     )
     redis.hincrby(keys.head, "rows", -1)
-    assert live(redis).head().state == "live"
+    assert live(redis).read_state().state == "live"
     wrong = {"rows", "created", "years", "titles", "parked"} | ({"head"} if not counted else set())
     assert set(verify(sqlite_store, redis).drift.counts) == wrong
     assert set(verify(sqlite_store, redis, repair=True).drift.counts) == wrong

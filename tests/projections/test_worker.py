@@ -56,7 +56,7 @@ def until(condition, timeout_s=5):
 
 
 def position_of(redis):
-    generation = lifecycle.live(redis)
+    generation = lifecycle.live_number(redis)
     shown = redis.hget(f"{{movies:{generation}}}:head", "position")
     return int(shown) if shown else None
 
@@ -122,7 +122,7 @@ def test_a_wiped_redis_is_filled_again_by_itself(sqlite_store, redis, account):
         until(shows(redis, sqlite_store))
         redis.flushall()
         until(shows(redis, sqlite_store))
-        assert redis.hlen(f"{{movies:{lifecycle.live(redis)}}}:rows") == 5
+        assert redis.hlen(f"{{movies:{lifecycle.live_number(redis)}}}:rows") == 5
 
 
 def test_a_redis_that_comes_back_empty_is_filled_again(sqlite_store, own_valkey, account):

@@ -29,8 +29,8 @@ def test_rows_and_head_move_together(view):
     story = movies(3)
     assert view.apply(story.events, 0) == 4
     at = story.events[-1].data["timestamp"]
-    assert view.head()[:4] == (4, 4, at, "building")
-    assert view.head().last == f"{story.events[-1].stream_id}:1:{at}"
+    assert view.read_state()[:4] == (4, 4, at, "building")
+    assert view.read_state().last == f"{story.events[-1].stream_id}:1:{at}"
 
 
 def test_a_replayed_batch_changes_nothing(redis, view):
@@ -48,7 +48,7 @@ def test_a_batch_from_elsewhere_is_not_applied(view):
     """Only the batch that follows the stored position is."""
     story = movies(3)
     assert view.apply(story.events[2:], 2) == 0
-    assert view.head().events == 0
+    assert view.read_state().events == 0
 
 
 def test_two_views_at_once_count_each_event_once(valkey, redis, view):
@@ -101,7 +101,7 @@ def test_a_generation_that_is_gone_takes_nothing(redis, view):
     story = movies(1)
     redis.flushall()
     assert view.apply(story.events, 0) is None
-    assert view.position() is None
+    assert view.checkpoint() is None
     assert redis.keys("*") == []
 
 
@@ -109,7 +109,7 @@ def test_a_retired_generation_takes_nothing(redis, view):
     """A switch to another generation stops those that still write to the old one."""
     redis.hset(view.keys.head, "state", "retired")
     assert view.apply(movies(1).events, 0) is None
-    assert view.position() is None
+    assert view.checkpoint() is None
 
 
 def test_usernames_come_from_the_generation(redis, view):
@@ -144,9 +144,9 @@ def test_refused_events_apply_nothing_unless_they_are_parked(redis, view):
     with pytest.raises(EventsNotApplicableError) as refused:
         view.apply(story.events, 0)
     assert set(refused.value.refused) == {poison}
-    assert view.position() == 0
+    assert view.checkpoint() == 0
     assert view.apply(story.events, 0, park=True) == 5
-    assert view.head().events == 3
+    assert view.read_state().events == 3
     parked = redis.hgetall("{movies:1}:parked")
     assert list(parked) == [poison.encode()]
     why = orjson.loads(parked[poison.encode()])
@@ -159,29 +159,29 @@ def test_parked_movies_stay_aside_for_every_view(redis, view):
     poison = story.created("nobody")
     overtaken = GenerationWriter(redis, 1)
     assert overtaken.apply(story.events[:1], 0) == 1
-    assert view.position() == 1
+    assert view.checkpoint() == 1
     view.apply(story.events[1:], 1, park=True)
     story.updated(poison, title="x")
     assert overtaken.apply(story.events[1:2], 1) == 3
     assert overtaken.apply(story.events[3:], 3) == 4
     story.deleted(poison)
     assert GenerationWriter(redis, 1).apply(story.events[4:], 4) == 5
-    assert view.head()[:4] == (5, 2, story.events[-1].data["timestamp"], "building")
-    assert view.head().parked == 1
+    assert view.read_state()[:4] == (5, 2, story.events[-1].data["timestamp"], "building")
+    assert view.read_state().parked == 1
 
 
 def test_generations_do_not_touch_each_other(redis):
     """A new one is built beside the live one by the same code."""
     story = movies(5)
     old = shown(redis, story)
-    before = contents(redis, old.generation)
+    before = contents(redis, old.number)
     for key in [event.stream_id for event in story.events[1:]]:
         story.deleted(key)
-    new = GenerationWriter(redis, old.generation + 1)
+    new = GenerationWriter(redis, old.number + 1)
     new.create()
     apply(new, story, batch=2)
-    assert contents(redis, old.generation) == before
-    assert lifecycle.live(redis) == old.generation
+    assert contents(redis, old.number) == before
+    assert lifecycle.live_number(redis) == old.number
     assert lifecycle.go_live(redis, new)
-    assert lifecycle.live(redis) == new.generation
-    assert contents(redis, old.generation) == {}
+    assert lifecycle.live_number(redis) == new.number
+    assert contents(redis, old.number) == {}

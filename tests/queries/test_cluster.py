@@ -102,7 +102,7 @@ async def test_the_projection_runs(cluster, sqlite_store):
     assert tail.step()
     cluster.flushall()
     assert tail.step()
-    assert lifecycle.live(cluster) == 2
+    assert lifecycle.live_number(cluster) == 2
 
 
 async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store):

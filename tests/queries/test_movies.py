@@ -182,7 +182,7 @@ async def test_while_a_list_is_built_there_is_none(redis, reader, library):
     """Neither an empty nor a partial one, not even for who has seen the old one."""
     assert await titles(reader, year=1979)
     redis.flushall()
-    building = lifecycle.begin(redis, above=library.view.generation)
+    building = lifecycle.begin(redis, above=library.view.number)
     building.apply(library.events[:4], 0)
     for query in (MovieQuery(), MovieQuery(title="a")):
         with pytest.raises(ReadModelUnavailableError):
@@ -197,12 +197,12 @@ async def test_while_a_list_is_built_there_is_none(redis, reader, library):
 async def test_another_generation_is_found(redis, reader, library):
     """A reader that knows the old one asks again, and nobody notices."""
     assert await titles(reader, year=1979)
-    new = GenerationWriter(redis, library.view.generation + 1)
+    new = GenerationWriter(redis, library.view.number + 1)
     new.create()
     apply(new, library)
-    redis.sadd("movies:generations", new.generation)
+    redis.sadd("movies:generations", new.number)
     lifecycle.go_live(redis, new)
-    lifecycle.drop(redis, library.view.generation)
+    lifecycle.drop(redis, library.view.number)
     assert await titles(reader, title="straße") == ["Straße"]
     assert await titles(reader) == ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]
 

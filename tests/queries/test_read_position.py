@@ -46,7 +46,7 @@ async def test_it_starts_from_the_head(redis, async_redis, told):
     feed = ReadPosition(async_redis)
     assert (feed.connected, feed.current) == (False, (0, 0))
     await feed.start()
-    assert (feed.connected, feed.current) == (True, (view.generation, 1))
+    assert (feed.connected, feed.current) == (True, (view.number, 1))
     assert await feed.wait_for(1, 0)
     await feed.stop()
     assert not feed.connected
@@ -55,15 +55,15 @@ async def test_it_starts_from_the_head(redis, async_redis, told):
 async def test_an_earlier_position_that_is_told_late_changes_nothing(redis, feed, told):
     """As when a generation goes live while the projection applies more to it."""
     view = shown(redis, told)
-    await until(lambda: feed.current == (view.generation, 1))
+    await until(lambda: feed.current == (view.number, 1))
     for position in (7, 5, 6):
-        redis.publish("movies:position", f"{view.generation}:{position}")
-    redis.publish("movies:position", f"{view.generation + 1}:3")
-    await until(lambda: feed.current[0] == view.generation + 1)
+        redis.publish("movies:position", f"{view.number}:{position}")
+    redis.publish("movies:position", f"{view.number + 1}:3")
+    await until(lambda: feed.current[0] == view.number + 1)
     assert feed.current[1] == 3
-    redis.publish("movies:position", f"{view.generation + 1}:9")
-    redis.publish("movies:position", f"{view.generation + 1}:4")
-    redis.publish("movies:position", f"{view.generation + 1}:8")
+    redis.publish("movies:position", f"{view.number + 1}:9")
+    redis.publish("movies:position", f"{view.number + 1}:4")
+    redis.publish("movies:position", f"{view.number + 1}:8")
     await until(lambda: feed.current[1] != 3)
     assert feed.current[1] == 9
     assert await feed.wait_for(9, 0.05)
@@ -72,7 +72,7 @@ async def test_an_earlier_position_that_is_told_late_changes_nothing(redis, feed
 async def test_who_waits_is_woken_by_the_position(redis, feed, told):
     """Not before, and everyone at or below it."""
     view = shown(redis, told)
-    await until(lambda: feed.current == (view.generation, 1))
+    await until(lambda: feed.current == (view.number, 1))
     waiting = {n: asyncio.create_task(feed.wait_for(n, 5)) for n in (3, 2, 4, 2)}
     await asyncio.sleep(0.02)
     assert not any(task.done() for task in waiting.values())
@@ -130,7 +130,7 @@ async def test_a_cut_connection_is_made_again(redis, feed, told):
         cut_off(redis)
         apply(view, told)
         assert await waiting
-        assert feed.current == (view.generation, position)
+        assert feed.current == (view.number, position)
 
 
 @pytest.mark.slow
@@ -180,22 +180,22 @@ async def test_a_generation_that_is_not_live_shows_nothing(redis, feed, told):
 
 async def test_a_switch_is_followed(redis, feed, told):
     old = shown(redis, told)
-    await until(lambda: feed.current == (old.generation, 1))
-    new = GenerationWriter(redis, old.generation + 1)
+    await until(lambda: feed.current == (old.number, 1))
+    new = GenerationWriter(redis, old.number + 1)
     new.create()
     apply(new, told)
     lifecycle.go_live(redis, new)
-    await until(lambda: feed.current == (new.generation, 1))
+    await until(lambda: feed.current == (new.number, 1))
 
 
 async def test_nonsense_on_the_channel_does_not_end_it(redis, feed, told):
     view = shown(redis, told)
     with structlog.testing.capture_logs():
         redis.publish("movies:position", "nonsense")
-        await until(lambda: feed.current == (view.generation, 1))
+        await until(lambda: feed.current == (view.number, 1))
         told.claimed()
         apply(view, told)
-        await until(lambda: feed.current == (view.generation, 2))
+        await until(lambda: feed.current == (view.number, 2))
 
 
 async def test_stopping_leaves_no_task(redis, async_redis, told):

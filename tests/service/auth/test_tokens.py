@@ -322,7 +322,7 @@ def test_a_token_of_another_installation_is_refused(tokens, auth_settings):
 
 
 def request(tokens, *headers):
-    ctx = SimpleNamespace(parts=SimpleNamespace(tokens=tokens))
+    ctx = SimpleNamespace(container=SimpleNamespace(tokens=tokens))
     return SimpleNamespace(headers=Header(headers), app=SimpleNamespace(ctx=ctx))
 
 

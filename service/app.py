@@ -33,7 +33,7 @@ from service.data_dir import STORE_DAMAGED
 from service.middleware import RequestMiddleware
 from service.observability.telemetry import Telemetry
 from service.openapi.document import document_of, produced_types
-from service.processes.log_watch import LogWatch
+from service.processes.log_poller import LogPoller
 from service.ratelimit.limiter import Limits
 from service.ratelimit.storage import Counters
 from service.routes import docs, event_stream, health, history, movie_commands, movie_list, movies
@@ -102,7 +102,7 @@ def create_app(  # noqa: PLR0915 - a part a line
         app.ctx.breaker = breaker = breaker_for(settings.redis_url_or_embedded)
         trips = RequestBatcher(shared, breaker=breaker)
         feed = ReadPosition(shared, log=lambda: store.continuity.text, breaker=breaker)
-        watch = LogWatch(store.continuity)
+        watch = LogPoller(store.continuity)
         background = Background()
         telemetry = Telemetry(settings, store, breaker)
         executor = Executor(

@@ -29,7 +29,7 @@ LAST_S = 1.0
 log = structlog.get_logger(__name__)
 
 
-class LogMemory:
+class KnownLogStore:
     """Reads and writes what is remembered. An embedded Redis is part of the data directory."""
 
     def __init__(self, settings: Settings) -> None:
@@ -71,10 +71,10 @@ class LogMemory:
         return None
 
 
-class LogKeeper:
+class KnownLogUpdater:
     """Keeps the memory up to date beside a running projection; use it as a context."""
 
-    def __init__(self, store: Store, memory: LogMemory, *, write_s: float = WRITE_S) -> None:
+    def __init__(self, store: Store, memory: KnownLogStore, *, write_s: float = WRITE_S) -> None:
         self._store = store
         self._memory = memory
         self._write_s = write_s
@@ -114,7 +114,7 @@ def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool 
     A damaged one is opened to be read, whatever is left of it. Raises LogMismatchError where it is
     another one, unless that is to be accepted.
     """
-    memory = LogMemory(settings)
+    memory = KnownLogStore(settings)
     remembered = _readable(memory, accept)
     if accept != "any log":
         _check_there(settings, remembered)
@@ -143,12 +143,12 @@ def check_served(settings: Settings, store: Store) -> None:
     if store.integrity.look() is not None:
         return
     stored = store.read_identity()
-    for one in LogMemory(settings).read():
+    for one in KnownLogStore(settings).read():
         if one.position and not continues(store, stored, one):
             raise mismatch(store, stored, one)
 
 
-def _readable(memory: LogMemory, accept: Accept) -> list[KnownLog]:
+def _readable(memory: KnownLogStore, accept: Accept) -> list[KnownLog]:
     try:
         return memory.read()
     except ConfigurationError:

@@ -183,12 +183,12 @@ def _import_events(file: Path, *, json: bool) -> None:
     from commands.event_store.known_log import KnownLog, imported  # noqa: PLC0415
     from service.cli.notify import projection_notifier  # noqa: PLC0415
     from service.cli.progress import Progress  # noqa: PLC0415
-    from service.known_log import LogMemory  # noqa: PLC0415
+    from service.known_log import KnownLogStore  # noqa: PLC0415
     from service.transfer.event_file import Summary, lineage_of  # noqa: PLC0415
     from service.transfer.restore import check, restore  # noqa: PLC0415
 
     settings = prepared_to_make()
-    memory = LogMemory(settings)
+    memory = KnownLogStore(settings)
     remembered = memory.read()
     found, damage = Summary(0, 0), None
     with open_store(settings, create=True) as store, projection_notifier(settings) as wake:

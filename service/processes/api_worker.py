@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from commands.errors import CinelogError
-from service.processes.handshake import BEAT_S, WorkerHandshake
+from service.processes.handshake import HEARTBEAT_S, WorkerHandshake
 from service.processes.listener import BACKLOG
 
 if TYPE_CHECKING:
@@ -29,23 +29,23 @@ LAST_S = 3.4
 
 def main(app_name: str, said: str, listening: str) -> int:
     """Serve until told to end. Exit 2 where that cannot begin; the parent is told why."""
-    tether = WorkerHandshake(int(said))
+    handshake = WorkerHandshake(int(said))
     # What is loaded stays: to look for cycles in it takes a fifth of the time to start.
     gc.disable()
     module, _, name = app_name.partition(":")
     factory = getattr(import_module(module), name)
     gc.freeze()
     gc.enable()
-    order = tether.order()
-    order.configure_logs()
+    message = handshake.receive()
+    message.configure_logs()
     with socket.socket(fileno=int(listening)) as sock, asyncio.Runner(loop_factory=_loop) as runner:
         try:
-            app: Sanic[Any, Any] = factory(order.settings)
+            app: Sanic[Any, Any] = factory(message.settings)
             app.config.MOTD = False
-            return runner.run(serve(app, sock, tether))
+            return runner.run(serve(app, sock, handshake))
         except CinelogError as error:
             signal.setitimer(signal.ITIMER_REAL, LAST_S)
-            return tether.refuse(error)
+            return handshake.send_refusal(error)
 
 
 def _loop() -> asyncio.AbstractEventLoop:
@@ -56,7 +56,7 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def serve(app: "Sanic[Any, Any]", sock: socket.socket, tether: WorkerHandshake) -> int:
+async def serve(app: "Sanic[Any, Any]", sock: socket.socket, handshake: WorkerHandshake) -> int:
     """Serve ``app`` on ``sock`` until SIGTERM; the parent is told when it accepts."""
     from sanic.application.state import ApplicationServerInfo  # noqa: PLC0415 - loaded by the app
     from sanic.http.constants import HTTP  # noqa: PLC0415
@@ -77,8 +77,8 @@ async def serve(app: "Sanic[Any, Any]", sock: socket.socket, tether: WorkerHands
     await server.start_serving()
     await server.after_start()
     app.set_serving(True)
-    tether.ready()
-    beating = loop.create_task(_beat(tether))
+    handshake.send_ready()
+    beating = loop.create_task(_beat(handshake))
     await stop.wait()
     beating.cancel()
     signal.setitimer(signal.ITIMER_REAL, LAST_S)
@@ -86,11 +86,11 @@ async def serve(app: "Sanic[Any, Any]", sock: socket.socket, tether: WorkerHands
     return 0
 
 
-async def _beat(tether: WorkerHandshake) -> None:
+async def _beat(handshake: WorkerHandshake) -> None:
     """Let the parent know that this event loop turns."""
     while True:
-        tether.beat()
-        await asyncio.sleep(BEAT_S)
+        handshake.send_heartbeat()
+        await asyncio.sleep(HEARTBEAT_S)
 
 
 async def _drain(app: "Sanic[Any, Any]", server: Any) -> None:

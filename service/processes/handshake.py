@@ -1,6 +1,6 @@
 """A child's tie to the supervisor: it dies with it, hears what to do, says when it is ready.
 
-The other end is ``service/processes/child.py``.
+The other end is ``service/processes/managed_process.py``.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from service.observability.logs import configure_logs
 from service.settings import Settings
 
 PR_SET_PDEATHSIG = 1
-BEAT_S = 1.0
+HEARTBEAT_S = 1.0
 # At the start a part that is away is a setting that does not work.
 VARIABLES = {"event store": "CINELOG_EVENT_STORE_URL", "read model": "CINELOG_REDIS_URL"}
 
@@ -52,7 +52,7 @@ class WorkerHandshake:
             # socket it came by is going away.
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
 
-    def order(self) -> StartupMessage:
+    def receive(self) -> StartupMessage:
         """Wait for what the parent wants. Ends the process where the parent is gone."""
         line = b""
         while not line.endswith(b"\n"):
@@ -64,23 +64,23 @@ class WorkerHandshake:
         if told["parent"] != os.getppid():
             raise SystemExit(0)
         if not self._by_kernel:
-            Thread(target=_die_with_stdin, name="tether", daemon=True).start()
+            Thread(target=_die_with_stdin, name="handshake", daemon=True).start()
         settings = Settings.model_validate(told["settings"])
         accept_log = told.get("accept_log", False)
         return StartupMessage(settings, told["first"], accept_log, told.get("log_fd", 2))
 
-    def ready(self) -> None:
+    def send_ready(self) -> None:
         """Say that the work has begun."""
         self._is_ready = True
         self._say({"ready": True})
 
-    def beat(self) -> None:
-        """Say that the work goes on: once every ``BEAT_S`` from the first time on."""
+    def send_heartbeat(self) -> None:
+        """Say that the work goes on: once every ``HEARTBEAT_S`` from the first time on."""
         if self._said is not None:
             with suppress(OSError):  # the parent is stopped, and so hears nothing
                 os.write(self._said, b".")
 
-    def refuse(self, error: CinelogError) -> int:
+    def send_refusal(self, error: CinelogError) -> int:
         """Say why the work cannot begin, and return the exit code for it."""
         if not isinstance(error, ConfigurationError):
             part = error.part if isinstance(error, UnavailableError) else ""

@@ -16,7 +16,7 @@ BACKLOG = 1024
 WAIT_S, LOOK_S = 5.0, 0.02
 
 
-class PortMark:
+class PortLock:
     """A lock in the data directory that says who holds a port: we, and workers that inherit it.
 
     ``others`` tells whether processes of this data directory held it before us.

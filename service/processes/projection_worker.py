@@ -18,10 +18,10 @@ from projections.rebuild.replay import collect_garbage_rarely
 from projections.redis_client import open_redis, why_not
 from projections.worker import run_projection
 from service.embedded_redis.client import EmbeddedRedis
-from service.known_log import LogKeeper, LogMemory, open_served
+from service.known_log import KnownLogStore, KnownLogUpdater, open_served
 from service.observability.tracing import Tracing
-from service.processes.handshake import BEAT_S, WorkerHandshake
-from service.processes.store_watch import StoreWatch
+from service.processes.handshake import HEARTBEAT_S, WorkerHandshake
+from service.processes.integrity_checker import IntegrityChecker
 from service.settings import Settings
 
 LOOK_S = 0.5
@@ -31,33 +31,33 @@ STOPS = {signal.SIGTERM, signal.SIGINT}
 
 def main(said: str) -> int:
     """Run under the supervisor."""
-    tether = WorkerHandshake(int(said))
-    order = tether.order()
-    order.configure_logs()
+    handshake = WorkerHandshake(int(said))
+    message = handshake.receive()
+    message.configure_logs()
     try:
         stop = _stop_on_signal()
         run(
-            order.settings,
+            message.settings,
             stop,
-            check=order.first,
-            accept=_accepted(accept_log=order.accept_log, first=order.first),
-            ready=partial(_ready, tether, stop),
+            check=message.first,
+            accept=_accepted(accept_log=message.accept_log, first=message.first),
+            ready=partial(_ready, handshake, stop),
         )
     except CinelogError as error:
-        return tether.refuse(error)
+        return handshake.send_refusal(error)
     return 0
 
 
-def _ready(tether: WorkerHandshake, stop: Event) -> None:
-    tether.ready()
-    Thread(target=_beat, args=[tether, stop], name="heartbeat", daemon=True).start()
+def _ready(handshake: WorkerHandshake, stop: Event) -> None:
+    handshake.send_ready()
+    Thread(target=_beat, args=[handshake, stop], name="heartbeat", daemon=True).start()
 
 
-def _beat(tether: WorkerHandshake, stop: Event) -> None:
+def _beat(handshake: WorkerHandshake, stop: Event) -> None:
     """Let the parent know that this process runs, also while the event store or Redis is slow."""
-    tether.beat()
-    while not stop.wait(BEAT_S):
-        tether.beat()
+    handshake.send_heartbeat()
+    while not stop.wait(HEARTBEAT_S):
+        handshake.send_heartbeat()
 
 
 def _accepted(*, accept_log: bool, first: bool) -> Accept:
@@ -113,7 +113,7 @@ def run(
             _ping(redis.ping)
         ready()
         spans = Tracing.open("projection")
-        with LogKeeper(store, LogMemory(settings)), StoreWatch(store):
+        with KnownLogUpdater(store, KnownLogStore(settings)), IntegrityChecker(store):
             run_projection(store, redis, stop, spans.applied if spans else None)
         if spans:
             spans.close()

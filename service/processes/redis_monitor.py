@@ -22,24 +22,24 @@ class RedisMonitor:
         self._pauses = Backoff()
         self._redis = EmbeddedRedis.join(data_dir, give_up=ends)
         self._since = time.monotonic()
-        self.due_at = NEVER
+        self.next_deadline = NEVER
 
     def fileno(self) -> int:
         """Return what is readable when there is something to mind; -1 for nothing."""
         return self._redis.fileno()
 
-    def mind(self, now: float) -> str | None:
+    def check(self, now: float) -> str | None:
         """Join again where that is due; return why it is of no use any more."""
         if not self._redis.lost:
             return None
-        if self.due_at == NEVER:
+        if self.next_deadline == NEVER:
             return self._pause(now - self._since, "the embedded Redis ended")
-        if now >= self.due_at:
+        if now >= self.next_deadline:
             try:
                 self._redis.rejoin(give_up=self._ends)
             except ConfigurationError as error:
                 return self._pause(0.0, error.problem)
-            self.due_at, self._since = NEVER, time.monotonic()
+            self.next_deadline, self._since = NEVER, time.monotonic()
         return None
 
     def close(self, wait_s: float) -> None:
@@ -51,5 +51,5 @@ class RedisMonitor:
         if pause_s is None:
             return f"{why}, {self._pauses.deaths} times in a row"
         self._say(f"{why}; tried again in {pause_s:.1f} s")
-        self.due_at = time.monotonic() + pause_s
+        self.next_deadline = time.monotonic() + pause_s
         return None

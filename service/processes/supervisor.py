@@ -1,6 +1,6 @@
 """What ``cinelog serve`` runs: the one place that owns every process.
 
-It opens the socket, runs the projection and the API workers (``service/processes/child.py``),
+It opens the socket, runs the projection and the API workers (``managed_process.py``),
 and uses the embedded Redis. It starts again what dies, with growing pauses, and ends all with one
 line when that does not help. It imports none of what its children need, so as to stay small.
 """
@@ -23,11 +23,11 @@ from commands.errors import ConfigurationError
 from projections.subprocesses import ROOT, command
 from service.backoff import Backoff
 from service.observability.logs import STANDARD_ERROR, configure_logs, current, is_text, json_line
-from service.processes.child import ManagedProcess, end_all
-from service.processes.handshake import BEAT_S
-from service.processes.listener import WAIT_S, PortMark, listen, url_of
+from service.processes.handshake import HEARTBEAT_S
+from service.processes.listener import WAIT_S, PortLock, listen, url_of
+from service.processes.managed_process import ManagedProcess, end_all
 from service.processes.redis_monitor import RedisMonitor
-from service.processes.source_watch import SourceWatch
+from service.processes.reloader import SourceWatcher
 from service.signals import wake_on_signals
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ def serve(  # noqa: PLR0913 - tests replace the parts
     service answers. Raises ConfigurationError where the service cannot start because of a setting.
     """
     configure_logs(settings.log_format, settings.log_level)
-    mark = PortMark(settings.data_dir, settings.port)
+    mark = PortLock(settings.data_dir, settings.port)
     # Workers of a root that was killed hold the port until the kernel has ended them.
     wait_s = WAIT_S if mark.others else 0.0
     with mark, listen(settings.host, settings.port, wait_s=wait_s) as listening:
         supervisor = Supervisor(settings, listening, mark.fds, app, projection)
         supervisor.accept_log, supervisor.on_ready = accept_log, ready
         if reload:
-            supervisor.sources = SourceWatch(Path(ROOT))
+            supervisor.sources = SourceWatcher(Path(ROOT))
         try:
             supervisor.start()
             if before is not None:
@@ -116,7 +116,7 @@ class Supervisor:
         self.children = [self.projection, *self.workers]
         self.stop_signals: list[int] = []
         self.redis: RedisMonitor | None = None
-        self.sources: SourceWatch | None = None
+        self.sources: SourceWatcher | None = None
         self.open = self.announced = False
         self.ready_by = NEVER
         self.awake_at = time.monotonic()
@@ -129,27 +129,27 @@ class Supervisor:
         for child in self.children[: max(2, os.cpu_count() or 1)]:
             child.start()
 
-    def run(self, awake: int) -> None:
-        """Mind them all until a signal asks to end. ``awake`` is readable after a signal."""
+    def run(self, wakeup_fd: int) -> None:
+        """Mind them all until a signal asks to end. ``wakeup_fd`` is readable after a signal."""
         if self.settings.redis_url is None:
-            self.redis = RedisMonitor(self.settings.data_dir, self._ends, _say)
+            self.redis = RedisMonitor(self.settings.data_dir, self._stopping, _warn)
         self.ready_by = time.monotonic() + READY_S
         # It makes what is missing in the event store, and refuses what cannot work: one line, not
         # one a process.
-        self._tell(self.projection)
-        while not self._ends():
-            self._sleep(awake)
+        self._send_startup_message(self.projection)
+        while not self._stopping():
+            self._sleep(wakeup_fd)
             now = time.monotonic()
             # Asleep for longer than planned, we were stopped or starved, and so were the children
             # perhaps: only a little of that counts as their silence.
-            passed_s, self.awake_at = min(now - self.awake_at, BEAT_S), now
+            passed_s, self.awake_at = min(now - self.awake_at, HEARTBEAT_S), now
             if self.sources is not None and (changed := self.sources.changed(now)):
                 self._reload(changed, now)
             for child in self.children:
                 child.silent_s += passed_s
-                self._hear(child)
-                self._mind(child, now)
-            if self.redis is not None and (why := self.redis.mind(now)):
+                self._read_status(child)
+                self._check_child(child, now)
+            if self.redis is not None and (why := self.redis.check(now)):
                 raise GiveUpError(f"{why}; giving up")
             if not self.announced and now > self.ready_by:
                 raise GiveUpError(f"nothing answers after {READY_S:.0f} s; giving up")
@@ -157,108 +157,108 @@ class Supervisor:
     def end(self) -> None:
         """End the workers, which finish what is in flight, then the projection, then the Redis."""
         asked_at = time.monotonic()
-        end_all(self.workers, asked_at + WORKERS_S, self._hurried)
-        end_all([self.projection], asked_at + PROJECTION_S, self._hurried)
+        end_all(self.workers, asked_at + WORKERS_S, self._second_interrupt)
+        end_all([self.projection], asked_at + PROJECTION_S, self._second_interrupt)
         if self.redis is not None:
             self.redis.close(max(0.5, asked_at + ALL_S - time.monotonic()))
 
-    def _ends(self) -> bool:
+    def _stopping(self) -> bool:
         return bool(self.stop_signals)
 
-    def _hurried(self) -> bool:
+    def _second_interrupt(self) -> bool:
         # A second Ctrl-C does not wait for what is in flight.
         return self.stop_signals.count(signal.SIGINT) > 1
 
-    def _sleep(self, awake: int) -> None:
+    def _sleep(self, wakeup_fd: int) -> None:
         """Return when a child or the Redis has something to say, a signal came, or work is due."""
         poll = select.poll()
-        poll.register(awake, select.POLLIN)
+        poll.register(wakeup_fd, select.POLLIN)
         for child in self.children:
-            if child.said is not None:
-                poll.register(child.said, select.POLLIN)
-        due = min(child.due_at for child in self.children)
+            if child.status_fd is not None:
+                poll.register(child.status_fd, select.POLLIN)
+        due = min(child.next_deadline for child in self.children)
         if self.redis is not None:
-            due = min(due, self.redis.due_at)
+            due = min(due, self.redis.next_deadline)
             if self.redis.fileno() >= 0:
                 poll.register(self.redis.fileno(), select.POLLIN)
         if self.sources is not None:
-            due = min(due, self.sources.due_at)
+            due = min(due, self.sources.next_deadline)
         if not self.announced:
             due = min(due, self.ready_by)
-        if any(child.beats for child in self.children):
-            due = min(due, self.awake_at + BEAT_S)
+        if any(child.heartbeat_seen for child in self.children):
+            due = min(due, self.awake_at + HEARTBEAT_S)
         wait_s = max(0.0, due - time.monotonic())
         poll.poll(None if due == NEVER else wait_s * 1000 + 1)
         with suppress(BlockingIOError):
-            os.read(awake, 4096)
+            os.read(wakeup_fd, 4096)
 
-    def _tell(self, child: ManagedProcess) -> None:
+    def _send_startup_message(self, child: ManagedProcess) -> None:
         settings = json.loads(self.settings.model_dump_json())
         first = not self.announced
         order = {"parent": os.getpid(), "first": first, "settings": settings}
-        child.tell(order | {"accept_log": self.accept_log and first})
+        child.send(order | {"accept_log": self.accept_log and first})
         child.ready_by = time.monotonic() + READY_S
 
-    def _hear(self, child: ManagedProcess) -> None:
-        said = child.hear()
+    def _read_status(self, child: ManagedProcess) -> None:
+        said = child.read_status()
         if not said:
             return
         if not child.ready:
             if not self.announced:
                 raise ConfigurationError(said["variable"], said["problem"])
-            _say(f"{child.name}: {said['variable']}: {said['problem']}")
+            _warn(f"{child.name}: {said['variable']}: {said['problem']}")
         elif child is self.projection and not self.open:
             self.open = True
             for worker in self.workers:
-                if worker.runs:
-                    self._tell(worker)
+                if worker.is_running:
+                    self._send_startup_message(worker)
         elif child is not self.projection and not self.announced:
             self.announced = True
             for worker in self.workers:
-                if not worker.runs:
+                if not worker.is_running:
                     worker.start_at = min(worker.start_at, time.monotonic())
             _announce(self.settings, self.url, len(self.workers))
             self.on_ready()
 
     def _reload(self, changed: str, now: float) -> None:
         """Start all children again: those that run are asked to end first."""
-        _say(f"{changed} changed; the workers and the projection are started again")
+        _warn(f"{changed} changed; the workers and the projection are started again")
         for child in self.children:
-            child.pauses = Backoff()
-            if child.runs:
+            child.backoff = Backoff()
+            if child.is_running:
                 child.reloads = True
                 child.signal(signal.SIGTERM)
             elif self.announced:
                 child.start_at = now
 
-    def _mind(self, child: ManagedProcess, now: float) -> None:
-        if (how := child.ended()) is not None:
+    def _check_child(self, child: ManagedProcess, now: float) -> None:
+        if (how := child.poll()) is not None:
             if child.reloads:
                 child.reloads, child.start_at = False, now
                 return
             if child.hung:
                 how = f"no heartbeat for {HANGS_S:.0f} s, {how}"
             if self.sources is not None and self.announced and child.ready_at == NEVER:
-                _say(f"{child.name} ended ({how}); started again when a source file changes")
+                _warn(f"{child.name} ended ({how}); started again when a source file changes")
                 return
-            pause_s = child.pauses.after(now - child.started_at, now - child.ready_at)
+            pause_s = child.backoff.after(now - child.started_at, now - child.ready_at)
             if pause_s is None:
                 raise GiveUpError(
-                    f"{child.name} ended {child.pauses.deaths} times in a row ({how}); giving up"
+                    f"{child.name} ended {child.backoff.deaths} times in a row ({how}); giving up"
                 )
-            _say(f"{child.name} ended ({how}); started again in {pause_s:.1f} s")
+            _warn(f"{child.name} ended ({how}); started again in {pause_s:.1f} s")
             child.start_at = now + pause_s
-        elif child.runs and not child.ready and now > child.ready_by:
-            _say(f"{child.name} is not ready after {READY_S:.0f} s")
+        elif child.is_running and not child.ready and now > child.ready_by:
+            _warn(f"{child.name} is not ready after {READY_S:.0f} s")
             child.signal(signal.SIGKILL)
             child.ready_by = NEVER
-        elif child.runs and child.beats and child.silent_s > HANGS_S:
+        elif child.is_running and child.heartbeat_seen and child.silent_s > HANGS_S:
             child.hung, child.silent_s = True, 0.0
             child.signal(signal.SIGKILL)
         elif now >= child.start_at:
             child.start()
             if self.open or child is self.projection:
-                self._tell(child)
+                self._send_startup_message(child)
 
 
 def _announce(settings: "Settings", url: str, number: int) -> None:
@@ -271,6 +271,6 @@ def _announce(settings: "Settings", url: str, number: int) -> None:
         sys.stdout.flush()
 
 
-def _say(line: str) -> None:
+def _warn(line: str) -> None:
     with suppress(OSError):
         log.warning(line)

@@ -15,7 +15,7 @@ from commands.errors import ConfigurationError, StoreDamagedError
 from commands.event_store.log_identity import LogIdentity
 from commands.event_store.rescue import LostEvents, OnProgress, Rescue
 from commands.event_store.store import RawEvent, Store
-from service.known_log import LogMemory
+from service.known_log import KnownLogStore
 from service.settings import Settings
 from service.transfer.event_file import EventWriter
 from service.transfer.export import whole_file
@@ -80,7 +80,7 @@ def _remembered(settings: Settings, store: Store | None) -> tuple[LogIdentity, i
     """Return which log this is, and the last position that is known to have been in it."""
     found: list[tuple[LogIdentity, int]] = []
     with suppress(ConfigurationError):
-        found += [(one.identity, one.position) for one in LogMemory(settings).read()]
+        found += [(one.identity, one.position) for one in KnownLogStore(settings).read()]
     with suppress(StoreDamagedError):
         if store and (identity := store.read_identity()):
             end = max((end for log, end in found if log.log == identity.log), default=0)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from commands.event_store.store import Store
-from service.processes.store_watch import StoreWatch
+from service.processes.integrity_checker import IntegrityChecker
 from tests.controls import ALIEN
 from tests.damaged import INDEX, PAGE, TABLE, cut, junk_page, leaves
 from tests.running import Cinelog, eventually, problem, run
@@ -156,7 +156,7 @@ def test_damage_that_nobody_reads_is_found(var):
     path = var / "events.db"
     page = middle(leaves(path, INDEX))
     with closing(Store.open(f"sqlite:///{path}", create=False)) as store:
-        with StoreWatch(store, first_s=0.0, every_s=0.01):
+        with IntegrityChecker(store, first_s=0.0, every_s=0.01):
             time.sleep(0.2)
             assert store.damage.known is None
             junk_page(path, page, 100)

@@ -29,21 +29,21 @@ from tests.service.processes.process_tree import (
     script,
 )
 
-TETHERED = """
+WORKER = """
 import subprocess, sys, os, json
-from service.processes.child import Child
-child = Child("child", [sys.executable, "-c", '''
+from service.processes.managed_process import ManagedProcess
+child = ManagedProcess("child", [sys.executable, "-c", '''
 import sys, time
-from service.processes.handshake import Tether
-tether = Tether(int(sys.argv[1]), platform="other")
-assert tether.order().settings.workers == 7
-tether.ready()
+from service.processes.handshake import WorkerHandshake
+handshake = WorkerHandshake(int(sys.argv[1]), platform="other")
+assert handshake.receive().settings.workers == 7
+handshake.send_ready()
 time.sleep(60)
 '''])
 child.start()
-child.tell({"parent": os.getpid(), "first": True, "settings": {"workers": 7}})
-os.set_blocking(child.said, True)
-child.hear()
+child.send({"parent": os.getpid(), "first": True, "settings": {"workers": 7}})
+os.set_blocking(child.status_fd, True)
+child.read_status()
 print(child._process.pid if child.ready else 0, flush=True)
 sys.stdin.read()
 """
@@ -51,10 +51,10 @@ sys.stdin.read()
 HOLD = """
 import sys, time
 from pathlib import Path
-from service.processes.listener import PortMark, listen
+from service.processes.listener import PortLock, listen
 path, port = Path(sys.argv[1]), int(sys.argv[2])
 path.mkdir(exist_ok=True)
-with PortMark(path, port), listen("127.0.0.1", port):
+with PortLock(path, port), listen("127.0.0.1", port):
     print("held", flush=True)
     time.sleep(30)
 """
@@ -357,7 +357,7 @@ def test_the_children_hear_the_settings_from_their_parent_alone(serving):
 
 
 def test_a_child_is_tied_to_its_parent_where_the_kernel_does_not_help(tmp_path):
-    with script(TETHERED, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+    with script(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         child = int(parent.stdout.readline())
         assert alive(child)
         parent.kill()

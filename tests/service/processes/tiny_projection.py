@@ -6,8 +6,8 @@ import sys
 from service.processes.handshake import WorkerHandshake
 
 if __name__ == "__main__":
-    tether = WorkerHandshake(int(sys.argv[1]))
-    tether.order()
+    handshake = WorkerHandshake(int(sys.argv[1]))
+    handshake.receive()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    tether.ready()
+    handshake.send_ready()
     signal.pause()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from service.processes.source_watch import SourceWatch
+from service.processes.reloader import SourceWatcher
 from tests.running import Cinelog, eventually
 from tests.service.processes.process_tree import children
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 def test_what_counts_as_a_change(tmp_path):
     folder = tmp_path / "service" / "web"
     folder.mkdir(parents=True)
-    watch, now = SourceWatch(tmp_path), 1e9
+    watch, now = SourceWatcher(tmp_path), 1e9
 
     def changed():
         nonlocal now

@@ -10,22 +10,22 @@ _SUFFIXES = (".py", ".lua")
 POLL_S = 0.5
 
 
-class SourceWatch:
+class SourceWatcher:
     """Compares the times and sizes of all source files below ``root`` with those it saw before."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._seen = self._look()
-        self.due_at = time.monotonic() + POLL_S
+        self.next_deadline = time.monotonic() + POLL_S
 
     def changed(self, now: float) -> str | None:
         """Return a file that was added, changed or removed since the last call, None for none.
 
         It looks at most twice a second.
         """
-        if now < self.due_at:
+        if now < self.next_deadline:
             return None
-        self.due_at = now + POLL_S
+        self.next_deadline = now + POLL_S
         before, self._seen = self._seen, self._look()
         if before == self._seen:
             return None

@@ -13,7 +13,7 @@ LOOK_S = 1.0
 log = structlog.get_logger(__name__)
 
 
-class LogWatch:
+class LogPoller:
     """One loop and one thread: a store that hangs holds up nobody else."""
 
     def __init__(self, continuity: Continuity, *, look_s: float = LOOK_S) -> None:

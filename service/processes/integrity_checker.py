@@ -21,7 +21,7 @@ _NICE, _LAST_S = 10, 1.0
 log = structlog.get_logger(__name__)
 
 
-class StoreWatch:
+class IntegrityChecker:
     """A thread that checks for as long as nothing is known; use it as a context."""
 
     def __init__(self, store: Store, *, first_s: float = FIRST_S, every_s: float = EVERY_S) -> None:

@@ -49,7 +49,7 @@ class Claim(Aggregate):
 
     @classmethod
     def make(
-        cls, claim_id: UUID, owner: Aggregate, stamp: EventMetadata, fingerprint: str = ""
+        cls, claim_id: UUID, owner: Aggregate, metadata: EventMetadata, fingerprint: str = ""
     ) -> "Claim":
         """Claim ``claim_id`` for ``owner`` as it is now."""
         return cls._create(
@@ -58,7 +58,7 @@ class Claim(Aggregate):
             owner=str(owner.id),
             version=owner.version,
             fingerprint=fingerprint,
-            timestamp=stamp.timestamp,
+            timestamp=metadata.timestamp,
         )
 
 

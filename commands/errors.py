@@ -24,12 +24,12 @@
     ├── UnreadableEventError         an event in the log that this release cannot read
     ├── UnavailableError             a part is away; try again later
     │   ├── EventStoreUnavailableError
-    │   │   ├── NoRoomError          its file system has no room
+    │   │   ├── DiskFullError          its file system has no room
     │   │   ├── StoreDamagedError    its pages are not what was written: it takes no writes
     │   │   └── OutcomeUnknownError  a write that may or may not have been carried out
     │   ├── ReadModelUnavailableError
     │   └── BusyError                a bounded queue is full
-    ├── DamagedError                 a file of events that is not what was exported
+    ├── DamagedFileError                 a file of events that is not what was exported
     └── ConfigurationError           a setting that cannot work
         └── LogMismatchError         an event store that is not the one that was served
 
@@ -226,7 +226,7 @@ class EventStoreUnavailableError(UnavailableError):
     part = "event store"
 
 
-class NoRoomError(EventStoreUnavailableError):
+class DiskFullError(EventStoreUnavailableError):
     """The file system of the event store takes no more: events can be read, but not appended."""
 
     @property
@@ -278,7 +278,7 @@ class BusyError(UnavailableError):
     part = "queue"
 
 
-class DamagedError(CinelogError):
+class DamagedFileError(CinelogError):
     """A file of events is not what was exported. ``line`` is where that shows, from 1, or None."""
 
     def __init__(self, line: int | None, reason: str) -> None:

@@ -34,7 +34,7 @@ _STOP_S = 6.0
 log = structlog.get_logger(__name__)
 
 
-class OnCommit(NamedTuple):
+class CommittedBatch(NamedTuple):
     """A batch of commands, and what became of each; times are in nanoseconds since 1970."""
 
     commands: Sequence[Command]
@@ -63,7 +63,7 @@ class Executor:
         self,
         store: Store,
         on_append: Callable[[int], None] | None = None,
-        on_commit: Callable[[OnCommit], None] | None = None,
+        on_commit: Callable[[CommittedBatch], None] | None = None,
     ) -> None:
         self._store = store
         self._on_append = on_append
@@ -128,7 +128,7 @@ class Executor:
             except Exception as error:  # the thread must live on: every later write hangs on it
                 log.exception("a batch of commands failed", commands=len(batch))
                 answers = [error] * len(batch)
-            done = OnCommit(commands, answers, began_ns, time.time_ns())
+            done = CommittedBatch(commands, answers, began_ns, time.time_ns())
             with suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 batch[0].loop.call_soon_threadsafe(self._answer, batch, done)
 
@@ -149,7 +149,7 @@ class Executor:
                 self._arrived.wait()
             return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
-    def _answer(self, batch: list[_Waiting], done: OnCommit) -> None:
+    def _answer(self, batch: list[_Waiting], done: CommittedBatch) -> None:
         position = 0
         for one, answer in zip(batch, done.answers, strict=True):
             if isinstance(answer, CommandResult) and answer.appended:

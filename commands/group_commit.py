@@ -29,7 +29,7 @@ _TRIES = 20
 class CommandResult(NamedTuple):
     """What became of a command: the aggregate, and a position that shows it."""
 
-    about: Movie | User
+    aggregate: Movie | User
     position: int
     events: int
     """How many events it appended."""
@@ -50,17 +50,17 @@ class _Batch:
     """The streams as one batch sees them, and what it has decided so far."""
 
     def __init__(
-        self, store: Store, *, repeated: bool = False, check_accounts: bool = False
+        self, store: Store, *, is_retry: bool = False, check_accounts: bool = False
     ) -> None:
         self._store = store
         self._check_accounts = check_accounts
         self._changed: set[UUID] = set()
-        self._last_stamp = store.last_stamp()
-        self.repeated = repeated
+        self._last_stamp = store.last_timestamp()
+        self.is_retry = is_retry
 
-    def find(self, kind: type[A], stream_id: UUID) -> A | None:
+    def get(self, kind: type[A], stream_id: UUID) -> A | None:
         self._check(stream_id)
-        return self._store.find(kind, stream_id)
+        return self._store.get(kind, stream_id)
 
     def movie(self, movie_id: UUID) -> Movie:
         self._check(movie_id)
@@ -88,7 +88,7 @@ class _Batch:
 
 
 def _pending(decision: CommandOutcome) -> list[Aggregate]:
-    return [one for one in (decision.about, *decision.beside) if one.pending_events]
+    return [one for one in (decision.aggregate, *decision.also_save) if one.pending_events]
 
 
 def _count(pending: list[Aggregate]) -> int:
@@ -99,7 +99,7 @@ def commit(
     store: Store,
     commands: Sequence[Command],
     *,
-    repeated: bool = False,
+    is_retry: bool = False,
     check_accounts: bool = False,
 ) -> list[CommandResult | Exception]:
     """Carry out ``commands`` in as few transactions as they allow.
@@ -113,8 +113,8 @@ def commit(
     waiting = list(enumerate(commands))
     while waiting:
         try:
-            with store.turn():
-                batch = _Batch(store, repeated=repeated, check_accounts=check_accounts)
+            with store.writer_lock():
+                batch = _Batch(store, is_retry=is_retry, check_accounts=check_accounts)
                 waiting = _carry_out(store, batch, waiting, answers)
         except CinelogError as error:
             unanswered = [index for index in range(len(commands)) if index not in answers]
@@ -151,7 +151,7 @@ def preview(store: Store, command: Command) -> Movie | User:
     Raises what the handler refuses with, and TokenNotValidError for an account that the log does
     not have.
     """
-    return _Batch(store, check_accounts=True).decide(command).about
+    return _Batch(store, check_accounts=True).decide(command).aggregate
 
 
 def _save(
@@ -170,7 +170,7 @@ def _save(
         return {index: error for index, _, _ in decided}
     return {
         index: CommandResult(
-            decision.about,
+            decision.aggregate,
             max((positions[one.id] for one in pending), default=head),
             events[index],
             decision.replayed,
@@ -183,8 +183,8 @@ def _alone(store: Store, command: Command) -> CommandResult | Exception:
     """Carry out one command against writers elsewhere, on fresh state each time."""
     for _ in range(_TRIES):
         try:
-            with store.turn():  # else a fast writer elsewhere could win every time
-                decision = _Batch(store, repeated=True).decide(command)
+            with store.writer_lock():  # else a fast writer elsewhere could win every time
+                decision = _Batch(store, is_retry=True).decide(command)
                 pending = _pending(decision)
                 events = _count(pending)
                 positions = store.append(pending)
@@ -193,5 +193,5 @@ def _alone(store: Store, command: Command) -> CommandResult | Exception:
             continue
         except Exception as error:  # noqa: BLE001 - it becomes this command's answer
             return error
-        return CommandResult(decision.about, position, events, decision.replayed)
+        return CommandResult(decision.aggregate, position, events, decision.replayed)
     return EventStoreUnavailableError("too many writers at once")

@@ -125,7 +125,7 @@ class Command(BaseModel):
     at: datetime
     reason: str | None = None
 
-    def stamp(self) -> EventMetadata:
+    def metadata(self) -> EventMetadata:
         """Return what every event of this command carries."""
         return EventMetadata(str(self.by), self.request_id, self.at, self.reason)
 
@@ -144,7 +144,7 @@ class CreateMovie(Command):
 
     movie_id: UUID
     fields: MovieFields
-    once: IdempotencyToken | None = None
+    idempotency: IdempotencyToken | None = None
 
 
 class UpdateMovie(Command):
@@ -163,7 +163,7 @@ class RevertMovie(Command):
     target: RevertTarget
     expected: Versions = None
     excluded: Versions = None
-    once: IdempotencyToken | None = None
+    idempotency: IdempotencyToken | None = None
 
 
 class CheckMovie(Command):
@@ -197,11 +197,11 @@ class RegisterUser(Command):
 class OpenSession(Command):
     """Open a session, and keep the password under a renewed hash where there is one.
 
-    ``known_since`` is the version that set the password which was checked.
+    ``password_version`` is the version that set the password which was checked.
     """
 
     sid: str
-    known_since: int
+    password_version: int
     renewed_hash: SecretStr | None = None
 
 
@@ -209,7 +209,7 @@ class ChangePassword(Command):
     """Set a new password, from session ``sid``; the old one has been checked by then."""
 
     sid: str
-    known_since: int
+    password_version: int
     password_hash: SecretStr
 
 

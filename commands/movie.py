@@ -102,11 +102,11 @@ class Movie(Aggregate):
         self.deleted = False
 
     @classmethod
-    def create(cls, movie_id: UUID, details: MovieDetails, stamp: EventMetadata) -> "Movie":
-        """Return a new movie that belongs to ``stamp.by``."""
-        return cls._create(cls.Created, id=movie_id, **details._asdict(), **stamp._asdict())
+    def create(cls, movie_id: UUID, details: MovieDetails, metadata: EventMetadata) -> "Movie":
+        """Return a new movie that belongs to ``metadata.by``."""
+        return cls._create(cls.Created, id=movie_id, **details._asdict(), **metadata._asdict())
 
-    def check_there(self) -> None:
+    def ensure_exists(self) -> None:
         """Raise NotFoundError for a deleted movie."""
         if self.deleted:
             raise NotFoundError
@@ -129,21 +129,21 @@ class Movie(Aggregate):
     def _is_at(self, versions: tuple[int, ...] | Literal["any"]) -> bool:
         return not self.deleted if versions == "any" else self.version in versions
 
-    def update(self, changes: dict[str, str | int], stamp: EventMetadata) -> None:
+    def update(self, changes: dict[str, str | int], metadata: EventMetadata) -> None:
         """Change what differs."""
         now = self.details._asdict()
         differing = {name: value for name, value in changes.items() if now[name] != value}
         if differing:
-            self.trigger_event(self.Updated, **differing, **stamp._asdict())
+            self.trigger_event(self.Updated, **differing, **metadata._asdict())
 
-    def revert(self, details: MovieDetails, stamp: EventMetadata) -> None:
+    def revert(self, details: MovieDetails, metadata: EventMetadata) -> None:
         """Say again what the movie said once; bring it back if it is deleted."""
         if self.deleted:
-            self.trigger_event(self.Restored, **details._asdict(), **stamp._asdict())
+            self.trigger_event(self.Restored, **details._asdict(), **metadata._asdict())
         else:
-            self.update(details._asdict(), stamp)
+            self.update(details._asdict(), metadata)
 
-    def delete(self, stamp: EventMetadata) -> None:
+    def delete(self, metadata: EventMetadata) -> None:
         """Delete the movie."""
         if not self.deleted:
-            self.trigger_event(self.Deleted, **stamp._asdict())
+            self.trigger_event(self.Deleted, **metadata._asdict())

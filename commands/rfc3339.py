@@ -21,7 +21,7 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def is_stamp(text: object) -> bool:
+def is_timestamp(text: object) -> bool:
     """Tell whether this is a time as ``rfc3339`` writes it; others cannot be compared as text."""
     return type(text) is str and _STORED.fullmatch(text) is not None
 

@@ -68,7 +68,7 @@ class User(Aggregate):
 
         def apply(self, aggregate: "User") -> None:
             aggregate.password_hash = self.password_hash
-            aggregate.password_since = self.originator_version
+            aggregate.password_version = self.originator_version
             aggregate.end_all_before(self.originator_version, spared=self.sid)
 
     class SessionEnded(Event):
@@ -101,7 +101,7 @@ class User(Aggregate):
         self.first_name = first_name
         self.last_name = last_name
         self.password_hash = password_hash
-        self.password_since = 1
+        self.password_version = 1
         self.active = True
         self.last_opened = ""
         self.sessions_since = 0
@@ -127,45 +127,49 @@ class User(Aggregate):
         if self.has_ended(sid):
             raise TokenNotValidError
 
-    def open_session(self, sid: str, stamp: EventMetadata) -> None:
+    def open_session(self, sid: str, metadata: EventMetadata) -> None:
         """Open a session with a password that was right when the account was as ``sid`` says."""
         if sid == self.last_opened:
             return
         if self.has_ended(sid):
             raise NoActiveAccountError
-        self._happened(self.SessionOpened, stamp, sid=sid)
+        self._trigger(self.SessionOpened, metadata, sid=sid)
 
-    def rehash_password(self, known_since: int, password_hash: str, stamp: EventMetadata) -> None:
+    def rehash_password(
+        self, password_version: int, password_hash: str, metadata: EventMetadata
+    ) -> None:
         """Keep the same password under another hash, unless a new one was set meanwhile."""
-        if self.password_since == known_since and self.password_hash != password_hash:
-            self._happened(self.PasswordRehashed, stamp, password_hash=password_hash)
+        if self.password_version == password_version and self.password_hash != password_hash:
+            self._trigger(self.PasswordRehashed, metadata, password_hash=password_hash)
 
     def change_password(
-        self, sid: str, known_since: int, password_hash: str, stamp: EventMetadata
+        self, sid: str, password_version: int, password_hash: str, metadata: EventMetadata
     ) -> None:
-        """Set a new password; the old one given was that of version ``known_since``."""
+        """Set a new password; the old one given was that of version ``password_version``."""
         if self.password_hash == password_hash:
             return
         self.check_session(sid)
-        if self.password_since != known_since:
+        if self.password_version != password_version:
             raise InvalidError({"old_password": [WRONG_OLD]})
-        self._happened(self.PasswordChanged, stamp, sid=sid, password_hash=password_hash)
+        self._trigger(self.PasswordChanged, metadata, sid=sid, password_hash=password_hash)
 
-    def end_session(self, sid: str, ended: str, stamp: EventMetadata) -> None:
+    def end_session(self, sid: str, ended: str, metadata: EventMetadata) -> None:
         """End one session, from another or from itself."""
         if not self.has_ended(ended):
             self.check_session(sid)
-            self._happened(self.SessionEnded, stamp, sid=sid, ended=ended)
+            self._trigger(self.SessionEnded, metadata, sid=sid, ended=ended)
 
-    def end_sessions(self, sid: str, stamp: EventMetadata) -> None:
+    def end_sessions(self, sid: str, metadata: EventMetadata) -> None:
         """End all sessions, the acting one included."""
         self.check_session(sid)
-        self._happened(self.SessionsEnded, stamp, sid=sid)
+        self._trigger(self.SessionsEnded, metadata, sid=sid)
 
-    def report_reuse(self, sid: str, stamp: EventMetadata) -> None:
+    def report_reuse(self, sid: str, metadata: EventMetadata) -> None:
         """End a session of which a used refresh token came again."""
         if not self.has_ended(sid):
-            self._happened(self.RefreshTokenReused, stamp, sid=sid)
+            self._trigger(self.RefreshTokenReused, metadata, sid=sid)
 
-    def _happened(self, kind: type[Event], stamp: EventMetadata, **facts: str) -> None:
-        self.trigger_event(kind, request_id=stamp.request_id, timestamp=stamp.timestamp, **facts)
+    def _trigger(self, kind: type[Event], metadata: EventMetadata, **facts: str) -> None:
+        self.trigger_event(
+            kind, request_id=metadata.request_id, timestamp=metadata.timestamp, **facts
+        )

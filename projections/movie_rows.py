@@ -18,7 +18,7 @@ import orjson
 
 from commands.event_store.store import UNREADABLE, RecordedEvent
 from commands.movie import Movie, MovieDetails
-from commands.rfc3339 import is_stamp
+from commands.rfc3339 import is_timestamp
 from commands.text import fold
 from commands.user import User
 
@@ -233,7 +233,7 @@ def _changed(now: Row, version: int, data: Mapping[str, Any]) -> Row:
 
 
 def _time(value: Any) -> str:
-    if not is_stamp(value):
+    if not is_timestamp(value):
         raise CannotApplyError("the time is not RFC 3339 in UTC with microseconds")
     return cast("str", value)
 

@@ -97,7 +97,7 @@ def create_app(  # noqa: PLR0915 - a part a line
     @app.before_server_start
     async def open_parts(app: App) -> None:
         store = open_store(settings.event_store_url)
-        store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
+        store.damage.use_marker(settings.data_dir / STORE_DAMAGED)
         shared = open_shared_redis(settings.redis_url_or_embedded)
         app.ctx.breaker = breaker = breaker_for(settings.redis_url_or_embedded)
         trips = RequestBatcher(shared, breaker=breaker)
@@ -114,7 +114,7 @@ def create_app(  # noqa: PLR0915 - a part a line
         sessions = Sessions(open_thread_redis(settings.redis_url_or_embedded), settings, breaker)
         hasher = Hasher()
         reads = Pool("reading the log", threads=4, waiting=256)
-        name_of = lru_cache(_NAMES_KEPT)(store.name_of)
+        name_of = lru_cache(_NAMES_KEPT)(store.username_of)
         store.continuity.on_change(name_of.cache_clear)
         reader = ReadModel(trips, lambda: store.continuity.text)
         executor.start()

@@ -96,10 +96,10 @@ class KnownLogUpdater:
 
     def _keep(self) -> None:
         continuity = self._store.continuity
-        if self._store.damage.known:
+        if self._store.damage.reason:
             return  # what can be read of it may end too early
         try:
-            continuity.look()
+            continuity.refresh()
             if continuity.identity is not None and not continuity.replaced:
                 self._memory.write(KnownLog(continuity.identity, continuity.marks))
         except CinelogError:
@@ -119,10 +119,10 @@ def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool 
     if accept != "any log":
         _check_there(settings, remembered)
     store = Store.open(settings.event_store_url, create=create)
-    store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
-    if store.damage.known and not store.integrity.cheap:
-        store.integrity.look()
-    if store.damage.known:
+    store.damage.use_marker(settings.data_dir / STORE_DAMAGED)
+    if store.damage.reason and not store.integrity.is_cheap:
+        store.integrity.quick_check()
+    if store.damage.reason:
         return store  # it takes no writes, so that nothing is to be decided
     try:
         settle(store, remembered, accept=accept)
@@ -140,7 +140,7 @@ def check_served(settings: Settings, store: Store) -> None:
 
     What can be read of a damaged one may end too early, so that is not held against it.
     """
-    if store.integrity.look() is not None:
+    if store.integrity.quick_check() is not None:
         return
     stored = store.read_identity()
     for one in KnownLogStore(settings).read():

@@ -159,7 +159,9 @@ class RequestMiddleware:
             raise request.refused
         account_id = request.caller.account_id
         return (
-            None if container_of(request).store.knows(account_id) else _look_up(request, account_id)
+            None
+            if container_of(request).store.is_known_account(account_id)
+            else _look_up(request, account_id)
         )
 
     def after(self, request: CinelogRequest, response: BaseHTTPResponse) -> None:

@@ -30,7 +30,7 @@ def new_id():
     return uuid_utils.compat.uuid7()
 
 
-def stamp(by=ANN, *, minutes=0, request_id="request-1"):
+def metadata(by=ANN, *, minutes=0, request_id="request-1"):
     return EventMetadata(str(by), request_id, NOON + timedelta(minutes=minutes))
 
 
@@ -38,12 +38,12 @@ def _who(by, request_id):
     return {"by": by, "request_id": request_id, "at": datetime.now(UTC)}
 
 
-def create(movie_id=None, *, by=ANN, request_id="request-1", once=None, **fields):
+def create(movie_id=None, *, by=ANN, request_id="request-1", idempotency=None, **fields):
     return CreateMovie(
         **_who(by, request_id),
         movie_id=movie_id or new_id(),
         fields=MovieFields.of(ALIEN | fields),
-        once=once,
+        idempotency=idempotency,
     )
 
 

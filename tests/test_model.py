@@ -82,7 +82,7 @@ class Model:
         return self.states[key][-1]
 
     def append(self, receipt, type_, username, state):
-        movie = receipt.about
+        movie = receipt.aggregate
         key, before = str(movie.id), self.states.get(str(movie.id), [None])[-1]
         at = rfc3339(movie.modified_on)
         self.states.setdefault(key, []).append(
@@ -165,7 +165,9 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
         def create(self, username, **facts):
             receipt = self.run(create(by=self.accounts[username], **facts))
             self.model.append(receipt, "MovieCreated", username, facts)
-            return SimpleNamespace(id=receipt.about.id, key=str(receipt.about.id), owner=username)
+            return SimpleNamespace(
+                id=receipt.aggregate.id, key=str(receipt.aggregate.id), owner=username
+            )
 
         @rule(movie=movies, username=st.sampled_from([*ACCOUNTS, None]), changes=CHANGES)
         def update(self, movie, username, changes):

@@ -60,7 +60,7 @@ class Damage:
         self._lock = threading.Lock()
         self._own: str | None = None
 
-    def keep_in(self, marker: Path) -> None:
+    def use_marker(self, marker: Path) -> None:
         """Use this marker where there is none yet: PostgreSQL has no file to put one beside."""
         with self._lock:
             if self._marker is None:
@@ -71,7 +71,7 @@ class Damage:
             self.report(own)
 
     @property
-    def known(self) -> str | None:
+    def reason(self) -> str | None:
         """What is wrong with the store; None as long as nothing is known."""
         if self._own is not None:
             return self._own
@@ -85,13 +85,13 @@ class Damage:
 
     def check(self) -> None:
         """Raise StoreDamagedError where the store is known to be damaged."""
-        if reason := self.known:
+        if reason := self.reason:
             raise StoreDamagedError(reason)
 
     def report(self, reason: str) -> None:
         """Remember that the store is damaged, for this process and the others."""
         with self._lock:
-            if self.known:
+            if self.reason:
                 return
             try:
                 if self._marker is None:

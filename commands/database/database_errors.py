@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from eventsourcing.persistence import ConnectionPoolClosedError, PersistenceError
 
 from commands.database.damage import Damage, damage_in
-from commands.database.disk_room import is_disk_full
-from commands.errors import EventStoreUnavailableError, NoRoomError, StoreDamagedError
+from commands.database.disk_space import is_disk_full
+from commands.errors import DiskFullError, EventStoreUnavailableError, StoreDamagedError
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def translating_db_errors(
             if damage:
                 damage.report(reason)
             raise StoreDamagedError(reason) from error
-        kind = NoRoomError if is_disk_full(error) else EventStoreUnavailableError
+        kind = DiskFullError if is_disk_full(error) else EventStoreUnavailableError
         raise kind(f"{type(error).__name__}: {first_line(error)}") from error
 
 

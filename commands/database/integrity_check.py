@@ -6,7 +6,7 @@ from commands.database.damage import NOT_A_DATABASE, Damage
 from commands.database.database_errors import translating_db_errors
 from commands.errors import StoreDamagedError
 
-LOOK_S = 1.0
+QUICK_CHECK_S = 1.0
 """For how long a quick look goes on at most."""
 
 
@@ -17,21 +17,21 @@ class Integrity:
         self._recorder = recorder
         self.damage: Damage = recorder.damage
         """What is known so far."""
-        self.cheap: bool = recorder.cheap_to_check
+        self.is_cheap: bool = recorder.cheap_to_check
         """Whether all of the database may be checked again and again."""
 
-    def look(self) -> str | None:
+    def quick_check(self) -> str | None:
         """Find out in about a second whether the database is damaged; return what is known then.
 
         Where it is known to be, all of it is checked, and that is forgotten if it is whole by now.
         """
         with translating_db_errors(damage=self.damage):
-            if self.damage.known:
+            if self.damage.reason:
                 if not self._recorder.check_pages():
                     self.damage.clear()
-            elif (reason := self._recorder.look(LOOK_S)) and reason != NOT_A_DATABASE:
+            elif (reason := self._recorder.quick_check(QUICK_CHECK_S)) and reason != NOT_A_DATABASE:
                 self.damage.report(reason)
-        return self.damage.known
+        return self.damage.reason
 
     def check_pages(self) -> list[str]:
         """Check all of the database and return what is wrong with it, a line for each."""

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from commands.database.damage import damage_in
-from commands.database.write_turn import WriteTurn
+from commands.database.writer_lock import WriterLock
 
 _STEPS = 10_000  # of SQLite's machine, between two looks at the clock
 _MOST = 100  # complaints that are told
@@ -26,7 +26,7 @@ _ODD = (
 )
 
 
-def quick_look(path: Path, turn: WriteTurn, budget_s: float) -> str | None:
+def quick_check(path: Path, turn: WriterLock, budget_s: float) -> str | None:
     """Return what is wrong with a file as far as ``budget_s`` goes, None where nothing is.
 
     Its length is always held against its header; then as many of its pages are checked as there is
@@ -41,7 +41,7 @@ def quick_look(path: Path, turn: WriteTurn, budget_s: float) -> str | None:
         return damage_in(error)
 
 
-def check_pages(path: Path, turn: WriteTurn) -> list[str]:
+def check_pages(path: Path, turn: WriterLock) -> list[str]:
     """Return what is wrong with all pages and with the index, one line for each, at most 100.
 
     Raises sqlite3.Error where the file cannot be looked at for another reason than damage.
@@ -88,7 +88,7 @@ def _is_text(topic: object) -> bool:
 
 
 @contextmanager
-def _connected(path: Path, turn: WriteTurn) -> Iterator[sqlite3.Connection]:
+def _connected(path: Path, turn: WriterLock) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(path, isolation_level=None, timeout=5)
     with closing(connection):
         connection.execute("PRAGMA query_only=ON")

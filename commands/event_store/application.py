@@ -71,7 +71,7 @@ def open_log(url: str, *, create: bool) -> EventLog:
     try:
         log = EventLog(env)
         recorder = cast("Any", log.recorder)
-        if create and not Integrity(recorder).look():
+        if create and not Integrity(recorder).quick_check():
             recorder.create_table()
         with translating_db_errors():
             recorder.max_notification_id()

@@ -119,7 +119,7 @@ class Continuity:
         """Take note of a position that this process appended."""
         self.highest = max(self.highest, position)
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read how far the log is, and notice another epoch. Raises EventStoreUnavailableError."""
         with self._lock:
             if self.identity is None and (stored := self._store.read_identity()):
@@ -129,7 +129,7 @@ class Continuity:
             if settled:
                 self._advance(seen.tip)
         if not settled:
-            with suppress(EventStoreUnavailableError), self._store.turn():
+            with suppress(EventStoreUnavailableError), self._store.writer_lock():
                 pass  # a turn checks, when nobody else can write
 
     def check(self) -> LogMark | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from commands.errors import StoreDamagedError
-from commands.event_store.rescue import LostEvents, head_of, read_around
+from commands.event_store.salvage import LostEvents, head_of, read_around
 from commands.event_store.store import Store
 
 

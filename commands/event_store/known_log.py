@@ -64,7 +64,7 @@ def settle(
     Raises LogMismatchError where it is not an extension of what is remembered and may not take its
     place.
     """
-    with store.turn(check=False):
+    with store.writer_lock(check=False):
         stored = store.read_identity()
         known = [one for one in remembered if one.position]  # what was empty cannot be lost
         strange = [one for one in known if not continues(store, stored, one)]
@@ -74,7 +74,7 @@ def settle(
         if identity != stored:
             store.write_identity(identity)
         store.continuity.adopt(identity, marks)
-    store.continuity.look()
+    store.continuity.refresh()
     return identity
 
 

@@ -118,13 +118,13 @@ class PostgresRecorder(PostgresApplicationRecorder):
                 raise OutcomeUnknownError
 
     @property
-    def library(self) -> str:
+    def database_version(self) -> str:
         """Which database this is, in which version."""
         with self.datastore.get_connection() as connection:
             row = connection.execute("SHOW server_version").fetchone()
         return f"PostgreSQL {row['server_version'] if row else 'unknown'}"
 
-    def look(self, _budget_s: float) -> str | None:
+    def quick_check(self, _budget_s: float) -> str | None:
         """Return None: PostgreSQL says what it finds when it reads."""
         return None
 
@@ -144,7 +144,7 @@ class PostgresRecorder(PostgresApplicationRecorder):
         return select.format(log=Identifier(self.events_table_name))
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def writer_lock(self) -> Iterator[None]:
         """Keep out every other writer that asks for a turn; may be nested.
 
         A connection that is lost gives the turn back by itself.

@@ -24,9 +24,9 @@ from eventsourcing.utils import Environment, EnvType
 
 from commands.database.breaker import Breaker
 from commands.database.damage import NO_TEXT, Damage
-from commands.database.disk_room import check_room
-from commands.database.sqlite_pages import check_pages, quick_look
-from commands.database.write_turn import WriteTurn
+from commands.database.disk_space import check_disk_space
+from commands.database.sqlite_pages import check_pages, quick_check
+from commands.database.writer_lock import WriterLock
 from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
 
 # What the rows of a read are, in the order of ``commands.event_store.store.Recorded``.
@@ -63,7 +63,7 @@ class SqlitePool(SQLiteConnectionPool):
 
     def __init__(self, db_name: str, **settings: Any) -> None:
         super().__init__(db_name=db_name, **settings)
-        self.turn = WriteTurn(Path(f"{db_name}-turn"))
+        self.writer_lock = WriterLock(Path(f"{db_name}-turn"))
         self.damage = Damage(Path(f"{db_name}-damaged"))
 
     def get_connection(
@@ -73,7 +73,7 @@ class SqlitePool(SQLiteConnectionPool):
 
         Raises ProgrammingError for one to write with outside a turn.
         """
-        if is_writer and not self.turn.held:
+        if is_writer and not self.writer_lock.held:
             raise ProgrammingError("a commit outside a turn")
         if self._file is not None and self._file_there() != self._file:
             raise InterfaceError("its file was removed or replaced; restart the service")
@@ -89,12 +89,12 @@ class SqlitePool(SQLiteConnectionPool):
     def close(self) -> None:
         """Close every connection."""
         if not self.closed:
-            with self.turn.to_close():
+            with self.writer_lock.to_close():
                 super().close()
 
     def _create_connection(self) -> SQLiteConnection:
         try:
-            if self.damage.known:
+            if self.damage.reason:
                 return self._connection_to_damaged()
             connection = super()._create_connection()
             raw = connection._sqlite_conn  # noqa: SLF001 - the library gives no hook after connecting
@@ -128,25 +128,25 @@ class SqliteRecorder(SQLiteApplicationRecorder):
         super().__init__(datastore, events_table_name)
         pool = cast("SqlitePool", datastore.pool)
         self._path = Path(pool.db_name)
-        self._turn = pool.turn
+        self._turn = pool.writer_lock
         self.damage = pool.damage
         """What is known of the damage of the file."""
         self.writes = Breaker("event store for writers", self._probe, EventStoreUnavailableError)
         """Open while another process keeps writers out."""
         self._turn.breaker = self.writes
-        self.library = f"SQLite {sqlite3.sqlite_version}"
+        self.database_version = f"SQLite {sqlite3.sqlite_version}"
         """Which database this is, in which version."""
 
-    def turn(self) -> AbstractContextManager[None]:
+    def writer_lock(self) -> AbstractContextManager[None]:
         """Keep every other writer out, of this process and of others; may be nested.
 
         Raises EventStoreUnavailableError where another process does not give it away in time.
         """
         return self._turn()
 
-    def look(self, budget_s: float) -> str | None:
+    def quick_check(self, budget_s: float) -> str | None:
         """Return what is wrong with the file as far as a quick look tells, None for nothing."""
-        return quick_look(self._path, self._turn, budget_s)
+        return quick_check(self._path, self._turn, budget_s)
 
     def check_pages(self) -> list[str]:
         """Return what is wrong with the pages and the index, a line for each."""
@@ -166,7 +166,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
         """Append in one transaction and return the positions."""
-        with self.turn():
+        with self.writer_lock():
             try:
                 return super().insert_events(stored_events, **kwargs)
             except OperationalError as error:
@@ -178,7 +178,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
 
     def create_table(self) -> None:
         """Create what is missing."""
-        with self.turn():
+        with self.writer_lock():
             super().create_table()
             with self.datastore.transaction(commit=True) as cursor:
                 cursor.execute(_EPOCHS)
@@ -219,7 +219,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
 
     def replace_epochs(self, epochs: Sequence[tuple[Any, ...]]) -> None:
         """Write these epochs and no others."""
-        with self.turn(), self.datastore.transaction(commit=True) as cursor:
+        with self.writer_lock(), self.datastore.transaction(commit=True) as cursor:
             _replace(cursor, epochs)
 
     def _rows(self, where: str, params: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -260,7 +260,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
 
         These epochs take the place of those it had.
         """
-        with self.turn(), self.datastore.transaction(commit=True) as cursor:
+        with self.writer_lock(), self.datastore.transaction(commit=True) as cursor:
             if self._max_notification_id(cursor):
                 return False
             for batch in batches:
@@ -271,9 +271,9 @@ class SqliteRecorder(SQLiteApplicationRecorder):
             _replace(cursor, epochs)
         return True
 
-    def check_room(self) -> None:
+    def check_disk_space(self) -> None:
         """Raise OSError where the file system takes no more."""
-        check_room(self._path.parent)
+        check_disk_space(self._path.parent)
 
     def select_indexed(self) -> list[int]:
         """Return the positions that the index by streams knows, in its order."""

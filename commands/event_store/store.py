@@ -24,8 +24,8 @@ from commands.database.database_errors import translating_db_errors
 from commands.database.integrity_check import Integrity
 from commands.errors import (
     ConfigurationError,
+    DiskFullError,
     InvalidError,
-    NoRoomError,
     NotFoundError,
     StoreDamagedError,
     TokenNotValidError,
@@ -37,7 +37,7 @@ from commands.event_store.hybrid_clock import HybridClock
 from commands.event_store.log_identity import LogIdentity
 from commands.event_types import CURRENT_VERSIONS, DECODE_ERRORS, EVENT_TYPES, upcast
 from commands.movie import Movie
-from commands.rfc3339 import is_stamp
+from commands.rfc3339 import is_timestamp
 from commands.user import User
 
 A = TypeVar("A", bound=Aggregate)
@@ -83,7 +83,7 @@ class Store:
     """Appends events and reads them. Synchronous and safe to share between threads."""
 
     def __init__(self, log: EventLog) -> None:
-        self._log = log
+        self._application = log
         self.clock = HybridClock()
         """Stamps what is appended here."""
         self._recorder = cast("Any", log.recorder)
@@ -111,7 +111,7 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self._recorder.close()
-        self._log.close()
+        self._application.close()
 
     def append(self, aggregates: Sequence[Aggregate]) -> dict[UUID, int]:
         """Save all pending events in one transaction; return each aggregate's last position.
@@ -122,8 +122,8 @@ class Store:
         self.damage.check()
         try:
             with self._reached(but=IntegrityError):
-                recordings = self._log.save(*aggregates)
-        except NoRoomError:
+                recordings = self._application.save(*aggregates)
+        except DiskFullError:
             self._no_room_until = time.monotonic() + _NO_ROOM_S
             raise
         positions = {one.domain_event.originator_id: one.notification.id for one in recordings}
@@ -134,7 +134,7 @@ class Store:
         return positions
 
     @contextmanager
-    def turn(self, *, check: bool = True) -> Iterator[None]:
+    def writer_lock(self, *, check: bool = True) -> Iterator[None]:
         """Hold back other writers, so that what is read now can be built on.
 
         Notices first whether the log is still the one that was read before: what was kept of it is
@@ -142,7 +142,7 @@ class Store:
         taken its place. May be nested. Without the ``check`` nothing is noticed.
         """
         self.damage.check()
-        with self._reached(but=IntegrityError), self._recorder.turn():
+        with self._reached(but=IntegrityError), self._recorder.writer_lock():
             if getattr(self._tips, "inside", False):
                 yield
                 return
@@ -153,40 +153,40 @@ class Store:
             finally:
                 self._tips.inside, self._tips.known = False, None
 
-    def find(self, kind: type[A], stream_id: UUID) -> A | None:
+    def get(self, kind: type[A], stream_id: UUID) -> A | None:
         """Return the aggregate as it is now, or None where there is none of this kind.
 
         Raises UnreadableEventError, as all do that return one.
         """
         with self._reached(), _readable(stream_id):
             try:
-                found: Aggregate = self._log.repository.get(stream_id)
+                found: Aggregate = self._application.repository.get(stream_id)
             except AggregateNotFoundError:
                 return None
         return found if isinstance(found, kind) else None
 
     def movie(self, movie_id: UUID) -> Movie:
         """Return a movie that is there. Raises NotFoundError."""
-        movie = self.find(Movie, movie_id)
+        movie = self.get(Movie, movie_id)
         if movie is None:
             raise NotFoundError
-        movie.check_there()
+        movie.ensure_exists()
         return movie
 
     def movie_at(self, movie_id: UUID, version: int) -> Movie:
         """Return a movie as it was at a version it has had."""
         with self._reached(), _readable(movie_id):
-            movie: Movie = self._log.repository.get(movie_id, version=version)
+            movie: Movie = self._application.repository.get(movie_id, version=version)
         return movie
 
     def user(self, account_id: UUID) -> User:
         """Return an account. Raises NotFoundError."""
-        user = self.find(User, account_id)
+        user = self.get(User, account_id)
         if user is None:
             raise NotFoundError("No such account.")
         return user
 
-    def knows(self, account_id: UUID) -> bool:
+    def is_known_account(self, account_id: UUID) -> bool:
         """Return whether this process has found an account in the log; costs nothing."""
         return account_id in self._accounts
 
@@ -197,13 +197,13 @@ class Store:
         """
         if account_id in self._accounts:
             return
-        if self.find(User, account_id) is None:
+        if self.get(User, account_id) is None:
             raise TokenNotValidError
         if len(self._accounts) >= _ACCOUNTS:
             self._accounts.clear()
         self._accounts.add(account_id)
 
-    def name_of(self, account_id: str) -> str:
+    def username_of(self, account_id: str) -> str:
         """Return an account's username. Raises NotFoundError."""
         try:
             return self.user(UUID(account_id)).username
@@ -216,7 +216,7 @@ class Store:
 
     def account_id_of(self, username: str) -> UUID | None:
         """Return who holds a username, without regard to case."""
-        claim = self.find(Claim, username_claim(username))
+        claim = self.get(Claim, username_claim(username))
         return UUID(claim.owner) if claim else None
 
     def read(self, after: int, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]:
@@ -226,7 +226,7 @@ class Store:
         self._check_order(rows, after)
         return _decoded(rows)
 
-    def read_stamps(self, after: int, limit: int) -> list[tuple[int, str]]:
+    def read_timestamps(self, after: int, limit: int) -> list[tuple[int, str]]:
         """Return positions and times of up to ``limit`` events after a position, in log order.
 
         Times are as ``rfc3339`` writes them; "" where an event does not tell its own. Costs a
@@ -245,7 +245,7 @@ class Store:
             self.damage.report(reason)
             raise StoreDamagedError(reason)
 
-    def last_stamp(self) -> datetime | None:
+    def last_timestamp(self) -> datetime | None:
         """Return when the log's last event happened; None where there is none, or it is not told.
 
         To be built on only in a ``turn``.
@@ -258,7 +258,7 @@ class Store:
         except ValueError:  # the 31st of February
             return None
 
-    def read_stored(self, after: int, limit: int, until: int) -> list[RawEvent]:
+    def read_raw(self, after: int, limit: int, until: int) -> list[RawEvent]:
         """Return up to ``limit`` events after a position, up to ``until``, as they are stored."""
         with self._reached():
             rows = self._recorder.select_rows(after, limit, until)
@@ -274,7 +274,9 @@ class Store:
         if type(version) is not int or type(topic) is not str or type(state) is not bytes:
             return "its columns are not what was written"
         try:
-            self._log.mapper.to_domain_event(StoredEvent(UUID(stream), version, topic, state))
+            self._application.mapper.to_domain_event(
+                StoredEvent(UUID(stream), version, topic, state)
+            )
         except (TopicError, *DECODE_ERRORS) as error:
             return f"it cannot be decoded ({type(error).__name__})"
         return None
@@ -367,28 +369,24 @@ class Store:
     def identity(self) -> LogIdentity:
         """Return which log and epoch this is, as this process knows it; decided if need be."""
         if self.continuity.identity is None:
-            self.continuity.look()
+            self.continuity.refresh()
         if self.continuity.identity is None:
-            with self.turn():
+            with self.writer_lock():
                 pass
         assert self.continuity.identity is not None  # noqa: S101 - a turn decides it
         return self.continuity.identity
-
-    def identity_text(self) -> str:
-        """Return ``<uuid>.<epoch>`` of the log as this process knows it; decided if need be."""
-        return str(self.identity())
 
     def check_writable(self) -> None:
         """Raise EventStoreUnavailableError while appends are known to fail; costs nothing."""
         self._recorder.writes.check()
 
-    def check_room(self) -> None:
-        """Raise NoRoomError where an append failed for lack of room just now, or would fail."""
+    def check_disk_space(self) -> None:
+        """Raise DiskFullError where an append failed for lack of room just now, or would fail."""
         if time.monotonic() < self._no_room_until:
-            raise NoRoomError
-        if hasattr(self._recorder, "check_room"):
+            raise DiskFullError
+        if hasattr(self._recorder, "check_disk_space"):
             with self._reached():
-                self._recorder.check_room()
+                self._recorder.check_disk_space()
 
     def head(self) -> int:
         """Return the last position, 0 for an empty log."""
@@ -396,10 +394,10 @@ class Store:
             return self._recorder.max_notification_id() or 0
 
     @property
-    def library(self) -> str:
+    def database_version(self) -> str:
         """Which database this is, in which version."""
         with self._reached():
-            return str(self._recorder.library)
+            return str(self._recorder.database_version)
 
     def count(self) -> int:
         """Return how many events are stored."""
@@ -449,7 +447,7 @@ def _stamp_in(state: bytes) -> str:
         stamp = orjson.loads(state)["timestamp"]
     except DECODE_ERRORS:
         return ""
-    return stamp if is_stamp(stamp) else ""
+    return stamp if is_timestamp(stamp) else ""
 
 
 def _mark_of(row: tuple[Any, ...]) -> LogMark:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from eventsourcing.persistence import Transcoder
 
-from commands.rfc3339 import is_stamp, rfc3339
+from commands.rfc3339 import is_timestamp, rfc3339
 
 
 class OrjsonTranscoder(Transcoder):
@@ -24,7 +24,7 @@ class OrjsonTranscoder(Transcoder):
     def decode(self, data: bytes) -> Any:
         """Return an event's fields."""
         stored = orjson.loads(data)
-        if not is_stamp(stored["timestamp"]):
+        if not is_timestamp(stored["timestamp"]):
             raise ValueError("its time is not as it is stored")
         stored["timestamp"] = datetime.fromisoformat(stored["timestamp"])
         return stored

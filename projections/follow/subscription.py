@@ -108,7 +108,7 @@ class Subscription:
     def _current(self) -> GenerationWriter:
         """Return the generation to apply to, found anew where another one, or log, took over."""
         continuity = self._store.continuity
-        continuity.look()
+        continuity.refresh()
         if continuity.replaced:
             raise EventStoreUnavailableError("another log has taken its place")
         if (
@@ -132,7 +132,7 @@ class Subscription:
     def _find(self) -> GenerationWriter:
         """Return the live generation, or one to build."""
         self._view = None
-        self._log = self._store.identity_text()
+        self._log = str(self._store.identity())
         number = self._pointer = lifecycle.live_number(self._redis)
         self._highest = max(self._highest, number or 0)
         view = (
@@ -208,7 +208,7 @@ class Subscription:
 
         What is shown then stays: there is nothing better to build another generation from.
         """
-        if reason := self._store.integrity.look():
+        if reason := self._store.integrity.quick_check():
             raise StoreDamagedError(reason)
 
     def _go_live(self, view: GenerationWriter) -> None:

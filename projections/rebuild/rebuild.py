@@ -86,14 +86,14 @@ def rebuild(
     StoreDamagedError where the event store is damaged, RebuildRunningError, and
     ReadModelUnavailableError where Redis is wiped meanwhile.
     """
-    if (damage := store.integrity.look()) is not None:
+    if (damage := store.integrity.quick_check()) is not None:
         raise StoreDamagedError(damage)
     lease = Lease(redis, key=REBUILDING)
     _check(lease)
     try:
         lifecycle.drop_remains(redis)
         view = lifecycle.new(redis, state=REPLAYING)
-        view.set_log(store.identity_text())
+        view.set_log(str(store.identity()))
         try:
             return _rebuild(store, view, replay, lease, advance)
         except BaseException:

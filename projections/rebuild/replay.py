@@ -66,7 +66,7 @@ class Usernames(dict[str, str]):
 
     def __missing__(self, account: str) -> str:
         try:
-            name = self._store.name_of(account)
+            name = self._store.username_of(account)
         except (NotFoundError, UnreadableEventError, ValueError):
             raise KeyError(account) from None
         if len(self) >= _KNOWN_USERS:

@@ -12,7 +12,7 @@ from commands.errors import NotFoundError, UnreadableEventError
 from commands.event_store.store import RecordedEvent, Store
 from commands.event_types import MOVIE_EVENTS
 from commands.movie import Movie, MovieDetails
-from commands.rfc3339 import is_stamp
+from commands.rfc3339 import is_timestamp
 
 # How much of the log a page of changes looks at for one it is short of: claims lie between.
 _CHUNK = 1_000
@@ -83,7 +83,7 @@ def entries(events: Iterable[RecordedEvent]) -> Iterator[Entry]:
             event.version,
             event.position,
             event.type,
-            stamp if is_stamp(stamp := data.get("timestamp")) else None,
+            stamp if is_timestamp(stamp := data.get("timestamp")) else None,
             data.get("by"),
             changes,
             data.get("request_id"),
@@ -124,7 +124,7 @@ def movie_at_version(store: Store, movie_id: UUID, version: int) -> Movie:
     if not 1 <= version <= store.last_version(Movie, movie_id):
         raise NotFoundError
     movie = store.movie_at(movie_id, version)
-    movie.check_there()
+    movie.ensure_exists()
     return movie
 
 

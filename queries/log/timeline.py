@@ -48,7 +48,7 @@ class Timeline:
             position = self._ends[later - 1] if later else 0
             until = self._ends[later]
         while position < until:
-            read = self._store.read_stamps(position, self._stretch)
+            read = self._store.read_timestamps(position, self._stretch)
             for following, stamp in read:
                 if stamp > wanted:
                     return position
@@ -67,7 +67,7 @@ class Timeline:
         """Read on until an event is later than ``wanted``, or the log ends."""
         give_up = time.monotonic() + _PATIENCE_S
         while not self._latest or self._latest[-1] <= wanted:
-            read = self._store.read_stamps(self._reached, self._stretch)
+            read = self._store.read_timestamps(self._reached, self._stretch)
             if not read:
                 return
             self._add(read)

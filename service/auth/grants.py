@@ -49,12 +49,12 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoginResult(TokenSubject):
-    """Who has signed in, with the password that was set at version ``known_since``.
+    """Who has signed in, with the password that was set at version ``password_version``.
 
     ``renewed_hash`` is of the same password, where the one that is kept was made at other costs.
     """
 
-    known_since: int
+    password_version: int
     renewed_hash: str | None = field(repr=False)
 
 
@@ -127,7 +127,7 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
         """Return who this is. Raises NoActiveAccountError, after the same work for all."""
         store = self.server.store
         # A name nobody has is looked up as far as any other.
-        user = store.find(User, store.account_id_of(username) or uuid4())
+        user = store.get(User, store.account_id_of(username) or uuid4())
         right = self.server.hasher.verify(user.password_hash if user else None, password)
         if user is None or not right or not user.active:
             raise NoActiveAccountError
@@ -136,7 +136,7 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
             user.username,
             session_id(user.version, secrets.token_urlsafe(16)),
             _new_jti(),
-            user.password_since,
+            user.password_version,
             self.server.hasher.renewed(user.password_hash, password),
         )
 

@@ -29,14 +29,14 @@ def check(json: Json = False) -> None:
 
     settings = prepared()
     with open_store(settings) as store, phases(err) as advance:
-        known = store.damage.known
+        known = store.damage.reason
         advance("check pages", 0, 1)
         pages = store.integrity.check_pages()
         advance("check pages", 1, 1)
         events = list(check_events(store, lambda done, of: advance("check events", done, of)))
         if known and not pages and not any(one.problem == "cannot be read" for one in events):
             store.damage.clear()
-        damage = store.damage.known
+        damage = store.damage.reason
         count = _count(store)
     whole = not (pages or events or damage)
     if json:

@@ -132,7 +132,7 @@ def open_store(settings: Settings, *, create: bool = False) -> "Iterator[Store]"
     from service.data_dir import STORE_DAMAGED  # noqa: PLC0415
 
     store = Store.open(settings.event_store_url, create=create)
-    store.damage.keep_in(settings.data_dir / STORE_DAMAGED)
+    store.damage.use_marker(settings.data_dir / STORE_DAMAGED)
     try:
         yield store
     finally:

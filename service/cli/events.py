@@ -41,7 +41,7 @@ def show_events(
         if after > (head := store.head()):
             usage_error(f"--after {after}: the log ends at position {head}")
         show = _show_json if json else _show_text
-        name_of = lru_cache(_NAMES_KEPT)(store.name_of)
+        name_of = lru_cache(_NAMES_KEPT)(store.username_of)
         try:
             for changes in _pages(store, after, follow=follow):
                 for entry in changes.entries:

@@ -188,10 +188,10 @@ def status(json: Json = False) -> None:
 
     settings = prepared()
     with open_store(settings) as store, hold_redis(settings):
-        store.integrity.look()
+        store.integrity.quick_check()
         state = status_of(settings, store)
         try:
-            if not store.damage.known:
+            if not store.damage.reason:
                 check_served(settings, store)
         except ConfigurationError as error:
             complain(error)
@@ -229,7 +229,7 @@ def history(
             usage_error("a movie id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
         if store.last_version(Movie, wanted) == 0:
             raise NotFoundError
-        name_of = lru_cache(store.name_of)
+        name_of = lru_cache(store.username_of)
         rows = [row.shown(name_of) for row in entries(store.read_stream(wanted))]
     if json:
         for row in rows:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from commands.errors import DamagedError
+from commands.errors import DamagedFileError
 from service.cli.context import Json, err, open_store, out, prepared, prepared_to_make, usage_error
 from service.cli.printable import print_json
 
@@ -205,14 +205,14 @@ def _import_events(file: Path, *, json: bool) -> None:
                     restore(store, source, progress.reach, identity)
         except OSError as error:
             usage_error(f"{file}: {error.strerror or error}")
-        except DamagedError as error:
+        except DamagedFileError as error:
             damage = {"line": error.line, "reason": error.reason}
             where = f"line {error.line}: " if error.line else ""
             said = f"{where}{error.reason}; nothing was imported"
             err.print(said, markup=False, soft_wrap=True)
         else:
             found = checked
-            store.continuity.look()
+            store.continuity.refresh()
             memory.write(KnownLog(identity, store.continuity.marks))
             wake(found.position)
     if json:

@@ -10,7 +10,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from commands.errors import BusyError, ThrottledError
-from commands.executor import OnCommit
+from commands.executor import CommittedBatch
 from commands.group_commit import CommandResult
 from service.observability.tallies import Tallies
 
@@ -81,7 +81,7 @@ class Metrics:
         elif isinstance(error, BusyError):
             self._busy.add()
 
-    def committed(self, batch: OnCommit) -> None:
+    def committed(self, batch: CommittedBatch) -> None:
         """Count what one group commit did."""
         self._commits.observe(len(batch.commands))
         events = sum(one.events for one in batch.answers if isinstance(one, CommandResult))

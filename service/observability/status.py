@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from commands.errors import EventStoreUnavailableError, NoRoomError, ReadModelUnavailableError
+from commands.errors import DiskFullError, EventStoreUnavailableError, ReadModelUnavailableError
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, ROW_FORMAT, time_of
@@ -56,7 +56,7 @@ def event_store_status(settings: Settings, store: Store, read_model: dict[str, A
     kind = settings.event_store_url.partition(":")[0]
     about: dict[str, Any] = {"kind": kind}
     try:
-        about["version"] = store.library
+        about["version"] = store.database_version
         position, events = store.head(), store.count()
         if "position" in read_model:
             read_model = read_model | {
@@ -65,7 +65,7 @@ def event_store_status(settings: Settings, store: Store, read_model: dict[str, A
                 "lag_seconds": _lag_s(store, read_model["position"]),
             }
     except EventStoreUnavailableError:
-        about["state"] = DAMAGED if store.damage.known else UNAVAILABLE
+        about["state"] = DAMAGED if store.damage.reason else UNAVAILABLE
     else:
         about |= {"state": _writable(store), "position": position, "events": events}
         identity = store.continuity.identity or store.read_identity()
@@ -73,7 +73,7 @@ def event_store_status(settings: Settings, store: Store, read_model: dict[str, A
             about["log"] = str(identity)
         if store.continuity.replaced:
             about["state"] = OTHER_LOG
-    if damage := store.damage.known:
+    if damage := store.damage.reason:
         about |= {"state": DAMAGED, "damage": damage}
     return {"event_store": about, "read_model": read_model}
 
@@ -82,8 +82,8 @@ def _writable(store: Store) -> str:
     """Return the state of a store that can be read."""
     try:
         store.check_writable()
-        store.check_room()
-    except NoRoomError:
+        store.check_disk_space()
+    except DiskFullError:
         return NO_ROOM
     except EventStoreUnavailableError:
         return UNAVAILABLE

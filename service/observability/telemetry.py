@@ -7,7 +7,7 @@ from typing import Any
 from commands.database.breaker import Breaker
 from commands.errors import ConfigurationError
 from commands.event_store.store import Store
-from commands.executor import OnCommit
+from commands.executor import CommittedBatch
 from service.data_dir import METRICS, VARIABLE
 from service.observability.health import Health
 from service.observability.logs import RequestLog, current
@@ -55,7 +55,7 @@ class Telemetry:
         watch("password_hashes_pending", "Passwords being hashed or waiting.", hashes_pending)
         self.metrics.sample()
 
-    def committed(self, batch: OnCommit) -> None:
+    def committed(self, batch: CommittedBatch) -> None:
         """Tell of a batch of commands."""
         self.metrics.committed(batch)
         if self._spans:

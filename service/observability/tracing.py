@@ -14,7 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from commands.event_store.store import RecordedEvent
-from commands.executor import OnCommit
+from commands.executor import CommittedBatch
 from commands.group_commit import CommandResult
 from service.web.trace_context import Trace
 
@@ -53,7 +53,7 @@ class Tracing:
             return cls(provider)
         return None
 
-    def committed(self, batch: OnCommit) -> None:
+    def committed(self, batch: CommittedBatch) -> None:
         """Tell of commands, and of the transaction that carried them."""
         from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
 

@@ -31,7 +31,7 @@ class IntegrityChecker:
         self._thread = threading.Thread(target=self._run, name="store watch", daemon=True)
 
     def __enter__(self) -> Self:
-        if self._store.integrity.cheap:
+        if self._store.integrity.is_cheap:
             self._thread.start()
         return self
 
@@ -49,7 +49,7 @@ class IntegrityChecker:
             pause_s = max(self._every_s, (time.monotonic() - began) / _SHARE)
 
     def _check(self) -> None:
-        if self._store.damage.known:
+        if self._store.damage.reason:
             return
         try:
             wrong = self._store.integrity.check_pages()

@@ -42,7 +42,7 @@ class LogPoller:
     async def _look(self) -> None:
         with suppress(CinelogError):  # readiness and the calls that need the store tell of it
             try:
-                await self._thread.run(self._continuity.look)
+                await self._thread.run(self._continuity.refresh)
             except Exception as error:
                 if isinstance(error, CinelogError):
                     raise

@@ -104,7 +104,7 @@ def run(
     Redis does not answer; later on neither stops it.
     """
     store = open_served(settings, accept=accept)
-    if damage := store.damage.known:
+    if damage := store.damage.reason:
         log.error("the event store is damaged and is only read", damage=damage)
     collect_garbage_rarely()
     try:

@@ -72,7 +72,7 @@ def _is_current(store: Store, claimed: ClaimedLog | None) -> bool:
 
 def _check(store: Store, claimed: ClaimedLog | None, position: int) -> None:
     try:
-        store.continuity.look()  # the client may know of a newer epoch than this process
+        store.continuity.refresh()  # the client may know of a newer epoch than this process
         head = store.head()
         store.continuity.appended(head)
     except EventStoreUnavailableError:

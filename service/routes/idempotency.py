@@ -22,7 +22,7 @@ HEADER = "Idempotency-Key"
 MAX_KEY = 255
 
 
-def once_only(
+def idempotency_token(
     request: CinelogRequest, principal: Principal, body: Mapping[str, Any]
 ) -> IdempotencyToken | None:
     """Return what makes this request happen once, None where it has no key.

@@ -26,7 +26,7 @@ from commands.movie import Movie
 from service.auth.tokens import Principal
 from service.container import container_of
 from service.routes.consistency import log_of, positioned, wait_until_visible
-from service.routes.idempotency import once_only
+from service.routes.idempotency import idempotency_token
 from service.routes.movies import PATH, movie_id_of, representation
 from service.routes.pagination import link
 from service.web.body import MERGE_PATCH, read_body
@@ -55,12 +55,12 @@ async def create_movie(request: CinelogRequest) -> HTTPResponse:
         **_by(request, principal),
         movie_id=uuid_utils.compat.uuid7(),
         fields=MovieFields.of(body),
-        once=once_only(request, principal, body),
+        idempotency=idempotency_token(request, principal, body),
     )
     check_write(request, list_tag(container_of(request).read_position.current[1], log_of(request)))
     receipt = await _run_once(request, command)
     response = await _answer(request, receipt, principal.username, status=201)
-    response.headers["Location"] = link(request, f"{PATH}{receipt.about.id}/")
+    response.headers["Location"] = link(request, f"{PATH}{receipt.aggregate.id}/")
     return response
 
 
@@ -71,13 +71,13 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     wanted = movie_id_of(movie_id)
     refusals = ErrorCollector()
     target: RevertTarget | None = None
-    once, dry_run = None, False
+    idempotency, dry_run = None, False
     with refusals:
         dry_run = boolean_param(request, "dry_run")
     with refusals:
         body = read_body(request)
         with refusals:
-            once = once_only(request, principal, body)
+            idempotency = idempotency_token(request, principal, body)
         target = RevertTarget.of(body)
     by, conditions = _by(request, principal), _conditions(request)
     container = container_of(request)
@@ -89,7 +89,9 @@ async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
             await container.executor.run(check)
         refusals.check()
     assert target is not None  # noqa: S101 - else its refusal was raised
-    command = RevertMovie(**by, movie_id=wanted, target=target, **conditions, once=once)
+    command = RevertMovie(
+        **by, movie_id=wanted, target=target, **conditions, idempotency=idempotency
+    )
     if dry_run:
         headers = positioned(request, await container.log_threads.run(container.store.head))
         movie = await container.log_threads.run(preview, container.store, command)
@@ -151,9 +153,9 @@ async def _update(
 async def _run_once(request: CinelogRequest, command: CreateMovie | RevertMovie) -> CommandResult:
     """Carry out a command that may have a key; the same key at the same time is told to wait."""
     container = container_of(request)
-    if command.once is None:
+    if command.idempotency is None:
         return await container.executor.run(command)
-    with container.in_flight.hold(command.once.claim):
+    with container.in_flight.hold(command.idempotency.claim):
         return await container.executor.run(command)
 
 
@@ -164,15 +166,15 @@ async def _answer(
     *,
     status: int,
 ) -> HTTPResponse:
-    assert isinstance(receipt.about, Movie)  # noqa: S101 - only movie commands come here
+    assert isinstance(receipt.aggregate, Movie)  # noqa: S101 - only movie commands come here
     # A movie that was just created is not put aside.
-    changed = receipt.about.id if receipt.about.version > 1 else None
+    changed = receipt.aggregate.id if receipt.aggregate.version > 1 else None
     headers = await wait_until_visible(request, receipt.position, changed)
-    headers["ETag"] = movie_tag(receipt.about.version)
+    headers["ETag"] = movie_tag(receipt.aggregate.version)
     if receipt.replayed:
         headers["Idempotent-Replayed"] = "true"
     return HTTPResponse(
-        representation(receipt.about, username),
+        representation(receipt.aggregate, username),
         status=status,
         headers=headers,
         content_type=_JSON,

@@ -109,10 +109,10 @@ async def _from_log(request: CinelogRequest, movie_id: UUID) -> tuple[bytes | No
 
     def read() -> tuple[bytes | None, int]:
         position = store.head()
-        movie = store.find(Movie, movie_id)
+        movie = store.get(Movie, movie_id)
         if movie is None or movie.deleted:
             return None, position
-        return representation(movie, store.name_of(movie.creator)), position
+        return representation(movie, store.username_of(movie.creator)), position
 
     return await container_of(request).log_threads.run(read)
 

@@ -37,7 +37,7 @@ async def sign_in(
     command = OpenSession(
         **_by(request, who.account_id),
         sid=who.sid,
-        known_since=who.known_since,
+        password_version=who.password_version,
         renewed_hash=None if who.renewed_hash is None else SecretStr(who.renewed_hash),
     )
     await container.executor.run(command)
@@ -101,7 +101,7 @@ async def change_password(
     command = ChangePassword(
         **_by(request, principal.account_id),
         sid=principal.sid,
-        known_since=account.password_since,
+        password_version=account.password_version,
         password_hash=SecretStr(await container.hasher.hash(change.new_password, account.id)),
     )
     await container.executor.run(command)

@@ -48,8 +48,8 @@ async def register(request: CinelogRequest) -> HTTPResponse:
         password_hash=SecretStr(await container.hasher.hash(registration.password)),
     )
     receipt = await container.executor.run(command)
-    assert isinstance(receipt.about, User)  # noqa: S101 - what registering is about
-    return _answer(_account(receipt.about), status=201)
+    assert isinstance(receipt.aggregate, User)  # noqa: S101 - what registering is about
+    return _answer(_account(receipt.aggregate), status=201)
 
 
 @auth.post("/token/", name="sign_in", ctx_open=True, ctx_oauth=oauth.TOKEN)

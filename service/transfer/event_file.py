@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 import orjson
 
-from commands.errors import DamagedError
+from commands.errors import DamagedFileError
 from commands.event_store.log_identity import LogIdentity
 from commands.event_store.store import RawEvent
 from service.transfer.sealed_gzip import MAGIC, BrokenGzipError, GzipWriter, read_gzip
@@ -82,7 +82,7 @@ class EventWriter:
 
 
 def read_events(file: BinaryIO) -> Iterator[RawEvent]:
-    """Yield the events of a file in log order. Raises DamagedError.
+    """Yield the events of a file in log order. Raises DamagedFileError.
 
     Only who took them all knows that they are what was exported: the last line tells.
     """
@@ -104,9 +104,9 @@ def read_events(file: BinaryIO) -> Iterator[RawEvent]:
         number += 1
         _check_end(next(lines, b""))
     except BrokenGzipError as error:
-        raise DamagedError(number, f"the gzip is broken, {error}") from None
+        raise DamagedFileError(number, f"the gzip is broken, {error}") from None
     except _WrongError as error:
-        raise DamagedError(number, str(error)) from None
+        raise DamagedFileError(number, str(error)) from None
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -175,11 +175,11 @@ def _event(line: bytes, last: int) -> RawEvent:
 
 
 def lineage_of(file: BinaryIO) -> LogIdentity | None:
-    """Return of which log a file is, None for one of format 1. Raises DamagedError."""
+    """Return of which log a file is, None for one of format 1. Raises DamagedFileError."""
     try:
         return _check_first(next(_lines(file), b""))
     except (BrokenGzipError, _WrongError) as error:
-        raise DamagedError(1, str(error)) from None
+        raise DamagedFileError(1, str(error)) from None
 
 
 def _first_line(lineage: LogIdentity) -> bytes:

@@ -44,7 +44,7 @@ def export_events(store: Store, path: Path, advance: Callable[[int], None]) -> S
     with whole_file(path) as file:
         compressed = path.suffix.lower() == ".gz"
         writer = EventWriter(file, compressed=compressed, lineage=store.read_identity())
-        while events := store.read_stored(position, _BATCH, head):
+        while events := store.read_raw(position, _BATCH, head):
             writer.add(events)
             position = events[-1].position
             done += len(events)

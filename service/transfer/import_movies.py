@@ -98,7 +98,9 @@ def import_movies(  # noqa: PLR0913 - what, where, whose, and who is told
                         reason=reason,
                         movie_id=uuid_utils.compat.uuid7(),
                         fields=fields,
-                        once=IdempotencyToken(claim=row_claim(str(account), fields.details(), nth)),
+                        idempotency=IdempotencyToken(
+                            claim=row_claim(str(account), fields.details(), nth)
+                        ),
                     )
                 )
             for answer in commit(store, commands):

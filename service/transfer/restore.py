@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import BinaryIO
 
-from commands.errors import DamagedError, InvalidError
+from commands.errors import DamagedFileError, InvalidError
 from commands.event_store.log_identity import LogIdentity
 from commands.event_store.store import RawEvent, Store
 from service.transfer.event_file import Summary, read_events
@@ -13,7 +13,7 @@ _BATCH = 1_000
 
 
 def check(file: BinaryIO, advance: Callable[[int], None]) -> Summary:
-    """Read a file to its end and return what it holds, or raise DamagedError.
+    """Read a file to its end and return what it holds, or raise DamagedFileError.
 
     ``advance`` is told how many bytes are read.
     """
@@ -35,7 +35,7 @@ def restore(
 
     It goes on as ``identity``, or as a log of its own.
     The file is checked once more as it is read, so that one that was changed after ``check`` is
-    refused, too. ``advance`` is told how many events are written. Raises DamagedError,
+    refused, too. ``advance`` is told how many events are written. Raises DamagedFileError,
     ConfigurationError where the store is not empty, and EventStoreUnavailableError.
     """
 
@@ -49,7 +49,7 @@ def restore(
     try:
         store.restore(batches(), identity)
     except InvalidError as error:
-        raise DamagedError(None, str(error)) from None
+        raise DamagedFileError(None, str(error)) from None
 
 
 def _batches(file: BinaryIO) -> Iterator[list[RawEvent]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from commands.errors import ConfigurationError, StoreDamagedError
 from commands.event_store.log_identity import LogIdentity
-from commands.event_store.rescue import LostEvents, OnProgress, Rescue
+from commands.event_store.salvage import LostEvents, OnProgress, Salvage
 from commands.event_store.store import RawEvent, Store
 from service.known_log import KnownLogStore
 from service.settings import Settings
@@ -48,7 +48,7 @@ def salvage(
     Raises OSError, and ConfigurationError where nothing could be read at all.
     """
     known = _remembered(settings, store)
-    rescue = Rescue(store, sqlite_file(settings), advance)
+    rescue = Salvage(store, sqlite_file(settings), advance)
     end, lost, undecoded = 0, [], []
     for part in _whole_events(rescue):
         if isinstance(part, LostEvents):
@@ -88,7 +88,7 @@ def _remembered(settings: Settings, store: Store | None) -> tuple[LogIdentity, i
     return max(found, key=lambda one: one[1], default=None)
 
 
-def _whole_events(rescue: Rescue) -> Iterator[list[RawEvent] | LostEvents]:
+def _whole_events(rescue: Salvage) -> Iterator[list[RawEvent] | LostEvents]:
     """Yield what was rescued, with a loss for each event whose columns are not whole."""
     for part in rescue.parts():
         if isinstance(part, LostEvents) or all(map(_is_whole, part)):

@@ -22,7 +22,7 @@ async def test_answers_reach_their_coroutines(sqlite_store):
     executor.start()
     answers = await asyncio.gather(*(executor.run(create(year=year)) for year in range(1, 501)))
     executor.stop()
-    assert [answer.about.details.year for answer in answers] == list(range(1, 501))
+    assert [answer.aggregate.details.year for answer in answers] == list(range(1, 501))
     assert max(seen) == sqlite_store.head() == before + 500
     assert len(seen) < 500  # many shared a transaction
 
@@ -61,4 +61,4 @@ async def test_a_client_that_left_does_not_undo_its_write(sqlite_store):
     executor.start()
     await executor.run(create())
     await asyncio.to_thread(executor.stop)
-    assert sqlite_store.find(Movie, MOVIE)
+    assert sqlite_store.get(Movie, MOVIE)

@@ -4,14 +4,14 @@ import pytest
 
 from commands.errors import CinelogError, NotCreatorError, NotFoundError, VersionConflictError
 from commands.movie import Movie, MovieDetails
-from tests.controls import ANN, BOB, MOVIE, stamp
+from tests.controls import ANN, BOB, MOVIE, metadata
 
 
 class Given:
     """Reads as given(…).when(decision).then(Event, field=value)."""
 
     def __init__(self, *decisions):
-        self.movie = Movie.create(MOVIE, MovieDetails("Alien", "Horror", 1979), stamp())
+        self.movie = Movie.create(MOVIE, MovieDetails("Alien", "Horror", 1979), metadata())
         for decision in decisions:
             decision(self.movie)
         self.movie.collect_events()
@@ -45,16 +45,18 @@ def given(*decisions):
 
 
 def update(**changes):
-    return lambda movie: movie.update(changes, stamp(minutes=1))
+    return lambda movie: movie.update(changes, metadata(minutes=1))
 
 
 def delete(movie):
-    movie.delete(stamp(minutes=2))
+    movie.delete(metadata(minutes=2))
 
 
 def test_creation_names_the_creator_and_the_request():
     """A movie belongs to the account that created it."""
-    movie = Movie.create(MOVIE, MovieDetails("Alien", "Horror", 1979), stamp(ANN, request_id="r-7"))
+    movie = Movie.create(
+        MOVIE, MovieDetails("Alien", "Horror", 1979), metadata(ANN, request_id="r-7")
+    )
     (event,) = movie.collect_events()
     assert (event.by, event.request_id, event.title) == (str(ANN), "r-7", "Alien")
     assert (movie.creator, movie.version) == (str(ANN), 1)
@@ -86,7 +88,7 @@ def test_delete_once():
 
 def test_deleted_is_not_there():
     """A deleted movie is not found."""
-    given(delete).when(Movie.check_there).then_refused(NotFoundError)
+    given(delete).when(Movie.ensure_exists).then_refused(NotFoundError)
 
 
 def test_only_the_creator():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.rfc3339 import is_stamp, parse_rfc3339, rfc3339
+from commands.rfc3339 import is_timestamp, parse_rfc3339, rfc3339
 
 EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -33,7 +33,7 @@ NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 )
 def test_what_is_one(text, time):
     assert parse_rfc3339(text) == time
-    assert is_stamp(rfc3339(parse_rfc3339(text)))
+    assert is_timestamp(rfc3339(parse_rfc3339(text)))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from commands.errors import (
 from commands.group_commit import CommandResult, commit
 from commands.messages import ChangePassword, EndSession, EndSessions, OpenSession, ReportReuse
 from commands.user import User, session_id
-from tests.controls import ANN, NOON, register, stamp
+from tests.controls import ANN, NOON, metadata, register
 
 OLD, NEW = "$argon2id$old", "$argon2id$new"
 
@@ -42,29 +42,29 @@ class Account:
         return self
 
     def opens(self, name):
-        return self._try(lambda: self.user.open_session(self.sids[name], stamp()))
+        return self._try(lambda: self.user.open_session(self.sids[name], metadata()))
 
     def open(self, *names):
         for name in names:
             self.seen(name).opens(name)
         return self
 
-    def change_password(self, name, to=NEW, known_since=None):
-        known = self.user.password_since if known_since is None else known_since
-        return self._try(lambda: self.user.change_password(self.sids[name], known, to, stamp()))
+    def change_password(self, name, to=NEW, password_version=None):
+        known = self.user.password_version if password_version is None else password_version
+        return self._try(lambda: self.user.change_password(self.sids[name], known, to, metadata()))
 
-    def rehash(self, to, known_since=1):
-        return self._try(lambda: self.user.rehash_password(known_since, to, stamp()))
+    def rehash(self, to, password_version=1):
+        return self._try(lambda: self.user.rehash_password(password_version, to, metadata()))
 
     def end(self, name, by=None):
         acting, ended = self.sids[by or name], self.sids[name]
-        return self._try(lambda: self.user.end_session(acting, ended, stamp()))
+        return self._try(lambda: self.user.end_session(acting, ended, metadata()))
 
     def end_all(self, name):
-        return self._try(lambda: self.user.end_sessions(self.sids[name], stamp()))
+        return self._try(lambda: self.user.end_sessions(self.sids[name], metadata()))
 
     def reuse(self, name):
-        return self._try(lambda: self.user.report_reuse(self.sids[name], stamp()))
+        return self._try(lambda: self.user.report_reuse(self.sids[name], metadata()))
 
     def _try(self, decide):
         self.happened = []
@@ -162,10 +162,10 @@ def test_a_log_in_under_way_with_the_old_password_comes_too_late():
 
 def test_of_two_changes_at_once_one_wins():
     """The second gave a password that is no longer the old one."""
-    twice = account().open("a").change_password("a", known_since=1)
-    twice.change_password("a", "$argon2id$other", known_since=1).then_refused(InvalidError)
+    twice = account().open("a").change_password("a", password_version=1)
+    twice.change_password("a", "$argon2id$other", password_version=1).then_refused(InvalidError)
     assert twice.user.password_hash == NEW
-    twice.change_password("a", NEW, known_since=1).then_nothing()
+    twice.change_password("a", NEW, password_version=1).then_nothing()
 
 
 def test_a_rehash_is_no_new_password():
@@ -173,8 +173,8 @@ def test_a_rehash_is_no_new_password():
     rehashed = account().open("a", "b").rehash("$argon2id$better")
     rehashed.then(User.PasswordRehashed, password_hash="$argon2id$better").living("a", "b")
     rehashed.rehash("$argon2id$better").then_nothing()
-    rehashed.change_password("a", known_since=1).then(User.PasswordChanged)
-    rehashed.rehash("$argon2id$older", known_since=1).then_nothing()
+    rehashed.change_password("a", password_version=1).then(User.PasswordChanged)
+    rehashed.rehash("$argon2id$older", password_version=1).then_nothing()
 
 
 def test_a_reused_token_ends_its_session_once():
@@ -192,27 +192,29 @@ def test_an_id_of_another_form_is_of_a_session_opened_before_all(sid):
 
 def test_the_commands_append_to_the_accounts_stream(store):
     """From opening to the last end, as the service sends them."""
-    opened = commit(store, [register(ANN)])[0].about
+    opened = commit(store, [register(ANN)])[0].aggregate
     by = {"by": ANN, "request_id": "request-2", "at": NOON}
     first, second, third = (session_id(opened.version, name) for name in "abc")
     answers = commit(
         store,
         [
-            *(OpenSession(**by, sid=sid, known_since=1) for sid in (first, second, third)),
+            *(OpenSession(**by, sid=sid, password_version=1) for sid in (first, second, third)),
             EndSession(**by, sid=first, ended=second),
             ReportReuse(**by, sid=third),
-            ChangePassword(**by, sid=first, known_since=1, password_hash=NEW),
+            ChangePassword(**by, sid=first, password_version=1, password_hash=NEW),
             EndSessions(**by, sid=first),
-            OpenSession(**by, sid=session_id(7, "d"), known_since=7, renewed_hash="$argon2id$4"),
+            OpenSession(
+                **by, sid=session_id(7, "d"), password_version=7, renewed_hash="$argon2id$4"
+            ),
         ],
     )
     assert all(isinstance(answer, CommandResult) for answer in answers[:-1])
     assert isinstance(answers[-1], NoActiveAccountError)
     (answer,) = commit(
         store,
-        [OpenSession(**by, sid=session_id(8, "e"), known_since=7, renewed_hash="$argon2id$5")],
+        [OpenSession(**by, sid=session_id(8, "e"), password_version=7, renewed_hash="$argon2id$5")],
     )
-    assert answer.about.password_hash == "$argon2id$5"
+    assert answer.aggregate.password_hash == "$argon2id$5"
     kinds = [event.type for event in store.read_stream(ANN)]
     assert kinds == [
         "UserRegistered",

@@ -208,7 +208,7 @@ def test_another_log(sqlite_store, redis, books, tmp_path, longer):
 def test_a_log_that_was_set_back(sqlite_store, redis, books, tmp_path):
     """As from a backup that is older than the list: the projection notices while it runs."""
     backup = Store.open(f"sqlite:///{tmp_path}/backup.db")
-    backup.restore([sqlite_store.read_stored(0, 10, 10)])
+    backup.restore([sqlite_store.read_raw(0, 10, 10)])
     tail = caught_up(sqlite_store, redis)
     tail._store = backup
     followed(tail)
@@ -221,7 +221,7 @@ def test_a_log_that_was_set_back_and_went_on(sqlite_store, redis, books, tmp_pat
     """The same version of the same movie stands where another one stood; its time is another."""
     backup = Store.open(f"sqlite:///{tmp_path}/backup.db")
     last = sqlite_store.head()
-    backup.restore([sqlite_store.read_stored(0, last, last)])
+    backup.restore([sqlite_store.read_raw(0, last, last)])
     for store, title in ((sqlite_store, "Then"), (backup, "Now")):
         write(store, update(books.ids[0], by=ANN, title=title))
     caught_up(sqlite_store, redis)

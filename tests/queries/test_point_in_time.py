@@ -73,7 +73,7 @@ async def test_it_is_what_was_shown(sqlite_store, redis, reader, monkeypatch):
         write(sqlite_store, create(key, by=by, title=dice.choice(["Alien", "Élan", "Big"])))
     for _ in range(30):
         key, by = dice.choice(list(ids.items()))
-        write(sqlite_store, some_change(dice, sqlite_store.find(Movie, key), by))
+        write(sqlite_store, some_change(dice, sqlite_store.get(Movie, key), by))
         while not tail.step():
             pass
         pages[tail.position] = await shown(reader)
@@ -194,7 +194,7 @@ async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp
     books = library(sqlite_store)
     last = sqlite_store.head()
     backup = Store.open(f"sqlite:///{tmp_path}/backup.db")
-    backup.restore([sqlite_store.read_stored(0, last, last)])
+    backup.restore([sqlite_store.read_raw(0, last, last)])
     for store, title in ((backup, "Then"), (sqlite_store, "Now")):
         write(store, update(books.ids[0], by=ANN, title=title))
     position = last + 1

@@ -11,7 +11,7 @@ from commands.event_store.store import Store
 from commands.movie import Movie, MovieDetails
 from queries.log.history import movie_at_position
 from queries.log.timeline import Timeline
-from tests.controls import MOVIE, NOON, new_id, stamp
+from tests.controls import MOVIE, NOON, metadata, new_id
 from tests.library import rewrite
 
 LATE = datetime(9999, 12, 31, tzinfo=UTC)
@@ -19,7 +19,7 @@ LATE = datetime(9999, 12, 31, tzinfo=UTC)
 
 def movie(minutes, movie_id=None):
     return Movie.create(
-        movie_id or new_id(), MovieDetails("Alien", "Horror", 1979), stamp(minutes=minutes)
+        movie_id or new_id(), MovieDetails("Alien", "Horror", 1979), metadata(minutes=minutes)
     )
 
 
@@ -77,7 +77,7 @@ def test_a_movie_is_what_the_log_says_up_to_there(sqlite_store):
     first = movie(0, MOVIE)
     sqlite_store.append([first])
     sqlite_store.append([movie(60)])
-    first.update({"year": 1980}, stamp(minutes=1))
+    first.update({"year": 1980}, metadata(minutes=1))
     sqlite_store.append([first])
     timeline = Timeline(sqlite_store)
 
@@ -107,7 +107,7 @@ def test_a_stamp_between_spaces_or_quoted_in_a_title(tmp_path):
     store = store_of(path, [0, 1])
     title = '"timestamp":"9999-12-31T00:00:00.000000Z"'
     rewrite(path, store.read(0, 1)[0].stream_id, title=title)
-    assert [stamp for _, stamp in store.read_stamps(0, 9)] == [
+    assert [stamp for _, stamp in store.read_timestamps(0, 9)] == [
         event.data["timestamp"] for event in store.read(0)
     ]
     import sqlite3  # noqa: PLC0415
@@ -117,7 +117,7 @@ def test_a_stamp_between_spaces_or_quoted_in_a_title(tmp_path):
             "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), '\":\"', '\" : \"') AS BLOB)"
         )
     connection.close()
-    assert [stamp for _, stamp in store.read_stamps(0, 9)] == [
+    assert [stamp for _, stamp in store.read_timestamps(0, 9)] == [
         event.data["timestamp"] for event in store.read(0)
     ]
     store.close()
@@ -137,7 +137,7 @@ def test_what_is_read_once_is_not_read_again(sqlite_store):
     timeline = Timeline(sqlite_store, stretch=5)
     timeline.position_at(LATE)
     reads = []
-    read_stamps = sqlite_store.read_stamps
-    sqlite_store.read_stamps = lambda *args: reads.append(args) or read_stamps(*args)
+    read_timestamps = sqlite_store.read_timestamps
+    sqlite_store.read_timestamps = lambda *args: reads.append(args) or read_timestamps(*args)
     assert timeline.position_at(NOON + timedelta(minutes=22)) == 23
     assert reads == [(20, 5)]

@@ -174,15 +174,15 @@ def test_a_commit_without_an_answer_is_not_known(pg_url, then, forward, there):
     proxy = Proxy(pg_url)
     store = Store.open(proxy.url, create=False)
     try:
-        once = IdempotencyToken(claim=request_claim("ann", "key"), fingerprint="f")
-        command = create().model_copy(update={"once": once})
+        token = IdempotencyToken(claim=request_claim("ann", "key"), fingerprint="f")
+        command = create().model_copy(update={"idempotency": token})
         commit(store, [create()])
         proxy.when, proxy.then, proxy.forward = b"COMMIT", then, forward
         answers, took_s = timed(lambda: commit(store, [command]))
         assert isinstance(answers[0], OutcomeUnknownError)
         assert took_s < 5
         proxy.when = None
-        again = create().model_copy(update={"once": once})
+        again = create().model_copy(update={"idempotency": token})
         found = eventually(
             lambda: [one for one in commit(store, [again]) if isinstance(one, CommandResult)], 5
         )
@@ -263,7 +263,7 @@ def test_writers_wait_in_line_for_a_turn(sqlite_store):
     entered, done = threading.Event(), []
 
     def hold():
-        with sqlite_store.turn():
+        with sqlite_store.writer_lock():
             entered.set()
             time.sleep(0.3)
 

@@ -22,14 +22,14 @@ from tests.controls import ANN, BOB, MOVIE, check, create, delete, new_id, regis
 
 
 def versions(answers):
-    return [answer.about.version for answer in answers]
+    return [answer.aggregate.version for answer in answers]
 
 
 def test_receipts_come_in_order_with_positions(store):
     """Each command is answered with its own aggregate and the position that shows it."""
     answers = commit(store, [create(year=1979), create(year=1986), register()])
     assert [answer.position for answer in answers] == [1, 2, 5]
-    assert [answer.about.details.year for answer in answers[:2]] == [1979, 1986]
+    assert [answer.aggregate.details.year for answer in answers[:2]] == [1979, 1986]
 
 
 def test_commands_on_one_movie_wait_for_each_other(store):
@@ -73,7 +73,7 @@ def test_whose_movie_it_is_can_be_checked_without_a_change(store):
 def test_nothing_changed_nothing_appended(store):
     commit(store, [create(MOVIE)])
     (answer,) = commit(store, [update(title="Alien")])
-    assert (answer.appended, answer.position, answer.about.version) == (False, 1, 1)
+    assert (answer.appended, answer.position, answer.aggregate.version) == (False, 1, 1)
     assert store.head() == 1
 
 
@@ -104,36 +104,36 @@ def test_one_name_twice_in_one_batch(store):
 
 
 def test_a_claimed_row_is_created_once(store):
-    once = IdempotencyToken(claim=row_claim(str(ANN), MovieDetails("Alien", "Horror", 1979), 1))
-    first, second = commit(store, [create(once=once), create(once=once)])
+    token = IdempotencyToken(claim=row_claim(str(ANN), MovieDetails("Alien", "Horror", 1979), 1))
+    first, second = commit(store, [create(idempotency=token), create(idempotency=token)])
     assert (first.appended, second.appended) == (True, False)
-    assert second.about.id == first.about.id
+    assert second.aggregate.id == first.aggregate.id
 
 
 def test_a_repeated_request_is_answered_as_the_first_was(store):
     """Exactly once, whatever has happened to the movie since, in one batch or in two."""
-    once = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
-    first, again = commit(store, [create(MOVIE, once=once), create(once=once)])
+    token = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
+    first, again = commit(store, [create(MOVIE, idempotency=token), create(idempotency=token)])
     commit(store, [update(title="Aliens"), delete()])
-    (later,) = commit(store, [create(once=once)])
+    (later,) = commit(store, [create(idempotency=token)])
     assert [answer.replayed for answer in (first, again, later)] == [False, True, True]
-    assert first.about == again.about == later.about
+    assert first.aggregate == again.aggregate == later.aggregate
     assert store.head() == 4
 
 
 def test_a_key_belongs_to_one_request(store):
     claim = request_claim(str(ANN), "key-1")
-    commit(store, [create(once=IdempotencyToken(claim=claim, fingerprint="f"))])
-    (answer,) = commit(store, [create(once=IdempotencyToken(claim=claim, fingerprint="g"))])
+    commit(store, [create(idempotency=IdempotencyToken(claim=claim, fingerprint="f"))])
+    (answer,) = commit(store, [create(idempotency=IdempotencyToken(claim=claim, fingerprint="g"))])
     assert isinstance(answer, KeyReusedError)
 
 
 def test_a_lost_race_for_a_key_is_answered_by_the_winner(store):
-    once = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
-    other = Store(store._log)
-    races = [lambda: commit(other, [create(MOVIE, once=once)])]
-    (answer,) = commit(Racing(store._log, races), [create(once=once)])
-    assert (answer.about.id, answer.replayed) == (MOVIE, True)
+    token = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
+    other = Store(store._application)
+    races = [lambda: commit(other, [create(MOVIE, idempotency=token)])]
+    (answer,) = commit(Racing(store._application, races), [create(idempotency=token)])
+    assert (answer.aggregate.id, answer.replayed) == (MOVIE, True)
     assert store.head() == 2
 
 
@@ -143,7 +143,7 @@ def test_a_movie_goes_back_to_an_earlier_version(store, deleted):
     if deleted:
         commit(store, [delete()])
     (answer,) = commit(store, [revert(version=1)])
-    assert answer.about.details.title == "Alien"
+    assert answer.aggregate.details.title == "Alien"
     last = store.read_stream(MOVIE)[-1]
     assert last.type == ("MovieRestored" if deleted else "MovieUpdated")
     assert commit(store, [revert(version=1)])[0].appended is False
@@ -189,10 +189,10 @@ class Racing(Store):
 def test_lost_races_are_run_again(store):
     """Without If-Match both writers succeed, one after the other."""
     commit(store, [create(MOVIE)])
-    other = Store(store._log)
+    other = Store(store._application)
     races = [lambda n=n: commit(other, [update(title=f"Theirs {n}")]) for n in range(3)]
     answers = commit(
-        Racing(store._log, races), [update(title="Ours"), create(), update(genre="Opera")]
+        Racing(store._application, races), [update(title="Ours"), create(), update(genre="Opera")]
     )
     assert all(isinstance(answer, CommandResult) for answer in answers)
     movie = store.movie(MOVIE)
@@ -201,9 +201,9 @@ def test_lost_races_are_run_again(store):
 
 def test_a_lost_race_for_an_expected_version_is_refused(store):
     commit(store, [create(MOVIE)])
-    other = Store(store._log)
+    other = Store(store._application)
     races = [lambda: commit(other, [update(title="Theirs")])]
-    (answer,) = commit(Racing(store._log, races), [update(title="Ours", expected=(1,))])
+    (answer,) = commit(Racing(store._application, races), [update(title="Ours", expected=(1,))])
     assert isinstance(answer, VersionConflictError)
 
 
@@ -211,8 +211,8 @@ def test_a_commit_whose_answer_was_lost_is_found_again(store):
     """A creation that was committed before the connection broke is not made twice."""
     command = create(MOVIE)
     commit(store, [command])
-    (answer,) = commit(store, [command], repeated=True)
-    assert (answer.appended, answer.about.version) == (False, 1)
+    (answer,) = commit(store, [command], is_retry=True)
+    assert (answer.appended, answer.aggregate.version) == (False, 1)
 
 
 def test_many_processes_many_writers(store, store_url):

@@ -10,7 +10,7 @@ from commands.event_store.hybrid_clock import HybridClock
 from commands.event_store.store import Store
 from commands.group_commit import commit
 from commands.movie import Movie, MovieDetails
-from tests.controls import ANN, create, new_id, register, stamp
+from tests.controls import ANN, create, metadata, new_id, register
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -59,7 +59,7 @@ def stamps(store):
 def ahead(store, seconds):
     """An event of a writer whose clock is ahead."""
     at = datetime.now(UTC) + timedelta(seconds=seconds)
-    fast = stamp()._replace(timestamp=at)
+    fast = metadata()._replace(timestamp=at)
     store.append([Movie.create(new_id(), MovieDetails("Alien", "Horror", 1979), fast)])
 
 
@@ -73,8 +73,8 @@ def test_the_events_of_a_batch_follow_the_last_of_the_log(store):
     assert told == sorted(told)
     assert len(set(told)) == 1
     for receipt in receipts:
-        (event,) = store.read_stream(receipt.about.id)
-        assert datetime.fromisoformat(event.data["timestamp"]) == receipt.about.modified_on
+        (event,) = store.read_stream(receipt.aggregate.id)
+        assert datetime.fromisoformat(event.data["timestamp"]) == receipt.aggregate.modified_on
 
 
 def test_beyond_five_seconds_the_machine_decides(store):

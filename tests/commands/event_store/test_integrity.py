@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.database.write_turn import WriteTurn
+from commands.database.writer_lock import WriterLock
 from commands.errors import ConfigurationError, StoreDamagedError
 from commands.event_store.store import UNREADABLE, Store
 from commands.group_commit import commit
@@ -80,20 +80,20 @@ def test_a_damaged_file_is_opened_to_be_read(path, damage):
     """A quick look at each start; every process is told by a marker."""
     DAMAGES[damage](path)
     store = opened(path)
-    assert store.damage.known
+    assert store.damage.reason
     (answer,) = commit(store, [create()])
     assert isinstance(answer, StoreDamagedError)
     lost = {"half of the file is gone": EVENTS, "ten pages are gone": 300}.get(damage, 40)
     assert EVENTS - lost <= readable(store) <= EVENTS
     other = opened(path, create=False)
-    assert other.damage.known == store.damage.known
-    with pytest.raises(StoreDamagedError), other.turn():
+    assert other.damage.reason == store.damage.reason
+    with pytest.raises(StoreDamagedError), other.writer_lock():
         pass
     assert store.integrity.check_pages()
     other.close()
     store.close()
     again = opened(path)
-    assert again.damage.known
+    assert again.damage.reason
     again.close()
 
 
@@ -103,7 +103,7 @@ def test_flipped_bytes_in_the_index_are_found_by_a_check(path):
     junk_page(path, page, 100)
     store = opened(path, create=False)
     assert store.integrity.check_pages()
-    assert store.damage.known
+    assert store.damage.reason
     store.close()
 
 
@@ -126,13 +126,13 @@ def test_damage_under_a_running_store_is_noticed_by_who_reads_it(path):
 def test_a_store_that_was_put_right_takes_writes_again(path, filled):
     junk_page(path, middle(leaves(path, TABLE)))
     store = opened(path)
-    assert store.damage.known
+    assert store.damage.reason
     store.close()
     shutil.copy(filled, path)
     for name in ("-wal", "-shm"):
         path.with_name(path.name + name).unlink(missing_ok=True)
     store = opened(path)
-    assert store.damage.known is None
+    assert store.damage.reason is None
     (receipt,) = commit(store, [create()])
     assert receipt.position == EVENTS + 1
     store.close()
@@ -159,7 +159,7 @@ def test_a_column_that_holds_junk_stops_no_other_event(path, column):
     assert len(events) == EVENTS
     found = store.integrity.check_pages()
     assert any("position 300" in line for line in found)
-    assert store.damage.known
+    assert store.damage.reason
     store.close()
 
 
@@ -180,7 +180,7 @@ def test_postgresql_that_cannot_read_a_block(postgres):
     commit(store, [register(ANN), *(create() for _ in range(200))])
     store.close()
     store = Store.open(copy_of(url))
-    assert store.library.startswith("PostgreSQL")
+    assert store.database_version.startswith("PostgreSQL")
     with pytest.raises(StoreDamagedError):
         read_all(store, 200)
     (answer,) = commit(store, [create()])
@@ -198,15 +198,15 @@ def test_a_commit_is_made_in_a_turn_only(sqlite_store):
         recorder.datastore.transaction(commit=True),
     ):
         pass
-    with sqlite_store.turn(), recorder.datastore.transaction(commit=True) as cursor:
+    with sqlite_store.writer_lock(), recorder.datastore.transaction(commit=True) as cursor:
         cursor.execute("SELECT 1")
 
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from commands.database.write_turn import WriteTurn
-with WriteTurn(Path(sys.argv[1]))():
+from commands.database.writer_lock import WriterLock
+with WriterLock(Path(sys.argv[1]))():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -225,7 +225,7 @@ def test_the_last_connection_waits_for_its_turn_to_checkpoint(path):
         text=True,
     ) as holder:
         assert holder.stdout.readline() == "held\n"
-        turn = WriteTurn(path.with_name("events.db-turn"))
+        turn = WriterLock(path.with_name("events.db-turn"))
         with turn.to_close(patience_s=0.1):
             assert not turn.held
         closing = threading.Thread(target=store.close)

@@ -20,14 +20,14 @@ def grow(store, count=1):
 
 
 def memory_of(store):
-    store.continuity.look()
+    store.continuity.refresh()
     return KnownLog(store.continuity.identity, store.continuity.marks)
 
 
 def copy(store, tmp_path, position, name="copy", *, identity=True):
     """Return an older state of a log; without its identity, as an earlier release left it."""
     other = Store.open(f"sqlite:///{tmp_path}/{name}.db")
-    other.restore([store.read_stored(0, position, position)], store.read_identity())
+    other.restore([store.read_raw(0, position, position)], store.read_identity())
     if not identity:
         other._recorder.replace_epochs([])
     return other
@@ -78,7 +78,7 @@ def test_an_older_state(sqlite_store, tmp_path):
 def test_an_older_state_that_went_on(sqlite_store, tmp_path):
     """It may be longer than the one that is remembered: the event there is another."""
     grow(sqlite_store, 4)
-    sqlite_store.continuity.look()
+    sqlite_store.continuity.refresh()
     grow(sqlite_store, 2)
     remembered = memory_of(sqlite_store)
     older = copy(sqlite_store, tmp_path, 4)

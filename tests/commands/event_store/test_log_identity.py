@@ -133,7 +133,7 @@ def test_growth_by_others_is_no_new_epoch(store, store_url):
     before = store.identity()
     for writer in (store, other, store):
         grow(writer)
-        store.continuity.look()
+        store.continuity.refresh()
     assert store.identity() == other.identity() == before
     assert store.continuity.highest == store.head()
     other.close()
@@ -148,17 +148,17 @@ def test_a_log_that_lost_its_end_begins_a_new_epoch(store, store_url):
     commit(store, [update(title="Lost")])
     grow(store, 3)
     for one in (store, other):
-        one.continuity.look()
+        one.continuity.refresh()
         assert one.movie(MOVIE).version == 2
     cut(store_url, shared)
     (receipt,) = commit(store, [update(title="Kept")])
     assert isinstance(receipt, CommandResult)
-    assert receipt.about.version == 2
+    assert receipt.aggregate.version == 2
     after = store.identity()
     assert after.log == before.log
     assert after.epochs[-1][1:] == (1, shared)
     assert after.shared_with(ClaimedLog(before.log, 1), store.head()) == shared
-    other.continuity.look()
+    other.continuity.refresh()
     assert other.identity() == after
     assert other.movie(MOVIE).details.title == "Kept"
     other.close()
@@ -169,14 +169,14 @@ def test_a_log_that_lost_its_end_and_grew_again_unseen(store, store_url):
     commit(store, [register(ANN)])
     for _ in range(12):
         grow(store)
-        store.continuity.look()
+        store.continuity.refresh()
     marks = [mark.position for mark in store.continuity.marks]
     shared = marks[-4]
     cut(store_url, shared + 1 if shared + 1 < marks[-3] else shared)
     stranger = Store.open(store_url)
     grow(stranger, 20)
     stranger.close()
-    store.continuity.look()
+    store.continuity.refresh()
     assert store.identity().epochs[-1].shared == shared
 
 
@@ -185,9 +185,9 @@ def test_only_one_of_two_begins_the_new_epoch(store, store_url):
     head = grow(store)
     grow(store)
     for one in (store, other):
-        one.continuity.look()
+        one.continuity.refresh()
     cut(store_url, head)
-    threads = [threading.Thread(target=one.continuity.look) for one in (store, other)]
+    threads = [threading.Thread(target=one.continuity.refresh) for one in (store, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -200,17 +200,17 @@ def test_only_one_of_two_begins_the_new_epoch(store, store_url):
 def test_another_log_takes_no_writes(store, store_url):
     """Until the one that was known is back."""
     grow(store)
-    store.continuity.look()
+    store.continuity.refresh()
     known = store.identity()
     other = LogIdentity.new()
-    with store.turn():
+    with store.writer_lock():
         store.write_identity(other)
-    store.continuity.look()
+    store.continuity.refresh()
     assert store.continuity.replaced
     (answer,) = commit(store, [create()])
     assert isinstance(answer, EventStoreUnavailableError)
     store._recorder.replace_epochs([(known.log, *epoch) for epoch in known.epochs])
-    store.continuity.look()
+    store.continuity.refresh()
     assert not store.continuity.replaced
     (answer,) = commit(store, [create()])
     assert isinstance(answer, CommandResult)
@@ -219,7 +219,7 @@ def test_another_log_takes_no_writes(store, store_url):
 def test_the_last_position_in_common_is_exact_where_the_log_was_cut_off(store, store_url):
     for _ in range(40):
         grow(store)
-        store.continuity.look()
+        store.continuity.refresh()
     marks = store.continuity.marks
     for position in range(40, 0, -3):
         cut(store_url, position)

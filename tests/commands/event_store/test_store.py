@@ -40,8 +40,8 @@ def test_an_event_is_read_as_it_was_stored(store):
 def test_an_aggregate_of_another_kind_is_not_found(store):
     """An account's id is no movie's id."""
     commit(store, [register(BOB)])
-    assert store.find(Movie, BOB) is None
-    assert store.find(User, BOB).username == "ann"
+    assert store.get(Movie, BOB) is None
+    assert store.get(User, BOB).username == "ann"
     with pytest.raises(NotFoundError):
         store.movie(BOB)
 

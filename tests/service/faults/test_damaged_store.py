@@ -158,10 +158,10 @@ def test_damage_that_nobody_reads_is_found(var):
     with closing(Store.open(f"sqlite:///{path}", create=False)) as store:
         with IntegrityChecker(store, first_s=0.0, every_s=0.01):
             time.sleep(0.2)
-            assert store.damage.known is None
+            assert store.damage.reason is None
             junk_page(path, page, 100)
-            eventually(lambda: store.damage.known)
-        assert "SQLite" in store.library
+            eventually(lambda: store.damage.reason)
+        assert "SQLite" in store.database_version
 
 
 def test_half_of_the_last_page(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from commands.database.disk_room import check_room, is_disk_full
+from commands.database.disk_space import check_disk_space, is_disk_full
 from service.observability.tallies import Tallies
 from tests.controls import ALIEN
 from tests.running import PASSWORD, Cinelog, eventually, problem, run
@@ -134,10 +134,10 @@ def test_a_file_of_metrics_that_cannot_grow(disk):
 
 
 def test_room_is_looked_for(disk):
-    check_room(disk)
+    check_disk_space(disk)
     fill(disk)
     with pytest.raises(OSError, match="space") as caught:
-        check_room(disk)
+        check_disk_space(disk)
     assert is_disk_full(caught.value)
     assert [file.name for file in disk.iterdir()] == ["filler"]
 

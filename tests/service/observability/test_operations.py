@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from commands.executor import OnCommit
+from commands.executor import CommittedBatch
 from service.observability.metrics import Metrics
 from service.observability.tallies import Tallies
 from tests.running import PASSWORD, Cinelog, eventually, problem
@@ -276,7 +276,7 @@ def test_who_comes_first_begins_at_zero(tmp_path):
 def test_a_histogram_counts_each_value_in_its_bucket(tmp_path):
     metrics = Metrics(tmp_path / "metrics")
     for commands in (1, 2, 3, 256, 300):
-        metrics.committed(OnCommit([None] * commands, [], 0, 0))
+        metrics.committed(CommittedBatch([None] * commands, [], 0, 0))
     shown = Seen.by(metrics.text().decode())
     metrics.close()
     buckets = {

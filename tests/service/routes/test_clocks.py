@@ -7,7 +7,7 @@ import pytest
 from commands.event_store.store import Store
 from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import rfc3339
-from tests.controls import new_id, stamp
+from tests.controls import metadata, new_id
 from tests.running import Cinelog
 
 TEN = datetime(2026, 1, 2, 10, tzinfo=UTC)
@@ -32,7 +32,7 @@ def late(tmp_path_factory):
     offset = datetime.now(UTC) + timedelta(minutes=10) - TEN
     ids = []
     for minutes in MINUTES:
-        stamped = stamp(by)._replace(timestamp=at(minutes) + offset)
+        stamped = metadata(by)._replace(timestamp=at(minutes) + offset)
         movie = Movie.create(new_id(), MovieDetails("Alien", "Horror", 1979), stamped)
         store.append([movie])
         ids.append(str(movie.id))

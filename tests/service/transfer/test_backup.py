@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.errors import ConfigurationError, DamagedError
+from commands.errors import ConfigurationError, DamagedFileError
 from commands.event_store.store import RawEvent, Store
 from commands.group_commit import commit
 from service.transfer.event_file import EventWriter, read_events
@@ -36,7 +36,7 @@ def silent(_):
 
 
 def stored(store):
-    return store.read_stored(0, 1_000_000, store.head())
+    return store.read_raw(0, 1_000_000, store.head())
 
 
 def written(events, *, compressed=False):
@@ -138,7 +138,7 @@ def test_a_restored_store_goes_on(lived, new_store_url, tmp_path):
     assert restored.account_id_of("BOB") == BOB
     (receipt,) = commit(restored, [update(year=1986)])
     assert receipt.position == lived.head() + 1
-    assert (receipt.about.details.title, receipt.about.version) == ("Aliens", 5)
+    assert (receipt.aggregate.details.title, receipt.aggregate.version) == ("Aliens", 5)
     assert restored.count() == lived.count() + 1
     (taken,) = commit(restored, [register(username="Ann")])
     assert "already exists" in str(taken)
@@ -228,7 +228,7 @@ def test_any_changed_bit_is_found(compressed):
     for place in range(len(file)):
         for bit in range(8):
             file[place] ^= 1 << bit
-            with pytest.raises(DamagedError):
+            with pytest.raises(DamagedFileError):
                 read(file)
             file[place] ^= 1 << bit
     assert bytes(file) == content
@@ -241,7 +241,7 @@ def test_a_file_with_a_piece_missing_or_too_much_is_refused(compressed):
     damaged += [content[:place] + content[place + 1 :] for place in range(len(content))]
     damaged += [content + more for more in (b"\n", b"\0", b"{}\n", content)]
     for one in damaged:
-        with pytest.raises(DamagedError):
+        with pytest.raises(DamagedFileError):
             read(one)
 
 
@@ -251,11 +251,11 @@ def test_lines_in_another_order_are_refused():
         for second in range(first):
             other = lines.copy()
             other[first], other[second] = other[second], other[first]
-            with pytest.raises(DamagedError):
+            with pytest.raises(DamagedFileError):
                 read(b"".join(other))
-        with pytest.raises(DamagedError):
+        with pytest.raises(DamagedFileError):
             read(b"".join(lines[:first] + lines[first + 1 :]))
-        with pytest.raises(DamagedError):
+        with pytest.raises(DamagedFileError):
             read(b"".join([*lines[:first], lines[first], *lines[first:]]))
 
 
@@ -297,7 +297,7 @@ def test_lines_in_another_order_are_refused():
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(content, number, said):
-    with pytest.raises(DamagedError, match=said) as caught:
+    with pytest.raises(DamagedFileError, match=said) as caught:
         read(content)
     assert caught.value.line == number
 
@@ -328,7 +328,7 @@ def test_events_that_cannot_all_be_are_refused(store):
     """Two of one version, sealed as if that were right: only the database sees it."""
     file = io.BytesIO(sealed(line(1), line(2)))
     assert check(file, silent) == (2, 2)
-    with pytest.raises(DamagedError, match="same version of the same stream"):
+    with pytest.raises(DamagedFileError, match="same version of the same stream"):
         restore(store, file, silent)
     assert store.head() == 0
 
@@ -339,7 +339,7 @@ def test_a_file_that_changes_after_the_check_is_refused(store):
     file = io.BytesIO(content)
     check(file, silent)
     file.getbuffer()[content.index(b'"owner":"2999"') + 10] ^= 1
-    with pytest.raises(DamagedError):
+    with pytest.raises(DamagedFileError):
         restore(store, file, silent)
     assert (store.head(), store.count()) == (0, 0)
 
@@ -422,7 +422,7 @@ def an_append_under_way(url):
             connection.execute("INSERT INTO cinelog_events VALUES (%s, 1, 'X', '')", (MOVIE,))
         return
     other = Store.open(url)
-    with other.turn():
+    with other.writer_lock():
         yield
         commit(other, [create(MOVIE)])
     other.close()

@@ -39,7 +39,7 @@ def var(filled, tmp_path):
 
 def rows_of(path):
     with closing(Store.open(f"sqlite:///{path}", create=False)) as store:
-        return store.read_stored(0, 10_000, 10_000)
+        return store.read_raw(0, 10_000, 10_000)
 
 
 def salvaged(var, *args):
@@ -149,7 +149,7 @@ def test_postgresql_with_a_bad_block(postgres, tmp_path):
     url = postgres()
     with closing(Store.open(url)) as store:
         commit(store, [register(ANN), *(create() for _ in range(200))])
-        before = {row.position: row for row in store.read_stored(0, 1000, 1000)}
+        before = {row.position: row for row in store.read_raw(0, 1000, 1000)}
     settings = {"event_store_url": copy_of(url)}
     (tmp_path / "var").mkdir(mode=0o700)
     done = run(tmp_path / "var", "check", "--json", **settings)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WAIT_S = 2.5
 
 
-class WriteTurn:
+class WriterLock:
     """A lock on a file beside the store; may be nested in a thread."""
 
     def __init__(self, path: Path) -> None:

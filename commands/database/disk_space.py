@@ -21,7 +21,7 @@ _SQLITE = {
 }
 
 
-def check_room(folder: Path) -> None:
+def check_disk_space(folder: Path) -> None:
     """Raise OSError where the file system of ``folder`` does not take a small file.
 
     The file is allocated, not only named: a quota, a read-only file system and a broken disk are

@@ -1,4 +1,4 @@
-"""Rescue: reads all of a damaged log that can be read, around what cannot.
+"""Salvage: reads all of a damaged log that can be read, around what cannot.
 
 The database is asked first, in ever smaller parts; a position that it cannot read is looked for in
 the pages of a SQLite file itself, where a broken tree hides more than is lost.
@@ -47,7 +47,7 @@ def _some(store: Store, after: int, until: int) -> list[RawEvent] | None:
     limit = _BATCH
     while limit:
         try:
-            return store.read_stored(after, limit, until)
+            return store.read_raw(after, limit, until)
         except StoreDamagedError:
             limit //= 2
     return None
@@ -69,7 +69,7 @@ def _next(store: Store, after: int, until: int) -> int:
 
 def _reads(store: Store, after: int, until: int) -> bool:
     try:
-        store.read_stored(after, 1, until)
+        store.read_raw(after, 1, until)
     except StoreDamagedError:
         return False
     return True
@@ -86,7 +86,7 @@ def head_of(store: Store) -> int | None:
 OnProgress = Callable[[str, int, int | None], None]
 
 
-class Rescue:
+class Salvage:
     """All that can be read of a log, in its order, and what between cannot.
 
     ``store`` is None where the database cannot even be opened; ``file`` is that of SQLite, None for

@@ -38,7 +38,7 @@ from projections.rebuild.replay import (
     StreamRange,
     Usernames,
     collect_garbage_rarely,
-    fold,
+    fold_streams,
     whole_streams,
 )
 
@@ -130,7 +130,7 @@ def replay_share(url, until, spans):
     names, read = Usernames(store), 0
     for span in spans:
         for batch in whole_streams(store, until, StreamRange(*span)):
-            fold(batch, names)
+            fold_streams(batch, names)
             read += len(batch)
     store.close()
     return read

@@ -138,7 +138,7 @@ def fold_batch(
                 users |= _registered(key, kind, data)
             else:
                 if effect.before == "rows":
-                    now = rows[key] if key in rows else movie_in(before.rows[key])
+                    now = rows[key] if key in rows else decode_row(before.rows[key])
                 else:
                     now = gone[key] if key in gone else orjson.loads(before.gone[key])
                 changed = _changed(now, version, data)
@@ -168,7 +168,7 @@ def _registered(key: str, kind: str, data: Mapping[str, Any]) -> dict[str, str]:
     return {}
 
 
-def parking(refused: Mapping[str, dict[str, Any]]) -> list[RedisWrite]:
+def parked_writes(refused: Mapping[str, dict[str, Any]]) -> list[RedisWrite]:
     """Return the command that puts streams aside."""
     reasons = [arg for key, why in refused.items() for arg in (key, orjson.dumps(why))]
     return [("HSET", "parked", reasons)] if reasons else []
@@ -207,7 +207,7 @@ def row_of(  # noqa: PLR0913 - one argument for each part of the representation
     return row
 
 
-def movie_in(line: bytes) -> Row:
+def decode_row(line: bytes) -> Row:
     """Return the movie that a line holds."""
     movie: Row = orjson.loads(line.split(SEPARATOR, _JSON)[_JSON])
     return movie

@@ -39,25 +39,19 @@ class Projection:
     ) -> None:
         self._store = store
         self._redis = redis
-        self._tried_again = False
-        self._tail = Subscription(
+        self._retried_parked = False
+        self._subscription = Subscription(
             store, redis, limit=limit, on_shown=on_shown, row_format=row_format
         )
         self._precedence = Precedence(redis, row_format, notice_ms)
         self._lease = Lease(redis)
-        self._bell = WakeUp(redis)
+        self._wake_up = WakeUp(redis)
         self._poll_s = poll_s
 
     @property
     def position(self) -> int:
         """The position that was applied last."""
-        return self._tail.position
-
-    def catch_up(self) -> int:
-        """Apply all there is, whoever else does; return the position that is shown then."""
-        while not self._tail.step():
-            pass
-        return self._tail.position
+        return self._subscription.position
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until ``stop`` is set, as the one that holds the lease.
@@ -69,10 +63,10 @@ class Projection:
         pause_s, log_at = 0.0, 0.0
         while not stop.is_set():
             try:
-                self._turn(stop)
+                self._run_once(stop)
                 pause_s, log_at = 0.0, 0.0
             except Exception as error:  # noqa: BLE001 - whatever it was, the loop must live on
-                self._bell.close()
+                self._wake_up.close()
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2 or _FIRST_PAUSE_S)
                 if time.monotonic() >= log_at:
                     log_at = time.monotonic() + _LOG_S
@@ -85,25 +79,25 @@ class Projection:
                 stop.wait(pause_s)
         self._end()
 
-    def _turn(self, stop: threading.Event) -> None:
+    def _run_once(self, stop: threading.Event) -> None:
         """Apply what there is and wait for more, or stand by."""
         if not self._precedence.first():
             self._lease.release()
-        if not self._mine():
+        if not self._is_active():
             stop.wait(STANDBY_S)
             return
-        self._bell.open()
-        while not self._tail.step():
-            if stop.is_set() or not self._mine():
+        self._wake_up.open()
+        while not self._subscription.step():
+            if stop.is_set() or not self._is_active():
                 return
-        if not self._tried_again:
-            self._tried_again = self._try_again(stop)
-        self._bell.wait(self.position, self._poll_s)
+        if not self._retried_parked:
+            self._retried_parked = self._retry_parked(stop)
+        self._wake_up.wait(self.position, self._poll_s)
 
-    def _mine(self) -> bool:
+    def _is_active(self) -> bool:
         return self._precedence.first() and self._lease.hold()
 
-    def _try_again(self, stop: threading.Event) -> bool:
+    def _retry_parked(self, stop: threading.Event) -> bool:
         """Take up again what was parked, once in a process: an earlier release may have done that.
 
         False where it was not tried to the end.
@@ -115,21 +109,14 @@ class Projection:
         for key, error in retry(self._store, live, ids):
             if error is None:
                 log.info("taken up again", stream=key)
-            if stop.is_set() or not self._mine():
+            if stop.is_set() or not self._is_active():
                 return False
         return True
 
     def _end(self) -> None:
-        self._bell.close()
+        self._wake_up.close()
         try:
             self._precedence.withdraw()
             self._lease.release()
         except Exception as error:  # noqa: BLE001 - it runs out by itself
             log.info("lease not released", error=str(error))
-
-
-def run_projection(
-    store: Store, redis: Any, stop: threading.Event, on_shown: OnApplied | None = None
-) -> None:
-    """Keep the read model in ``redis`` up to date with ``store`` until ``stop`` is set."""
-    Projection(store, redis, on_shown=on_shown).run(stop)

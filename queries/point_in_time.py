@@ -12,7 +12,7 @@ import structlog
 
 from commands.errors import ReadModelUnavailableError
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE
-from projections.rebuild.point_in_time import BUSY, USE_SCRIPT, USED, use_of
+from projections.rebuild.point_in_time import EXIT_BUSY, MARK_USED, USE_SCRIPT, use_of
 from queries.movies import ReadModel
 from queries.pipelining import RequestBatcher
 from queries.slots import Slots
@@ -130,7 +130,7 @@ class PointInTimeLists:
         keys, args = use_of(position, last)
         if not await self._trips.script(USE_SCRIPT, keys, args):
             return False
-        await self._trips.script(USED, [POINT_IN_TIME], [position])
+        await self._trips.script(MARK_USED, [POINT_IN_TIME], [position])
         return True
 
     async def _build(self, position: int) -> None:
@@ -147,7 +147,7 @@ class PointInTimeLists:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if code not in (0, BUSY):
+        if code not in (0, EXIT_BUSY):
             log.error("a list as it was could not be built", position=position, code=code)
             await asyncio.sleep(_AFTER_FAILURE_S)
 

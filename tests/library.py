@@ -41,11 +41,16 @@ def write(store, *commands):
 
 
 def caught_up(store, redis, **settings):
-    """Show the whole log; return the tail that did."""
-    tail = Subscription(store, redis, **settings)
-    while not tail.step():
+    """Apply the whole log; return the subscription that did."""
+    subscription = Subscription(store, redis, **settings)
+    catch_up(subscription)
+    return subscription
+
+
+def catch_up(subscription):
+    """Apply all that the log has."""
+    while not subscription.step():
         pass
-    return tail
 
 
 def live(redis):

@@ -224,7 +224,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
 
         @rule()
         def it_is_rebuilt(self):
-            assert not rebuild(self.store, client).drift.counts
+            assert not rebuild(self.store, client).diff.counts
 
         @precondition(lambda self: len(self.model.shown) > 1)
         @rule(data=st.data())
@@ -276,7 +276,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             for key, states in self.model.states.items():
                 self.check_movie(UUID(key), states)
             verified = verify(self.store, client)
-            assert not verified.drift.counts
+            assert not verified.diff.counts
             assert verified.position == self.store.head()
 
         def check_movie(self, movie_id, states):

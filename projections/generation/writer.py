@@ -19,7 +19,7 @@ from projections.generation import state as heads
 from projections.generation.state import BUILDING, LIVE, ROW_FORMAT, Generation
 from projections.keys import POSITION
 from projections.lua import RUN, Script, arguments, number_field, of_another_type
-from projections.movie_rows import PriorState, fold_batch, parking, required_state
+from projections.movie_rows import PriorState, fold_batch, parked_writes, required_state
 
 # Usernames of the accounts that wrote last. They never change, so they may be kept.
 _KNOWN_USERS = 50_000
@@ -108,7 +108,7 @@ class GenerationWriter(Generation):
             self._known = None
             raise EventsNotApplicableError(changes.refused)
         last = batch[-1]
-        commands = [*changes.commands, *parking(changes.refused)]
+        commands = [*changes.commands, *parked_writes(changes.refused)]
         args = [
             *(after, last.position, changes.events, heads.time_of(last)),
             *(heads.name_of(last), known.mends, self.row_format),

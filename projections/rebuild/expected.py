@@ -6,8 +6,8 @@ from uuid import UUID
 
 from commands.event_store.store import RecordedEvent, Store
 from projections.generation.reader import NAMES, Fields, fields_of, id_in
-from projections.movie_rows import parking
-from projections.rebuild.replay import Usernames, fold, whole_streams
+from projections.movie_rows import parked_writes
+from projections.rebuild.replay import Usernames, fold_streams, whole_streams
 
 ExpectedFields = dict[str, Fields]
 
@@ -65,8 +65,8 @@ class ExpectedFromLog:
             yield self._fold([event for event in stream if event.position <= until])
 
     def _fold(self, events: list[RecordedEvent]) -> tuple[ExpectedFields, Counter[str]]:
-        changes = fold(events, self._names)
-        kept = fields_of([*changes.commands, *parking(changes.refused)])
+        changes = fold_streams(events, self._names)
+        kept = fields_of([*changes.commands, *parked_writes(changes.refused)])
         for key in changes.refused.keys() & self._given_up:
             for name, fields in kept.items():
                 if name != "parked":

@@ -17,10 +17,10 @@ from projections.generation.pause import pause
 from projections.generation.reader import Fields, fields_of
 from projections.generation.writer import GenerationWriter
 from projections.lua import of_another_type
-from projections.movie_rows import SEPARATOR, RedisWrite, parking
+from projections.movie_rows import SEPARATOR, RedisWrite, parked_writes
 from projections.rebuild.diff import Difference
 from projections.rebuild.repair import commands_for, repair
-from projections.rebuild.replay import Usernames, fold
+from projections.rebuild.replay import Usernames, fold_streams
 
 
 class Parked(NamedTuple):
@@ -59,8 +59,8 @@ def retry(
             if mark is None:
                 continue
             stream = [e for e in _stream(store, key) if e.position <= held.position]
-            changes = fold(stream, names)
-            wanted = fields_of([*changes.commands, *parking(changes.refused)])
+            changes = fold_streams(stream, names)
+            wanted = fields_of([*changes.commands, *parked_writes(changes.refused)])
             applied = sum(event.position < mark.position for event in stream)
             numbers = [("events", changes.events - applied), ("dropped", -mark.dropped)]
             repair(view, held, [*_to(view, key, wanted), *_counted(numbers)])
@@ -68,7 +68,7 @@ def retry(
         yield key, why["error"] if why else None
 
 
-def drop(view: GenerationWriter, key: str) -> bool:
+def discard(view: GenerationWriter, key: str) -> bool:
     """Give up on a parked movie; False where it is none. Raises ReadModelUnavailableError."""
     with pause(view) as held:
         mark = parked_in(view).get(key)

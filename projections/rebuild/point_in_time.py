@@ -27,13 +27,13 @@ from projections.rebuild.replay import collect_garbage_rarely, finish, replay
 from projections.redis_client import open_redis
 from projections.subprocesses import die_with_stdin
 
-KEPT, KEPT_S = 3, 600
+MAX_SNAPSHOTS, SNAPSHOT_TTL_S = 3, 600
 # How many movies may be in those that are kept besides the one that was built last.
-KEPT_ROWS = 500_000
+MAX_SNAPSHOT_ROWS = 500_000
 # How long a build may take between two steps.
 _STEP_S = 60
 _NICE = 5
-BUSY = 3
+EXIT_BUSY = 3
 """The exit code where another one is being built."""
 
 # KEYS: lasting, kept. ARGV: seconds, the name of its last event, the format of rows. Whether the
@@ -52,7 +52,7 @@ return 1
 
 
 # KEYS: PAST. ARGV: position.
-USED = Script("""
+MARK_USED = Script("""
 local now = redis.call('TIME')
 return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]), ARGV[1])
 """)
@@ -61,7 +61,7 @@ return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]
 def use_of(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
     """Return what ``USE_SCRIPT`` takes for the list as it was at a position."""
     keys = Keys(-position)
-    return (*keys.lasting, keys.kept), [KEPT_S, last, ROW_FORMAT]
+    return (*keys.lasting, keys.kept), [SNAPSHOT_TTL_S, last, ROW_FORMAT]
 
 
 def build(store: Store, redis: Any, position: int) -> bool:
@@ -78,7 +78,7 @@ def build(store: Store, redis: Any, position: int) -> bool:
         for _ in lifecycle.sweep(redis):
             if not lease.hold():
                 return False
-        USED.run(redis, [POINT_IN_TIME], [position])
+        MARK_USED.run(redis, [POINT_IN_TIME], [position])
         view = GenerationWriter(redis, -position)
         view.create(REPLAYING)
         read = applied = 0
@@ -102,7 +102,7 @@ def _make_room(redis: Any, position: int) -> None:
         state, number = redis.execute_command("HMGET", Keys(-other).head, "state", "rows")
         rows += int(number or 0)
         there = state == LIVE.encode() and other != position
-        if there and len(kept) < KEPT and rows <= KEPT_ROWS:
+        if there and len(kept) < MAX_SNAPSHOTS and rows <= MAX_SNAPSHOT_ROWS:
             kept.append(other)
     for other in {*others, position} - {*kept[1:]}:
         lifecycle.drop(redis, -other)
@@ -117,7 +117,7 @@ def main() -> int:
     threading.Thread(target=die_with_stdin, daemon=True).start()
     try:
         store = Store.open(order["store"], create=False)
-        return 0 if build(store, open_redis(order["redis"]), order["position"]) else BUSY
+        return 0 if build(store, open_redis(order["redis"]), order["position"]) else EXIT_BUSY
     except (CinelogError, RedisError) as error:
         sys.stderr.write(f"cinelog: {type(error).__name__}: {error}\n")
         return 1

@@ -36,7 +36,7 @@ _TRIES = 20
 _FOLLOWED = 100
 
 
-class Rebuilt(NamedTuple):
+class RebuildResult(NamedTuple):
     """The new live generation, and what differed in the one before."""
 
     generation: int
@@ -46,7 +46,7 @@ class Rebuilt(NamedTuple):
     parked: int
     compared: int
     """How many fields; 0 where there was none to compare with."""
-    drift: DiffReport
+    diff: DiffReport
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def rebuild(
     *,
     replay: Replayer = replay,
     advance: OnProgress = lambda _what, _done, _total: None,
-) -> Rebuilt:
+) -> RebuildResult:
     """Rebuild, compare, switch, drop the old one.
 
     ``advance`` is told what is being done, how much of it and of how much. Raises
@@ -108,7 +108,7 @@ def rebuild(
 
 def _rebuild(
     store: Store, view: GenerationWriter, replay: Replayer, lease: Lease, advance: OnProgress
-) -> Rebuilt:
+) -> RebuildResult:
     until, total = store.head(), store.count()
     done = applied = 0
     for step in replay(store, view, until):
@@ -118,7 +118,7 @@ def _rebuild(
     check_all_read(store, until, done)
     check_not_fewer(store, view.redis)
     finish(store, view, until, applied, BUILDING)
-    compared, drift = 0, DiffReport()
+    compared, report = 0, DiffReport()
     live = _comparable(store, view, until)
     if live is not None:
         total = count(view).total
@@ -133,7 +133,7 @@ def _rebuild(
         for found in differences(
             ExpectedFromGeneration(store, view), live, ignored=parked, advance=reached
         ):
-            drift.add(found)
+            report.add(found)
     _switch(store, view)
     follow(store, view, store.head(), limit=_FOLLOWED)
     total = count(view).total // lifecycle.PIECE
@@ -143,7 +143,7 @@ def _rebuild(
     head, there = view.read_state(), count(view).of
     position = head.position if head else until
     movies, aside = there["rows"], there["parked"]
-    return Rebuilt(view.number, position, there["events"], movies, aside, compared, drift)
+    return RebuildResult(view.number, position, there["events"], movies, aside, compared, report)
 
 
 def _comparable(store: Store, view: GenerationWriter, until: int) -> GenerationWriter | None:

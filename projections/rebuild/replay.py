@@ -18,7 +18,13 @@ from projections.generation.state import REPLAYING, name_of, time_of
 from projections.generation.writer import GenerationWriter
 from projections.keys import Keys
 from projections.lua import Script
-from projections.movie_rows import PriorState, ReadModelChanges, RedisWrite, fold_batch, parking
+from projections.movie_rows import (
+    PriorState,
+    ReadModelChanges,
+    RedisWrite,
+    fold_batch,
+    parked_writes,
+)
 
 BATCH = 2_000
 # So few events are read in log order, whatever else is in the log.
@@ -101,7 +107,7 @@ def whole_streams(
         yield held
 
 
-def fold(events: list[RecordedEvent], names: Usernames) -> ReadModelChanges:
+def fold_streams(events: list[RecordedEvent], names: Usernames) -> ReadModelChanges:
     """Fold whole streams from nothing."""
     return fold_batch(events, PriorState({}, {}, names))
 
@@ -121,9 +127,9 @@ def replay(
     """
     names, keys = Usernames(store), view.keys
     for events in whole_streams(store, until, span):
-        changes = fold(events, names)
+        changes = fold_streams(events, names)
         pipeline = view.redis.pipeline(transaction=False)
-        for command in _pieces(keys, [*changes.commands, *parking(changes.refused)]):
+        for command in _pieces(keys, [*changes.commands, *parked_writes(changes.refused)]):
             pipeline.execute_command(*command)
             if len(pipeline) >= _PIECES:
                 pipeline.execute()

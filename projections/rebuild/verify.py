@@ -19,13 +19,13 @@ from projections.rebuild.repair import commands_for, repair
 _MENDED = 100
 
 
-class Verified(NamedTuple):
+class VerifyResult(NamedTuple):
     """What was found in the live generation, which stood at ``position`` to begin with."""
 
     generation: int
     position: int
     compared: int
-    drift: DiffReport
+    diff: DiffReport
     foreign: bool = False
     """It was built from another log: nothing was compared, only a rebuild helps."""
     other_format: bool = False
@@ -38,7 +38,7 @@ def verify(
     *,
     repair: bool = False,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Verified:
+) -> VerifyResult:
     """Compare every row and index of the live generation, and the counts, with the log.
 
     Beside a projection at work. Movies that an operator gave up must not be shown, as long as the
@@ -52,16 +52,16 @@ def verify(
         raise ReadModelUnavailableError("it is being built")
     if (unlike := _incomparable(store, live, head)) is not None:
         return unlike
-    drift = DiffReport()
+    report = DiffReport()
     marks = parked_in(live).values()
     if head.state == DAMAGED:
-        drift.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
+        report.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
     given_up = {mark.id for mark in marks if mark.dropped}
     now = live.read_state()
     # Not where one was given up just now.
     if now is not None and head.dropped == now.dropped != len(given_up):
         told = [b"%d" % number for number in (len(given_up), head.dropped)]
-        drift.add(Difference("head", b"dropped", *told))
+        report.add(Difference("head", b"dropped", *told))
     expected = ExpectedFromLog(store, head.position, given_up)
     total = count(live).total
     compared = 0
@@ -73,27 +73,29 @@ def verify(
 
     waiting: list[Difference] = []
     for found in differences(expected, live, advance=reached):
-        drift.add(found)
+        report.add(found)
         waiting.append(found)
         if repair and len(waiting) >= _MENDED:
             _mend(expected, live, waiting)
             waiting.clear()
-    if repair and drift.counts:
+    if repair and report.counts:
         if head.state == DAMAGED:
             waiting.append(Difference("head", b"events", None, None))
         _mend(expected, live, waiting)
-    return Verified(live.number, head.position, compared, drift)
+    return VerifyResult(live.number, head.position, compared, report)
 
 
-def _incomparable(store: Store, live: GenerationWriter, head: GenerationState) -> Verified | None:
+def _incomparable(
+    store: Store, live: GenerationWriter, head: GenerationState
+) -> VerifyResult | None:
     """Return what is said of a generation that no field of can be compared with the log."""
-    drift = DiffReport()
-    found = Verified(live.number, head.position, 0, drift)
+    report = DiffReport()
+    found = VerifyResult(live.number, head.position, 0, report)
     if not state.is_of_log(store, head):
-        drift.add(Difference("head", b"last", None, head.last.encode()))
+        report.add(Difference("head", b"last", None, head.last.encode()))
         return found._replace(foreign=True)
     if head.state == OTHER_FORMAT:
-        drift.add(Difference("head", b"format", b"%d" % ROW_FORMAT, b"%d" % head.format))
+        report.add(Difference("head", b"format", b"%d" % ROW_FORMAT, b"%d" % head.format))
         return found._replace(other_format=True)
     return None
 

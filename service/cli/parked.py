@@ -63,12 +63,12 @@ def retry(
 
 
 @parked.command()
-def drop(
+def discard(
     movie_id: Annotated[str, typer.Argument(metavar="ID", help="A parked movie.")],
     json: Json = False,
 ) -> None:
     """Give up on a parked movie: it leaves the lists until a retry or a rebuild."""
-    from projections.rebuild.parked import drop as give_up  # noqa: PLC0415
+    from projections.rebuild.parked import discard as give_up  # noqa: PLC0415
     from projections.rebuild.parked import parked_in  # noqa: PLC0415
     from projections.rebuild.verify import live_generation  # noqa: PLC0415
 

@@ -43,8 +43,8 @@ def rebuild(
         built = build(store, redis, replay=by, advance=advance)
     seconds = round(time.monotonic() - started, 3)
     if json:
-        said = built._asdict() | {"seconds": seconds, **drift_as_json(built.drift)}
-        del said["drift"]
+        said = built._asdict() | {"seconds": seconds, **drift_as_json(built.diff)}
+        del said["diff"]
         print_json(said)
     else:
         out.print(
@@ -54,10 +54,10 @@ def rebuild(
         if built.parked:
             out.print(f"{built.parked:,} cannot be applied; see cinelog parked list")
         if built.compared:
-            _say(built.drift, f"the one before, {built.compared:,} fields of it:")
+            _say(built.diff, f"the one before, {built.compared:,} fields of it:")
         else:
             out.print("there was none before that could be compared")
-    raise typer.Exit(1 if built.drift.counts else 0)
+    raise typer.Exit(1 if built.diff.counts else 0)
 
 
 @views.command()
@@ -86,15 +86,15 @@ def verify(
         )
         head = store.head()
     compared = not (found.foreign or found.other_format)
-    mended = repair and not wrong and bool(found.drift.counts) and compared
+    mended = repair and not wrong and bool(found.diff.counts) and compared
     if json:
         said = found._asdict() | {
             "log_position": head,
             "repaired": mended,
             "event_store": wrong,
-            **drift_as_json(found.drift),
+            **drift_as_json(found.diff),
         }
-        del said["drift"]
+        del said["diff"]
         print_json(said)
     elif found.foreign:
         out.print("the read model was built from another log; run cinelog rebuild")
@@ -105,12 +105,12 @@ def verify(
         )
     else:
         what = f"generation {found.generation} at position {found.position:,} of {head:,},"
-        _say(found.drift, f"{what} {found.compared:,} fields of it:")
+        _say(found.diff, f"{what} {found.compared:,} fields of it:")
         if mended:
             out.print("all of that was put right")
         elif wrong and repair:
             out.print("nothing was put right, since the event store is damaged")
-    raise typer.Exit(1 if found.drift.counts or wrong else 0)
+    raise typer.Exit(1 if found.diff.counts or wrong else 0)
 
 
 def _say(drift: "DiffReport", what: str) -> None:

@@ -16,7 +16,7 @@ from commands.errors import CinelogError, ConfigurationError
 from commands.event_store.known_log import Accept
 from projections.rebuild.replay import collect_garbage_rarely
 from projections.redis_client import open_redis, why_not
-from projections.worker import run_projection
+from projections.worker import Projection
 from service.embedded_redis.client import EmbeddedRedis
 from service.known_log import KnownLogStore, KnownLogUpdater, open_served
 from service.observability.tracing import Tracing
@@ -114,7 +114,7 @@ def run(
         ready()
         spans = Tracing.open("projection")
         with KnownLogUpdater(store, KnownLogStore(settings)), IntegrityChecker(store):
-            run_projection(store, redis, stop, spans.applied if spans else None)
+            Projection(store, redis, on_shown=spans.applied if spans else None).run(stop)
         if spans:
             spans.close()
         redis.close()

@@ -18,8 +18,8 @@ import orjson
 
 from commands.event_store.store import Store
 from projections.generation.completeness import check_all_read
-from projections.movie_rows import ROW_FIELDS, movie_in
-from projections.rebuild.replay import Usernames, fold, whole_streams
+from projections.movie_rows import ROW_FIELDS, decode_row
+from projections.rebuild.replay import Usernames, fold_streams, whole_streams
 from service.transfer.event_file import EventWriter, Summary
 from service.transfer.readers.csv_cells import guarded
 
@@ -71,9 +71,9 @@ def export_movies(store: Store, path: Path, advance: Callable[[int], None]) -> E
 def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator[dict[str, Any]]:
     names, done = Usernames(store), 0
     for events in whole_streams(store, head):
-        for command, name, values in fold(events, names).commands:
+        for command, name, values in fold_streams(events, names).commands:
             if (command, name) == ("HSET", "rows"):
-                yield from sorted(map(movie_in, values[1::2]), key=itemgetter("id"))
+                yield from sorted(map(decode_row, values[1::2]), key=itemgetter("id"))
         done += len(events)
         advance(done)
     check_all_read(store, head, done)

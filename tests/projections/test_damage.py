@@ -77,7 +77,7 @@ def test_a_number_of_the_head_that_is_none(sqlite_store, redis, books, name, val
         assert live(redis).read_state() is None
     else:
         assert live(redis).read_state().state == "damaged"
-        assert verify(sqlite_store, redis).drift.counts
+        assert verify(sqlite_store, redis).diff.counts
     write(sqlite_store, create(by=ANN))
     assert not tail.step()
     followed(tail)
@@ -94,9 +94,9 @@ def test_a_hold_that_nobody_took(sqlite_store, redis, books, value):
     assert tail.step()
     assert tail.position == sqlite_store.head()
     redis.zadd(Keys(1).years, {str(books.ids[3]): 1})
-    assert verify(sqlite_store, redis, repair=True).drift.counts == {"years": 1}
+    assert verify(sqlite_store, redis, repair=True).diff.counts == {"years": 1}
     redis.hset(Keys(1).head, "hold", value)
-    assert not rebuild(sqlite_store, redis).drift.counts
+    assert not rebuild(sqlite_store, redis).diff.counts
     assert lifecycle.live_number(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
 
@@ -117,7 +117,7 @@ def test_a_key_of_another_type(sqlite_store, redis, books, name, command):
         redis.execute_command(*command.replace("KEY", LASTING[name]).split())
         if name != "head":
             assert live(redis).read_state().state == "damaged"
-            assert verify(sqlite_store, redis).drift.counts
+            assert verify(sqlite_store, redis).diff.counts
         if busy:
             write(sqlite_store, update(books.ids[0], by=ANN, title="Brazil"))
         assert not tail.step()
@@ -259,8 +259,8 @@ def test_an_event_that_cannot_be_read_parks_its_movie_alone(
     followed(tail)
     assert kept(redis) == replayed(sqlite_store, redis)
     followed(Subscription(sqlite_store, redis))
-    assert not rebuild(sqlite_store, redis).drift.counts
-    assert not verify(sqlite_store, redis).drift.counts
+    assert not rebuild(sqlite_store, redis).diff.counts
+    assert not verify(sqlite_store, redis).diff.counts
 
 
 def test_an_account_that_cannot_be_read_parks_its_movies(sqlite_store, redis, books, tmp_path):

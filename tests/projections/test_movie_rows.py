@@ -15,9 +15,9 @@ from projections.movie_rows import (
     ROW_FIELDS,
     PriorState,
     ReadModelChanges,
+    decode_row,
     fold_batch,
     microseconds,
-    movie_in,
     required_state,
 )
 from tests.read_side import Story
@@ -111,7 +111,7 @@ def test_an_update_moves_only_what_changes():
     kept.apply([story.updated(key, title="Aliens", year=1986)])
     assert kept.keys["titles"] == {f"aliens\0{key}": 0}
     assert kept.keys["years"] == {key: 1986}
-    movie = movie_in(kept.keys["rows"][key])
+    movie = decode_row(kept.keys["rows"][key])
     assert (movie["version"], movie["genre"]) == (3, "Opera")
     assert movie["created_at"] < movie["updated_at"]
 
@@ -136,7 +136,7 @@ def test_a_restored_movie_keeps_creator_and_creation(batch):
     story.restored(key, title="Alien³", year=1992)
     story.updated(key, genre="Drama")
     kept = kept_of(story, batch=batch)
-    movie = movie_in(kept["rows"][key])
+    movie = decode_row(kept["rows"][key])
     assert movie["creator"] == "ann"
     assert movie["created_at"] == "2026-01-02T12:00:02.000250Z"
     assert (movie["title"], movie["year"], movie["version"]) == ("Alien³", 1992, 4)
@@ -216,7 +216,7 @@ def test_what_came_before_a_refused_event_stays():
     story.updated(key, year="nonsense")
     kept = Kept()
     assert kept.apply(story.events).refused[key]["position"] == 4
-    assert movie_in(kept.keys["rows"][key])["title"] == "Aliens"
+    assert decode_row(kept.keys["rows"][key])["title"] == "Aliens"
 
 
 def test_a_movie_event_of_an_unknown_kind_is_refused():

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from projections.rebuild.parked import drop, parked_in, retry
+from projections.rebuild.parked import discard, parked_in, retry
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from tests.controls import ANN, create, update
@@ -96,7 +96,7 @@ def test_a_projection_at_work_notices(sqlite_store, redis, books):
 
 def test_a_movie_that_is_given_up(sqlite_store, redis, books):
     """It leaves the lists, its later events are passed over, and it is no problem any more."""
-    assert drop(live(redis), books.changed)
+    assert discard(live(redis), books.changed)
     head = live(redis).read_state()
     assert (head.state, head.parked, head.dropped) == ("live", 0, 1)
     keys = live(redis).keys
@@ -107,12 +107,12 @@ def test_a_movie_that_is_given_up(sqlite_store, redis, books):
     write(sqlite_store, update(books.ids[0], by=ANN, title="Aliens"))
     caught_up(sqlite_store, redis)
     assert not redis.hexists(keys.rows, books.changed)
-    assert drop(live(redis), books.changed)
+    assert discard(live(redis), books.changed)
     assert live(redis).read_state().dropped == 1
 
 
 def test_a_movie_that_was_given_up_is_taken_up_again(sqlite_store, redis, books):
-    drop(live(redis), books.changed)
+    discard(live(redis), books.changed)
     heal(books.path, books.changed, version=2)
     assert list(retry(sqlite_store, live(redis), [books.changed])) == [(books.changed, None)]
     assert kept(redis) == books.whole
@@ -120,7 +120,7 @@ def test_a_movie_that_was_given_up_is_taken_up_again(sqlite_store, redis, books)
 
 def test_one_that_is_not_parked_is_not_dropped(redis, books):
     before = kept(redis)
-    assert not drop(live(redis), books.back)
+    assert not discard(live(redis), books.back)
     assert kept(redis) == before
 
 
@@ -173,11 +173,11 @@ def test_poison_of_every_kind_stops_nothing_but_its_movie(
     assert list(parked_in(live(redis))) == [books.changed]
     rows = redis.hkeys(live(redis).keys.rows)
     assert {str(key).encode() for key in books.ids[3:]} | {books.back.encode()} <= set(rows)
-    assert not verify(sqlite_store, redis).drift.counts
+    assert not verify(sqlite_store, redis).diff.counts
     ((key, error),) = retry(sqlite_store, live(redis), [books.changed])
     assert (key, bool(error)) == (books.changed, True)
     before = kept(redis)
-    assert not rebuild(sqlite_store, redis).drift.counts
+    assert not rebuild(sqlite_store, redis).diff.counts
     assert kept(redis) == before
 
 
@@ -199,15 +199,15 @@ def test_a_mark_that_cannot_be_read(sqlite_store, redis, books, value):
     keys = live(redis).keys
     redis.hset(keys.parked, books.changed, value)
     assert parked_in(live(redis))[books.changed].error
-    assert not verify(sqlite_store, redis).drift.counts
+    assert not verify(sqlite_store, redis).diff.counts
     redis.hset(keys.parked, "nobody", value)
     redis.hset(keys.parked, b"\xff", value)
     redis.hset(keys.head, "parked", 3)
     assert not next(iter(retry(sqlite_store, live(redis), ["nobody"])))[1]
-    assert drop(live(redis), books.changed)
+    assert discard(live(redis), books.changed)
     assert parked_in(live(redis))[books.changed].dropped
-    assert verify(sqlite_store, redis, repair=True).drift.counts == {"parked": 1}
-    assert not verify(sqlite_store, redis).drift.counts
+    assert verify(sqlite_store, redis, repair=True).diff.counts == {"parked": 1}
+    assert not verify(sqlite_store, redis).diff.counts
     heal(books.path, books.changed, version=2)
     assert list(retry(sqlite_store, live(redis), [books.changed])) == [(books.changed, None)]
     assert set(kept(redis)) == set(books.whole)

@@ -15,9 +15,8 @@ from projections.keys import REBUILDING
 from projections.rebuild.parallel_replay import ReplayWorkers
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.replay import replay
-from projections.worker import Projection
 from tests.controls import ANN, create, new_id, update
-from tests.library import caught_up, heal, kept, library, live, replayed, spoil, write
+from tests.library import catch_up, caught_up, heal, kept, library, live, replayed, spoil, write
 from tests.projections.faulty import Between, every_death
 
 LEFT = {b"movies:live", b"movies:generations"}
@@ -44,7 +43,7 @@ def test_the_new_one_is_as_the_old_one(sqlite_store, redis, books):
     built = rebuild(sqlite_store, redis, advance=lambda *step: told.append(step))
     assert (built.generation, built.position) == (2, sqlite_store.head())
     assert (built.events, built.movies, built.parked) == (sqlite_store.count(), 5, 0)
-    assert not built.drift.counts
+    assert not built.diff.counts
     assert built.compared == 5 * 4 + 2 + 1
     assert ("rebuild", sqlite_store.count(), sqlite_store.count()) in told
     assert told[-1] == ("compare", built.compared, built.compared)
@@ -68,7 +67,7 @@ def test_without_a_live_one(sqlite_store, redis, books):
     """There is nothing to compare with."""
     redis.flushall()
     built = rebuild(sqlite_store, redis)
-    assert (built.compared, built.drift.counts) == (0, {})
+    assert (built.compared, built.diff.counts) == (0, {})
     assert kept(redis) == books.expected
 
 
@@ -84,7 +83,7 @@ def test_what_differed_is_told(sqlite_store, redis, books):
     redis.hset(keys.gone, books.deleted, "{}")
     redis.hset(keys.head, "events", 1)
     built = rebuild(sqlite_store, redis)
-    found = {(one.key, one.field): one.shown for one in built.drift.first}
+    found = {(one.key, one.field): one.shown for one in built.diff.first}
     assert found == {
         ("rows", one.encode()): line.replace(b"Alien", b"Algae"),
         ("years", other.encode()): 1.0,
@@ -93,7 +92,7 @@ def test_what_differed_is_told(sqlite_store, redis, books):
         ("gone", books.deleted.encode()): b"{}",
         ("head", b"events"): 1,
     }
-    assert built.drift.counts == {"rows": 1, "years": 1, "created": 2, "gone": 1, "head": 1}
+    assert built.diff.counts == {"rows": 1, "years": 1, "created": 2, "gone": 1, "head": 1}
     assert kept(redis) == books.expected
 
 
@@ -101,7 +100,7 @@ def test_what_differed_is_told(sqlite_store, redis, books):
 def test_a_damaged_one_is_compared_too(sqlite_store, redis, books, lost):
     redis.delete(getattr(live(redis).keys, lost))
     built = rebuild(sqlite_store, redis)
-    assert set(built.drift.counts) == {lost}
+    assert set(built.diff.counts) == {lost}
     assert kept(redis) == books.expected
 
 
@@ -118,17 +117,17 @@ def test_one_that_nobody_follows_is_brought_along(sqlite_store, redis, books):
     write(sqlite_store, *(create(by=ANN) for _ in range(3)))
     built = rebuild(sqlite_store, redis)
     assert built.compared
-    assert not built.drift.counts
+    assert not built.diff.counts
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
 def test_events_that_come_meanwhile(sqlite_store, redis, books):
     """Between any two steps someone writes, and the projection applies it: nothing differs."""
-    projection = Projection(sqlite_store, redis)
+    projection = Subscription(sqlite_store, redis)
 
     def busy(*_):
         write(sqlite_store, create(by=ANN), update(books.changed, by=ANN, title=str(new_id())))
-        projection.catch_up()
+        catch_up(projection)
 
     def slowly(*args):
         for step in replay(*args):
@@ -137,8 +136,8 @@ def test_events_that_come_meanwhile(sqlite_store, redis, books):
 
     built = rebuild(sqlite_store, redis, replay=slowly, advance=busy)
     assert built.compared
-    assert not built.drift.counts
-    projection.catch_up()
+    assert not built.diff.counts
+    catch_up(projection)
     assert built.position == sqlite_store.head()
     assert kept(redis) == replayed(sqlite_store, redis)
 
@@ -161,7 +160,7 @@ def test_readers_see_no_hole_and_no_step_back(sqlite_store, redis, books):
     tail = caught_up(sqlite_store, Between(redis, look))
 
     built = rebuild(sqlite_store, Between(redis, meanwhile))
-    assert not built.drift.counts
+    assert not built.diff.counts
     assert reader.known == built.generation
     assert len(set(seen)) > 40
     caught_up(sqlite_store, redis)
@@ -196,7 +195,7 @@ def test_a_rebuild_that_dies_leaves_the_live_one_alone(sqlite_store, redis, book
         assert kept(redis) == books.expected
         redis.delete(REBUILDING)  # as a lease of a dead process counts for nothing
         redis.hdel(live(redis).keys.head, "hold")
-        assert not rebuild(sqlite_store, redis).drift.counts
+        assert not rebuild(sqlite_store, redis).diff.counts
         assert kept(redis) == books.expected
         assert keys_of(redis) == LEFT
     assert lives > 60
@@ -248,7 +247,7 @@ def test_a_projection_that_goes_live_meanwhile(sqlite_store, redis, books):
     with pytest.raises(ReadModelUnavailableError):  # dropped, as it began earlier
         rebuild(sqlite_store, redis, replay=overtaken)
     assert kept(redis) == books.expected
-    assert not rebuild(sqlite_store, redis).drift.counts
+    assert not rebuild(sqlite_store, redis).diff.counts
 
 
 def test_a_projection_that_was_building_follows_the_new_one(sqlite_store, redis, books):
@@ -271,14 +270,14 @@ def test_it_takes_up_what_was_parked(sqlite_store, redis, tmp_path):
     spoil(tmp_path / "events.db", books.changed, version=2)
     caught_up(sqlite_store, redis)
     still = rebuild(sqlite_store, redis)
-    assert (still.parked, still.drift.counts) == (1, {})
+    assert (still.parked, still.diff.counts) == (1, {})
     heal(tmp_path / "events.db", books.changed, version=2)
     built = rebuild(sqlite_store, redis)
-    assert (built.parked, built.drift.counts) == (0, {})
+    assert (built.parked, built.diff.counts) == (0, {})
     assert kept(redis) == expected
 
 
 def test_several_processes(sqlite_store, redis, books, valkey, tmp_path):
     workers = ReplayWorkers(2, f"sqlite:///{tmp_path}/events.db", valkey.url)
-    assert not rebuild(sqlite_store, redis, replay=workers.replay).drift.counts
+    assert not rebuild(sqlite_store, redis, replay=workers.replay).diff.counts
     assert kept(redis) == books.expected

@@ -69,7 +69,7 @@ def test_a_half_built_generation_of_another_format_is_not_gone_on_with(sqlite_st
     Subscription(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).step()
     caught_up(sqlite_store, redis)
     assert lifecycle.live_number(redis) == half.number + 1
-    assert not verify(sqlite_store, redis).drift.counts
+    assert not verify(sqlite_store, redis).diff.counts
 
 
 def test_another_format_from_another_log_is_not_served(sqlite_store, redis):
@@ -88,11 +88,11 @@ def test_verify_tells_the_format_and_rebuild_replaces_it(sqlite_store, redis):
     built_by_another(redis, 1)
     found = verify(sqlite_store, redis, repair=True)
     assert found.other_format
-    assert [(one.key, one.field, one.wanted, one.shown) for one in found.drift.first] == [
+    assert [(one.key, one.field, one.wanted, one.shown) for one in found.diff.first] == [
         ("head", b"format", b"%d" % ROW_FORMAT, b"1")
     ]
     assert rebuild(sqlite_store, redis).compared == 0
-    assert not verify(sqlite_store, redis).drift.counts
+    assert not verify(sqlite_store, redis).diff.counts
 
 
 def test_nobody_changes_single_fields_of_another_format(sqlite_store, redis):

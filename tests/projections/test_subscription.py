@@ -7,6 +7,7 @@ import pytest
 from commands.group_commit import commit
 from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
+from projections.keys import Keys
 from tests.controls import create, delete, new_id, register, update
 from tests.read_side import contents
 
@@ -60,7 +61,7 @@ def test_a_new_tail_goes_on_where_the_last_one_was(sqlite_store, redis, account)
     tail.step()
     other = caught_up(Subscription(sqlite_store, redis, limit=2))
     assert lifecycle.live_number(redis) == 1
-    assert redis.hlen("{movies:1}:rows") == 5
+    assert redis.hlen(Keys(1).rows) == 5
     assert caught_up(tail).position == other.position
 
 
@@ -72,13 +73,13 @@ def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
     if wipe == "flushall":
         redis.flushall()
     else:
-        redis.delete("{movies:1}:head")
+        redis.delete(Keys(1).head)
         if wipe == "pointer":
             redis.delete("movies:live")
     assert not tail.step()
     caught_up(tail)
     assert lifecycle.live_number(redis) == 2
-    assert redis.hlen("{movies:2}:rows") == 5
+    assert redis.hlen(Keys(2).rows) == 5
     assert redis.keys("{movies:1}*") == []
 
 
@@ -88,7 +89,7 @@ def test_a_wipe_while_building_starts_again(sqlite_store, redis, account):
     tail.step()
     redis.flushall()
     caught_up(tail)
-    assert redis.hlen(f"{{movies:{lifecycle.live_number(redis)}}}:rows") == 5
+    assert redis.hlen(Keys(lifecycle.live_number(redis)).rows) == 5
 
 
 def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account, monkeypatch):
@@ -106,7 +107,7 @@ def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account
     assert not tail.step()
     assert redis.keys("*") == []
     caught_up(tail)
-    assert redis.hlen(f"{{movies:{lifecycle.live_number(redis)}}}:rows") == 1
+    assert redis.hlen(Keys(lifecycle.live_number(redis)).rows) == 1
 
 
 def test_a_crash_between_going_live_and_the_pointer(sqlite_store, redis, account):
@@ -124,7 +125,7 @@ def test_a_switched_generation_is_followed(sqlite_store, redis, account):
     tail = caught_up(Subscription(sqlite_store, redis))
     beside = lifecycle.begin(redis)
     beside.apply(sqlite_store.read(0), 0)
-    redis.hset("{movies:1}:head", "state", "retired")
+    redis.hset(Keys(1).head, "state", "retired")
     lifecycle.go_live(redis, beside)
     commit(sqlite_store, [create(by=account)])
     caught_up(tail)
@@ -143,9 +144,9 @@ def test_a_poison_event_stops_nothing_but_its_movie(sqlite_store, redis, account
         )
     connection.close()
     caught_up(Subscription(sqlite_store, redis))
-    assert redis.hkeys("{movies:1}:rows") == [str(good).encode()]
-    assert redis.hkeys("{movies:1}:parked") == [str(bad).encode()]
+    assert redis.hkeys(Keys(1).rows) == [str(good).encode()]
+    assert redis.hkeys(Keys(1).parked) == [str(bad).encode()]
     commit(sqlite_store, [update(good, by=account, title="Aliens")])
     caught_up(Subscription(sqlite_store, redis))
-    head = redis.hgetall("{movies:1}:head")
+    head = redis.hgetall(Keys(1).head)
     assert int(head[b"events"]) == sqlite_store.count() - 1

@@ -8,7 +8,7 @@ from commands.errors import ReadModelUnavailableError
 from projections.keys import Keys
 from projections.rebuild import diff
 from projections.rebuild import replay as filling
-from projections.rebuild.parked import drop
+from projections.rebuild.parked import discard
 from projections.rebuild.verify import verify
 from tests.controls import ANN, BOB, create, delete, new_id, revert, update
 from tests.library import caught_up, kept, library, live, replayed, spoil, write
@@ -26,7 +26,7 @@ def books(sqlite_store, redis):
 
 
 def found(verified):
-    return {(one.key, one.field): (one.wanted, one.shown) for one in verified.drift.first}
+    return {(one.key, one.field): (one.wanted, one.shown) for one in verified.diff.first}
 
 
 def test_nothing_differs(store, redis):
@@ -37,7 +37,7 @@ def test_nothing_differs(store, redis):
     write(store, create(by=ANN))
     told = []
     verified = verify(store, redis, advance=lambda *step: told.append(step))
-    assert not verified.drift.counts
+    assert not verified.diff.counts
     assert (verified.position, verified.compared) == (int(expected["head"][b"position"]), 23)
     assert told[-1] == (23, 23)
     assert kept(redis) == expected
@@ -75,9 +75,9 @@ def test_what_differs_is_found_and_mended(sqlite_store, redis, books, what):
     for command in commands:
         name, key, *args = command.replace("SOME", books.some).split()
         redis.execute_command(name, getattr(books.keys, key), *args)
-    assert set(verify(sqlite_store, redis).drift.counts) == where
-    assert set(verify(sqlite_store, redis, repair=True).drift.counts) == where
-    assert not verify(sqlite_store, redis).drift.counts
+    assert set(verify(sqlite_store, redis).diff.counts) == where
+    assert set(verify(sqlite_store, redis, repair=True).diff.counts) == where
+    assert not verify(sqlite_store, redis).diff.counts
     assert kept(redis) == books.expected
 
 
@@ -88,7 +88,7 @@ def test_a_difference_tells_both_sides(sqlite_store, redis, books):
 
 def test_much_that_differs(sqlite_store, redis, books, monkeypatch):
     """All is counted and mended, in several holds and shares; only the first are told."""
-    monkeypatch.setattr(diff, "TOLD", 5)
+    monkeypatch.setattr(diff, "MAX_REPORTED", 5)
     monkeypatch.setattr(diff, "_AT_ONCE", 3)
     monkeypatch.setattr("projections.rebuild.verify._MENDED", 3)
     monkeypatch.setattr(filling, "BATCH", 4)
@@ -98,8 +98,8 @@ def test_much_that_differs(sqlite_store, redis, books, monkeypatch):
     redis.zadd(books.keys.created, {f"{number:036}": 1 for number in range(25)})
     redis.zadd(books.keys.years, {f"{number:036}": 1 for number in range(25)})
     verified = verify(sqlite_store, redis, repair=True)
-    assert verified.drift.counts == {"created": 50, "years": 50}
-    assert len(verified.drift.first) == 5
+    assert verified.diff.counts == {"created": 50, "years": 50}
+    assert len(verified.diff.first) == 5
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
@@ -164,10 +164,10 @@ def test_a_movie_that_was_given_up_is_left_out(sqlite_store, redis, books, tmp_p
     spoil(tmp_path / "events.db", books.changed, version=2)
     redis.flushall()
     caught_up(sqlite_store, redis)
-    assert not verify(sqlite_store, redis).drift.counts
-    assert drop(live(redis), books.changed)
+    assert not verify(sqlite_store, redis).diff.counts
+    assert discard(live(redis), books.changed)
     before = kept(redis)
-    assert not verify(sqlite_store, redis, repair=True).drift.counts
+    assert not verify(sqlite_store, redis, repair=True).diff.counts
     assert kept(redis) == before
 
 
@@ -178,7 +178,7 @@ def dropped(sqlite_store, redis, books, tmp_path):
     redis.flushall()
     caught_up(sqlite_store, redis)
     books.row = redis.hget(books.keys.rows, books.changed)
-    assert drop(live(redis), books.changed)
+    assert discard(live(redis), books.changed)
     return books
 
 
@@ -193,8 +193,8 @@ def test_a_movie_that_was_given_up_and_put_back(sqlite_store, redis, dropped):
     redis.hincrby(keys.head, "rows", 1)
     assert live(redis).read_state().state == "live"
     wrong = {"rows": 1, "created": 1, "years": 1, "titles": 1}
-    assert verify(sqlite_store, redis).drift.counts == wrong
-    assert verify(sqlite_store, redis, repair=True).drift.counts == wrong
+    assert verify(sqlite_store, redis).diff.counts == wrong
+    assert verify(sqlite_store, redis, repair=True).diff.counts == wrong
     assert kept(redis) == before
 
 
@@ -214,16 +214,16 @@ def test_a_movie_that_nobody_gave_up(sqlite_store, redis, books, counted):
     redis.hincrby(keys.head, "rows", -1)
     assert live(redis).read_state().state == "live"
     wrong = {"rows", "created", "years", "titles", "parked"} | ({"head"} if not counted else set())
-    assert set(verify(sqlite_store, redis).drift.counts) == wrong
-    assert set(verify(sqlite_store, redis, repair=True).drift.counts) == wrong
-    assert not verify(sqlite_store, redis).drift.counts
+    assert set(verify(sqlite_store, redis).diff.counts) == wrong
+    assert set(verify(sqlite_store, redis, repair=True).diff.counts) == wrong
+    assert not verify(sqlite_store, redis).diff.counts
     assert kept(redis) == books.expected
 
 
 def test_events_are_counted_beside_one_that_was_given_up(sqlite_store, redis, dropped):
     redis.hset(dropped.keys.head, "events", 3)
-    assert verify(sqlite_store, redis, repair=True).drift.counts == {"head": 1}
-    assert not verify(sqlite_store, redis).drift.counts
+    assert verify(sqlite_store, redis, repair=True).diff.counts == {"head": 1}
+    assert not verify(sqlite_store, redis).diff.counts
 
 
 def test_a_view_of_another_log_cannot_be_mended(sqlite_store, redis, books):
@@ -231,7 +231,7 @@ def test_a_view_of_another_log_cannot_be_mended(sqlite_store, redis, books):
     before = kept(redis)
     verified = verify(sqlite_store, redis, repair=True)
     assert verified.foreign
-    assert verified.drift.counts == {"head": 1}
+    assert verified.diff.counts == {"head": 1}
     assert kept(redis) == before
 
 

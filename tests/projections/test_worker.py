@@ -15,12 +15,14 @@ from commands.errors import EventStoreUnavailableError
 from commands.event_store.store import Store
 from commands.group_commit import commit
 from projections.follow.lease import Lease
+from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
-from projections.rebuild.parked import drop, parked_in
+from projections.keys import Keys
+from projections.rebuild.parked import discard, parked_in
 from projections.redis_client import open_redis
-from projections.worker import Projection, run_projection
+from projections.worker import Projection
 from tests.controls import create, new_id, register, update
-from tests.library import caught_up, heal, library, live, spoil
+from tests.library import catch_up, caught_up, heal, library, live, spoil
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def until(condition, timeout_s=5):
 
 def position_of(redis):
     generation = lifecycle.live_number(redis)
-    shown = redis.hget(f"{{movies:{generation}}}:head", "position")
+    shown = redis.hget(Keys(generation).head, "position")
     return int(shown) if shown else None
 
 
@@ -72,20 +74,13 @@ def test_what_was_parked_is_taken_up_again(sqlite_store, redis, tmp_path):
         spoil(tmp_path / "events.db", movie, version=2)
     caught_up(sqlite_store, redis)
     given_up = live(redis)
-    assert drop(given_up, books.back)
+    assert discard(given_up, books.back)
     for movie in (books.changed, books.back):
         heal(tmp_path / "events.db", movie, version=2)
     with running(sqlite_store, redis):
         until(lambda: list(parked_in(live(redis))) == [books.back])
     row = redis.hget(live(redis).keys.rows, books.changed)
     assert b'"title":"\xc3\x89lan"' in row
-
-
-def test_catching_up_once(sqlite_store, redis, account):
-    """For a command that only wants the list to be right now."""
-    commit(sqlite_store, [create(by=account) for _ in range(5)])
-    projection = Projection(sqlite_store, redis, limit=2)
-    assert projection.catch_up() == sqlite_store.head() == position_of(redis)
 
 
 def test_what_is_appended_is_shown(sqlite_store, redis, account):
@@ -122,7 +117,7 @@ def test_a_wiped_redis_is_filled_again_by_itself(sqlite_store, redis, account):
         until(shows(redis, sqlite_store))
         redis.flushall()
         until(shows(redis, sqlite_store))
-        assert redis.hlen(f"{{movies:{lifecycle.live_number(redis)}}}:rows") == 5
+        assert redis.hlen(Keys(lifecycle.live_number(redis)).rows) == 5
 
 
 def test_a_redis_that_comes_back_empty_is_filled_again(sqlite_store, own_valkey, account):
@@ -159,16 +154,16 @@ def test_a_store_that_comes_back_is_followed_again(sqlite_store, redis, account)
 def test_two_projections_at_once_count_each_event_once(sqlite_store, redis, account, valkey):
     """The lease saves work; the position is what keeps them right."""
     other = open_redis(valkey.url)
-    intruder = Projection(sqlite_store, other)
+    intruder = Subscription(sqlite_store, other)
     with running(sqlite_store, redis, poll_s=0.01) as active:
         until(shows(redis, sqlite_store))
         for number in range(50):
             commit(sqlite_store, [create(by=account, title=f"Alien {number}")])
-            intruder.catch_up()
+            catch_up(intruder)
         until(lambda: active.position == sqlite_store.head())
-    head = redis.hgetall("{movies:1}:head")
+    head = redis.hgetall(Keys(1).head)
     assert int(head[b"events"]) == sqlite_store.count()
-    assert redis.hlen("{movies:1}:rows") == 50
+    assert redis.hlen(Keys(1).rows) == 50
     other.close()
 
 
@@ -179,7 +174,7 @@ def test_a_projection_that_ends_hands_over(sqlite_store, redis, account, valkey)
         until(lambda: redis.exists("movies:lease"))
         first = redis.get("movies:lease")
         stop = threading.Event()
-        second = threading.Thread(target=run_projection, args=(sqlite_store, other, stop))
+        second = threading.Thread(target=Projection(sqlite_store, other).run, args=(stop,))
         second.start()
     assert until(lambda: redis.get("movies:lease") not in (None, first)) < 2
     commit(sqlite_store, [update(new_id()), create(by=account)])

@@ -7,6 +7,7 @@ import pytest
 
 from projections.generation import lifecycle
 from projections.generation.writer import EventsNotApplicableError, GenerationWriter
+from projections.keys import Keys
 from projections.redis_client import open_redis
 from tests.read_side import Story, apply, contents, shown
 
@@ -82,11 +83,11 @@ def test_a_batch_larger_than_lua_unpacks(redis, view):
     """Long commands are cut inside the script; nothing is lost at the cuts."""
     story = movies(9_001)
     assert view.apply(story.events, 0) == 9_002
-    assert redis.zcard("{movies:1}:titles") == redis.hlen("{movies:1}:rows") == 9_001
+    assert redis.zcard(Keys(1).titles) == redis.hlen(Keys(1).rows) == 9_001
     for key in [event.stream_id for event in story.events[1:]]:
         story.deleted(key)
     apply(view, story, batch=10_000)
-    assert redis.zcard("{movies:1}:titles") == redis.hlen("{movies:1}:rows") == 0
+    assert redis.zcard(Keys(1).titles) == redis.hlen(Keys(1).rows) == 0
 
 
 def test_scripts_are_sent_again_to_a_server_that_forgot_them(redis, view):
@@ -119,7 +120,7 @@ def test_usernames_come_from_the_generation(redis, view):
     view.apply(story.events, 0)
     key = story.created(by)
     GenerationWriter(redis, 1).apply(story.events[1:], 1)
-    assert b'"creator":"Zo\xc3\xab"' in redis.hget("{movies:1}:rows", key)
+    assert b'"creator":"Zo\xc3\xab"' in redis.hget(Keys(1).rows, key)
 
 
 def test_only_the_live_generation_publishes(redis):
@@ -147,7 +148,7 @@ def test_refused_events_apply_nothing_unless_they_are_parked(redis, view):
     assert view.checkpoint() == 0
     assert view.apply(story.events, 0, park=True) == 5
     assert view.read_state().events == 3
-    parked = redis.hgetall("{movies:1}:parked")
+    parked = redis.hgetall(Keys(1).parked)
     assert list(parked) == [poison.encode()]
     why = orjson.loads(parked[poison.encode()])
     assert (why["position"], why["type"]) == (4, "MovieCreated")

@@ -109,10 +109,10 @@ async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store)
     """Keys of several generations lie in several slots: nothing touches two of them at once."""
     books = library(sqlite_store)
     caught_up(sqlite_store, cluster)
-    assert not rebuild(sqlite_store, cluster).drift.counts
+    assert not rebuild(sqlite_store, cluster).diff.counts
     keys = live(cluster).keys
     cluster.zadd(keys.years, {books.changed: 1})
-    assert verify(sqlite_store, cluster, repair=True).drift.counts == {"years": 1}
+    assert verify(sqlite_store, cluster, repair=True).diff.counts == {"years": 1}
     assert cluster.zscore(keys.years, books.changed) == 2018
     assert build(sqlite_store, cluster, 12)
     trips = RequestBatcher(async_cluster)

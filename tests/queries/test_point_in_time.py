@@ -117,12 +117,15 @@ def test_a_few_are_kept(sqlite_store, redis):
     assert {int(one) for one in redis.zrange(POINT_IN_TIME, 0, -1)} == {1, 3, 4}
     kept = redis.keys("{movies:-*}:*")
     assert {key.split(b"}")[0] for key in kept} == {b"{movies:-1", b"{movies:-3", b"{movies:-4"}
-    assert all(point_in_time.KEPT_S - 5 < redis.ttl(key) <= point_in_time.KEPT_S for key in kept)
+    assert all(
+        point_in_time.SNAPSHOT_TTL_S - 5 < redis.ttl(key) <= point_in_time.SNAPSHOT_TTL_S
+        for key in kept
+    )
 
 
 def test_large_ones_are_not_kept_together(sqlite_store, redis, monkeypatch):
     """Their movies are counted too."""
-    monkeypatch.setattr(point_in_time, "KEPT_ROWS", 8)
+    monkeypatch.setattr(point_in_time, "MAX_SNAPSHOT_ROWS", 8)
     library(sqlite_store)
     for position in (12, 11, 10):
         build(sqlite_store, redis, position)

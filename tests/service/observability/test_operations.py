@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from commands.executor import CommittedBatch
+from projections.keys import Keys
 from service.observability.metrics import Metrics
 from service.observability.tallies import Tallies
 from tests.running import PASSWORD, Cinelog, eventually, problem
@@ -137,7 +138,7 @@ def test_a_read_model_of_another_row_format_is_told_and_built_anew(tmp_path):
         (projection,) = service.processes("projection_worker")
         os.kill(projection, signal.SIGSTOP)
         try:
-            service.redis().hdel(f"{{movies:{generation}}}:head", "format")
+            service.redis().hdel(Keys(generation).head, "format")
             told = eventually(
                 lambda: (a := ready(service)).json()["read_model"]["format"] == 1 and a
             )
@@ -156,8 +157,8 @@ def test_parked_movies_are_told(tmp_path):
     with Cinelog(tmp_path / "var") as service:
         with service.redis().pipeline(transaction=True) as parking:
             mark = {"position": 1, "type": "MovieUpdated", "error": "KeyError"}
-            parking.hset("{movies:1}:parked", str(uuid4()), json.dumps(mark))
-            parking.hincrby("{movies:1}:head", "parked", 1)
+            parking.hset(Keys(1).parked, str(uuid4()), json.dumps(mark))
+            parking.hincrby(Keys(1).head, "parked", 1)
             parking.execute()
         eventually(lambda: seen(service).of("cinelog_parked_movies") == 1)
         assert ready(service).json()["read_model"]["parked"] == 1

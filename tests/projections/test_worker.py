@@ -147,7 +147,7 @@ class Away(Store):
 
 def test_a_store_that_comes_back_is_followed_again(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account)])
-    with running(Away(sqlite_store._log), redis):
+    with running(Away(sqlite_store._application), redis):
         until(shows(redis, sqlite_store))
 
 

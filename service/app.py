@@ -23,7 +23,7 @@ from queries.point_in_time import Builder, PointInTimeLists
 from queries.read_position import ReadPosition
 from queries.slots import FILE, Slots
 from service.auth.passwords import Hasher
-from service.auth.server import Authorization
+from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.signing_keys import load_keys
 from service.auth.tokens import Tokens
@@ -143,7 +143,7 @@ def create_app(  # noqa: PLR0915 - a part a line
             change_feed=live,
             tokens=tokens,
             sessions=sessions,
-            authorization=Authorization(store, tokens, sessions, hasher),
+            auth_server=AuthServer(store, tokens, sessions, hasher),
             hasher=hasher,
             limits=limits,
             telemetry=telemetry,

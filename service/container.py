@@ -14,7 +14,7 @@ from queries.point_in_time import PointInTimeLists
 from queries.read_position import ReadPosition
 from queries.slots import Slots
 from service.auth.passwords import Hasher
-from service.auth.server import Authorization
+from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.tokens import Tokens
 from service.observability.telemetry import Telemetry
@@ -43,7 +43,7 @@ class Container:
     change_feed: ChangeFeed
     tokens: Tokens
     sessions: Sessions
-    authorization: Authorization
+    auth_server: AuthServer
     hasher: Hasher
     limits: Limits
     telemetry: Telemetry

@@ -146,7 +146,7 @@ class RequestMiddleware:
         if traceparent := request.headers.get("traceparent"):
             request.trace = Trace.of_header(traceparent)
         identify(request)
-        return self._limits.call(request) if self._way(request).limited else None
+        return self._limits.count_call(request) if self._way(request).limited else None
 
     def admit(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
         """Refuse a request without good credentials, unless its route is open.

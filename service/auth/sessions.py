@@ -1,20 +1,25 @@
 """Sessions: families of refresh tokens in Redis, each token good for one use.
 
-1. A session knows its current token. To refresh, that one is exchanged for the next, atomically.
-2. The one before it, when it comes again within ``GRACE_S``, gets the same successor: the reply was
-   lost, or two tabs asked at once.
-3. Any other token of a living session was used before, so two hold the family and nobody can tell
-   the thief: the session ends (RFC 9700, 4.14.2).
-4. An unknown session has ended, expired, or Redis was lost: sign in again.
-5. That a session has ended stands in the account's log first
-   (``service/routes/session_commands.py``), which is asked
-   at each refresh: what is still here of an ended session brings nothing back to life.
+1. A session knows its current token. A refresh exchanges it for the next, atomically.
+2. If the token before it comes again within ``GRACE_S``, it gets the same successor: the reply was
+   lost, or two tabs refreshed at once.
+3. Any other token of a living session was used before: two clients hold the family, and the thief
+   cannot be told from the owner, so the session ends (RFC 9700, 4.14.2).
+4. An unknown session has ended or expired, or Redis lost it: the account must sign in again.
+5. A session is opened in Redis first and in the account's log second: no client holds tokens that
+   the log does not know of. It ends in the log first and in Redis second. Each refresh asks the
+   log, so a session that a crash or an outage left here cannot be used.
+
+The answer to a refresh waits here for a client that lost its connection. Redis writes it into a
+file, where it stays after it has expired, so it is sealed: its key is made from the presented
+token, which is stored nowhere.
 
 Keys: ``auth:session:{sid}`` and ``auth:session:{sid}:successor`` (one hash slot, so one script),
-``auth:account:<account id>`` with the account's session ids by the time they expire. None belongs
-to a generation of the read model.
+``auth:account:<account id>`` with the account's session ids by expiry. None of them belongs to a
+generation of the read model.
 """
 
+import hashlib
 import re
 import time
 from collections.abc import Iterator
@@ -25,6 +30,9 @@ from uuid import UUID
 
 import redis
 import structlog
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
 from redis.exceptions import RedisClusterException
 
 from commands.database.breaker import Breaker
@@ -39,15 +47,15 @@ from service.auth.tokens import RefreshToken
 from service.settings import Settings
 
 GRACE_S = 10
-# How many sessions are ended in one go.
-_BATCH = 500
-# What may stand in a key; of what comes in a path nothing else is asked for.
+_END_BATCH = 500
+# A path may hold any text; a session id consists of these characters.
 _SID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SEAL = {"alg": "dir", "enc": "A256GCM"}
 log = structlog.get_logger(__name__)
 
 
 class Session(NamedTuple):
-    """A living session; times are in seconds since 1970, None where it was never refreshed."""
+    """A living session; times are in seconds since 1970."""
 
     sid: str
     opened_at: float
@@ -66,7 +74,7 @@ class SessionPage:
 
 
 class Sessions:
-    """Blocking and thread-safe. ReadModelUnavailableError where Redis does not answer."""
+    """Blocking and thread-safe. Raises ReadModelUnavailableError if Redis does not answer."""
 
     def __init__(
         self, client: "redis.Redis", settings: Settings, breaker: Breaker | None = None
@@ -79,26 +87,25 @@ class Sessions:
         self._holds = client.register_script(HOLDS)
 
     def open(self, token: RefreshToken) -> None:
-        """Begin the session whose first refresh token this is."""
+        """Open a session with its first refresh token."""
         now_s = time.time()
         with self._reachable():
             self._list(token, now_s)
             self._open(_keys(token.sid), [str(token.account_id), token.jti, now_s, self._ttl_s])
 
     def rotate(self, token: RefreshToken, next_jti: str, answer: bytes) -> bytes:
-        """Use ``token`` up and return the answer to give: ``answer``, or the one given before.
+        """Use up ``token`` and return the sealed answer to give: this one, or the one given before.
 
-        Redis keeps the answer for ``GRACE_S``, and its file for longer: it comes sealed.
-        Raises TokenReusedError for a token that was used, whose session ends by that, and
-        TokenNotValidError for one that belongs to no session.
+        Raises TokenReusedError if the token was used before, which ends its session, and
+        TokenNotValidError if it belongs to no session.
         """
         now_s = time.time()
         account = str(token.account_id)
-        given: list[str | bytes | float] = [account, token.jti, next_jti, answer, now_s]
+        args: list[str | bytes | float] = [account, token.jti, next_jti, answer, now_s]
         with self._reachable():
-            # Listed before it lives on: a session that the list misses could not be ended by it.
+            # First into the list: ``end_all`` would miss a session that is not in it.
             self._list(token, now_s)
-            outcome, *successor = self._rotate(_keys(token.sid), [*given, self._ttl_s, GRACE_S])
+            outcome, *successor = self._rotate(_keys(token.sid), [*args, self._ttl_s, GRACE_S])
             if outcome != ROTATED:
                 self._unlist(token.account_id, token.sid)
         if outcome == ROTATED:
@@ -109,18 +116,18 @@ class Sessions:
         raise TokenNotValidError
 
     def holds(self, token: RefreshToken) -> bool:
-        """Tell whether ``token`` could be used now. Changes nothing."""
+        """Return whether ``token`` could be used now. Changes nothing."""
         with self._reachable():
             return bool(self._holds(_keys(token.sid), [str(token.account_id), token.jti]))
 
     def end(self, account_id: UUID, sid: str) -> None:
-        """End a session, if there is such a one."""
+        """End a session; an unknown one is ignored."""
         with self._reachable():
             self._redis.delete(*_keys(sid))
             self._unlist(account_id, sid)
 
     def belongs(self, account_id: UUID, sid: str) -> bool:
-        """Tell whether ``sid`` is a living session of the account."""
+        """Return whether ``sid`` is a living session of the account."""
         if not _SID.fullmatch(sid):
             return False
         with self._reachable():
@@ -128,13 +135,13 @@ class Sessions:
         return holder == str(account_id).encode()
 
     def end_all(self, account_id: UUID, spared: str = "") -> None:
-        """End every session of an account but ``spared``."""
+        """End every session of an account except ``spared``."""
         with self._reachable():
             sids = [sid.decode() for sid in self._redis.zrange(_listing(account_id), 0, -1)]
             ended = [sid for sid in sids if sid != spared]
-            for first in range(0, len(ended), _BATCH):
+            for first in range(0, len(ended), _END_BATCH):
                 pipe: Any = self._redis.pipeline(transaction=False)
-                for sid in ended[first : first + _BATCH]:
+                for sid in ended[first : first + _END_BATCH]:
                     for key in _keys(sid):
                         pipe.delete(key)
                     pipe.zrem(_listing(account_id), sid)
@@ -159,7 +166,7 @@ class Sessions:
             for sid, _ in found:
                 pipe.hmget(_keys(sid.decode())[0], "account", "opened_at", "refreshed_at")
             held = pipe.execute()
-        # One that is listed only was about to be opened, or has just ended.
+        # A session that is only in the list is being opened, or has just ended.
         living = [
             Session(sid.decode(), float(opened), float(used) if used else None, expires_at)
             for (sid, expires_at), (holder, opened, used) in zip(found, held, strict=True)
@@ -202,3 +209,24 @@ def _keys(sid: str) -> list[str]:
 
 def _listing(account_id: UUID) -> str:
     return f"auth:account:{account_id}"
+
+
+def seal(answer: bytes, token: str) -> bytes:
+    """Return the answer as a JWE (RFC 7516) that ``unseal`` opens with the same token."""
+    return jwe.encrypt_compact(_SEAL, answer, _sealing_key(token)).encode()
+
+
+def unseal(sealed: bytes, token: str) -> bytes:
+    """Return a sealed answer. Raises TokenNotValidError for another token."""
+    try:
+        answer = jwe.decrypt_compact(sealed, _sealing_key(token)).plaintext
+    except (JoseError, ValueError):
+        raise TokenNotValidError from None
+    if answer is None:
+        raise TokenNotValidError
+    return answer
+
+
+def _sealing_key(token: str) -> OctKey:
+    digest = hashlib.blake2b(token.encode(), digest_size=32, person=b"cinelog-answer")
+    return OctKey.import_key(digest.digest())

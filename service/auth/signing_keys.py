@@ -1,14 +1,14 @@
-"""The keys that sign tokens, as a running process has them: the first of the file signs.
+"""The signing keys of a running process: the first key of the file signs, all of them verify.
 
-1. The file is made on first start (``service/auth/key_file.py``).
-2. Whoever runs follows it: every worker, also on other machines that share the file. A worker that
-   has yet to hear of a new key hears of it from the first token it signed.
+The file is made on first start (``service/auth/key_file.py``). Every worker follows it, also on
+other machines that share it. A worker that has not yet read a new key reads it when it meets the
+first token that the key signed.
 """
 
 import threading
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from joserfc.jwk import ECKey, KeySet, KeySetSerialization
@@ -23,103 +23,90 @@ from service.auth.key_file import (
     unreachable,
 )
 
-LOOK_S = 1.0
+RECHECK_S = 1.0
 _PUBLIC = ("kty", "crv", "x", "y", "kid")
 log = structlog.get_logger(__name__)
 
 
-class _Set(NamedTuple):
-    signing: KeySet
+class SigningKeys:
+    """Keys that follow the file ``path`` if given; ``fingerprint`` is from when it was read.
+
+    The file is checked before anything is signed or published, for an unknown ``kid``, and
+    otherwise every ``RECHECK_S``. A file that cannot be used leaves the keys as they are.
+    """
+
     verifying: KeySet
     kids: frozenset[str]
 
-    @classmethod
-    def of(cls, keys: list[ECKey]) -> "_Set":
-        return cls(KeySet([keys[0]]), KeySet([*keys]), frozenset(str(key.kid) for key in keys))
-
-
-class SigningKeys:
-    """``signing`` holds the one key that signs, ``verifying`` every key that is believed.
-
-    With ``path`` they follow that file: it is looked at before anything is signed or published, for
-    an unknown ``kid``, and else once in ``LOOK_S``. A file that cannot be used changes nothing.
-    ``mark`` is that of the file when the keys were read.
-    """
-
     def __init__(
-        self, keys: list[ECKey], path: Path | None = None, mark: FileFingerprint | None = None
+        self,
+        keys: list[ECKey],
+        path: Path | None = None,
+        fingerprint: FileFingerprint | None = None,
     ) -> None:
-        self.edition = 1
-        self._set = _Set.of(keys)
-        self._path, self._mark = path, mark
-        self._look_at = time.monotonic() + LOOK_S
-        self._looking = threading.Lock()
+        self.revision = 1
+        self._path, self._fingerprint = path, fingerprint
+        self._recheck_at = time.monotonic() + RECHECK_S
+        self._reloading = threading.Lock()
+        self._use(keys)
 
-    @property
-    def signing(self) -> KeySet:
-        """The key to sign with, alone."""
-        self._look()
-        return self._set.signing
-
-    @property
-    def verifying(self) -> KeySet:
-        """The keys to verify with."""
-        return self._set.verifying
-
-    @property
-    def kids(self) -> frozenset[str]:
-        """The ids of the keys to verify with."""
-        return self._set.kids
+    def signing_key(self) -> KeySet:
+        """Return the key to sign with, alone."""
+        self._reload_if_changed()
+        return self._signing
 
     def knows(self, kid: str) -> bool:
-        """Tell whether there is a key ``kid``; another worker may have been the first to use it."""
-        if kid not in self._set.kids:
-            self._look()
-        return kid in self._set.kids
+        """Return whether there is a key ``kid``; another worker may have used it first."""
+        if kid not in self.kids:
+            self._reload_if_changed()
+        return kid in self.kids
 
-    def follow(self) -> int:
-        """Return the number of the edition, one more with each change of the keys."""
-        if time.monotonic() >= self._look_at:
-            self._look()
-        return self.edition
+    def current_revision(self) -> int:
+        """Return the revision of the keys, which grows with each change."""
+        if time.monotonic() >= self._recheck_at:
+            self._reload_if_changed()
+        return self.revision
 
     def public(self) -> KeySetSerialization:
-        """Return the JWK Set that anyone may know: public parts only."""
-        self._look()
-        entries = self._set.verifying.as_dict(private=False)["keys"]
-        return {"keys": [_published(entry) for entry in entries]}
+        """Return the JWK Set to publish: public parts only."""
+        self._reload_if_changed()
+        return {"keys": [_published(key) for key in self.verifying.as_dict(private=False)["keys"]]}
 
-    def _look(self) -> None:
+    def _use(self, keys: list[ECKey]) -> None:
+        self._signing, self.verifying = KeySet([keys[0]]), KeySet([*keys])
+        self.kids = frozenset(str(key.kid) for key in keys)
+
+    def _reload_if_changed(self) -> None:
         if self._path is None:
             return
-        with self._looking:
-            self._look_at = time.monotonic() + LOOK_S
-            mark = fingerprint_of(self._path)
-            if mark == self._mark:
+        with self._reloading:
+            self._recheck_at = time.monotonic() + RECHECK_S
+            fingerprint = fingerprint_of(self._path)
+            if fingerprint == self._fingerprint:
                 return
-            self._mark = mark
+            self._fingerprint = fingerprint
             try:
-                self._set = _Set.of(read_keys(self._path))
+                self._use(read_keys(self._path))
             except ConfigurationError as error:
-                log.error("signing keys cannot be read; the last ones stay", error=str(error))  # noqa: TRY400 - what broke stands in it
+                log.error("signing keys cannot be read; the last ones stay", error=str(error))  # noqa: TRY400 - the error names the file and the problem
                 return
-            self.edition += 1
-            log.info("signing keys read again", kids=[key.kid for key in self._set.verifying.keys])
+            self.revision += 1
+            log.info("signing keys read again", kids=[key.kid for key in self.verifying.keys])
 
 
-def _published(entry: Any) -> Any:
-    return {name: entry[name] for name in _PUBLIC} | {"use": "sig", "alg": ALGORITHM}
+def _published(key: Any) -> Any:
+    return {name: key[name] for name in _PUBLIC} | {"use": "sig", "alg": ALGORITHM}
 
 
 def load_keys(path: Path) -> SigningKeys:
-    """Return the keys in ``path``, which they follow; made there if there is no such file.
+    """Return the keys in ``path``, which they follow; the file is made if it does not exist.
 
-    Raises ConfigurationError where the file cannot be read, made or used.
+    Raises ConfigurationError if the file cannot be read, made or used.
     """
     if not path.exists():
         try:
             make_file(path)
         except OSError as error:
             raise unreachable(path, error) from None
-    mark = fingerprint_of(path)  # taken before, or a change in between would never be seen
-    return SigningKeys(read_keys(path), path, mark)
+    fingerprint = fingerprint_of(path)  # before the keys: a change in between is then seen
+    return SigningKeys(read_keys(path), path, fingerprint)

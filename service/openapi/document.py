@@ -8,7 +8,7 @@ from typing import Any
 from sanic import Sanic
 from sanic_routing.route import Route
 
-from service.auth.jwt import SCOPE
+from service.auth.tokens import SCOPE
 from service.middleware import is_open
 from service.openapi import accounts, events, health, movies, tokens
 from service.openapi.about import ABOUT

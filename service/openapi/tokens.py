@@ -10,8 +10,8 @@ from commands.errors import (
     ReadModelUnavailableError,
     TokenNotValidError,
 )
-from service.auth.grants import PasswordGrant, RefreshGrant
 from service.auth.schemas import Credentials, RefreshBody, TokenBody
+from service.auth.server import PASSWORD_GRANT, REFRESH_GRANT
 from service.openapi import response_headers
 from service.openapi.errors import required, unreadable
 from service.openapi.model import Answer, Body, Operation, Table
@@ -29,7 +29,7 @@ _AWAY = (
 )
 _OAUTH = (
     secret_refused(),
-    grant_refused(PasswordGrant.GRANT_TYPE, RefreshGrant.GRANT_TYPE),
+    grant_refused(PASSWORD_GRANT, REFRESH_GRANT),
     InvalidScopeError(),
 )
 _KEPT = (response_headers.CACHE_CONTROL,)
@@ -38,7 +38,7 @@ _PASSWORD = "correct-horse-7"  # noqa: S105 - an example
 
 
 TABLE: Table = {
-    tokens.obtain: Operation(
+    tokens.sign_in: Operation(
         id="signIn",
         tag=TAG,
         summary="Sign in",
@@ -65,7 +65,7 @@ TABLE: Table = {
         ),
         oauth=True,
     ),
-    tokens.renew: Operation(
+    tokens.refresh: Operation(
         id="refresh",
         tag=TAG,
         summary="Exchange a refresh token for the next pair",

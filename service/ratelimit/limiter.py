@@ -132,9 +132,9 @@ class Limits:
         self._address = by_address and Limit("login-address", by_address, counters)
         self._api = of_all and Limit("api", of_all, counters, stretch=_STRETCH)
 
-    async def sign_in(self, request: CinelogRequest, username: str) -> None:
+    async def count_sign_in(self, request: CinelogRequest, username: str) -> None:
         """Count a try on ``username``. Raises ThrottledError."""
-        await self.register(request)
+        await self.count_password_call(request)
         if self._login:
             # Not the name itself: it may be long, and is nobody's business in Redis.
             name = fold_name(username).encode(errors="surrogatepass")
@@ -142,17 +142,12 @@ class Limits:
             if waits := self._login.count(request, digest):
                 await waits
 
-    async def register(self, request: CinelogRequest) -> None:
+    async def count_password_call(self, request: CinelogRequest) -> None:
         """Count a call that takes a password. Raises ThrottledError."""
         if self._address and (waits := self._address.count(request, self._address_of(request))):
             await waits
 
-    async def refresh(self, request: CinelogRequest) -> None:
-        """Count a call that might have taken a password. Raises ThrottledError."""
-        if waits := self.call(request):
-            await waits
-
-    def call(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
+    def count_call(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
         """Count any other call. Raises ThrottledError, now or in what is to be awaited."""
         if self._api is None:
             return None

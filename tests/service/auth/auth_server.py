@@ -14,7 +14,7 @@ from commands.event_store.store import Store
 from commands.executor import Executor
 from projections.redis_client import open_redis
 from service.auth.passwords import Hasher
-from service.auth.server import Authorization
+from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.signing_keys import load_keys
 from service.auth.tokens import Tokens
@@ -78,7 +78,7 @@ def parts_of(settings, hasher):
         tokens=tokens,
         sessions=sessions,
         hasher=hasher,
-        authorization=Authorization(store, tokens, sessions, hasher),
+        auth_server=AuthServer(store, tokens, sessions, hasher),
         session_threads=Pool("accounts", threads=4, waiting=100),
         limits=Limits(settings.model_copy(update=UNLIMITED), Counters(None)),
         log_threads=Pool("history", threads=2, waiting=100),

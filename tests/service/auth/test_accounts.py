@@ -496,7 +496,7 @@ def test_nothing_secret_is_logged(auth_client, caplog):
     said = "\n".join(
         record.getMessage() for record in caplog.records if "httpcore" not in record.name
     )
-    assert "Issue token Answer(...)" in said  # so the library did log
+    assert "Issue token TokenResponse(...)" in said  # so the library did log
     for hidden in (secret, *pair.values(), *renewed.values(), "argon2"):
         if isinstance(hidden, str) and hidden != "Bearer":
             assert hidden not in said

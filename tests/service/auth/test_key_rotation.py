@@ -129,7 +129,7 @@ def test_another_workers_new_key_is_known_by_its_first_token(tokens, path):
 
 def test_what_a_retired_key_signed_is_refused(tokens, path, monkeypatch):
     """Within a second, though it was seen and found good before."""
-    monkeypatch.setattr(module, "LOOK_S", 0.1)
+    monkeypatch.setattr(module, "RECHECK_S", 0.1)
     old, old_refresh = pair(tokens)
     fresh = rotate(path)
     assert tokens.check(old)

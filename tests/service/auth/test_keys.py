@@ -42,7 +42,7 @@ def test_a_key_is_made_on_first_start(path):
 
 def test_the_key_id_is_the_thumbprint(path):
     """RFC 7638, so that two files with one key agree on its name."""
-    (key,) = load_keys(path).signing.keys
+    (key,) = load_keys(path).signing_key().keys
     assert key.kid == key.thumbprint()
     assert key.as_dict(private=False).keys() >= {"kty", "crv", "x", "y", "use", "alg", "kid"}
 
@@ -59,7 +59,7 @@ def test_the_first_key_signs_and_all_verify(path):
     retired = ECKey.import_key(second).as_dict(private=False)
     write(path, first, retired)
     keys = load_keys(path)
-    assert [key.kid for key in keys.signing.keys] == [first["kid"]]
+    assert [key.kid for key in keys.signing_key().keys] == [first["kid"]]
     assert keys.kids == {first["kid"], second["kid"]}
 
 

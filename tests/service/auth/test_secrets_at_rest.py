@@ -7,7 +7,7 @@ import re
 import pytest
 
 from commands.errors import TokenNotValidError
-from service.auth.sealed_answers import seal, unseal
+from service.auth.sessions import seal, unseal
 from tests.controls import ALIEN
 from tests.running import PASSWORD, Cinelog, problem
 

@@ -60,7 +60,7 @@ def unsigned(target, access):
 
 
 def signed_with_the_public_key(target, access):
-    public = target.keys.signing.keys[0]
+    public = target.keys.signing_key().keys[0]
     header = json.dumps({"alg": "HS256", "typ": "at+jwt", "kid": public.kid}).encode()
     signed_part = urlsafe_b64encode(header) + b"." + access.split(".")[1].encode()
     digest = hmac.digest(public.as_pem(private=False), signed_part, "sha256")

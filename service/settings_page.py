@@ -1,4 +1,4 @@
-"""What each setting is for: the text of ``docs/settings.md`` and of ``cinelog --help``.
+"""Descriptions of the settings, for ``docs/settings.md`` and ``cinelog --help``.
 
 ``python -m service.settings_page > docs/settings.md`` writes the page; a test compares the two.
 """
@@ -10,21 +10,21 @@ DESCRIPTIONS = {
     "event_store_url": "`sqlite:///path` or `postgresql://user:password@host/database`.",
     "redis_url": "`redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`.",
     "host": "Address to listen on.",
-    "port": "Port to listen on; 0 takes a free one.",
-    "workers": "API processes, 1 to 256.",
-    "signing_keys": "File with the JWK Set that signs tokens, made where it is missing (0600).",
-    "issuer": "`iss` of the tokens. Set it, or the public URL, where several machines serve.",
+    "port": "Port to listen on; 0 selects a free one.",
+    "workers": "Number of API processes, 1 to 256.",
+    "signing_keys": "File with the JWK Set that signs tokens; created if it is missing (0600).",
+    "issuer": "`iss` of the tokens. Set it, or the public URL, if several machines serve.",
     "audience": "`aud` of the access tokens.",
-    "access_ttl_s": "Life of an access token in seconds.",
-    "refresh_ttl_s": "Life of a refresh token in seconds.",
-    "write_wait_ms": "How long a write waits for the lists to show it, in milliseconds.",
-    "public_url": "Base of links, of the OAuth metadata and of `/docs`, like `https://movies.example.org`.",
-    "login_rate": "Calls that take a password: by username, by address. `off` turns one off.",
-    "api_rate": "All other calls, by account. `off` turns it off.",
-    "proxies": "How many reverse proxies to believe for the address and scheme of a client.",
-    "cors_origins": "Origins whose pages may call the API, with commas between, or `*`.",
-    "max_connections": "Open connections of each API process.",
-    "streams_per_account": "Streams of events that an account may have open.",
+    "access_ttl_s": "Lifetime of an access token in seconds.",
+    "refresh_ttl_s": "Lifetime of a refresh token in seconds.",
+    "write_wait_ms": "Maximum time a write waits until lists show it, in milliseconds.",
+    "public_url": "Base URL of links, the OAuth metadata and `/docs`, such as `https://movies.example.org`.",
+    "login_rate": "Rate of requests with a password: by username; by address. `off` disables one.",
+    "api_rate": "Rate of all other requests, by account. `off` disables it.",
+    "proxies": "Number of reverse proxies trusted to report the address and scheme of a client.",
+    "cors_origins": "Origins whose pages may call the API, separated by commas, or `*`.",
+    "max_connections": "Maximum number of open connections of each API process.",
+    "streams_per_account": "Maximum number of open event streams of an account, per machine.",
     "log_format": "`auto` (text on a terminal, else JSON), `text` or `json`.",
     "log_level": "`debug`, `info`, `warning`, `error` or `critical`.",
 }
@@ -32,17 +32,17 @@ _DEFAULTS = {
     "data_dir": "`./var`",
     "event_store_url": "`events.db` in the data directory",
     "redis_url": "an embedded server in the data directory",
-    "workers": "one a core",
-    "issuer": "`CINELOG_PUBLIC_URL` where set, else the address served",
+    "workers": "one per core",
+    "issuer": "`CINELOG_PUBLIC_URL` if set, else the address served",
     "signing_keys": "`signing-keys.json` in the data directory",
 }
 _HEAD = """# Settings
 
-Environment variables; none needs to be set. A value that cannot work ends a command with one line
-that names the variable (exit 2); a variable with this prefix that is none of these is warned of.
-`python -m service.settings_page` writes this page.
+Environment variables; all are optional. An invalid value ends a command with one line that names
+the variable (exit code 2). An unknown variable with this prefix causes a warning.
+`python -m service.settings_page` generates this page.
 
-| variable | default | what |
+| variable | default | meaning |
 |---|---|---|
 """
 

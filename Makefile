@@ -27,6 +27,7 @@ check: .venv/dev ## run the linters and the type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@if command -v luacheck >/dev/null; then luacheck --quiet .; else echo "luacheck is not installed: Lua was not checked"; fi
 
 fix: .venv/dev ## format the code and apply the safe fixes of the linter
 	$(BIN)/ruff check --fix .

@@ -9,12 +9,11 @@ from uuid import UUID
 from redis.exceptions import ResponseError
 
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
+from projections.generation.state import CONSTANTS
 from projections.keys import LIVE, Keys
-from projections.lua import Script, number_field
-from queries.filter_script import FIND, PEEK, ROWS
+from projections.lua import Script, load_script, number_field
 from queries.movie_query import MovieQuery
 from queries.orderings import index_of, sort_key
-from queries.page_script import LIST, ONE
 from queries.pipelining import REFUSES_WRITES, RequestBatcher
 from queries.turns import Turns
 
@@ -23,6 +22,18 @@ SCAN_ROWS = 4_000
 # Scans that one process lets Redis do in one round trip: others of its questions wait for them.
 _SCANS, _SCANS_WAITING = 2, 256
 _RESTARTS = 3
+# How long a cached result waits for its next page, how many are cached, and how many ids in all.
+RESULT_TTL_S, MAX_RESULTS, MAX_RESULT_IDS = 15, 64, 1_000_000
+_RESULTS: dict[str, str | int] = {
+    "RESULT_TTL_S": RESULT_TTL_S,
+    "MAX_RESULTS": MAX_RESULTS,
+    "MAX_RESULT_IDS": MAX_RESULT_IDS,
+}
+_LIST_PAGE = load_script("queries.lua.list_page", CONSTANTS, shareable=True)
+_GET_MOVIE = load_script("queries.lua.get_movie", CONSTANTS, shareable=True)
+_GET_MOVIES = load_script("queries.lua.get_movies", CONSTANTS)
+_SEARCH_PAGE = load_script("queries.lua.search_page", CONSTANTS | _RESULTS, shareable=True)
+_SEARCH_PIECE = load_script("queries.lua.search_piece", CONSTANTS)
 _INDEXES: dict[str, Callable[[Keys], str]] = {
     "created_at": lambda keys: keys.created,
     "title": lambda keys: keys.titles,
@@ -169,7 +180,7 @@ async def get_movie(
 ) -> tuple[bytes | None, int]:
     """Return a movie's JSON, None where there is none, and the position that shows it."""
     _, position, row = await reader.ask(
-        ONE, lambda keys: keys.listed, [str(movie_id)], min_position=min_position
+        _GET_MOVIE, lambda keys: keys.listed, [str(movie_id)], min_position=min_position
     )
     return row, position
 
@@ -188,7 +199,7 @@ async def _list(
 ) -> list[Any]:
     index = _INDEXES[query.orderings[0].field]
     return await reader.ask(
-        LIST,
+        _LIST_PAGE,
         lambda keys: (*keys.listed, index(keys)),
         [*_paging(query), since],
         min_position=min_position,
@@ -232,10 +243,11 @@ async def _find_kept(reader: ReadModel, search: _Search) -> list[Any]:
     start: str | int = ""
     restarts = 0
     while restarts <= _RESTARTS:
-        args = [*_paging(query), start, digest, SCAN_ROWS, *filters, since, order]
+        ordering, *paging = _paging(query)
+        args = [*paging, since, start, digest, ordering, order, *filters, SCAN_ROWS]
         async with reader.scans.of(account):
             answer = await reader.ask(
-                FIND,
+                _SEARCH_PAGE,
                 lambda keys: (*keys.listed, keys.kept, keys.found),
                 args,
                 min_position=min_position,
@@ -254,10 +266,10 @@ async def _find_unkept(reader: ReadModel, search: _Search) -> list[Any]:
     order = ",".join(map(str, query.orderings))
     cursor, hits, positions = b"", set[bytes](), set[int]()
     while cursor != b"done":
-        args = ["key", 1, 0, 0, cursor, "", SCAN_ROWS, *filters, since, order]
+        args = [cursor, since, "key", order, *filters, SCAN_ROWS]
         async with reader.scans.of(account):
             word, position, *found = await reader.ask(
-                PEEK, lambda keys: keys.listed, args, min_position=min_position
+                _SEARCH_PIECE, lambda keys: keys.listed, args, min_position=min_position
             )
         if word == b"same":
             return [word, position]
@@ -273,7 +285,7 @@ async def _find_unkept(reader: ReadModel, search: _Search) -> list[Any]:
         rank = sum(key >= place for key in keys)
         last = int(rank + size < len(keys))
     ids = [key[-36:] for key in keys[rank : rank + size]]
-    _, position, *rows = await reader.ask(ROWS, lambda keys: keys.listed, ids)
+    _, position, *rows = await reader.ask(_GET_MOVIES, lambda keys: keys.listed, ids)
     if positions != {position}:
         raise ReadModelUnavailableError("it changed while it was read")
     return [b"page", position, len(keys), number_field, last, *rows]

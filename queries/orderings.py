@@ -94,7 +94,7 @@ def is_seek_key(place: str, orderings: Orderings) -> bool:
 
 
 def sort_key(place: str, orderings: Orderings) -> bytes:
-    """Return the sort key of a place; ``queries.filter_script`` makes the same of a row."""
+    """Return the sort key of a place; ``queries/lua/search.lua`` makes the same of a row."""
     *values, key = place.split("\0")
     return b"".join(_parts(values, orderings)) + key.encode()
 

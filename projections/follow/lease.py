@@ -7,23 +7,13 @@ import time
 from typing import Any
 
 from projections.keys import LEASE
-from projections.lua import Script
+from projections.lua import load_script
 
 LEASE_MS = 5_000
 _RENEWALS = 4  # how often a lease is renewed in its lifetime
 
-_TAKE = Script("""
-local holder = redis.call('GET', KEYS[1])
-if not holder or holder == ARGV[1] or holder == ARGV[2] then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
-  return ARGV[1]
-end
-return holder
-""")
-_RELEASE = Script("""
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-""")
+_ACQUIRE = load_script("projections.lua.follow.acquire_lease")
+_DELETE_IF_EQUAL = load_script("projections.lua.follow.delete_if_equal")
 
 
 class Lease:
@@ -53,11 +43,11 @@ class Lease:
     def release(self) -> None:
         """Give the lease back, so that another need not wait for its end."""
         self._renew_at = 0.0
-        _RELEASE.run(self._redis, [self._key], [self._me])
+        _DELETE_IF_EQUAL.run(self._redis, [self._key], [self._me])
 
     def _take(self, instead_of: str = "") -> str:
         args = [self._me, instead_of, self._lease_ms]
-        holder: bytes = _TAKE.run(self._redis, [self._key], args)
+        holder: bytes = _ACQUIRE.run(self._redis, [self._key], args)
         return holder.decode()
 
 

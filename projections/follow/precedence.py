@@ -9,26 +9,14 @@ import time
 from typing import Any
 
 from projections.keys import NEWEST_FORMAT
-from projections.lua import NUMBER, Script
+from projections.lua import load_script
 
 NOTICE_MS = 30_000
 # Seldom enough to cost nothing, often enough that a newer one is noticed soon.
 _ASKED_S = 0.5
 
-# ARGV: format, milliseconds. Answers the newest format that is announced now.
-_ANNOUNCE = Script(
-    NUMBER
-    + """
-local newest, own = number(redis.pcall('GET', KEYS[1])), tonumber(ARGV[1])
-if newest > own then return newest end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return own
-"""
-)
-_WITHDRAW = Script("""
-if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-""")
+_ANNOUNCE = load_script("projections.lua.follow.announce_format")
+_DELETE_IF_EQUAL = load_script("projections.lua.follow.delete_if_equal")
 
 
 class Precedence:
@@ -54,4 +42,4 @@ class Precedence:
     def withdraw(self) -> None:
         """Let older ones go on at once; others of this format announce themselves again."""
         self._ask_at = 0.0
-        _WITHDRAW.run(self._redis, [NEWEST_FORMAT], [self._row_format])
+        _DELETE_IF_EQUAL.run(self._redis, [NEWEST_FORMAT], [self._row_format])

@@ -195,7 +195,7 @@ class Subscription:
         if not is_of_log(self._store, head):
             self._check_log()
             log.warning("generation of another log", generation=view.number)
-            lifecycle.retire(self._redis, view)
+            view.retire()
             return None
         if head.state == OTHER_FORMAT:
             return None

@@ -12,69 +12,19 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from projections.generation.state import BUILDING as STATE_BUILDING
-from projections.generation.state import LIVE as STATE_LIVE
-from projections.generation.state import RETIRED, ROW_FORMAT
+from projections.generation.state import CONSTANTS, ROW_FORMAT
 from projections.generation.writer import GenerationWriter
 from projections.keys import BUILDING, DROPPED, GENERATIONS, LIVE, POSITION
 from projections.keys import Keys as GenerationKeys
-from projections.lua import NUMBER, Script, number_field, of_another_type
+from projections.lua import load_script, number_field, of_another_type
 
-_GO_LIVE = Script(
-    NUMBER
-    + f"""
-local head = redis.pcall('HMGET', KEYS[1], 'position', 'state')
-if number(head[1]) < 0 or (head[2] ~= '{STATE_BUILDING}' and head[2] ~= '{STATE_LIVE}') then
-  return -1
-end
-redis.call('HSET', KEYS[1], 'state', '{STATE_LIVE}')
-return tonumber(head[1])
-"""
-)
-# ARGV: the generation that is to be live, the one whose place it takes ('' whichever, '0' none),
-# milliseconds since the epoch after which it may not any more ('' for ever).
-_POINT = Script(
-    NUMBER
-    + """
-local there = math.max(0, number(redis.pcall('GET', KEYS[1])))
-if ARGV[2] ~= '' and there ~= tonumber(ARGV[2]) then return 0 end
-if ARGV[3] ~= '' then
-  local now = redis.call('TIME')
-  if now[1] * 1000 + now[2] / 1000 > tonumber(ARGV[3]) then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[1])
-return 1
-"""
-)
-# Takes about so many out of a key, from a cursor on; answers the next one, '0' once it is gone, or
-# where its generation has a head: it was made anew, and nothing of it is to be removed.
-_SHRINK = Script("""
-if redis.call('EXISTS', KEYS[2]) == 1 then return '0' end
-local kind = redis.call('TYPE', KEYS[1])['ok']
-if kind == 'zset' then
-  if redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[2] - 1) == tonumber(ARGV[2]) then return '1' end
-elseif kind == 'hash' then
-  local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-  if found[1] ~= '0' then
-    local fields = {}
-    for i = 1, #found[2], 2 do fields[#fields + 1] = found[2][i] end
-    if #fields > 0 then redis.call('HDEL', KEYS[1], unpack(fields)) end
-    return found[1]
-  end
-elseif kind == 'list' then
-  for _, result in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
-    redis.call('UNLINK', result, result .. ':scan')
-  end
-end
-redis.call('UNLINK', KEYS[1])
-return '0'
-""")
+_SET_LIVE = load_script("projections.lua.generation.set_live", CONSTANTS)
+_POINT_LIVE = load_script("projections.lua.generation.point_live")
+_SHRINK_KEY = load_script("projections.lua.generation.shrink_key")
 PIECE = 100
 """About how many fields or members are removed in one step."""
 # Steps that are made at once.
 _AT_ONCE = 20
-_RETIRE = Script(f"""
-return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'state', '{RETIRED}')
-""")
 
 
 def live_number(redis: Any) -> int | None:
@@ -132,11 +82,11 @@ def go_live(
     Only ``instead_of`` the generation that is live (0: none is), and only before a time of Redis's
     clock, where these are given. False where that is not so, or the generation is gone.
     """
-    position = int(_GO_LIVE.run(redis, [view.keys.head]))
+    position = int(_SET_LIVE.run(redis, [view.keys.head]))
     if position < 0:
         return False
     args = [view.number, *("" if arg is None else arg for arg in (instead_of, before_ms))]
-    if not _POINT.run(redis, [LIVE], args):
+    if not _POINT_LIVE.run(redis, [LIVE], args):
         return False
     redis.execute_command("SADD", GENERATIONS, view.number)
     # Before anyone hears of a later position: who still reads the old one must look for this one.
@@ -182,14 +132,9 @@ def sweep(redis: Any) -> Iterator[None]:
         keys = GenerationKeys(dropped)
         for key in (*keys.lasting, keys.kept):
             cursor = b"0"
-            while (cursor := _SHRINK.run(redis, [key, keys.head], [cursor, PIECE])) != b"0":
+            while (cursor := _SHRINK_KEY.run(redis, [key, keys.head], [cursor, PIECE])) != b"0":
                 yield
         redis.execute_command("SREM", DROPPED, dropped)
-
-
-def retire(redis: Any, view: GenerationWriter) -> None:
-    """Let a generation be shown to nobody and take no more events."""
-    _RETIRE.run(redis, [view.keys.head])
 
 
 def _named(redis: Any, pointer: str) -> int | None:

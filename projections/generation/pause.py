@@ -9,31 +9,14 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from commands.errors import ReadModelUnavailableError
-from projections.generation.state import PAUSE_MS, PAUSED
+from projections.generation.state import CONSTANTS, PAUSE_MS
 from projections.generation.writer import GenerationWriter
-from projections.lua import NUMBER, Script
+from projections.lua import load_script
 
 _WAIT_S, _PAUSE_S = 10.0, 0.02
 
-# ARGV: milliseconds, the format of rows that is wanted. Answers the position and when the hold
-# ends, or 0 where someone else holds it, -1 for another format; nothing for no generation.
-_HOLD = Script(
-    NUMBER
-    + PAUSED
-    + """
-local head = redis.pcall('HMGET', KEYS[1], 'position', 'hold', 'format')
-if number(head[1]) < 0 then return {} end
-if (head[3] or '1') ~= ARGV[2] then return {tonumber(head[1]), -1} end
-if held(head[2]) then return {tonumber(head[1]), 0} end
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
-redis.call('HSET', KEYS[1], 'hold', string.format('%d', now + ARGV[1]))
-return {tonumber(head[1]), now + ARGV[1]}
-"""
-)
-_RELEASE = Script("""
-return redis.pcall('HGET', KEYS[1], 'hold') == ARGV[1] and redis.call('HDEL', KEYS[1], 'hold')
-""")
+_PAUSE = load_script("projections.lua.generation.pause", CONSTANTS)
+_RESUME = load_script("projections.lua.generation.resume")
 
 
 class Pause(NamedTuple):
@@ -53,13 +36,13 @@ def pause(view: GenerationWriter, for_ms: int = PAUSE_MS) -> Iterator[Pause]:
     try:
         yield held
     finally:
-        _RELEASE.run(view.redis, [view.keys.head], [held.until_ms])
+        _RESUME.run(view.redis, [view.keys.head], [held.until_ms])
 
 
 def _take(view: GenerationWriter, for_ms: int) -> Pause:
     give_up = time.monotonic() + _WAIT_S
     while time.monotonic() < give_up:
-        answer = _HOLD.run(view.redis, [view.keys.head], [for_ms, view.row_format])
+        answer = _PAUSE.run(view.redis, [view.keys.head], [for_ms, view.row_format])
         if not answer:
             raise ReadModelUnavailableError("the generation is gone")
         if answer[1] < 0:

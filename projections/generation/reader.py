@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from commands.errors import ReadModelUnavailableError
 from projections.generation.writer import GenerationWriter
-from projections.lua import NUMBER, Script, of_another_type
+from projections.lua import load_script, of_another_type
 from projections.movie_rows import RedisWrite
 
 HASHES = ("rows", "gone", "users", "parked")
@@ -20,29 +20,8 @@ _ID = 36  # the length of an id, with which the members of titles end
 Fields = dict[bytes, bytes | float]
 """Field to value, or member to score."""
 
-# In a key of another type there is nothing of ours.
-_READ = Script(
-    NUMBER
-    + """
-local position = number(redis.pcall('HGET', KEYS[1], 'position'))
-if position < 0 then return {} end
-local values = redis.pcall(ARGV[1], KEYS[2], unpack(ARGV, 2))
-return {position, values.err and {} or values}
-"""
-)
-_COUNT = Script(
-    NUMBER
-    + f"""
-local head = redis.pcall('HMGET', KEYS[1], 'position', 'events')
-if number(head[1]) < 0 then return {{}} end
-local counts = {{number(head[1]), math.max(0, number(head[2]))}}
-for i = 2, #KEYS do
-  local size = redis.pcall(i <= {1 + len(HASHES)} and 'HLEN' or 'ZCARD', KEYS[i])
-  counts[i + 1] = type(size) == 'number' and size or 0
-end
-return counts
-"""
-)
+_READ_FIELDS = load_script("projections.lua.generation.read_fields")
+_COUNT_ENTRIES = load_script("projections.lua.generation.count_entries")
 
 
 class Counts(NamedTuple):
@@ -63,7 +42,9 @@ def read(view: GenerationWriter, name: str, fields: Collection[bytes]) -> tuple[
     Raises ReadModelUnavailableError where the generation is gone.
     """
     command = "HMGET" if name in HASHES else "ZMSCORE"
-    answer = _READ.run(view.redis, [view.keys.head, getattr(view.keys, name)], [command, *fields])
+    answer = _READ_FIELDS.run(
+        view.redis, [view.keys.head, getattr(view.keys, name)], [command, *fields]
+    )
     if not answer:
         raise _gone(view)
     position, values = answer
@@ -74,7 +55,8 @@ def read(view: GenerationWriter, name: str, fields: Collection[bytes]) -> tuple[
 
 def count(view: GenerationWriter) -> Counts:
     """Return how much there is of everything. Raises ReadModelUnavailableError."""
-    answer = _COUNT.run(view.redis, [view.keys.head, *(getattr(view.keys, n) for n in NAMES)])
+    keys = [view.keys.head, *(getattr(view.keys, name) for name in NAMES)]
+    answer = _COUNT_ENTRIES.run(view.redis, keys, [len(HASHES)])
     if not answer:
         raise _gone(view)
     position, *numbers = answer

@@ -7,9 +7,8 @@ whole, of this release's row format (``STATE``), and built from this log (``belo
 from typing import Any, NamedTuple
 
 from commands.event_store.store import RecordedEvent, Store
-from projections.generation import integrity
-from projections.keys import Keys
-from projections.lua import Script, number_field
+from projections.keys import POSITION, Keys
+from projections.lua import load_script, number_field
 
 ROW_FORMAT = 3
 """What rows and indexes look like. Count it up with each change of a line, a key or a score.
@@ -33,49 +32,20 @@ RETIRED = "retired"
 """It takes no events any more, and is shown to nobody."""
 PAUSE_MS = 2_000
 """For how long a generation is held at most."""
-PAUSED = f"""
-local function held(text)
-  if not text then return false end
-  local time, until_ms = redis.call('TIME'), number(text)
-  local now_ms = time[1] * 1000 + time[2] / 1000
-  return now_ms < until_ms and until_ms <= now_ms + {PAUSE_MS}
-end
-"""
-"""Lua, after ``NUMBER``: whether a generation is, given the ``hold`` of its head.
-
-One that is no number, or ends later than any that begins now, was set by nobody and counts as none.
-"""
-STATE = (
-    integrity.ALL
-    + f"""
-local function state_of(state, format, wanted)
-  if state ~= '{BUILDING}' and state ~= '{LIVE}' then return state end
-  if not all_whole() then return '{DAMAGED}' end
-  if (format or '1') ~= wanted then return '{OTHER_FORMAT}' end
-  return state
-end
-"""
-)
-"""Lua, with ``whole.ALL``: the state of a generation, given what its head says is its ``state`` and
-``format``, and the format that is wanted. ``KEYS`` are ``lasting``."""
+CONSTANTS: dict[str, str | int] = {
+    "REPLAYING": REPLAYING,
+    "BUILDING": BUILDING,
+    "LIVE": LIVE,
+    "DAMAGED": DAMAGED,
+    "OTHER_FORMAT": OTHER_FORMAT,
+    "PAUSE_MS": PAUSE_MS,
+    "POSITION_CHANNEL": POSITION,
+}
+"""What scripts know from here."""
 _NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped")
 
-# ARGV: the format that is wanted.
-_LOOK = Script(
-    STATE
-    + """
-local head = redis.pcall('HMGET', KEYS[1], 'position', 'events', 'at', 'state', 'last', 'parked',
-  'dropped', 'format', 'log')
-if head.err then return {false} end
-head[4] = state_of(head[4], head[8], ARGV[1])
-return head
-"""
-)
-
-
-_BELONG = Script("""
-return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], 'log', ARGV[1])
-""")
+_READ_STATE = load_script("projections.lua.generation.read_state", CONSTANTS)
+_SET_FIELD = load_script("projections.lua.generation.set_field")
 
 
 class GenerationState(NamedTuple):
@@ -122,7 +92,7 @@ class Generation:
 
         A field that must be a number and is none counts as 0: such a generation is damaged.
         """
-        found = _LOOK.run(self.redis, self.keys.lasting, [self.row_format])
+        found = _READ_STATE.run(self.redis, self.keys.lasting, [self.row_format])
         if found[0] is None:
             return None
         position, events, parked, dropped = (number_field(found[i]) or 0 for i in (0, 1, 5, 6))
@@ -140,7 +110,11 @@ class Generation:
     def set_log(self, log: str) -> None:
         """Store the identity of the log that this generation shows, if that is known."""
         if log:
-            _BELONG.run(self.redis, [self.keys.head], [log])
+            _SET_FIELD.run(self.redis, [self.keys.head], ["log", log])
+
+    def retire(self) -> None:
+        """Show this generation to no reader and apply no more events to it."""
+        _SET_FIELD.run(self.redis, [self.keys.head], ["state", RETIRED])
 
 
 def name_of(event: RecordedEvent) -> str:

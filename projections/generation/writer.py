@@ -15,38 +15,14 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from commands.event_store.store import RecordedEvent
-from projections.generation import state as heads
-from projections.generation.state import BUILDING, LIVE, ROW_FORMAT, Generation
-from projections.keys import POSITION
-from projections.lua import RUN, Script, arguments, number_field, of_another_type
+from projections.generation.state import CONSTANTS, ROW_FORMAT, Generation, name_of, time_of
+from projections.lua import arguments, load_script, number_field, of_another_type
 from projections.movie_rows import PriorState, fold_batch, parked_writes, required_state
 
 # Usernames of the accounts that wrote last. They never change, so they may be kept.
 _KNOWN_USERS = 50_000
 
-# ARGV: position before, after, events, time and name of the last event, mends, format, commands.
-# Answers the stored position, or -1 for a generation that takes no events.
-_APPLY = Script(
-    heads.STATE
-    + heads.PAUSED
-    + RUN
-    + f"""
-local head = redis.pcall('HMGET', KEYS[1], 'position', 'state', 'mends', 'hold', 'format')
-local state = head[1] and state_of(head[2], head[5], ARGV[7])
-if state ~= '{BUILDING}' and state ~= '{LIVE}' then return -1 end
-if head[1] ~= ARGV[1] or head[3] ~= ARGV[6] then return tonumber(head[1]) end
-if held(head[4]) then return tonumber(head[1]) end
-run(8)
-redis.call('HSET', KEYS[1], 'position', ARGV[2], 'last', ARGV[5])
-redis.call('HINCRBY', KEYS[1], 'events', ARGV[3])
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'at', ARGV[4]) end
-count()
-if head[2] == '{LIVE}' then
-  redis.call('PUBLISH', '{POSITION}', string.match(KEYS[1], '%d+') .. ':' .. ARGV[2])
-end
-return tonumber(ARGV[2])
-"""
-)
+_APPLY_BATCH = load_script("projections.lua.generation.apply_batch", CONSTANTS)
 
 
 class _Known(NamedTuple):
@@ -110,11 +86,11 @@ class GenerationWriter(Generation):
         last = batch[-1]
         commands = [*changes.commands, *parked_writes(changes.refused)]
         args = [
-            *(after, last.position, changes.events, heads.time_of(last)),
-            *(heads.name_of(last), known.mends, self.row_format),
+            *(after, last.position, time_of(last), name_of(last)),
+            *(changes.events, known.mends, self.row_format),
             *arguments(self.keys, commands),
         ]
-        position = int(_APPLY.run(self.redis, self.keys.lasting, args))
+        position = int(_APPLY_BATCH.run(self.redis, self.keys.lasting, args))
         if position == last.position:
             self._users |= changes.users
             known.parked.update(changes.refused)

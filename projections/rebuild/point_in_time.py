@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 from commands.errors import CinelogError
 from commands.event_store.store import Store
 from projections.follow.lease import Lease
-from projections.generation import integrity, lifecycle
+from projections.generation import lifecycle
 from projections.generation.completeness import check_all_read
-from projections.generation.state import LIVE, REPLAYING, ROW_FORMAT, name_at
+from projections.generation.state import CONSTANTS, LIVE, REPLAYING, ROW_FORMAT, name_at
 from projections.generation.writer import GenerationWriter
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
-from projections.lua import Script
+from projections.lua import load_script
 from projections.rebuild.replay import collect_garbage_rarely, finish, replay
 from projections.redis_client import open_redis
 from projections.subprocesses import die_with_stdin
@@ -36,26 +36,8 @@ _NICE = 5
 EXIT_BUSY = 3
 """The exit code where another one is being built."""
 
-# KEYS: lasting, kept. ARGV: seconds, the name of its last event, the format of rows. Whether the
-# list is there, of this log and of this format; if so it is kept from now on.
-USE_SCRIPT = Script(
-    integrity.LISTS
-    + f"""
-local head = redis.pcall('HMGET', KEYS[1], 'state', 'rows', 'last', 'format')
-if head[1] ~= '{LIVE}' or not lists_whole(head[2]) or head[3] ~= ARGV[2] or head[4] ~= ARGV[3] then
-  return 0
-end
-for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
-return 1
-""",
-)
-
-
-# KEYS: PAST. ARGV: position.
-MARK_USED = Script("""
-local now = redis.call('TIME')
-return redis.call('ZADD', KEYS[1], now[1] .. '.' .. string.format('%06d', now[2]), ARGV[1])
-""")
+USE_SCRIPT = load_script("projections.lua.rebuild.touch_list", CONSTANTS)
+MARK_USED = load_script("projections.lua.rebuild.note_use")
 
 
 def use_of(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:

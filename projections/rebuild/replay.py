@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from commands.errors import NotFoundError, ReadModelUnavailableError, UnreadableEventError
 from commands.event_store.store import RecordedEvent, Store
-from projections.generation import integrity, lifecycle
-from projections.generation.state import REPLAYING, name_of, time_of
+from projections.generation import lifecycle
+from projections.generation.state import CONSTANTS, REPLAYING, name_of, time_of
 from projections.generation.writer import GenerationWriter
 from projections.keys import Keys
-from projections.lua import Script
+from projections.lua import load_script
 from projections.movie_rows import (
     PriorState,
     ReadModelChanges,
@@ -34,16 +34,7 @@ _VALUES, _PIECES = 32, 4
 _KNOWN_USERS = 50_000
 _FIRST, _END = "00000000-0000-0000-0000-000000000000", "g"
 
-_FINISH = Script(
-    integrity.ALL
-    + f"""
-if redis.call('HGET', KEYS[1], 'state') ~= '{REPLAYING}' then return 0 end
-redis.call('HSET', KEYS[1], 'position', ARGV[1], 'events', ARGV[2], 'last', ARGV[3], 'at', ARGV[4],
-  'state', ARGV[5])
-count()
-return 1
-"""
-)
+_FINISH = load_script("projections.lua.rebuild.finish_replay", CONSTANTS)
 
 
 class StreamRange(NamedTuple):

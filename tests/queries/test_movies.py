@@ -12,7 +12,7 @@ import pytest
 from commands.errors import BusyError, NotFoundError, ReadModelUnavailableError
 from projections.generation import lifecycle
 from projections.generation.writer import GenerationWriter
-from queries import filter_script, movies
+from queries import movies
 from queries.movie_query import MovieQuery, parse_query
 from queries.movies import ReadModel, get_movie, list_movies
 from queries.orderings import FIELDS, parse_orderings, seek_key
@@ -403,12 +403,12 @@ async def test_a_long_scan_is_shared(redis, reader, many):
         *(list_movies(ReadModel(reader.trips), query) for _ in range(4)),
     )
     assert {(page.count, page.page) for page in found} == {(9_000, 900)}
-    filter_script = redis.info("commandstats")["cmdstat_hscan"]["calls"]
-    assert filter_script <= 10
+    calls = redis.info("commandstats")["cmdstat_hscan"]["calls"]
+    assert calls <= 10
     await list_movies(
         reader, MovieQuery(title="alien", orderings=parse_orderings("-title"), page=2)
     )
-    assert redis.info("commandstats")["cmdstat_hscan"]["calls"] == filter_script
+    assert redis.info("commandstats")["cmdstat_hscan"]["calls"] == calls
 
 
 def meanwhile(reader, happens):
@@ -473,12 +473,12 @@ async def test_a_scan_that_was_pushed_out_begins_again(redis, reader, many):
 
 async def test_kept_results_are_bounded(redis, reader, library):
     """The oldest go first, and all go after a while."""
-    for number in range(filter_script.KEPT_RESULTS + 20):
+    for number in range(movies.MAX_RESULTS + 20):
         await titles(reader, title=f"alien{number}")
     kept = redis.keys("*:found:*")
-    assert len(kept) <= 2 * filter_script.KEPT_RESULTS
-    assert redis.llen(library.view.keys.kept) == filter_script.KEPT_RESULTS
-    assert all(0 < redis.ttl(key) <= filter_script.KEPT_S for key in kept)
+    assert len(kept) <= 2 * movies.MAX_RESULTS
+    assert redis.llen(library.view.keys.kept) == movies.MAX_RESULTS
+    assert all(0 < redis.ttl(key) <= movies.RESULT_TTL_S for key in kept)
 
 
 async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypatch):

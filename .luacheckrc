@@ -1,0 +1,5 @@
+-- Scripts that run inside Redis (Lua 5.1); load_script in projections/lua puts `constants` in front.
+std = "lua51"
+read_globals = {"KEYS", "ARGV", "redis", "cjson", "cmsgpack", "bit", "constants"}
+max_line_length = 100
+include_files = {"projections/**/*.lua", "queries/**/*.lua", "service/**/*.lua"}

@@ -1,0 +1,28 @@
+-- Applies a batch of events; rows, indexes and position become visible in one step.
+-- KEYS: `Keys.lasting`.
+-- ARGV: position that the batch follows; position, time ('' if unknown) and name of its last event;
+-- number of events; repair epoch and row format that the writes are made for; the writes.
+-- Returns the stored position, another one than that of the batch if it was not applied; -1 if the
+-- generation takes no events.
+local apply_writes = require("projections.lua.writes")
+local state = require("projections.lua.state")
+local keys = state.keys(KEYS)
+local after, position, at, name = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local events, repair_epoch, row_format, first_write = ARGV[5], ARGV[6], ARGV[7], 8
+
+local fields = state.read(keys, "position", "state", "mends", "hold", "format")
+local current = fields.position and state.of(keys, fields, row_format)
+if not state.takes_events(current) then return -1 end
+if fields.position ~= after or fields.mends ~= repair_epoch or state.is_paused(fields.hold) then
+  return tonumber(fields.position)
+end
+apply_writes(KEYS, ARGV, first_write)
+redis.call("HSET", keys.state, "position", position, "last", name)
+redis.call("HINCRBY", keys.state, "events", events)
+if at ~= "" then redis.call("HSET", keys.state, "at", at) end
+state.store_counts(keys)
+if current == constants.LIVE then
+  local generation = string.match(keys.state, "%d+")
+  redis.call("PUBLISH", constants.POSITION_CHANNEL, generation .. ":" .. position)
+end
+return tonumber(position)

@@ -1,0 +1,13 @@
+-- Finds a point-in-time list and keeps it from expiring.
+-- KEYS: `Keys.lasting`, cached filter results.
+-- ARGV: seconds to keep it, name of its last event, row format.
+-- Returns 1; 0 if there is no complete list of this log and format.
+local state = require("projections.lua.state")
+local ttl_s, last, row_format = ARGV[1], ARGV[2], ARGV[3]
+
+local shown = state.shown(state.keys(KEYS), "last", "format")
+if not shown or shown.last ~= last or shown.format ~= row_format then return 0 end
+for _, key in ipairs(KEYS) do
+  redis.call("EXPIRE", key, ttl_s)
+end
+return 1

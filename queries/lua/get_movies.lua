@@ -1,0 +1,13 @@
+-- Returns several movies.
+-- KEYS: `Keys.listed`.
+-- ARGV: ids.
+-- Returns {'rows', position, JSON...} of those that exist; {'gone'} if the generation must not be
+-- shown.
+local row = require("projections.lua.row")
+local state = require("projections.lua.state")
+local keys = state.keys(KEYS)
+local ids = ARGV
+
+local shown = state.shown(keys)
+if not shown then return { "gone" } end
+return row.append_json({ "rows", tonumber(shown.position) }, keys.rows, ids)

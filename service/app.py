@@ -34,7 +34,7 @@ from service.middleware import RequestMiddleware
 from service.observability.telemetry import Telemetry
 from service.openapi.document import document_of, produced_types
 from service.processes.log_poller import LogPoller
-from service.ratelimit.limiter import Limits
+from service.ratelimit.limiter import RateLimiter
 from service.ratelimit.storage import Counters
 from service.routes import docs, event_stream, health, history, movie_commands, movie_list, movies
 from service.routes import tokens as accounts
@@ -120,8 +120,8 @@ def create_app(  # noqa: PLR0915 - a part a line
         executor.start()
         await watch.start()
         await feed.start()
-        limits, slots = Limits(settings, Counters(trips)), Slots(settings.data_dir / FILE)
-        edge.open(limits, telemetry.ledger)
+        limiter, slots = RateLimiter(settings, Counters(trips)), Slots(settings.data_dir / FILE)
+        edge.open(limiter, telemetry.ledger)
         problems.count = telemetry.metrics.refused
         telemetry.watch(app.ctx.connections, shared, lambda: hasher.pending)
         app.ctx.turned_away = telemetry.metrics.turned_away.add
@@ -145,7 +145,7 @@ def create_app(  # noqa: PLR0915 - a part a line
             sessions=sessions,
             auth_server=AuthServer(store, tokens, sessions, hasher),
             hasher=hasher,
-            limits=limits,
+            rate_limiter=limiter,
             telemetry=telemetry,
             slots=slots,
             session_threads=Pool("sessions", threads=4, waiting=256),

@@ -18,7 +18,7 @@ from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.tokens import Tokens
 from service.observability.telemetry import Telemetry
-from service.ratelimit.limiter import Limits
+from service.ratelimit.limiter import RateLimiter
 from service.settings import Settings
 from service.thread_pool import Pool
 from service.web.in_flight import InFlight
@@ -45,7 +45,7 @@ class Container:
     sessions: Sessions
     auth_server: AuthServer
     hasher: Hasher
-    limits: Limits
+    rate_limiter: RateLimiter
     telemetry: Telemetry
     slots: Slots
     session_threads: Pool

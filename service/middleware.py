@@ -29,7 +29,7 @@ from commands.errors import (
 from service.auth.tokens import principal_of
 from service.container import container_of
 from service.observability.request_log import RequestLogBuffer
-from service.ratelimit.limiter import Limits
+from service.ratelimit.limiter import RateLimiter
 from service.routes import health
 from service.web.body import PATCHES
 from service.web.client_address import address_of, logged_as, scheme_of
@@ -133,20 +133,21 @@ class RequestMiddleware:
     def __init__(self, proxies: int) -> None:
         self._proxies = proxies
         self._ways: dict[str, _RoutePolicy] = {}
-        self._limits: Limits
+        self._limiter: RateLimiter
         self._ledger: RequestLogBuffer
 
-    def open(self, limits: Limits, ledger: RequestLogBuffer) -> None:
+    def open(self, limiter: RateLimiter, ledger: RequestLogBuffer) -> None:
         """Give it what it works with."""
-        self._limits = limits
+        self._limiter = limiter
         self._ledger = ledger
 
-    def before(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
-        """Find out who asks, and count the call. Raises ThrottledError, now or when awaited."""
+    async def before(self, request: CinelogRequest) -> None:
+        """Identify the caller and count the call. Raises ThrottledError."""
         if traceparent := request.headers.get("traceparent"):
             request.trace = Trace.of_header(traceparent)
         identify(request)
-        return self._limits.count_call(request) if self._way(request).limited else None
+        if self._way(request).limited:
+            await self._limiter.count_call(request)
 
     def admit(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
         """Refuse a request without good credentials, unless its route is open.

@@ -4,17 +4,20 @@ import os
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commands.errors import ConfigurationError
-from service.rates import parse_login_rate, parse_rate
 from service.urls import base_url, origin, served_url
 
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+
 PREFIX = "CINELOG_"
+_MAX_RATE = 10**9
 
 
 class Settings(BaseSettings):
@@ -134,3 +137,30 @@ def unknown_variables() -> list[str]:
             hint = f"did you mean {PREFIX}{near[0]}?" if near else "see docs/settings.md"
             said.append(f"{name} is not a setting and is ignored; {hint}")
     return said
+
+
+def parse_rate(text: str) -> "RateLimitItem | None":
+    """Return a rate such as ``10/minute`` or ``100 per 5 minutes``, None for ``off``.
+
+    Raises ValueError for any other text.
+    """
+    from limits import parse_many  # noqa: PLC0415 - commands start fast without it
+
+    if text.strip().lower() == "off":
+        return None
+    with suppress(ValueError):
+        (rate,) = parse_many(text)
+        if 0 < rate.amount < _MAX_RATE and rate.get_expiry() < _MAX_RATE:
+            return rate
+    raise ValueError('write it like "10/minute" or "100/5 minutes", or "off"')
+
+
+def parse_login_rate(text: str) -> "tuple[RateLimitItem | None, RateLimitItem | None]":
+    """Return the rates by username and by address of ``10/minute;60/minute``.
+
+    Without the second, 60 a minute; ``off`` alone turns both off. Raises ValueError.
+    """
+    by_username, separator, by_address = text.partition(";")
+    first = parse_rate(by_username)
+    default = "60/minute" if first else "off"
+    return first, parse_rate(by_address if separator else default)

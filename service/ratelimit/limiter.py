@@ -1,160 +1,143 @@
-"""Rate limits: how often an account, a username or an address may ask.
+"""Rate limits: how often an account, a username or an address may call.
 
-1. ``login`` counts the tries on a username, whether an account has it or not, and
-   ``login-address`` the calls of an address that take a password. A try that the second refuses
-   does not count for the first: nobody is locked out by an address that is.
-2. ``api`` counts all other calls, by account, or by address where nobody is signed in.
+1. ``login`` counts the attempts on a username, registered or not, and ``login-address`` the calls
+   of an address that take a password. An attempt that the second refuses does not count for the
+   first: a throttled address cannot lock out an account.
+2. ``api`` counts all other calls, by account, or by address without valid credentials.
 3. A limit is never exceeded, whatever number of workers and nodes share it. To spare a round trip
-   to Redis with every call, a process takes hits in stretches: as many as it is about to use in
-   ``RECENT_S``, judged by the last one, and no more than a sixteenth of what is left. What one does
-   not use up is lost to the others in that window.
+   to Redis for each call, a process prefetches quota: as many hits as it is about to use in
+   ``RECENT_S``, judged by the last quota, and at most a sixteenth of the remaining hits. Quota that
+   it does not use is lost to the others in that window.
 
-Answers say where the caller stands, as draft-ietf-httpapi-ratelimit-headers has it.
+Answers carry the headers of draft-ietf-httpapi-ratelimit-headers.
 """
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Coroutine
 from math import ceil
+from typing import TYPE_CHECKING
 from uuid import UUID
-
-from limits import RateLimitItemPerSecond
 
 from commands.errors import ThrottledError
 from commands.text import fold_name
-from service.ratelimit.storage import Counters, Hit
-from service.rates import Rate, parse_login_rate, parse_rate
-from service.settings import Settings
+from service.ratelimit.storage import Counters
+from service.settings import Settings, parse_login_rate, parse_rate
 from service.web.client_address import address_of, counted_as
 from service.web.request import CinelogRequest
 
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+
 MAX_KEYS = 10_000
+MAX_PREFETCH = 4_096
 RECENT_S = 0.5
-_STRETCH = 4_096
 Key = UUID | str
 
 
-class _PrefetchedQuota:
-    """Hits that this process has taken and may use until ``ends``; times are monotonic."""
+class _Quota:
+    """Hits that this process may use until ``ends_at``, or a refusal; times are monotonic."""
 
-    __slots__ = ("cost", "ends", "left", "refused", "remaining", "taken_at")
+    __slots__ = ("cost", "ends_at", "fetched_at", "left", "refused", "remaining")
 
-    def __init__(self, cost: int, hit: Hit) -> None:
+    def __init__(self, cost: int, remaining: int, ends_in_s: float) -> None:
         self.cost = cost
-        self.taken_at = time.monotonic()
-        self.ends = self.taken_at + hit.ends_in_s
-        self.refused = not hit.allowed
-        self.left = cost if hit.allowed else 0
-        self.remaining = hit.remaining
+        self.fetched_at = time.monotonic()
+        self.ends_at = self.fetched_at + ends_in_s
+        self.refused = remaining < 0
+        self.left = 0 if self.refused else cost
+        self.remaining = max(0, remaining)
 
 
-class Limit:
+class RateLimit:
     """One limit, for one event loop."""
 
-    def __init__(self, name: str, rate: Rate, counters: Counters, *, stretch: int = 1) -> None:
+    def __init__(
+        self, name: str, rate: "RateLimitItem", counters: Counters, *, max_prefetch: int = 1
+    ) -> None:
         self._name = name
-        self._policy = f'"{name}";q={rate.amount};w={rate.window_s}'
-        self._stands = f'"{name}";r=%d;t=%d'
-        self._amount = rate.amount
-        self._item = RateLimitItemPerSecond(rate.amount, rate.window_s, namespace=name)
+        self._amount, self._window_s = rate.amount, rate.get_expiry()
+        self._policy = f'"{name}";q={self._amount};w={self._window_s}'
         self._counters = counters
-        self._longest = stretch
-        self._stretches: dict[Key, _PrefetchedQuota] = {}
-        self._asking: dict[Key, asyncio.Future[None]] = {}
+        self._max_prefetch = max_prefetch
+        self._quotas: dict[Key, _Quota] = {}
+        self._fetching: dict[Key, asyncio.Future[None]] = {}
 
-    def count(self, request: CinelogRequest, key: Key) -> Coroutine[None, None, None] | None:
-        """Count ``request`` for ``key``, and have its answer tell where that stands.
-
-        Raises ThrottledError. Returns None where the hits at hand sufficed, else what must be
-        awaited, and raises the same.
-        """
-        return None if self._take(request, key) else self._ask(request, key)
-
-    async def _ask(self, request: CinelogRequest, key: Key) -> None:
-        while not self._take(request, key):
-            if asking := self._asking.get(key):
-                await asyncio.wait([asking])
+    async def count(self, request: CinelogRequest, key: Key) -> None:
+        """Count ``request`` for ``key`` and note its RateLimit headers. Raises ThrottledError."""
+        while True:
+            quota, now = self._quotas.get(key), time.monotonic()
+            if quota and quota.ends_at > now and (quota.left or quota.refused):
+                break
+            if fetching := self._fetching.get(key):
+                await asyncio.wait([fetching])
             else:
-                await self._stretch(key)
-
-    def _take(self, request: CinelogRequest, key: Key) -> bool:
-        """Take one of the hits at hand; False where more must be got first."""
-        stretch = self._stretches.get(key)
-        if stretch is None:
-            return False
-        left_s = stretch.ends - time.monotonic()
-        if left_s <= 0 or not (stretch.left or stretch.refused):
-            return False
-        stretch.left -= 1
-        left = 0 if stretch.refused else stretch.left + stretch.remaining
-        stands = self._stands % (left, ceil(left_s))
+                await self._fetch(key)
+        left_s = ceil(quota.ends_at - now)
+        if not quota.refused:
+            quota.left -= 1
+        standing = f'"{self._name}";r={quota.left + quota.remaining};t={left_s}'
         if request.policies:
             request.policies = f"{request.policies}, {self._policy}"
-            request.stands = f"{request.stands}, {stands}"
+            request.stands = f"{request.stands}, {standing}"
         else:
-            request.policies, request.stands = self._policy, stands
-        if stretch.refused:
-            raise ThrottledError(self._name, ceil(left_s))
-        return True
+            request.policies, request.stands = self._policy, standing
+        if quota.refused:
+            raise ThrottledError(self._name, left_s)
 
-    async def _stretch(self, key: Key) -> None:
-        """Get more hits, or a refusal, which then costs Redis nothing until the window ends."""
-        self._asking[key] = asking = asyncio.get_running_loop().create_future()
+    async def _fetch(self, key: Key) -> None:
+        """Fetch quota, or a refusal, which is remembered until the window ends."""
+        self._fetching[key] = fetching = asyncio.get_running_loop().create_future()
         try:
-            cost = self._next_cost(self._stretches.pop(key, None))
-            hit = await self._counters.hit(self._item, str(key), cost)
-            self._stretches[key] = _PrefetchedQuota(cost, hit)
-            if len(self._stretches) > MAX_KEYS:
-                del self._stretches[next(iter(self._stretches))]
+            cost = self._next_cost(self._quotas.pop(key, None))
+            counter = f"{self._name}/{key}/{self._amount}/{self._window_s}/second"
+            window = await self._counters.hit(counter, self._window_s, cost)
+            self._quotas[key] = _Quota(cost, self._amount - window.hits, window.ends_in_s)
+            if len(self._quotas) > MAX_KEYS:
+                del self._quotas[next(iter(self._quotas))]
         finally:
-            del self._asking[key]
-            asking.set_result(None)
+            del self._fetching[key]
+            fetching.set_result(None)
 
-    def _next_cost(self, last: _PrefetchedQuota | None) -> int:
+    def _next_cost(self, last: _Quota | None) -> int:
         if last is None:
             return 1
         now = time.monotonic()
-        brisk = now - last.taken_at < RECENT_S
-        remaining = last.remaining if last.ends > now else self._amount
-        cost = last.cost * 2 if brisk else last.cost // 2
-        return max(1, min(cost, self._longest, remaining // 16))
+        remaining = last.remaining if last.ends_at > now else self._amount
+        cost = last.cost * 2 if now - last.fetched_at < RECENT_S else last.cost // 2
+        return max(1, min(cost, self._max_prefetch, remaining // 16))
 
 
-class Limits:
-    """The limits that the settings ask for."""
+class RateLimiter:
+    """The limits that the settings define."""
 
     def __init__(self, settings: Settings, counters: Counters) -> None:
         by_username, by_address = parse_login_rate(settings.login_rate)
-        of_all = parse_rate(settings.api_rate)
+        api = parse_rate(settings.api_rate)
         self._proxies = settings.proxies
-        self._login = by_username and Limit("login", by_username, counters)
-        self._address = by_address and Limit("login-address", by_address, counters)
-        self._api = of_all and Limit("api", of_all, counters, stretch=_STRETCH)
+        self._login = by_username and RateLimit("login", by_username, counters)
+        self._address = by_address and RateLimit("login-address", by_address, counters)
+        self._api = api and RateLimit("api", api, counters, max_prefetch=MAX_PREFETCH)
 
     async def count_sign_in(self, request: CinelogRequest, username: str) -> None:
-        """Count a try on ``username``. Raises ThrottledError."""
+        """Count an attempt on ``username``. Raises ThrottledError."""
         await self.count_password_call(request)
         if self._login:
-            # Not the name itself: it may be long, and is nobody's business in Redis.
+            # A digest: the name may be long, and Redis need not know it.
             name = fold_name(username).encode(errors="surrogatepass")
-            digest = hashlib.blake2b(name, digest_size=16).hexdigest()
-            if waits := self._login.count(request, digest):
-                await waits
+            await self._login.count(request, hashlib.blake2b(name, digest_size=16).hexdigest())
 
     async def count_password_call(self, request: CinelogRequest) -> None:
         """Count a call that takes a password. Raises ThrottledError."""
-        if self._address and (waits := self._address.count(request, self._address_of(request))):
-            await waits
+        if self._address:
+            await self._address.count(request, self._address_of(request))
 
-    def count_call(self, request: CinelogRequest) -> Coroutine[None, None, None] | None:
-        """Count any other call. Raises ThrottledError, now or in what is to be awaited."""
-        if self._api is None:
-            return None
-        principal = request.caller
-        return self._api.count(
-            request, principal.account_id if principal else self._address_of(request)
-        )
+    async def count_call(self, request: CinelogRequest) -> None:
+        """Count any other call. Raises ThrottledError."""
+        if self._api:
+            caller = request.caller
+            key = caller.account_id if caller else self._address_of(request)
+            await self._api.count(request, key)
 
     def _address_of(self, request: CinelogRequest) -> str:
         return counted_as(address_of(request, self._proxies))

@@ -1,7 +1,7 @@
-"""What rate limits count with: Redis for all workers and nodes, this process while that is away.
+"""The counters behind rate limits: in Redis, or in this process while Redis is unreachable.
 
-Both are storages of the ``limits`` library. Its own one for Redis would open a second pool of
-connections beside ours, and its own one in memory grows with every key it has ever seen.
+The storages of the ``limits`` library do not fit: the one for Redis opens a second pool of
+connections and asks three times for each hit, the one in memory grows with every key.
 """
 
 import asyncio
@@ -9,152 +9,67 @@ import time
 from typing import NamedTuple
 
 import structlog
-from limits import RateLimitItem
-from limits.aio.storage import Storage
-from limits.aio.strategies import FixedWindowRateLimiter
 from redis.exceptions import RedisError
 
 from commands.errors import UnavailableError
 from projections.lua import Script
 from queries.pipelining import RequestBatcher
 
-MAX_KEYS = 10_000
-_PREFIX = "limits:"
-_PATIENCE_S = 0.5
-_AWAY_S = 1.0
+MAX_LOCAL_KEYS = 10_000
+_TIMEOUT_S = 0.5
+_RETRY_S = 1.0
 log = structlog.get_logger(__name__)
 
-# A window begins with its first hit and ends by itself.
-_INCREASE = Script("""
+# A window begins with its first hit and expires by itself.
+_COUNT = Script("""
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 if count == tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return count
+return {count, redis.call('PTTL', KEYS[1])}
 """)
 
 
-class SharedCounters(Storage):
-    """Counters in Redis. Where a connection breaks in the middle, a hit may count twice."""
+class Window(NamedTuple):
+    """The hits in a fixed window so far, and the time until it ends."""
 
-    STORAGE_SCHEME = None
-
-    def __init__(self, trips: RequestBatcher) -> None:
-        super().__init__()
-        self._trips = trips
-
-    @property
-    def base_exceptions(self) -> tuple[type[Exception], ...]:
-        """What is raised where Redis is away or refuses."""
-        return (UnavailableError, RedisError)
-
-    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count ``amount`` more and return the sum; a new window lasts ``expiry`` seconds."""
-        return int(await self._trips.script(_INCREASE, [_PREFIX + key], [amount, expiry * 1000]))
-
-    async def get(self, key: str) -> int:
-        """Return the sum."""
-        return int(await self._trips.call("GET", _PREFIX + key) or 0)
-
-    async def get_expiry(self, key: str) -> float:
-        """Return when the window ends, in seconds since 1970."""
-        left_ms = int(await self._trips.call("PTTL", _PREFIX + key))
-        return time.time() + max(0, left_ms) / 1000
-
-    async def check(self) -> bool:
-        """Tell whether Redis answers."""
-        return bool(await self._trips.call("PING"))
-
-    async def reset(self) -> None:
-        """Not for a Redis that others use, too."""
-        raise NotImplementedError
-
-    async def clear(self, key: str) -> None:
-        """Begin again for ``key``."""
-        await self._trips.call("DEL", _PREFIX + key)
-
-
-class LocalCounters(Storage):
-    """Counters of this process, at most ``MAX_KEYS``: then the window that began first is lost."""
-
-    STORAGE_SCHEME = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._windows: dict[str, tuple[int, float]] = {}
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """Nothing here fails."""
-        return ValueError
-
-    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count ``amount`` more and return the sum; a new window lasts ``expiry`` seconds."""
-        count, ends = self._windows.get(key, (0, 0.0))
-        if ends <= time.time():
-            self._windows.pop(key, None)  # so that the order is that of their beginnings
-            count, ends = 0, time.time() + expiry
-        self._windows[key] = (count + amount, ends)
-        if len(self._windows) > MAX_KEYS:
-            del self._windows[next(iter(self._windows))]
-        return count + amount
-
-    async def get(self, key: str) -> int:
-        """Return the sum."""
-        count, ends = self._windows.get(key, (0, 0.0))
-        return count if ends > time.time() else 0
-
-    async def get_expiry(self, key: str) -> float:
-        """Return when the window ends, in seconds since 1970."""
-        return self._windows.get(key, (0, time.time()))[1]
-
-    async def check(self) -> bool:
-        """Tell that it works."""
-        return True
-
-    async def reset(self) -> None:
-        """Forget all."""
-        self._windows.clear()
-
-    async def clear(self, key: str) -> None:
-        """Begin again for ``key``."""
-        self._windows.pop(key, None)
-
-
-class Hit(NamedTuple):
-    """What became of a hit. ``ends_in_s`` is when the window ends."""
-
-    allowed: bool
-    remaining: int
+    hits: int
     ends_in_s: float
 
 
 class Counters:
-    """Counts hits in Redis, and here for as long as it does not answer."""
+    """Counts hits in fixed windows. If a connection breaks halfway, a hit may count twice."""
 
-    def __init__(self, trips: RequestBatcher) -> None:
-        self._shared = FixedWindowRateLimiter(SharedCounters(trips))
-        self._local = FixedWindowRateLimiter(LocalCounters())
-        self._away_until = 0.0
+    def __init__(self, batcher: RequestBatcher) -> None:
+        self._batcher = batcher
+        self._local: dict[str, tuple[int, float]] = {}
+        self._retry_at = 0.0
 
-    async def hit(self, item: RateLimitItem, key: str, cost: int = 1) -> Hit:
-        """Count ``cost`` hits of ``key``; never fails and never takes longer than half a second."""
+    async def hit(self, key: str, window_s: int, cost: int = 1) -> Window:
+        """Count ``cost`` hits of ``key``. Never fails and never takes longer than half a second."""
         now = time.monotonic()
-        if now >= self._away_until:
-            if self._away_until:
-                self._away_until = now + _AWAY_S  # one tries, the others go on here
+        if now >= self._retry_at:
+            if self._retry_at:
+                self._retry_at = now + _RETRY_S  # one call tries, the others count here
             try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    hit = await _hit(self._shared, item, key, cost)
+                async with asyncio.timeout(_TIMEOUT_S):
+                    count, left_ms = await self._batcher.script(
+                        _COUNT, [f"limits:{key}"], [cost, window_s * 1000]
+                    )
             except (UnavailableError, RedisError, TimeoutError) as error:
-                if not self._away_until:
+                if not self._retry_at:
                     log.warning("limits are counted by each process", error=type(error).__name__)
-                self._away_until = time.monotonic() + _AWAY_S
+                self._retry_at = time.monotonic() + _RETRY_S
             else:
-                self._away_until = 0.0
-                return hit
-        return await _hit(self._local, item, key, cost)
+                self._retry_at = 0.0
+                return Window(int(count), max(0, int(left_ms)) / 1000)
+        return self._hit_locally(key, window_s, cost)
 
-
-async def _hit(limiter: FixedWindowRateLimiter, item: RateLimitItem, key: str, cost: int) -> Hit:
-    allowed = await limiter.hit(item, key, cost=cost)
-    ends, remaining = await limiter.get_window_stats(item, key)
-    return Hit(allowed, remaining, max(0.0, ends - time.time()))
+    def _hit_locally(self, key: str, window_s: int, cost: int) -> Window:
+        now = time.monotonic()
+        count, ends_at = self._local.get(key, (0, now))
+        if ends_at <= now:
+            self._local.pop(key, None)  # so that the oldest window comes first
+            count, ends_at = 0, now + window_s
+        self._local[key] = (count + cost, ends_at)
+        if len(self._local) > MAX_LOCAL_KEYS:
+            del self._local[next(iter(self._local))]
+        return Window(count + cost, ends_at - now)

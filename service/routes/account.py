@@ -34,7 +34,7 @@ blueprint = Blueprint("account_care", url_prefix=PATH)
 async def change_password(request: CinelogRequest) -> HTTPResponse:
     """Set a new password and end all sessions except the caller's."""
     container, principal = container_of(request), request.principal
-    await container.limits.count_sign_in(request, principal.username)
+    await container.rate_limiter.count_sign_in(request, principal.username)
     body = read_body(request)
     account = await container.session_threads.run(container.auth_server.account_in, principal)
     is_right = partial(container.hasher.verify, account.password_hash)

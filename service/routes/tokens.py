@@ -35,7 +35,7 @@ blueprint = Blueprint.group(auth, account.blueprint, well_known)
 async def register(request: CinelogRequest) -> HTTPResponse:
     """Register an account."""
     container = container_of(request)
-    await container.limits.count_password_call(request)
+    await container.rate_limiter.count_password_call(request)
     registration = read_registration(read_body(request))
     command = RegisterUser(
         **request.command_metadata(uuid_utils.compat.uuid7()),
@@ -58,8 +58,7 @@ async def sign_in(request: CinelogRequest) -> HTTPResponse:
     parameters = oauth.read_parameters(request)
     if oauth.grant_of(parameters, PASSWORD_GRANT, REFRESH_GRANT) == PASSWORD_GRANT:
         return _json(await _sign_in(request, parameters, oauth.scope_of(parameters)))
-    if waits := container_of(request).limits.count_call(request):
-        await waits
+    await container_of(request).rate_limiter.count_call(request)
     return _json(await _refresh(request, parameters, oauth.scope_of(parameters)))
 
 
@@ -130,7 +129,7 @@ async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "
     """Open a session in Redis, then in the log. Raises NoActiveAccountError, InvalidScopeError."""
     container = container_of(request)
     given = Credentials.of(body)
-    await container.limits.count_sign_in(request, given.username)
+    await container.rate_limiter.count_sign_in(request, given.username)
     answer, login = await container.hasher.run(
         fold_name(given.username),
         container.auth_server.sign_in,

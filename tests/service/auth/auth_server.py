@@ -19,7 +19,7 @@ from service.auth.sessions import Sessions
 from service.auth.signing_keys import load_keys
 from service.auth.tokens import Tokens
 from service.middleware import identify
-from service.ratelimit.limiter import Limits
+from service.ratelimit.limiter import RateLimiter
 from service.ratelimit.storage import Counters
 from service.routes import tokens as accounts
 from service.thread_pool import Pool
@@ -80,7 +80,7 @@ def parts_of(settings, hasher):
         hasher=hasher,
         auth_server=AuthServer(store, tokens, sessions, hasher),
         session_threads=Pool("accounts", threads=4, waiting=100),
-        limits=Limits(settings.model_copy(update=UNLIMITED), Counters(None)),
+        rate_limiter=RateLimiter(settings.model_copy(update=UNLIMITED), Counters(None)),
         log_threads=Pool("history", threads=2, waiting=100),
         redis=client,
     )

@@ -42,7 +42,7 @@ from commands.errors import (
     TokenNotValidError,
     TokenReusedError,
 )
-from service.auth.session_scripts import HOLDS, OPEN, REUSED, ROTATE, ROTATED
+from projections.lua import load_script
 from service.auth.tokens import RefreshToken
 from service.settings import Settings
 
@@ -51,6 +51,13 @@ _END_BATCH = 500
 # A path may hold any text; a session id consists of these characters.
 _SID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SEAL = {"alg": "dir", "enc": "A256GCM"}
+_UNKNOWN, _ROTATED, _REUSED = 0, 1, 2
+_OPEN_SESSION = load_script("service.auth.lua.open_session")
+_ROTATE_TOKEN = load_script(
+    "service.auth.lua.rotate_token",
+    {"UNKNOWN": _UNKNOWN, "ROTATED": _ROTATED, "REUSED": _REUSED},
+)
+_IS_USABLE = load_script("service.auth.lua.is_usable")
 log = structlog.get_logger(__name__)
 
 
@@ -82,16 +89,14 @@ class Sessions:
         self._redis: Any = client  # its stubs answer for both kinds of client at once
         self._breaker = breaker
         self._ttl_s = settings.refresh_ttl_s
-        self._open = client.register_script(OPEN)
-        self._rotate = client.register_script(ROTATE)
-        self._holds = client.register_script(HOLDS)
 
     def open(self, token: RefreshToken) -> None:
         """Open a session with its first refresh token."""
         now_s = time.time()
         with self._reachable():
             self._list(token, now_s)
-            self._open(_keys(token.sid), [str(token.account_id), token.jti, now_s, self._ttl_s])
+            args = [str(token.account_id), token.jti, now_s, self._ttl_s]
+            _OPEN_SESSION.run(self._redis, _keys(token.sid)[:1], args)
 
     def rotate(self, token: RefreshToken, next_jti: str, answer: bytes) -> bytes:
         """Use up ``token`` and return the sealed answer to give: this one, or the one given before.
@@ -105,20 +110,23 @@ class Sessions:
         with self._reachable():
             # First into the list: ``end_all`` would miss a session that is not in it.
             self._list(token, now_s)
-            outcome, *successor = self._rotate(_keys(token.sid), [*args, self._ttl_s, GRACE_S])
-            if outcome != ROTATED:
+            outcome, *successor = _ROTATE_TOKEN.run(
+                self._redis, _keys(token.sid), [*args, self._ttl_s, GRACE_S]
+            )
+            if outcome != _ROTATED:
                 self._unlist(token.account_id, token.sid)
-        if outcome == ROTATED:
+        if outcome == _ROTATED:
             return bytes(successor[0])
-        if outcome == REUSED:
+        if outcome == _REUSED:
             log.warning("refresh token used twice", sid=token.sid, account=account)
             raise TokenReusedError(token.account_id, token.sid)
         raise TokenNotValidError
 
     def holds(self, token: RefreshToken) -> bool:
         """Return whether ``token`` could be used now. Changes nothing."""
+        args = [str(token.account_id), token.jti]
         with self._reachable():
-            return bool(self._holds(_keys(token.sid), [str(token.account_id), token.jti]))
+            return bool(_IS_USABLE.run(self._redis, _keys(token.sid), args))
 
     def end(self, account_id: UUID, sid: str) -> None:
         """End a session; an unknown one is ignored."""

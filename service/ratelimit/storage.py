@@ -12,7 +12,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from commands.errors import UnavailableError
-from projections.lua import Script
+from projections.lua import load_script
 from queries.pipelining import RequestBatcher
 
 MAX_LOCAL_KEYS = 10_000
@@ -20,12 +20,7 @@ _TIMEOUT_S = 0.5
 _RETRY_S = 1.0
 log = structlog.get_logger(__name__)
 
-# A window begins with its first hit and expires by itself.
-_COUNT = Script("""
-local count = redis.call('INCRBY', KEYS[1], ARGV[1])
-if count == tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return {count, redis.call('PTTL', KEYS[1])}
-""")
+_COUNT_HITS = load_script("service.ratelimit.lua.count_hits")
 
 
 class Window(NamedTuple):
@@ -52,7 +47,7 @@ class Counters:
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
                     count, left_ms = await self._batcher.script(
-                        _COUNT, [f"limits:{key}"], [cost, window_s * 1000]
+                        _COUNT_HITS, [f"limits:{key}"], [cost, window_s * 1000]
                     )
             except (UnavailableError, RedisError, TimeoutError) as error:
                 if not self._retry_at:

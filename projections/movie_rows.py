@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
-from commands.event_store.store import UNREADABLE, RecordedEvent
+from commands.event_store.event_codec import UNREADABLE, RecordedEvent
 from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_timestamp
 from commands.text import fold

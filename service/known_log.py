@@ -14,7 +14,13 @@ import structlog
 from redis.exceptions import RedisError
 
 from commands.errors import CinelogError, ConfigurationError, LogMismatchError
-from commands.event_store.known_log import Accept, KnownLog, continues, mismatch, settle
+from commands.event_store.known_log import (
+    Accept,
+    KnownLog,
+    decide_identity,
+    is_extension,
+    mismatch_error,
+)
 from commands.event_store.store import Store
 from projections.redis_client import open_redis
 from service.data_dir import STORE_DAMAGED
@@ -53,7 +59,7 @@ class KnownLogStore:
         """Keep what is to be remembered; where there is no room, the older record stays."""
         if remembered == self._written:
             return
-        text = remembered.dumped()
+        text = remembered.to_json()
         with suppress(OSError):
             _replace(self._file, text)
             self._written = remembered
@@ -125,7 +131,7 @@ def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool 
     if store.damage.reason:
         return store  # it takes no writes, so that nothing is to be decided
     try:
-        settle(store, remembered, accept=accept)
+        decide_identity(store, remembered, accept=accept)
         continuity = store.continuity
         assert continuity.identity is not None  # noqa: S101 - it is settled
         memory.write(KnownLog(continuity.identity, continuity.marks))
@@ -144,8 +150,8 @@ def check_served(settings: Settings, store: Store) -> None:
         return
     stored = store.read_identity()
     for one in KnownLogStore(settings).read():
-        if one.position and not continues(store, stored, one):
-            raise mismatch(store, stored, one)
+        if one.position and not is_extension(store, stored, one):
+            raise mismatch_error(store, stored, one)
 
 
 def _readable(memory: KnownLogStore, accept: Accept) -> list[KnownLog]:
@@ -169,7 +175,7 @@ def _check_there(settings: Settings, remembered: list[KnownLog]) -> None:
 
 def _loaded(text: bytes, where: str) -> KnownLog:
     try:
-        return KnownLog.loaded(text)
+        return KnownLog.from_json(text)
     except ValueError:
         raise ConfigurationError(
             "CINELOG_EVENT_STORE_URL",

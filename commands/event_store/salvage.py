@@ -1,7 +1,7 @@
-"""Salvage: reads all of a damaged log that can be read, around what cannot.
+"""Salvage: reads everything readable from a damaged log, and checks what it reads.
 
-The database is asked first, in ever smaller parts; a position that it cannot read is looked for in
-the pages of a SQLite file itself, where a broken tree hides more than is lost.
+The database is asked first, in ever smaller batches. A position that it cannot read is looked up in
+the pages of a SQLite file directly, because a broken tree hides more than is lost.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commands.errors import StoreDamagedError
-from commands.event_store.sqlite_leaves import Leaves
-from commands.event_store.store import RawEvent, Store
+from commands.event_store.event_codec import RawEvent, decoding_problem
+from commands.event_store.sqlite_leaves import LeafPages
+from commands.event_store.store import Store
 
 _BATCH = 1_000
-_BEYOND = 1 << 62
+_UNBOUNDED = 1 << 62
 _position = attrgetter("position")
+OnProgress = Callable[[str, int, int | None], None]
 
 
 class LostEvents(NamedTuple):
@@ -26,84 +28,62 @@ class LostEvents(NamedTuple):
     last: int
 
 
-def read_around(store: Store, until: int) -> Iterator[list[RawEvent] | LostEvents]:
-    """Yield all events up to a position in log order, and what between them cannot be read."""
-    position = 0
-    while position < until:
-        events = _some(store, position, until)
-        if events is None:
-            following = _next(store, position + 1, until)
-            yield LostEvents(position + 1, following)
-            position = following
-        elif events:
-            yield events
-            position = events[-1].position
-        else:
-            return
+class EventProblem(NamedTuple):
+    """A problem of the events from one position to another, which may be the same."""
+
+    first: int
+    last: int
+    problem: str
 
 
-def _some(store: Store, after: int, until: int) -> list[RawEvent] | None:
-    """Return events that follow a position, None where the next one cannot be read."""
-    limit = _BATCH
-    while limit:
-        try:
-            return store.read_raw(after, limit, until)
-        except StoreDamagedError:
-            limit //= 2
-    return None
+Part = list[RawEvent] | LostEvents
 
 
-def _next(store: Store, after: int, until: int) -> int:
-    """Return the first position from which on there is something to read, at most ``until``."""
-    fails, step = after - 1, 1
-    while after < until and not _reads(store, after, until):
-        fails, after, step = after, min(until, after + step), step * 2
-    while fails + 1 < after:
-        between = (fails + after) // 2
-        if _reads(store, between, until):
-            after = between
-        else:
-            fails = between
-    return after
+def check_events(store: Store, advance: Callable[[int, int], None]) -> Iterator[EventProblem]:
+    """Yield unreadable events and incomplete streams, in log order.
 
-
-def _reads(store: Store, after: int, until: int) -> bool:
+    ``advance`` is called with each position that was reached, and the last one.
+    """
+    until = _head(store)
+    if until is None:
+        yield EventProblem(0, 0, "the end of the log cannot be read")
+        return
+    for part in _read_parts(store, until):
+        if isinstance(part, LostEvents):
+            yield EventProblem(part.first, part.last, "cannot be read")
+            continue
+        for event in part:
+            if problem := decoding_problem(event):
+                yield EventProblem(event.position, event.position, problem)
+        advance(part[-1].position, until)
     try:
-        store.read_raw(after, 1, until)
-    except StoreDamagedError:
-        return False
-    return True
-
-
-def head_of(store: Store) -> int | None:
-    """Return the last position, None where the database cannot tell it."""
-    try:
-        return store.head()
-    except StoreDamagedError:
-        return None
-
-
-OnProgress = Callable[[str, int, int | None], None]
+        torn = store.torn_streams()
+    except StoreDamagedError as error:
+        yield EventProblem(0, 0, f"streams cannot be counted: {error.reason}")
+        return
+    for stream, position in torn:
+        problem = f"its stream {stream} lacks an event before or after it"
+        yield EventProblem(position, position, problem)
 
 
 class Salvage:
-    """All that can be read of a log, in its order, and what between cannot.
+    """The readable events of a log, in its order, and the lost positions between them.
 
-    ``store`` is None where the database cannot even be opened; ``file`` is that of SQLite, None for
-    PostgreSQL. ``advance`` is told what is done, how much of it and of how much.
+    ``store`` is None if the database cannot be opened; ``file`` is the file of SQLite, None for
+    PostgreSQL. ``advance`` is called with a phase, the work done and all its work.
     """
 
     def __init__(self, store: Store | None, file: Path | None, advance: OnProgress) -> None:
         self._store, self._file, self._advance = store, file, advance
-        self._until = head_of(store) if store else None
+        self._until = _head(store) if store else None
         if store and self._until is not None and file and _indexed_end(store) > self._until:
-            self._until = None  # the last page is broken: what it tells is not the end
+            self._until = None  # the last page is broken: its last event is not the end of the log
         self._missing: list[LostEvents] = []
         if store is None or self._until is None:
-            self._missing.append(LostEvents(1, _BEYOND))
+            self._missing.append(LostEvents(1, _UNBOUNDED))
             return
         last, gaps = 0, []
-        for part in read_around(store, self._until):
+        for part in _read_parts(store, self._until):
             if isinstance(part, LostEvents):
                 self._missing.append(part)
                 last = part.last
@@ -114,42 +94,128 @@ class Salvage:
                 last = event.position
             advance("read", last, self._until)
         if gaps and file:
-            self._missing = sorted(self._missing + _known_in(store, gaps))
+            self._missing = sorted(self._missing + _indexed_in(store, gaps))
 
-    def parts(self) -> Iterator[list[RawEvent] | LostEvents]:
-        """Yield events and losses in log order; each call reads all of it anew."""
+    def parts(self) -> Iterator[Part]:
+        """Yield events and losses in log order; each call reads the log again."""
         if self._store is None or self._until is None:
-            yield from _from_pages(self._file, self._missing, self._advance)
+            yield from self._parts_of_pages()
             return
-        # Few, so that they are held: all but what stands on pages that are damaged.
-        rescued = list(_from_pages(self._file, self._missing, self._advance))
-        for part in read_around(self._store, self._until):
+        # Only events of damaged pages: few enough to keep in memory.
+        salvaged = list(self._parts_of_pages())
+        for part in _read_parts(self._store, self._until):
             if isinstance(part, LostEvents):
                 continue
             events = part
-            while rescued and _start(rescued[0]) < part[-1].position:
-                cut = bisect_left(events, _start(rescued[0]), key=_position)
+            while salvaged and _start(salvaged[0]) < part[-1].position:
+                cut = bisect_left(events, _start(salvaged[0]), key=_position)
                 if cut:
                     yield events[:cut]
                 events = events[cut:]
-                yield rescued.pop(0)
+                yield salvaged.pop(0)
             yield events
             self._advance("write", part[-1].position, self._until)
-        yield from rescued
+        yield from salvaged
+
+    def _parts_of_pages(self) -> Iterator[Part]:
+        """Yield the missing positions in log order: events found in the pages, and losses."""
+        missing = self._missing
+        if self._file is None or not missing:
+            yield from missing
+            return
+        firsts = [one.first for one in missing]
+
+        def is_missing(position: int) -> bool:
+            at = bisect_right(firsts, position) - 1
+            return at >= 0 and position <= missing[at].last
+
+        at, expected = 0, firsts[0]
+        events = LeafPages(self._file).events(
+            is_missing, lambda done, of: self._advance("pages", done, of)
+        )
+        for event in events:
+            while event.position > missing[at].last:
+                if expected <= missing[at].last:
+                    yield LostEvents(expected, missing[at].last)
+                at += 1
+                expected = firsts[at]
+            if event.position > expected:
+                yield LostEvents(expected, event.position - 1)
+            yield [event]
+            expected = event.position + 1
+        for rest in missing[at:]:
+            if (first := max(expected, rest.first)) <= rest.last < _UNBOUNDED:
+                yield LostEvents(first, rest.last)
 
 
-def _known_in(store: Store, gaps: list[LostEvents]) -> list[LostEvents]:
-    """Return the parts of gaps in which there were events, as far as the index knows.
+def _read_parts(store: Store, until: int) -> Iterator[Part]:
+    """Yield what the database can read up to a position, and the positions that it cannot."""
+    position = 0
+    while position < until:
+        events = _read_some(store, position, until)
+        if events is None:
+            last = _first_readable(store, position + 1, until)
+            yield LostEvents(position + 1, last)
+            position = last
+        elif events:
+            yield events
+            position = events[-1].position
+        else:
+            return
 
-    A log that came from PostgreSQL has gaps in which there never were any.
+
+def _read_some(store: Store, after: int, until: int) -> list[RawEvent] | None:
+    """Return events after a position, None if the next one cannot be read."""
+    limit = _BATCH
+    while limit:
+        try:
+            return store.read_raw(after, limit, until)
+        except StoreDamagedError:
+            limit //= 2
+    return None
+
+
+def _first_readable(store: Store, after: int, until: int) -> int:
+    """Return the first position after which a read succeeds, at most ``until``."""
+    fails, step = after - 1, 1
+    while after < until and not _is_readable(store, after, until):
+        fails, after, step = after, min(until, after + step), step * 2
+    while fails + 1 < after:
+        between = (fails + after) // 2
+        if _is_readable(store, between, until):
+            after = between
+        else:
+            fails = between
+    return after
+
+
+def _is_readable(store: Store, after: int, until: int) -> bool:
+    try:
+        store.read_raw(after, 1, until)
+    except StoreDamagedError:
+        return False
+    return True
+
+
+def _head(store: Store) -> int | None:
+    try:
+        return store.head()
+    except StoreDamagedError:
+        return None
+
+
+def _indexed_in(store: Store, gaps: list[LostEvents]) -> list[LostEvents]:
+    """Return the parts of gaps that had events, according to the index.
+
+    A log that came from PostgreSQL has gaps that never had any.
     """
     try:
-        known = store.indexed_positions()
+        indexed = store.indexed_positions()
     except StoreDamagedError:
         return gaps
     lost: list[LostEvents] = []
     for first, last in gaps:
-        for position in known[bisect_left(known, first) : bisect_right(known, last)]:
+        for position in indexed[bisect_left(indexed, first) : bisect_right(indexed, last)]:
             if lost and lost[-1].last + 1 == position:
                 lost[-1] = LostEvents(lost[-1].first, position)
             else:
@@ -158,45 +224,11 @@ def _known_in(store: Store, gaps: list[LostEvents]) -> list[LostEvents]:
 
 
 def _indexed_end(store: Store) -> int:
-    """Return the last position that the index knows, 0 where it cannot be read."""
     try:
         return max(store.indexed_positions(), default=0)
     except StoreDamagedError:
         return 0
 
 
-def _start(part: list[RawEvent] | LostEvents) -> int:
+def _start(part: Sequence[RawEvent] | LostEvents) -> int:
     return part.first if isinstance(part, LostEvents) else part[0].position
-
-
-def _from_pages(
-    file: Path | None, missing: Sequence[LostEvents], advance: OnProgress
-) -> Iterator[list[RawEvent] | LostEvents]:
-    """Yield what the pages have of missing positions, and what they have not, in log order."""
-    if file is None or not missing:
-        yield from missing
-        return
-    firsts = [one.first for one in missing]
-
-    def range_of(position: int) -> int:
-        at = bisect_right(firsts, position) - 1
-        return at if at >= 0 and position <= missing[at].last else -1
-
-    at, expected = 0, firsts[0]
-    for row in Leaves(file).rows(
-        lambda position: range_of(position) >= 0, lambda done, of: advance("pages", done, of)
-    ):
-        while row.position > missing[at].last:
-            if expected <= missing[at].last:
-                yield LostEvents(expected, missing[at].last)
-            at += 1
-            expected = firsts[at]
-        if row.position > expected:
-            yield LostEvents(expected, row.position - 1)
-        one = row.stream_id
-        stream = f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}"
-        yield [RawEvent(row.position, stream, row.version, row.topic, row.state)]
-        expected = row.position + 1
-    for rest in missing[at:]:
-        if (first := max(expected, rest.first)) <= rest.last < _BEYOND:
-            yield LostEvents(first, rest.last)

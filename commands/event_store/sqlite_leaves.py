@@ -1,7 +1,7 @@
-"""Reads events from the pages of a SQLite file without SQLite, where its trees are broken.
+"""Reads events from the leaf pages of a SQLite file without SQLite, if its trees are broken.
 
-Every leaf page of a table is looked at, whatever leads to it; of the write-ahead log, what was
-committed. The layout is that of https://sqlite.org/fileformat2.html.
+Every leaf page of a table is read, whether or not a tree leads to it, and the committed pages of
+the write-ahead log. The layout: https://sqlite.org/fileformat2.html.
 """
 
 import os
@@ -9,10 +9,11 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from commands.event_store.event_codec import RawEvent, raw_event
 
 _MAGIC = b"SQLite format 3\0"
-_PAGE_BYTES = 4096  # what Cinelog makes, where the header does not tell
+_PAGE_BYTES = 4096  # of files that Cinelog makes; used if the header is broken
 _SIZES = {1 << bits for bits in range(9, 17)}
 _LEAF = 0x0D
 _FILE_HEADER, _LEAF_HEADER, _WAL_HEADER, _FRAME_HEADER = 100, 8, 32, 24
@@ -23,77 +24,68 @@ _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _OPEN: list[int] = []
 
 
-class Row(NamedTuple):
-    """An event, in the order of the columns that ``commands.event_store.store`` reads."""
-
-    position: int
-    stream_id: str
-    version: int
-    topic: str
-    state: bytes
-
-
-class Leaves:
+class LeafPages:
     """The leaf pages of a file."""
 
     def __init__(self, path: Path) -> None:
-        # Never closed: to close it would take away the locks that SQLite has in this process.
+        # Never closed: closing it would release the locks that SQLite has in this process.
         self._file = os.open(path, os.O_RDONLY)
         _OPEN.append(self._file)
         head = os.pread(self._file, _FILE_HEADER, 0)
         size = int.from_bytes(head[16:18], "big")
         size = 65_536 if size == 1 else size
-        whole = head.startswith(_MAGIC) and size in _SIZES
-        self._page_bytes = size if whole else _PAGE_BYTES
-        self._usable = self._page_bytes - (head[20] if whole else 0)
+        is_intact = head.startswith(_MAGIC) and size in _SIZES
+        self._page_bytes = size if is_intact else _PAGE_BYTES
+        self._usable = self._page_bytes - (head[20] if is_intact else 0)
         self._pages = -(-os.fstat(self._file).st_size // self._page_bytes)
-        self._newer = self._committed(path.with_name(f"{path.name}-wal"))
-        self._pages = max(self._pages, *self._newer, 0)
+        self._wal_pages = self._committed(path.with_name(f"{path.name}-wal"))
+        self._pages = max(self._pages, *self._wal_pages, 0)
 
-    def rows(
-        self, wanted: Callable[[int], bool], advance: Callable[[int, int], None]
-    ) -> Iterator[Row]:
-        """Yield the events whose positions are ``wanted``, by position; ``advance`` hears of pages.
+    def events(
+        self, is_wanted: Callable[[int], bool], advance: Callable[[int, int], None]
+    ) -> Iterator[RawEvent]:
+        """Yield the events at wanted positions, by position.
 
-        What is no event of ours, down to the length of each column, is passed over.
+        Records that are no events, down to the length of each column, are skipped. ``advance`` is
+        called with the pages read and all pages.
         """
         places: list[int] = []
         for number in range(1, self._pages + 1):
             page = self._page(number)
             for offset in self._cells(page, number):
-                row = self._row(page, offset)
-                if row is not None and wanted(row.position):
-                    places.append(row.position << 64 | number << 16 | offset)
+                event = self._event(page, offset)
+                if event is not None and is_wanted(event.position):
+                    places.append(event.position << 64 | number << 16 | offset)
             advance(number, self._pages)
         last = 0
         for place in sorted(places):
             page = self._page(place >> 16 & 0xFFFF_FFFF_FFFF)
-            row = self._row(page, place & 0xFFFF)
-            if row is not None and row.position > last:
-                last = row.position
-                yield row
+            event = self._event(page, place & 0xFFFF)
+            if event is not None and event.position > last:
+                last = event.position
+                yield event
 
     def _committed(self, wal: Path) -> dict[int, bytes]:
-        """Return the pages of the write-ahead log, each as the last commit left it."""
-        found: dict[int, bytes] = {}
-        waiting: dict[int, bytes] = {}
+        """Return the pages of the write-ahead log by number, each as the last commit left it."""
+        committed: dict[int, bytes] = {}
+        pending: dict[int, bytes] = {}
         try:
             text = wal.read_bytes()
         except OSError:
-            return found
+            return committed
         salts, step = text[16:24], _FRAME_HEADER + self._page_bytes
         for at in range(_WAL_HEADER, len(text) - step + 1, step):
             number, size = struct.unpack_from(">II", text, at)
             if text[at + 8 : at + 16] != salts:
                 break
-            waiting[number] = text[at + _FRAME_HEADER : at + step]
+            pending[number] = text[at + _FRAME_HEADER : at + step]
             if size:
-                found |= waiting
-                waiting.clear()
-        return found
+                committed |= pending
+                pending.clear()
+        return committed
 
     def _page(self, number: int) -> bytes:
-        if (page := self._newer.get(number)) is not None:
+        if (page := self._wal_pages.get(number)) is not None:
             return page
         start = (number - 1) * self._page_bytes
         return os.pread(self._file, self._page_bytes, start).ljust(self._page_bytes, b"\0")
@@ -107,14 +99,14 @@ class Leaves:
         count = min(count, (self._page_bytes - first) // 2)
         return list(struct.unpack_from(f">{count}H", page, first))
 
-    def _row(self, page: bytes, offset: int) -> Row | None:
+    def _event(self, page: bytes, offset: int) -> RawEvent | None:
         try:
             size, at = _varint(page, offset)
             position, at = _varint(page, at)
             if not 0 < position < 1 << 63 or not 0 < size < _MOST_BYTES:
                 return None
-            return _event(position, self._payload(page, at, size))
-        except (IndexError, ValueError):  # it runs over the end, or its text is none
+            return _event_in(position, self._payload(page, at, size))
+        except (IndexError, ValueError):  # it exceeds the page, or its text is not UTF-8
             return None
 
     def _payload(self, page: bytes, at: int, size: int) -> bytes:
@@ -133,8 +125,8 @@ class Leaves:
         return b"".join(parts)
 
 
-def _event(position: int, payload: bytes) -> Row | None:
-    """Return the event of a record, None for a record of another shape."""
+def _event_in(position: int, payload: bytes) -> RawEvent | None:
+    """Return the event in a record, None for a record of another shape."""
     header, at = _varint(payload, 0)
     kinds = []
     while at < header:
@@ -155,7 +147,7 @@ def _event(position: int, payload: bytes) -> Row | None:
     number = version - 8 if version in (8, 9) else int.from_bytes(columns[1], "big", signed=True)
     if not _ID.fullmatch(columns[0]) or number < 1:
         return None
-    return Row(position, columns[0].decode(), number, columns[2].decode(), columns[3])
+    return raw_event((position, columns[0].decode(), number, columns[2].decode(), columns[3]))
 
 
 def _integer_bytes(kind: int) -> int:
@@ -167,7 +159,7 @@ def _integer_bytes(kind: int) -> int:
 
 
 def _varint(text: bytes, at: int) -> tuple[int, int]:
-    """Return a number of variable length and where it ends."""
+    """Return a varint and the offset after it."""
     value = 0
     for count in range(8):
         byte = text[at + count]

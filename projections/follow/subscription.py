@@ -11,7 +11,8 @@ from commands.errors import (
     ReadModelUnavailableError,
     StoreDamagedError,
 )
-from commands.event_store.store import RecordedEvent, Store
+from commands.event_store.event_codec import RecordedEvent
+from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.completeness import check_complete, check_not_fewer
 from projections.generation.state import (

@@ -6,7 +6,8 @@ whole, of this release's row format (``STATE``), and built from this log (``belo
 
 from typing import Any, NamedTuple
 
-from commands.event_store.store import RecordedEvent, Store
+from commands.event_store.event_codec import RecordedEvent
+from commands.event_store.store import Store
 from projections.keys import POSITION, Keys
 from projections.lua import load_script, number_field
 

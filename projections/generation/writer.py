@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from commands.event_store.store import RecordedEvent
+from commands.event_store.event_codec import RecordedEvent
 from projections.generation.state import CONSTANTS, ROW_FORMAT, Generation, name_of, time_of
 from projections.lua import arguments, load_script, number_field, of_another_type
 from projections.movie_rows import PriorState, fold_batch, parked_writes, required_state

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from uuid import UUID
 
-from commands.event_store.store import RecordedEvent, Store
+from commands.event_store.event_codec import RecordedEvent
+from commands.event_store.store import Store
 from projections.generation.reader import NAMES, Fields, fields_of, id_in
 from projections.movie_rows import parked_writes
 from projections.rebuild.replay import Usernames, fold_streams, whole_streams

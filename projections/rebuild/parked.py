@@ -12,7 +12,8 @@ from uuid import UUID
 import orjson
 from redis.exceptions import ResponseError
 
-from commands.event_store.store import RecordedEvent, Store
+from commands.event_store.event_codec import RecordedEvent
+from commands.event_store.store import Store
 from projections.generation.pause import pause
 from projections.generation.reader import Fields, fields_of
 from projections.generation.writer import GenerationWriter

@@ -12,7 +12,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from commands.errors import NotFoundError, ReadModelUnavailableError, UnreadableEventError
-from commands.event_store.store import RecordedEvent, Store
+from commands.event_store.event_codec import RecordedEvent
+from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import CONSTANTS, REPLAYING, name_of, time_of
 from projections.generation.writer import GenerationWriter

@@ -5,7 +5,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from commands.errors import NotFoundError
-from commands.event_store.store import RecordedEvent, Store
+from commands.event_store.event_codec import RecordedEvent
+from commands.event_store.store import Store
 from commands.user import User
 
 

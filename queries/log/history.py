@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from commands.errors import NotFoundError, UnreadableEventError
-from commands.event_store.store import RecordedEvent, Store
+from commands.event_store.event_codec import RecordedEvent
+from commands.event_store.store import Store
 from commands.event_types import MOVIE_EVENTS
 from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_timestamp

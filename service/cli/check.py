@@ -25,7 +25,7 @@ def check(json: Json = False) -> None:
 
     A store that was known to be damaged, and is whole, takes writes again.
     """
-    from commands.event_store.event_check import check_events  # noqa: PLC0415 - commands start fast one by one
+    from commands.event_store.salvage import check_events  # noqa: PLC0415 - commands start fast one by one
 
     settings = prepared()
     with open_store(settings) as store, phases(err) as advance:

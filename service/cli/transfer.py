@@ -180,7 +180,7 @@ def export_file(
 
 
 def _import_events(file: Path, *, json: bool) -> None:
-    from commands.event_store.known_log import KnownLog, imported  # noqa: PLC0415
+    from commands.event_store.known_log import KnownLog, identity_after_import  # noqa: PLC0415
     from service.cli.notify import projection_notifier  # noqa: PLC0415
     from service.cli.progress import Progress  # noqa: PLC0415
     from service.known_log import KnownLogStore  # noqa: PLC0415
@@ -201,7 +201,7 @@ def _import_events(file: Path, *, json: bool) -> None:
                     checked = check(source, progress.reach)
                 with Progress(err, "import", checked.events) as progress:
                     lineage = lineage_of(source)
-                    identity = imported(lineage, remembered, checked.position)
+                    identity = identity_after_import(lineage, remembered, checked.position)
                     restore(store, source, progress.reach, identity)
         except OSError as error:
             usage_error(f"{file}: {error.strerror or error}")

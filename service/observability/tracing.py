@@ -13,7 +13,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from commands.event_store.store import RecordedEvent
+from commands.event_store.event_codec import RecordedEvent
 from commands.executor import CommittedBatch
 from commands.group_commit import CommandResult
 from service.web.trace_context import Trace

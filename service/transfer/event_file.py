@@ -20,8 +20,8 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from commands.errors import DamagedFileError
+from commands.event_store.event_codec import RawEvent
 from commands.event_store.log_identity import LogIdentity
-from commands.event_store.store import RawEvent
 from service.transfer.sealed_gzip import MAGIC, BrokenGzipError, GzipWriter, read_gzip
 
 FORMAT = 2

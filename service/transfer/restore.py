@@ -5,8 +5,9 @@ from itertools import islice
 from typing import BinaryIO
 
 from commands.errors import DamagedFileError, InvalidError
+from commands.event_store.event_codec import RawEvent
 from commands.event_store.log_identity import LogIdentity
-from commands.event_store.store import RawEvent, Store
+from commands.event_store.store import Store
 from service.transfer.event_file import Summary, read_events
 
 _BATCH = 1_000

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from commands.errors import ConfigurationError, StoreDamagedError
+from commands.event_store.event_codec import RawEvent, decoding_problem
 from commands.event_store.log_identity import LogIdentity
 from commands.event_store.salvage import LostEvents, OnProgress, Salvage
-from commands.event_store.store import RawEvent, Store
+from commands.event_store.store import Store
 from service.known_log import KnownLogStore
 from service.settings import Settings
 from service.transfer.event_file import EventWriter
@@ -55,7 +56,7 @@ def salvage(
             lost.append(part)
         else:
             end = part[-1].position
-            undecoded += [e.position for e in part if store and store.decoding_problem(e)]
+            undecoded += [e.position for e in part if store and decoding_problem(e)]
     if not end:
         raise ConfigurationError("CINELOG_EVENT_STORE_URL", "no event of it can be read")
     if known and known[1] > end:

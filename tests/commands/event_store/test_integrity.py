@@ -11,7 +11,8 @@ import pytest
 
 from commands.database.writer_lock import WriterLock
 from commands.errors import ConfigurationError, StoreDamagedError
-from commands.event_store.store import UNREADABLE, Store
+from commands.event_store.event_codec import UNREADABLE
+from commands.event_store.store import Store
 from commands.group_commit import commit
 from tests.controls import ANN, create, register
 from tests.damaged import INDEX, PAGE, TABLE, copy_of, cut, junk_page, leaves, overwrite

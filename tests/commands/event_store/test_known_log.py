@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from commands.errors import LogMismatchError
-from commands.event_store.continuity import LogMark
-from commands.event_store.known_log import KnownLog, imported, settle
+from commands.event_store.event_log import LogMark
+from commands.event_store.known_log import KnownLog, decide_identity, identity_after_import
 from commands.event_store.log_identity import ClaimedLog, LogIdentity
 from commands.event_store.store import Store
 from commands.group_commit import commit
@@ -34,15 +34,15 @@ def copy(store, tmp_path, position, name="copy", *, identity=True):
 
 
 def test_a_first_start(store):
-    assert settle(store, []).epoch == 1
-    assert settle(store, [memory_of(store)]) == store.read_identity()
+    assert decide_identity(store, []).epoch == 1
+    assert decide_identity(store, [memory_of(store)]) == store.read_identity()
 
 
 def test_a_log_of_an_earlier_release_is_adopted(store):
     """It has events and no identity; nothing is remembered."""
     grow(store, 3)
     store._recorder.replace_epochs([])
-    fresh = settle(store, [])
+    fresh = decide_identity(store, [])
     assert fresh.epoch == 1
     assert store.read_identity() == fresh
 
@@ -51,7 +51,7 @@ def test_a_memory_that_lags(store):
     grow(store, 3)
     remembered = memory_of(store)
     grow(store, 5)
-    assert settle(store, [remembered]) == remembered.identity
+    assert decide_identity(store, [remembered]) == remembered.identity
 
 
 def test_an_older_state(sqlite_store, tmp_path):
@@ -61,17 +61,17 @@ def test_an_older_state(sqlite_store, tmp_path):
     remembered = memory_of(sqlite_store)
     older = copy(sqlite_store, tmp_path, shared)
     with pytest.raises(LogMismatchError) as refused:
-        settle(older, [remembered])
+        decide_identity(older, [remembered])
     log = str(remembered.identity)
     assert f"expected {log} up to position {head}" in str(refused.value)
     assert f"found {log} that ends at {shared};" in str(refused.value)
     assert older.read_identity() == remembered.identity  # nothing was changed
-    accepted = settle(older, [remembered], accept="any log")
+    accepted = decide_identity(older, [remembered], accept="any log")
     assert accepted.log == remembered.identity.log
     assert accepted.epochs[-1][1:] == (1, shared)
     # Whichever step the machine stopped after, the next start goes on.
     for again in ([remembered], [], [memory_of(older)], [remembered, memory_of(older)]):
-        assert settle(older, again) == accepted
+        assert decide_identity(older, again) == accepted
     older.close()
 
 
@@ -84,8 +84,8 @@ def test_an_older_state_that_went_on(sqlite_store, tmp_path):
     older = copy(sqlite_store, tmp_path, 4)
     grow(older, 8)
     with pytest.raises(LogMismatchError):
-        settle(older, [remembered])
-    accepted = settle(older, [remembered], accept="same log")
+        decide_identity(older, [remembered])
+    accepted = decide_identity(older, [remembered], accept="same log")
     assert accepted.epochs[-1].shared == 4
     older.close()
 
@@ -97,12 +97,12 @@ def test_an_older_state_from_before_the_last_epoch(sqlite_store, tmp_path, accep
     older = copy(sqlite_store, tmp_path, 5)
     middle = copy(sqlite_store, tmp_path, 3, "middle")
     first = memory_of(sqlite_store)
-    second = settle(middle, [first], accept="any log")
+    second = decide_identity(middle, [first], accept="any log")
     grow(middle, 10)
     remembered = memory_of(middle)
     with pytest.raises(LogMismatchError):
-        settle(older, [remembered])
-    third = settle(older, [remembered], accept=accept)
+        decide_identity(older, [remembered])
+    third = decide_identity(older, [remembered], accept=accept)
     grow(older, 20)
     assert third.epoch > second.epoch
     head = older.head()
@@ -117,11 +117,11 @@ def test_an_empty_log_in_the_place_of_one(sqlite_store, tmp_path):
     remembered = memory_of(sqlite_store)
     empty = Store.open(f"sqlite:///{tmp_path}/empty.db")
     with pytest.raises(LogMismatchError, match="up to position 3, found nothing"):
-        settle(empty, [remembered])
+        decide_identity(empty, [remembered])
     with pytest.raises(LogMismatchError):
-        settle(empty, [remembered], accept="same log")
+        decide_identity(empty, [remembered], accept="same log")
     assert empty.read_identity() is None
-    accepted = settle(empty, [remembered], accept="any log")
+    accepted = decide_identity(empty, [remembered], accept="any log")
     assert accepted.log != remembered.identity.log
     empty.close()
 
@@ -133,8 +133,8 @@ def test_another_log_in_the_place_of_one(sqlite_store, tmp_path):
     known = other.read_identity()
     for accept in ("nothing", "same log"):
         with pytest.raises(LogMismatchError):
-            settle(other, [memory_of(sqlite_store)], accept=accept)
-    assert settle(other, [memory_of(sqlite_store)], accept="any log") == known
+            decide_identity(other, [memory_of(sqlite_store)], accept=accept)
+    assert decide_identity(other, [memory_of(sqlite_store)], accept="any log") == known
     other.close()
 
 
@@ -143,7 +143,7 @@ def test_a_log_that_was_empty_is_no_loss(sqlite_store, tmp_path):
     remembered = KnownLog(sqlite_store.identity())
     other = Store.open(f"sqlite:///{tmp_path}/other.db")
     grow(other)
-    assert settle(other, [remembered]) == other.read_identity()
+    assert decide_identity(other, [remembered]) == other.read_identity()
     other.close()
 
 
@@ -154,13 +154,13 @@ def test_a_copy_from_before_the_upgrade(sqlite_store, tmp_path, position):
     remembered = memory_of(sqlite_store)
     older = copy(sqlite_store, tmp_path, position, identity=False)
     if position == 5:
-        assert settle(older, [remembered]) == remembered.identity
+        assert decide_identity(older, [remembered]) == remembered.identity
     else:
         with pytest.raises(LogMismatchError):
-            settle(older, [remembered])
+            decide_identity(older, [remembered])
     if position == 3:
         grown = [mark for mark in remembered.marks if mark.position <= position]
-        accepted = settle(older, [remembered], accept="any log")
+        accepted = decide_identity(older, [remembered], accept="any log")
         assert (accepted.log == remembered.identity.log) is bool(grown)
     older.close()
 
@@ -172,30 +172,30 @@ def test_two_memories(sqlite_store, tmp_path):
     grow(sqlite_store, 3)
     remembered = memory_of(sqlite_store)
     older = copy(sqlite_store, tmp_path, 3)
-    assert settle(older, [lagging]) == lagging.identity
+    assert decide_identity(older, [lagging]) == lagging.identity
     for both in ([lagging, remembered], [remembered, lagging]):
         with pytest.raises(LogMismatchError):
-            settle(older, both)
-    assert settle(older, [lagging, remembered], accept="any log").epochs[-1].shared == 3
+            decide_identity(older, both)
+    assert decide_identity(older, [lagging, remembered], accept="any log").epochs[-1].shared == 3
     older.close()
 
 
 def test_an_import_goes_on_in_a_new_epoch(sqlite_store):
     identity = sqlite_store.identity()
     later = identity.next_epoch(250, 1)
-    after = imported(identity, [KnownLog(later, (LogMark(500, "x@"),))], 300)
+    after = identity_after_import(identity, [KnownLog(later, (LogMark(500, "x@"),))], 300)
     assert after.epoch > later.epoch
     assert after.shared_with(ClaimedLog(after.log, later.epoch), 900) == 250
     assert after.shared_with(ClaimedLog(after.log, 1), 900) == 300
-    assert imported(None, [KnownLog(later)], 300).log != identity.log
-    assert len(imported(identity, [KnownLog(LogIdentity.new())], 300).epochs) == 2
+    assert identity_after_import(None, [KnownLog(later)], 300).log != identity.log
+    assert len(identity_after_import(identity, [KnownLog(LogIdentity.new())], 300).epochs) == 2
 
 
 def test_what_is_written_is_read(sqlite_store):
     grow(sqlite_store, 20)
     remembered = memory_of(sqlite_store)
-    assert KnownLog.loaded(remembered.dumped()) == remembered
-    assert KnownLog.loaded(KnownLog(remembered.identity).dumped()).position == 0
+    assert KnownLog.from_json(remembered.to_json()) == remembered
+    assert KnownLog.from_json(KnownLog(remembered.identity).to_json()).position == 0
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_what_is_written_is_read(sqlite_store):
 )  # fmt: skip
 def test_what_cannot_be_read(text):
     with pytest.raises(ValueError, match=r"\w"):
-        KnownLog.loaded(text)
+        KnownLog.from_json(text)
 
 
 def test_two_nodes_that_start_at_once(store, store_url):
@@ -219,7 +219,7 @@ def test_two_nodes_that_start_at_once(store, store_url):
     accepted = []
 
     def start(node):
-        accepted.append(settle(node, [lost], accept="any log"))
+        accepted.append(decide_identity(node, [lost], accept="any log"))
 
     threads = [threading.Thread(target=start, args=[node]) for node in nodes]
     for thread in threads:

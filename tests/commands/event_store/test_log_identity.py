@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.errors import EventStoreUnavailableError
-from commands.event_store.continuity import LogMark, last_in_common, thinned
+from commands.event_store.continuity import last_shared_position, thin_out
+from commands.event_store.event_log import LogMark
 from commands.event_store.log_identity import ClaimedLog, Epoch, LogIdentity, parse_log
 from commands.event_store.store import Store
 from commands.group_commit import CommandResult, commit
@@ -102,7 +103,7 @@ def test_marks_are_few_and_reach_back(steps):
     marks, position = (), 0
     for step in steps:
         position += step
-        marks = thinned((*marks, LogMark(position, str(position))))
+        marks = thin_out((*marks, LogMark(position, str(position))))
     positions = [one.position for one in marks]
     assert positions == sorted(set(positions))
     assert positions[-1] == position
@@ -223,4 +224,4 @@ def test_the_last_position_in_common_is_exact_where_the_log_was_cut_off(store, s
     marks = store.continuity.marks
     for position in range(40, 0, -3):
         cut(store_url, position)
-        assert last_in_common(store, marks) == store.head()
+        assert last_shared_position(store, marks) == store.head()

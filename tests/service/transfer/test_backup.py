@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.errors import ConfigurationError, DamagedFileError
-from commands.event_store.store import RawEvent, Store
+from commands.event_store.event_codec import RawEvent
+from commands.event_store.store import Store
 from commands.group_commit import commit
 from service.transfer.event_file import EventWriter, read_events
 from service.transfer.export import export_events, export_movies

@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests mostly wait for servers, so one more process than cores keeps the cores busy.
+# Tests mostly wait for servers; one process more than there are cores keeps the cores busy.
 JOBS ?= $(shell expr $$(nproc) + 1)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
@@ -8,13 +8,13 @@ COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-h
 .DEFAULT_GOAL := help
 .PHONY: help run setup test unit check fix lock clean
 
-help: ## list these commands
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/run ## install what the service needs, then serve with sample data on port 8000
+run: .venv/run ## install the service, then serve sample data on port 8000
 	$(BIN)/cinelog serve --sample
 
-setup: .venv/dev ## install everything, tests and linters included
+setup: .venv/dev ## install everything, including tests and linters
 
 test: .venv/dev .venv/clients/ready ## run every test, in parallel, with branch coverage
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered
@@ -27,13 +27,13 @@ check: .venv/dev ## run the linters and the type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	@if command -v luacheck >/dev/null; then luacheck --quiet .; else echo "luacheck is not installed: Lua was not checked"; fi
+	@if command -v luacheck >/dev/null; then luacheck --quiet .; else echo "luacheck is not installed: Lua is not checked"; fi
 
-fix: .venv/dev ## format the code and apply the safe fixes of the linter
+fix: .venv/dev ## format the code and apply safe linter fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: ## pin the dependencies again, with hashes (needs uv)
+lock: ## update the pinned dependencies, with hashes (requires uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) requirements-build.in -o requirements-build.txt
 	$(COMPILE) --no-strip-extras requirements-dev.in -o requirements-dev.txt
@@ -52,7 +52,7 @@ clean: ## remove the environment and the caches
 	$(PIP) --require-hashes -r requirements-dev.txt
 	touch $@
 
-# Generators of client code; the tests that need npm or Java are skipped where these are missing.
+# Client code generators; tests that need npm or Java are skipped if these are missing.
 .venv/clients/ready: .venv/dev tests/clients/requirements.txt tests/clients/package.json
 	$(PYTHON) -m venv .venv/clients
 	.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/clients/requirements.txt

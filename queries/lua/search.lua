@@ -1,13 +1,13 @@
--- What a filtered list is searched with: a scan of the rows, piece by piece, and what passes.
+-- A search: the rows are scanned piece by piece; the hits are those that pass its filters.
 --
--- search.arguments(args, first) names the ARGV that every search takes, in this order: ordering, as
--- pages.lua takes it; the orderings of sort keys, with commas between; folded texts that title,
--- genre, creator, and title or genre contain; first year; last year; how many rows to look at.
+-- Takes these of the ARGV of a script, in this order: ordering, as pages.lua takes it; the
+-- orderings of sort keys, with commas between; folded texts that title, genre, creator, and either title or
+-- genre contain; first year; last year; the number of rows to look at.
 local row = require("projections.lua.row")
 local find, sub = string.find, string.sub
 local TITLE_FROM = row.TITLE_FROM
--- A piece of a scan is smaller than what a list may look at: rows of a large hash lie all over the
--- memory, and each takes longer.
+-- A piece of a scan is a share of the rows to look at: the rows of a large hash are scattered over
+-- the memory, and each takes longer.
 local SCANNED_SHARE = 4
 
 local search = {}

@@ -1,0 +1,208 @@
+"""Scripts that change or read one generation."""
+
+import pytest
+
+from projections.generation.state import LIVE, ROW_FORMAT
+from projections.lua import arguments
+from tests.read_side import Story, contents, shown
+from tests.scripts import call
+
+
+@pytest.fixture
+def generation(redis):
+    story = Story()
+    story.created(story.account())
+    return shown(redis, story)
+
+
+@pytest.fixture
+def keys(generation):
+    return generation.keys
+
+
+def now_ms(redis):
+    seconds, microseconds = redis.time()
+    return seconds * 1000 + microseconds // 1000
+
+
+def test_read_state(redis, keys):
+    name = "projections.lua.generation.read_state"
+    last, at = redis.hmget(keys.head, "last", "at")
+    told = call(redis, name, keys.lasting, ROW_FORMAT)
+    assert told == [b"2", b"2", at, b"live", last, b"0", b"0", b"%d" % ROW_FORMAT, None]
+    assert call(redis, name, keys.lasting, 99)[3] == b"other format"
+    redis.delete(keys.users)
+    assert call(redis, name, keys.lasting, ROW_FORMAT)[3] == b"damaged"
+    redis.delete(keys.head)
+    assert call(redis, name, keys.lasting, ROW_FORMAT)[0] is None
+    redis.set(keys.head, "x")
+    assert call(redis, name, keys.lasting, ROW_FORMAT) == [None]
+
+
+def test_set_field_changes_only_what_exists(redis, keys):
+    name = "projections.lua.generation.set_field"
+    call(redis, name, [keys.head], "log", "x")
+    assert redis.hget(keys.head, "log") == b"x"
+    redis.delete(keys.head)
+    assert not call(redis, name, [keys.head], "log", "x")
+    assert not redis.exists(keys.head)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "answer"),
+    [
+        ("state", "building", 2),
+        ("state", "live", 2),
+        ("state", "retired", -1),
+        ("state", "filling", -1),
+        ("position", "x", -1),
+    ],
+)
+def test_set_live(redis, keys, field, value, answer):
+    redis.hset(keys.head, field, value)
+    assert call(redis, "projections.lua.generation.set_live", [keys.head]) == answer
+    assert (redis.hget(keys.head, "state") == LIVE.encode()) == (answer > 0 or field != "state")
+
+
+def test_set_live_needs_a_generation(redis, keys):
+    redis.delete(keys.head)
+    assert call(redis, "projections.lua.generation.set_live", [keys.head]) == -1
+    assert not redis.exists(keys.head)
+
+
+@pytest.mark.parametrize(
+    ("current", "expected", "deadline", "answer"),
+    [
+        ("4", "", "", 1),
+        ("4", "4", "", 1),
+        ("4", "3", "", 0),
+        ("4", "0", "", 0),
+        (None, "0", "", 1),
+        ("junk", "0", "", 1),
+        ("4", "4", "later", 1),
+        ("4", "4", "earlier", 0),
+    ],
+)
+def test_point_live(redis, current, expected, deadline, answer):
+    if current is not None:
+        redis.set("pointer", current)
+    ends = {"": "", "later": now_ms(redis) + 60_000, "earlier": now_ms(redis) - 1}[deadline]
+    name = "projections.lua.generation.point_live"
+    assert call(redis, name, ["pointer"], 7, expected, ends) == answer
+    assert (redis.get("pointer") == b"7") == bool(answer)
+
+
+@pytest.mark.parametrize("kind", ["hash", "zset", "list", "string", "none"])
+def test_shrink_key_removes_a_key_in_steps(redis, kind):
+    if kind == "hash":
+        redis.hset("{x}key", mapping={f"field {n} {'x' * 100}": n for n in range(1000)})
+    elif kind == "zset":
+        redis.zadd("{x}key", {f"member {n}": n for n in range(1000)})
+    elif kind == "list":
+        redis.rpush("{x}key", "{x}result")
+        redis.mset({"{x}result": 1, "{x}result:scan": 1})
+    elif kind == "string":
+        redis.set("{x}key", "x")
+    cursor, steps = b"0", 0
+    while steps == 0 or cursor != b"0":
+        cursor = call(
+            redis, "projections.lua.generation.shrink_key", ["{x}key", "{x}head"], cursor, 100
+        )
+        steps += 1
+    assert steps > 5 if kind in ("hash", "zset") else steps == 1
+    assert redis.keys("*") == []
+
+
+def test_shrink_key_leaves_a_generation_that_was_created_anew(redis, keys):
+    before = contents(redis, 1)
+    name = "projections.lua.generation.shrink_key"
+    assert call(redis, name, [keys.rows, keys.head], 0, 100) == b"0"
+    assert contents(redis, 1) == before
+
+
+def test_read_fields(redis, keys):
+    name = "projections.lua.generation.read_fields"
+    ((key, line),) = redis.hgetall(keys.rows).items()
+    assert call(redis, name, [keys.head, keys.rows], "HMGET", key, "x") == [2, [line, None]]
+    year = call(redis, name, [keys.head, keys.years], "ZMSCORE", key, "x")
+    assert year == [2, [b"1979", None]]
+    assert call(redis, name, [keys.head, keys.years], "HMGET", key) == [2, []]
+    redis.hset(keys.head, "position", "x")
+    assert call(redis, name, [keys.head, keys.rows], "HMGET", key) == []
+
+
+def test_count_entries(redis, keys):
+    name = "projections.lua.generation.count_entries"
+    counted = [keys.head, keys.rows, keys.gone, keys.years, keys.titles]
+    assert call(redis, name, counted, 2) == [2, 2, 1, 0, 1, 1]
+    redis.delete(keys.titles)
+    redis.set(keys.titles, "x")
+    redis.hset(keys.head, "events", "x")
+    assert call(redis, name, counted, 2) == [2, 0, 1, 0, 1, 0]
+    redis.delete(keys.head)
+    assert call(redis, name, counted, 2) == []
+
+
+class Batch:
+    """The arguments of apply_batch.lua, one of which may be another."""
+
+    name = "projections.lua.generation.apply_batch"
+
+    def __init__(self, keys):
+        self.keys = keys
+
+    def apply(self, redis, **other):
+        given = {"after": 2, "position": 5, "at": "now", "last": "x:1:now", "events": 3}
+        given |= {"repairs": 0, "format": ROW_FORMAT} | other
+        writes = arguments(self.keys, [("HSET", "users", ["u", "Ann"])])
+        return call(redis, self.name, self.keys.lasting, *given.values(), *writes)
+
+
+def test_apply_batch(redis, keys):
+    with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe("movies:position")
+        assert Batch(keys).apply(redis) == 5
+        heard = [pubsub.get_message(timeout=0.2) for _ in range(2)]
+    assert [message["data"] for message in heard if message] == [b"1:5"]
+    fields = ("position", "at", "last", "events", "users")
+    assert redis.hmget(keys.head, fields) == [b"5", b"now", b"x:1:now", b"5", b"2"]
+    assert redis.hget(keys.users, "u") == b"Ann"
+
+
+@pytest.mark.parametrize("other", [{"after": 1}, {"repairs": 1}])
+def test_apply_batch_refuses_one_that_was_prepared_for_something_else(redis, keys, other):
+    before = contents(redis, 1)
+    assert Batch(keys).apply(redis, **other) == 2
+    assert contents(redis, 1) == before
+
+
+def test_apply_batch_refuses_a_paused_generation(redis, keys):
+    redis.hset(keys.head, "hold", now_ms(redis) + 1000)
+    assert Batch(keys).apply(redis) == 2
+    assert not redis.hexists(keys.users, "u")
+
+
+@pytest.mark.parametrize("fault", ["format", "state", "damage", "missing"])
+def test_apply_batch_refuses_a_generation_that_takes_no_events(redis, keys, fault):
+    if fault == "state":
+        redis.hset(keys.head, "state", "retired")
+    elif fault == "damage":
+        redis.delete(keys.years)
+    elif fault == "missing":
+        redis.delete(keys.head)
+    assert Batch(keys).apply(redis, format=99 if fault == "format" else ROW_FORMAT) == -1
+    assert not redis.hexists(keys.users, "u")
+
+
+def test_pause_and_resume(redis, keys):
+    pause, resume = "projections.lua.generation.pause", "projections.lua.generation.resume"
+    position, until_ms = call(redis, pause, [keys.head], 1000, ROW_FORMAT)
+    assert position == 2
+    assert 0 < until_ms - now_ms(redis) <= 1000
+    assert call(redis, pause, [keys.head], 1000, ROW_FORMAT) == [2, 0]
+    assert not call(redis, resume, [keys.head], until_ms + 1)
+    assert call(redis, resume, [keys.head], until_ms) == 1
+    assert redis.hget(keys.head, "hold") is None
+    assert call(redis, pause, [keys.head], 1000, 99) == [2, -1]
+    redis.delete(keys.head)
+    assert call(redis, pause, [keys.head], 1000, ROW_FORMAT) == []

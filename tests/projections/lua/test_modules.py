@@ -1,0 +1,145 @@
+"""Files that scripts require."""
+
+import pytest
+
+from projections.generation.state import LIVE, OTHER_FORMAT, PAUSE_MS, ROW_FORMAT
+from projections.lua import read_lua, with_required
+from tests.read_side import Story, shown
+from tests.scripts import evaluate
+
+
+@pytest.fixture
+def generation(redis):
+    story = Story()
+    story.created(story.account())
+    return shown(redis, story)
+
+
+NUMBER = 'local number = require("projections.lua.number") return number(ARGV[1])'
+
+
+@pytest.mark.parametrize("text", ["0", "1", "7", "123456789012345"])
+def test_a_canonical_number_is_parsed(redis, text):
+    assert evaluate(redis, NUMBER, [], text) == int(text)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "007", "1.5", "1e3", " 1", "1234567890123456"])
+def test_any_other_text_is_no_number(redis, text):
+    assert evaluate(redis, NUMBER, [], text) == -1
+
+
+def test_a_missing_value_and_an_error_are_no_number(redis):
+    redis.hset("hash", "a", 1)
+    lua = """
+        local number = require("projections.lua.number")
+        return {number(redis.pcall("GET", KEYS[1])), number(redis.pcall("GET", KEYS[2]))}
+    """
+    assert evaluate(redis, lua, ["hash", "missing"]) == [-1, -1]
+
+
+def test_the_clock_is_that_of_redis(redis):
+    seconds, microseconds = redis.time()
+    now = evaluate(redis, 'local now_ms = require("projections.lua.clock") return now_ms()')
+    assert 0 <= now - (seconds * 1000 + microseconds // 1000) < 1000
+
+
+STATE = """
+    local state = require("projections.lua.state")
+    local keys = state.keys(KEYS)
+    local fields = state.read(keys, "state", "format")
+    local shown = state.shown(keys, "last")
+    return {state.of(keys, fields, ARGV[1]), shown and shown.position, shown and shown.last}
+"""
+
+
+def state_of(redis, generation, row_format=ROW_FORMAT):
+    return evaluate(redis, STATE, generation.keys.lasting, row_format)
+
+
+def test_a_complete_generation_is_live_and_shown(redis, generation):
+    last = redis.hget(generation.keys.head, "last")
+    assert state_of(redis, generation) == [LIVE.encode(), b"2", last]
+
+
+def test_the_format_of_another_release_is_told_and_shown(redis, generation):
+    last = redis.hget(generation.keys.head, "last")
+    assert state_of(redis, generation, 99) == [OTHER_FORMAT.encode(), b"2", last]
+
+
+@pytest.mark.parametrize("name", ["rows", "created", "years", "titles"])
+def test_a_generation_without_a_list_is_damaged_and_not_shown(redis, generation, name):
+    redis.delete(getattr(generation.keys, name))
+    assert state_of(redis, generation) == [b"damaged"]
+
+
+@pytest.mark.parametrize("state", ["retired", "filling"])
+def test_a_stored_state_is_told_without_a_check(redis, generation, state):
+    redis.hset(generation.keys.head, "state", state)
+    redis.delete(generation.keys.rows)
+    assert state_of(redis, generation) == [state.encode()]
+
+
+def test_a_state_of_another_type_has_no_fields(redis, generation):
+    redis.delete(generation.keys.head)
+    redis.set(generation.keys.head, "x")
+    assert state_of(redis, generation) == []
+
+
+PAUSED = """
+    local state = require("projections.lua.state")
+    return state.is_paused(ARGV[1] ~= "" and tostring(require("projections.lua.clock")() + ARGV[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends_in_ms", "paused"),
+    [("", None), (1000, 1), (PAUSE_MS, 1), (-1, None), (PAUSE_MS + 1000, None)],
+)
+def test_a_pause_ends_in_time_or_is_none(redis, ends_in_ms, paused):
+    assert evaluate(redis, PAUSED, [], ends_in_ms) == paused
+
+
+def test_counts_are_stored(redis, generation):
+    redis.hdel(generation.keys.head, "rows", "gone", "users", "parked")
+    lua = 'local state = require("projections.lua.state") state.store_counts(state.keys(KEYS))'
+    evaluate(redis, lua, generation.keys.lasting)
+    counts = redis.hmget(generation.keys.head, "rows", "gone", "users", "parked")
+    assert counts == [b"1", b"0", b"1", b"0"]
+
+
+def test_writes_are_applied_in_order_and_long_ones_in_parts(redis):
+    many = [str(number) for number in range(12_000)]
+    lua = 'local apply = require("projections.lua.writes") apply(KEYS, ARGV, 2)'
+    args = ["x", "HSET", 1, 2, "a", "1", "HSET", 2, len(many), *many, "HDEL", 1, 1, "a"]
+    evaluate(redis, lua, ["{x}1", "{x}2"], *args)
+    assert not redis.exists("{x}1")
+    assert redis.hlen("{x}2") == 6_000
+
+
+ROW = """
+    local row = require("projections.lua.row")
+    local line = redis.call("HVALS", KEYS[1])[1]
+    return {
+      row.id(line), row.json(line), string.sub(line, row.YEAR_FROM, row.YEAR_TO),
+      string.sub(line, row.CREATED_FROM, row.CREATED_TO),
+      string.sub(line, row.TITLE_FROM, row.TITLE_FROM + 4),
+      row.append_json({"x"}, KEYS[1], {row.id(line), "missing"}),
+      row.append_json({}, KEYS[1], {}),
+    }
+"""
+
+
+def test_the_parts_of_a_row(redis, generation):
+    ((key, score),) = redis.zrange(generation.keys.created, 0, -1, withscores=True)
+    json = redis.hget(generation.keys.rows, key).rpartition(b"\0")[2]
+    assert evaluate(redis, ROW, [generation.keys.rows]) == [
+        *(key, json, b"1979", b"%016d" % score, b"alien"),
+        *([b"x", json], []),
+    ]
+
+
+def test_a_file_is_loaded_once_after_those_that_it_requires():
+    text = with_required(read_lua("projections.lua.generation.apply_batch"))
+    assert text.count('loaded["projections.lua.number"]') == 1
+    order = [text.index(f'loaded["projections.lua.{name}"]') for name in ("number", "state")]
+    assert order == sorted(order)

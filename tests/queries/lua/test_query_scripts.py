@@ -1,0 +1,246 @@
+"""Scripts that answer for lists and movies."""
+
+from types import SimpleNamespace
+
+import orjson
+import pytest
+
+from projections.generation.state import CONSTANTS
+from tests.read_side import Story, shown
+from tests.scripts import call, evaluate
+
+RESULTS = {"RESULT_TTL_S": 15, "MAX_RESULTS": 2, "MAX_RESULT_IDS": 1000}
+GONE = [b"gone"]
+
+
+@pytest.fixture
+def movies(redis):
+    """Seven movies, of which two share a year and two a title."""
+    story = Story()
+    ann = story.account("Ann")
+    years = [1979, 1986, 1986, 1992, 1997, 2012, 2017]
+    titles = ["Alien", "Aliens", "Aliens", "Alien 3", "Resurrection", "Prometheus", "Covenant"]
+    ids = [
+        story.created(ann, title, "Horror", year) for title, year in zip(titles, years, strict=True)
+    ]
+    view = shown(redis, story)
+    return SimpleNamespace(ids=ids, keys=view.keys, position=len(story.events))
+
+
+def ids_of(rows):
+    return [orjson.loads(row)["id"] for row in rows]
+
+
+def list_page(redis, movies, index, *args):
+    keys = [*movies.keys.listed, getattr(movies.keys, index)]
+    return call(redis, "queries.lua.list_page", keys, *args)
+
+
+@pytest.mark.parametrize(
+    ("index", "descending", "order"),
+    [
+        ("created", 1, [6, 5, 4, 3, 2, 1, 0]),
+        ("created", 0, [0, 1, 2, 3, 4, 5, 6]),
+        ("years", 1, [6, 5, 4, 3, 2, 1, 0]),
+        ("years", 0, [0, 2, 1, 3, 4, 5, 6]),
+        ("titles", 1, [4, 5, 6, 2, 1, 3, 0]),
+        ("titles", 0, [0, 3, 2, 1, 6, 5, 4]),
+    ],
+)
+def test_list_page(redis, movies, index, descending, order):
+    """Pages by number, each of another size; ties come newest first."""
+    ordering = {"created": "created_at", "years": "year", "titles": "title"}[index]
+    for size in (1, 2, 3, 7, 20):
+        found = []
+        last = -(-7 // size)
+        for number in range(1, last + 1):
+            answer = list_page(redis, movies, index, ordering, descending, number, size, "")
+            assert answer[:5] == [b"page", movies.position, 7, number, last]
+            found += ids_of(answer[5:])
+        assert found == [movies.ids[number] for number in order]
+
+
+def test_list_page_by_seek_key(redis, movies):
+    """What follows a key and id, whether they are a member or not."""
+    for seek, order in {f"1986\0{movies.ids[2]}": [1, 3, 4], "1986\0f": [2, 1, 3]}.items():
+        answer = list_page(redis, movies, "years", "year", 0, seek, 3, "")
+        assert answer[4] == 1
+        assert ids_of(answer[5:]) == [movies.ids[number] for number in order]
+    answer = list_page(redis, movies, "titles", "title", 1, f"aliens\0{movies.ids[2]}", 3, "")
+    assert answer[4] == 0
+    assert ids_of(answer[5:]) == [movies.ids[number] for number in (1, 3, 0)]
+
+
+def test_list_page_beyond_the_end_and_the_last(redis, movies):
+    assert list_page(redis, movies, "years", "year", 0, 9, 3, "")[2:] == [7, 9, 3]
+    answer = list_page(redis, movies, "years", "year", 0, 0, 3, "")
+    assert answer[3:5] == [3, 3]
+    assert ids_of(answer[5:]) == [movies.ids[6]]
+
+
+def test_list_page_of_a_client_that_has_it(redis, movies):
+    known = [b"same", movies.position]
+    assert list_page(redis, movies, "years", "year", 0, 1, 3, movies.position) == known
+    assert list_page(redis, movies, "years", "year", 0, 1, 3, movies.position - 1)[0] == b"page"
+
+
+def test_a_page_of_sort_keys(redis, movies):
+    """A page number, or the sort key that the page follows."""
+    members = {f"{number}\0{key}": 0 for number, key in enumerate(movies.ids)}
+    redis.zadd("{movies:1}:sorted", members)
+    lua = """
+        local pages = require("queries.lua.pages")
+        return pages.page(KEYS[1], ARGV[1], KEYS[2], "key", true, ARGV[2], 3)
+    """
+    keys = [movies.keys.rows, "{movies:1}:sorted"]
+    first = evaluate(redis, lua, keys, 9, 1)
+    assert first[:5] == [b"page", 9, 7, 1, 3]
+    assert ids_of(first[5:]) == movies.ids[:3:-1]
+    second = evaluate(redis, lua, keys, 9, f"4\0{movies.ids[4]}")
+    assert second[4] == 1
+    assert ids_of(second[5:]) == movies.ids[3:0:-1]
+
+
+def test_get_movie(redis, movies):
+    name = "queries.lua.get_movie"
+    word, position, row = call(redis, name, movies.keys.listed, movies.ids[1])
+    assert (word, position) == (b"movie", movies.position)
+    assert orjson.loads(row)["title"] == "Aliens"
+    assert call(redis, name, movies.keys.listed, "x") == [b"movie", movies.position, None]
+
+
+def test_get_movies(redis, movies):
+    name = "queries.lua.get_movies"
+    answer = call(redis, name, movies.keys.listed, movies.ids[1], "x", movies.ids[0])
+    assert answer[:2] == [b"rows", movies.position]
+    assert ids_of(answer[2:]) == [movies.ids[1], movies.ids[0]]
+    assert call(redis, name, movies.keys.listed) == [b"rows", movies.position]
+
+
+def wanted(ordering="key", orderings="-created_at", budget=4000, **filters):
+    filters = {"title": "", "genre": "", "creator": "", "text": ""} | filters
+    first, last = filters.pop("years", (0, 9999))
+    return [ordering, orderings, *filters.values(), first, last, budget]
+
+
+FILTERS = [
+    ({}, [6, 5, 4, 3, 2, 1, 0]),
+    ({"title": "alien"}, [3, 2, 1, 0]),
+    ({"genre": "horror"}, [6, 5, 4, 3, 2, 1, 0]),
+    ({"genre": "alien"}, []),
+    ({"creator": "ann"}, [6, 5, 4, 3, 2, 1, 0]),
+    ({"creator": "alien"}, []),
+    ({"text": "cov"}, [6]),
+    ({"text": "ann"}, []),
+    ({"years": (1986, 1992)}, [3, 2, 1]),
+    ({"years": (1980, 1981)}, []),
+    ({"title": "alien", "years": (1986, 1986)}, [2, 1]),
+]
+
+
+@pytest.mark.parametrize("budget", [1, 4000])
+@pytest.mark.parametrize(("filters", "order"), FILTERS)
+def test_search_piece(redis, movies, filters, order, budget):
+    """All pieces together, sorted, are the list."""
+    cursor, keys = b"", set()
+    while cursor != b"done":
+        args = [cursor, "", *wanted(budget=budget, **filters)]
+        answer = call(redis, "queries.lua.search_piece", movies.keys.listed, *args)
+        assert answer[:2] == [b"piece", movies.position]
+        cursor = answer[2]
+        keys |= set(answer[3:])
+    found = [key[-36:].decode() for key in sorted(keys, reverse=True)]
+    assert found == [movies.ids[number] for number in order]
+
+
+def test_search_piece_of_a_client_that_has_the_page(redis, movies):
+    args = ["", movies.position, *wanted()]
+    known = [b"same", movies.position]
+    assert call(redis, "queries.lua.search_piece", movies.keys.listed, *args) == known
+
+
+def search_page(redis, movies, filters, *, seek=1, size=3, known="", start="", digest="x"):
+    keys = [*movies.keys.listed, movies.keys.kept, movies.keys.found]
+    args = [1, seek, size, known, start, digest, *filters]
+    name = "queries.lua.search_page"
+    return call(redis, name, keys, *args, constants=CONSTANTS | RESULTS)
+
+
+@pytest.mark.parametrize("ordering", ["key", "created_at", "year", "title"])
+@pytest.mark.parametrize(("filters", "order"), FILTERS)
+def test_search_page(redis, movies, filters, order, ordering):
+    answer = search_page(redis, movies, wanted(ordering, **filters), size=20)
+    assert answer[:5] == [b"page", movies.position, len(order), 1, 1]
+    if ordering == "title":
+        assert set(ids_of(answer[5:])) == {movies.ids[number] for number in order}
+    else:
+        assert ids_of(answer[5:]) == [movies.ids[number] for number in order]
+    assert all(0 < redis.ttl(key) <= 15 for key in redis.keys("*:found:*"))
+
+
+def test_search_page_joins_a_scan_that_began_at_the_same_position(redis, movies):
+    """And uses its result for other pages, until it expires."""
+    found = "{movies:1}:found:x:8"
+    filters, steps = wanted(budget=1), 1
+    redis.config_set("hash-max-listpack-entries", 1)
+    redis.hset(movies.keys.rows, "x", redis.hget(movies.keys.rows, movies.ids[0]))
+    redis.hdel(movies.keys.rows, "x")
+    while (answer := search_page(redis, movies, filters, start=8 if steps > 1 else "")) == [
+        b"more",
+        8,
+    ]:
+        assert redis.get(f"{found}:scan") != b"done"
+        steps += 1
+    redis.config_set("hash-max-listpack-entries", 512)
+    assert steps > 1
+    assert redis.get(f"{found}:scan") == b"done"
+    assert answer[2] == 7
+    again = search_page(redis, movies, filters, seek=3, start=8)
+    assert ids_of(again[5:]) == [movies.ids[0]]
+    assert redis.lrange(movies.keys.kept, 0, -1) == [found.encode()]
+
+
+def test_search_page_keeps_few_results(redis, movies):
+    for number in range(4):
+        search_page(redis, movies, wanted(), digest=number)
+    assert len(redis.keys("*:found:*:scan")) == redis.llen(movies.keys.kept) == 2
+    redis.delete(movies.keys.kept)
+    redis.set(movies.keys.kept, "of another type")
+    assert search_page(redis, movies, wanted(), digest="y")[0] == b"page"
+
+
+def test_search_page_of_a_client_that_has_it(redis, movies):
+    answer = search_page(redis, movies, wanted(), known=movies.position)
+    assert answer == [b"same", movies.position]
+    assert not redis.exists(movies.keys.kept)
+
+
+def test_search_finds_hits_and_their_scores(redis, movies):
+    lua = """
+        local search = require("queries.lua.search")
+        local keys = require("projections.lua.state").keys(KEYS)
+        local cursor, hits = search.next(keys, search.arguments(ARGV, 1), "0")
+        return {cursor, hits}
+    """
+    args = wanted("year", years=(1979, 1979))
+    hit = [b"done", [b"1979", movies.ids[0].encode()]]
+    assert evaluate(redis, lua, movies.keys.listed, *args) == hit
+
+
+@pytest.mark.parametrize("fault", ["retired", "damaged", "missing", "position"])
+def test_a_generation_that_must_not_be_shown_is_gone(redis, movies, fault):
+    head = movies.keys.head
+    if fault == "retired":
+        redis.hset(head, "state", "retired")
+    elif fault == "damaged":
+        redis.delete(movies.keys.titles)
+    elif fault == "missing":
+        redis.delete(head)
+    else:
+        redis.hset(head, "position", "-1")
+    assert list_page(redis, movies, "years", "year", 0, 1, 3, "") == GONE
+    for name in ("get_movie", "get_movies"):
+        assert call(redis, f"queries.lua.{name}", movies.keys.listed, movies.ids[0]) == GONE
+    assert search_page(redis, movies, wanted()) == GONE
+    args = ["", "", *wanted()]
+    assert call(redis, "queries.lua.search_piece", movies.keys.listed, *args) == GONE

@@ -1,80 +1,151 @@
-"""``cinelog events``: the changes of all movies in the order of the log, also while it grows."""
+"""The commands that read the log: ``cinelog events``, ``history`` and ``check``."""
 
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
-import orjson
 import typer
+from rich.markup import escape
+from rich.table import Table
 
-from commands.errors import EventStoreUnavailableError
-from service.cli.context import Json, complain, open_store, out, prepared, usage_error
+from commands.errors import EventStoreUnavailableError, NotFoundError
+from service.cli.console import AsJson, err, out, print_json, print_result, report, usage_error
+from service.cli.context import load_settings, open_store
+from service.cli.progress import phases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from commands.event_store.salvage import EventProblem
     from commands.event_store.store import Store
     from queries.log.history import Changes
 
-_PAGE = 500
-# How often the log is asked whether it has grown.
+_PAGE_SIZE = 500
 POLL_S = 0.3
-_NAMES_KEPT = 10_000
+_CACHED_NAMES = 10_000
+# Problems printed as text; JSON has all of them.
+MAX_LINES = 100
 
 
 def show_events(
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Show what is added, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Wait for new events until Ctrl-C.")
     ] = False,
     after: Annotated[
-        int, typer.Option(help="Begin behind this position.", min=0, max=2**63 - 1)
+        int, typer.Option(help="Start after this position.", min=0, max=2**63 - 1)
     ] = 0,
-    json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show the changes of all movies in the order of the log, one a line.
+    """Print the changes of all movies in log order, one per line.
 
-    A line has the position, the time, the type, the account, the movie and what changed; with
-    --json it is an object. Changes of accounts are left out.
+    A line has the position, the time, the type, the account, the movie and the changes. Events of
+    accounts are left out.
     """
-    settings = prepared()
+    settings = load_settings()
     with open_store(settings) as store:
         if after > (head := store.head()):
             usage_error(f"--after {after}: the log ends at position {head}")
-        show = _show_json if json else _show_text
-        name_of = lru_cache(_NAMES_KEPT)(store.username_of)
+        username_of = lru_cache(_CACHED_NAMES)(store.username_of)
         try:
             for changes in _pages(store, after, follow=follow):
                 for entry in changes.entries:
-                    show({"movie_id": entry.movie_id, **entry.shown(name_of)})
+                    row = {"movie_id": entry.movie_id, **entry.shown(username_of)}
+                    print_result(row, [_event_line(row)], as_json=as_json)
                 out.file.flush()
         except KeyboardInterrupt:
             if not follow:
                 raise
 
 
-def _pages(store: "Store", after: int, *, follow: bool) -> "Iterator[Changes]":
-    """Yield what follows a position; to ``follow`` never ends, and waits for a store that is away.
+def show_history(
+    movie_id: Annotated[str, typer.Argument(help="Id of a movie, which may be deleted.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the history of a movie."""
+    from commands.movie import Movie
+    from queries.log.history import entries
 
-    Raises typer.Exit where the log is not the one any more that was read.
+    settings = load_settings()
+    with open_store(settings) as store:
+        try:
+            stream_id = UUID(movie_id)
+        except ValueError:
+            usage_error("a movie id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
+        if store.last_version(Movie, stream_id) == 0:
+            raise NotFoundError
+        username_of = lru_cache(store.username_of)
+        rows = [entry.shown(username_of) for entry in entries(store.read_stream(stream_id))]
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    table = Table("version", "at", "by", "event", "changes", "reason", "request")
+    for row in rows:
+        cells = (
+            *(row["at"], row["actor"]["username"], row["type"]),
+            *("\n".join(_changes(row)), row["reason"], row["request_id"]),
+        )
+        table.add_row(str(row["version"]), *(escape(cell or "") for cell in cells))
+    out.print(table)
+
+
+def check(as_json: AsJson = False) -> None:
+    """Check every page and every event of the event store. Exit 1 if there is a problem.
+
+    A store that was known to be damaged accepts writes again once it passes the check.
     """
-    from queries.log.history import changes_after  # noqa: PLC0415 - commands start fast one by one
+    from commands.event_store.salvage import check_events
 
-    away = False
+    settings = load_settings()
+    with open_store(settings) as store, phases(err) as advance:
+        known = store.damage.reason
+        advance("check pages", 0, 1)
+        pages = store.integrity.check_pages()
+        advance("check pages", 1, 1)
+        problems = list(check_events(store, lambda done, of: advance("check events", done, of)))
+        if known and not pages and not any(one.problem == "cannot be read" for one in problems):
+            store.damage.clear()
+        damage = store.damage.reason
+        count = _count(store)
+    whole = not (pages or problems or damage)
+    facts = {
+        "whole": whole,
+        "events": count,
+        "pages": pages,
+        "wrong": [one._asdict() for one in problems],
+    }
+    lines = [*(f"page: {page}" for page in pages), *_problem_lines(problems)]
+    counted = "number of events unknown" if count is None else f"{count:,} events"
+    lines.append(f"{counted}: {'no problems found' if whole else 'the event store is damaged'}")
+    if known and whole:
+        lines.append(f"the store was marked as damaged ({known}); it accepts writes again")
+    print_result(facts, lines, as_json=as_json)
+    raise typer.Exit(0 if whole else 1)
+
+
+def _pages(store: "Store", after: int, *, follow: bool) -> "Iterator[Changes]":
+    """Yield the changes after a position; ``follow`` polls for more, also past an outage.
+
+    Raises typer.Exit if the log becomes shorter than the position read.
+    """
+    from queries.log.history import changes_after
+
+    unreachable = False
     while True:
         try:
-            changes = changes_after(store, after, _PAGE)
+            changes = changes_after(store, after, _PAGE_SIZE)
             shorter = not changes.entries and store.head() < after
         except EventStoreUnavailableError as error:
             if not follow:
                 raise
-            if not away:
-                complain(f"{error}; tries again", "warning")
-            away = True
+            if not unreachable:
+                report(f"{error}; retrying", "warning")
+            unreachable = True
         else:
             if shorter:
-                complain(f"the log ends before position {after}: an older state was put back")
+                report(f"the log ends before position {after}: an older state was restored")
                 raise typer.Exit(1)
-            away, after = False, changes.reached
+            unreachable, after = False, changes.reached
             yield changes
             if changes.more:
                 continue
@@ -83,15 +154,28 @@ def _pages(store: "Store", after: int, *, follow: bool) -> "Iterator[Changes]":
         time.sleep(POLL_S)
 
 
-def _show_json(row: dict[str, Any]) -> None:
-    print(orjson.dumps(row).decode())  # noqa: T201
+def _event_line(row: dict[str, Any]) -> str:
+    account = row["actor"]["username"] or row["actor"]["id"] or "-"
+    line = f"{row['position']:>8}  {row['at'] or '-':27}  {row['type']:13}  {account:16}"
+    return f"{line}  {row['movie_id']}  {', '.join(_changes(row))}".rstrip()
 
 
-def _show_text(row: dict[str, Any]) -> None:
-    changes = ", ".join(
-        f"{name}: {c['from']!r} → {c['to']!r}" if c["from"] is not None else f"{name}: {c['to']!r}"
-        for name, c in row["changes"].items()
-    )
-    who = row["actor"]["username"] or row["actor"]["id"] or "-"
-    line = f"{row['position']:>8}  {row['at'] or '-':27}  {row['type']:13}  {who:16}"
-    out.print(f"{line}  {row['movie_id']}  {changes}".rstrip(), markup=False, soft_wrap=True)
+def _changes(row: dict[str, Any]) -> Iterator[str]:
+    for name, change in row["changes"].items():
+        before = "" if change["from"] is None else f"{change['from']!r} → "
+        yield f"{name}: {before}{change['to']!r}"
+
+
+def _problem_lines(problems: "list[EventProblem]") -> Iterator[str]:
+    for one in problems[:MAX_LINES]:
+        last = f" to {one.last:,}" if one.last != one.first else ""
+        yield f"position {one.first:,}{last}: {one.problem}"
+    if (more := len(problems) - MAX_LINES) > 0:
+        yield f"… and {more:,} more"
+
+
+def _count(store: "Store") -> int | None:
+    try:
+        return store.count()
+    except EventStoreUnavailableError:
+        return None

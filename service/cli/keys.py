@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.rfc3339 import rfc3339
-from service.cli.context import Json, err, out
-from service.cli.printable import print_json
+from service.cli.console import AsJson, out, print_result, report
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,44 +18,43 @@ keys = typer.Typer(
 
 
 @keys.command("list")
-def show(json: Json = False) -> None:
-    """Show the keys, the one that signs first, and until when tokens of the others may be good."""
-    from service.auth.key_rotation import list_keys  # noqa: PLC0415 - commands start fast one by one
+def show(as_json: AsJson = False) -> None:
+    """List the keys, the signing one first, and how long tokens of the others stay valid."""
+    from service.auth.key_rotation import list_keys
 
     settings = Settings.load()
     ttl_s = max(settings.access_ttl_s, settings.refresh_ttl_s)
-    rows = [_shown(key, ttl_s) for key in list_keys(settings.signing_keys)]
-    if json:
-        print_json(rows)
-        return
-    for row in rows:
-        until = f" until {row['idle_from']}" if row["idle_from"] else ""
-        out.print(f"{row['kid']} {row['state']}{until}", markup=False, soft_wrap=True)
+    rows = [_facts(key, ttl_s) for key in list_keys(settings.signing_keys)]
+    lines = (
+        f"{row['kid']} {row['state']}" + (f" until {row['idle_from']}" if row["idle_from"] else "")
+        for row in rows
+    )
+    print_result(rows, lines, as_json=as_json)
 
 
 @keys.command("rotate")
-def make_new() -> None:
-    """Let a new key sign from now on; those before it go on to verify."""
-    from service.auth.key_rotation import rotate  # noqa: PLC0415
+def rotate_keys() -> None:
+    """Make a new signing key; the previous keys keep verifying."""
+    from service.auth.key_rotation import rotate
 
     kid = rotate(Settings.load().signing_keys)
-    out.print(f"{kid} signs; what earlier keys signed stays good.", markup=False, soft_wrap=True)
+    out.print_line(f"{kid} signs; tokens signed by earlier keys stay valid.")
 
 
 # A kid may begin with a dash.
 @keys.command("retire", context_settings={"ignore_unknown_options": True})
-def drop(kid: Annotated[str, typer.Argument(help="As keys list shows it.")]) -> None:
-    """Remove a key that no longer signs; what it signed is refused from then on."""
-    from service.auth.key_rotation import retire  # noqa: PLC0415
+def retire_key(kid: Annotated[str, typer.Argument(help="Id of the key, from keys list.")]) -> None:
+    """Remove a key that no longer signs; tokens signed by it are refused from then on."""
+    from service.auth.key_rotation import retire
 
     if not retire(Settings.load().signing_keys, kid):
-        err.print(f"cinelog: {kid} signs; rotate first", markup=False, soft_wrap=True)
+        report(f"{kid} signs; rotate first")
         raise typer.Exit(1)
-    out.print(f"{kid} is retired; what it signed is refused.", markup=False, soft_wrap=True)
+    out.print_line(f"{kid} is retired; tokens signed by it are refused.")
 
 
-def _shown(key: "Listed", ttl_s: int) -> dict[str, str | None]:
-    """Return what is told of a key; from ``idle_from`` on nothing that it signed is good."""
+def _facts(key: "Listed", ttl_s: int) -> dict[str, str | None]:
+    """Return a key as JSON; from ``idle_from`` on, every token it signed has expired."""
     idle_from = None if key.superseded_at is None else key.superseded_at + ttl_s
     return {
         "kid": key.kid,

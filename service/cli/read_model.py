@@ -1,120 +1,176 @@
-"""``cinelog rebuild`` and ``verify``: the read model against its log."""
+"""``cinelog rebuild`` and ``verify``: build the read model from the log, or compare the two."""
 
 import os
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.context import Json, err, open_both, out
-from service.cli.printable import print_json
+from service.cli.console import AsJson, err, print_result
+from service.cli.context import open_store_and_redis
 from service.cli.progress import phases
 
 if TYPE_CHECKING:
-    from projections.rebuild.diff import DiffReport
+    from projections.rebuild.diff import Difference, DiffReport, Value
+    from projections.rebuild.rebuild import RebuildResult
+    from projections.rebuild.verify import VerifyResult
 
-views: typer.Typer = typer.Typer()
-# Long work is done with what the service leaves of the processor.
+read_model: typer.Typer = typer.Typer()
+# Both yield the processor to a service on the same machine.
 NICE = 10
+# Differences printed as text; JSON has all that the report kept.
+MAX_LINES = 50
 
 
-@views.command()
+@read_model.command()
 def rebuild(
-    parallel: Annotated[int, typer.Option(help="Processes that read the log.", min=1, max=64)] = 1,
-    json: Json = False,
+    parallel: Annotated[
+        int, typer.Option(help="Number of processes that read the log.", min=1, max=64)
+    ] = 1,
+    as_json: AsJson = False,
 ) -> None:
-    """Build the read model again from the log, compare, and put it in the place of the live one.
+    """Build a new generation of the read model from the log and make it the live one.
 
-    Everything is served meanwhile. Exit 1 where the old one differed from the log.
+    The service keeps serving meanwhile. The previous generation is compared with the new one:
+    exit 1 if they differ.
     """
-    from projections.rebuild.parallel_replay import ReplayWorkers  # noqa: PLC0415
-    from projections.rebuild.rebuild import rebuild as build  # noqa: PLC0415
-    from projections.rebuild.replay import collect_garbage_rarely, replay  # noqa: PLC0415 - commands start fast one by one
-    from service.cli.drift import drift_as_json  # noqa: PLC0415
-    from service.known_log import check_served  # noqa: PLC0415
+    from projections.rebuild.parallel_replay import ReplayWorkers
+    from projections.rebuild.rebuild import rebuild as build
+    from projections.rebuild.replay import collect_garbage_rarely, replay
+    from service.known_log import check_served
 
     os.nice(NICE)
     collect_garbage_rarely()
     started = time.monotonic()
-    with open_both() as (settings, store, redis), phases(err) as advance:
+    with open_store_and_redis() as (settings, store, redis), phases(err) as advance:
         check_served(settings, store)
         workers = ReplayWorkers(parallel, settings.event_store_url, settings.redis_url_or_embedded)
         by = replay if parallel == 1 else workers.replay
         built = build(store, redis, replay=by, advance=advance)
     seconds = round(time.monotonic() - started, 3)
-    if json:
-        said = built._asdict() | {"seconds": seconds, **drift_as_json(built.diff)}
-        del said["diff"]
-        print_json(said)
-    else:
-        out.print(
-            f"generation {built.generation} is live: {built.movies:,} movies from {built.events:,}"
-            f" events, up to position {built.position:,}, in {seconds:,.1f} s"
-        )
-        if built.parked:
-            out.print(f"{built.parked:,} cannot be applied; see cinelog parked list")
-        if built.compared:
-            _say(built.diff, f"the one before, {built.compared:,} fields of it:")
-        else:
-            out.print("there was none before that could be compared")
+    facts = _without_diff(built) | {"seconds": seconds, **diff_as_json(built.diff)}
+    print_result(facts, _rebuilt_lines(built, seconds), as_json=as_json)
     raise typer.Exit(1 if built.diff.counts else 0)
 
 
-@views.command()
+@read_model.command()
 def verify(
-    repair: Annotated[bool, typer.Option("--repair", help="Put right what differs.")] = False,
-    json: Json = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Correct what differs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare every row and index of the read model with the log.
 
-    Exit 1 where something differs, also where --repair has put it right.
+    Exit 1 if anything differs, even if --repair has corrected it.
     """
-    from projections.rebuild.replay import collect_garbage_rarely  # noqa: PLC0415
-    from projections.rebuild.verify import verify as check  # noqa: PLC0415
-    from service.cli.drift import drift_as_json  # noqa: PLC0415
+    from projections.rebuild.replay import collect_garbage_rarely
+    from projections.rebuild.verify import verify as check
 
     os.nice(NICE)
     collect_garbage_rarely()
-    with open_both() as (_, store, redis), phases(err) as advance:
-        for problem in (wrong := store.integrity.check_pages()):
-            err.print(f"event store: {problem}", markup=False, soft_wrap=True)
+    with open_store_and_redis() as (_, store, redis), phases(err) as advance:
+        for problem in (damaged := store.integrity.check_pages()):
+            err.print_line(f"event store: {problem}")
         found = check(
             store,
             redis,
-            repair=repair and not wrong,
+            repair=repair and not damaged,
             advance=lambda done, total: advance("verify", done, total),
         )
         head = store.head()
     compared = not (found.foreign or found.other_format)
-    mended = repair and not wrong and bool(found.diff.counts) and compared
-    if json:
-        said = found._asdict() | {
-            "log_position": head,
-            "repaired": mended,
-            "event_store": wrong,
-            **drift_as_json(found.diff),
-        }
-        del said["diff"]
-        print_json(said)
-    elif found.foreign:
-        out.print("the read model was built from another log; run cinelog rebuild")
+    repaired = repair and not damaged and bool(found.diff.counts) and compared
+    facts = _without_diff(found) | {
+        "log_position": head,
+        "repaired": repaired,
+        "event_store": damaged,
+        **diff_as_json(found.diff),
+    }
+    lines = list(_verified_lines(found, head))
+    if repaired:
+        lines.append("all differences were repaired")
+    elif repair and damaged and compared:
+        lines.append("nothing was repaired: the event store is damaged")
+    print_result(facts, lines, as_json=as_json)
+    raise typer.Exit(1 if found.diff.counts or damaged else 0)
+
+
+def _rebuilt_lines(built: "RebuildResult", seconds: float) -> Iterator[str]:
+    yield (
+        f"generation {built.generation} is live: {built.movies:,} movies from {built.events:,}"
+        f" events up to position {built.position:,}, built in {seconds:,.1f} s"
+    )
+    if built.parked:
+        yield f"{built.parked:,} movies are parked; see cinelog parked list"
+    if built.compared:
+        yield from diff_lines(built.diff)
+        yield f"previous generation: {_compared(built)}"
+    else:
+        yield "no previous generation to compare"
+
+
+def _verified_lines(found: "VerifyResult", head: int) -> Iterator[str]:
+    if found.foreign:
+        yield "the read model was built from another log; run cinelog rebuild"
     elif found.other_format:
-        out.print(
-            "the rows of the read model have the format of another release; the projection builds"
-            " it anew, or run cinelog rebuild"
+        yield (
+            "another release built the read model, in another row format; the projection builds a"
+            " new one, as does cinelog rebuild"
         )
     else:
-        what = f"generation {found.generation} at position {found.position:,} of {head:,},"
-        _say(found.diff, f"{what} {found.compared:,} fields of it:")
-        if mended:
-            out.print("all of that was put right")
-        elif wrong and repair:
-            out.print("nothing was put right, since the event store is damaged")
-    raise typer.Exit(1 if found.diff.counts or wrong else 0)
+        yield from diff_lines(found.diff)
+        where = f"generation {found.generation} (position {found.position:,} of {head:,})"
+        yield f"{where}: {_compared(found)}"
 
 
-def _say(drift: "DiffReport", what: str) -> None:
-    from service.cli.drift import drift_lines  # noqa: PLC0415
+def _compared(report: "RebuildResult | VerifyResult") -> str:
+    total = report.diff.counts.total()
+    keys = ", ".join(f"{key}: {count:,}" for key, count in sorted(report.diff.counts.items()))
+    differ = f"{total:,} {'differs' if total == 1 else 'differ'} ({keys})"
+    return f"compared {report.compared:,} fields, {differ if total else 'no differences'}"
 
-    for line in drift_lines(drift, what):
-        out.print(line, markup=False, soft_wrap=True)
+
+def _without_diff(report: "RebuildResult | VerifyResult") -> dict[str, Any]:
+    return {name: value for name, value in report._asdict().items() if name != "diff"}
+
+
+def diff_as_json(diff: "DiffReport") -> dict[str, Any]:
+    """Return how many fields of each key differ, and the first of them."""
+    first = []
+    for found in diff.first:
+        wanted, shown = _texts(found)
+        field = found.field.decode(errors="replace")
+        first.append({"key": found.key, "field": field, "wanted": wanted, "shown": shown})
+    return {"differing": dict(diff.counts), "differences": first}
+
+
+def diff_lines(diff: "DiffReport") -> Iterator[str]:
+    """Yield the first differences as text, and how many more there are."""
+    for found in diff.first[:MAX_LINES]:
+        field = found.field.decode(errors="replace").replace("\0", " ")
+        wanted, shown = ("none" if text is None else text for text in _texts(found))
+        yield f"{found.key} {field}: {shown}, should be {wanted}"
+    if (more := diff.counts.total() - MAX_LINES) > 0:
+        yield f"… and {more:,} more"
+
+
+def _texts(found: "Difference") -> tuple[str | None, str | None]:
+    """Return the wanted and the shown value as two texts that differ."""
+    wanted, shown = _text(found.wanted), _text(found.shown)
+    if wanted == shown and isinstance(found.wanted, bytes) and isinstance(found.shown, bytes):
+        wanted, shown = (
+            value.decode(errors="backslashreplace").replace("\0", "\\0")
+            for value in (found.wanted, found.shown)
+        )
+    return wanted, shown
+
+
+def _text(value: "Value") -> str | None:
+    """Return the JSON in an encoded row, a score as a number, any other value as it is."""
+    from projections.movie_rows import SEPARATOR
+
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return value.rsplit(SEPARATOR, 1)[-1].decode(errors="replace")
+    return f"{value:.0f}" if float(value).is_integer() else repr(value)

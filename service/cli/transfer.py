@@ -1,204 +1,153 @@
-"""``cinelog import`` and ``export``: movies, or the whole log, from a file and to one."""
+"""``cinelog import`` and ``export``: movies or a whole log, from a file and to a file."""
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
 import typer
 
-from commands.errors import DamagedFileError
-from service.cli.context import Json, err, open_store, out, prepared, prepared_to_make, usage_error
-from service.cli.printable import print_json
+from commands.errors import ConfigurationError, DamagedFileError
+from service.cli.console import AsJson, err, out, print_json, print_result, report, usage_error
+from service.cli.context import load_settings, open_store, projection_notifier
+from service.cli.progress import Progress, phases
 
 if TYPE_CHECKING:
     from commands.event_store.store import Store
     from service.settings import Settings
-    from service.transfer.import_movies import Report
+    from service.transfer.import_movies import ImportReport
     from service.transfer.readers.file_kinds import UnreadableInputError
     from service.transfer.readers.source import RowSource
+
+# Undecodable events printed as text; JSON has all of them.
+MAX_LINES = 100
 
 
 def import_file(
     file: Annotated[
         Path,
         typer.Argument(
-            help="CSV with a header, JSON Lines or a JSON array, also in gzip; - is standard input."
+            help="CSV with a header, JSON Lines or a JSON array, optionally gzipped; - reads"
+            " standard input."
         ),
     ],
     as_: Annotated[
-        str | None, typer.Option("--as", help="Username of the movies' creator.")
+        str | None,
+        typer.Option("--as", metavar="USERNAME", help="Creator of the movies; required."),
     ] = None,
     events: Annotated[
         bool,
-        typer.Option("--events", help="Restore a log from a file of export --events instead."),
+        typer.Option("--events", help="Restore a log from a file written by export --events."),
     ] = False,
     reason: Annotated[
-        str, typer.Option(help="Why; kept in every event.", show_default="none")
+        str, typer.Option(help="Reason recorded in every event.", show_default="none")
     ] = "",
-    json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Import movies from a file. A second import of the same rows adds nothing.
+    """Import movies from a file. Importing the same rows again adds nothing.
 
-    With --events: a whole log into an empty event store; of a damaged file, nothing.
-    Exit 1 where a row, or the whole input, was refused.
+    With --events, restore a whole log into an empty event store; of a damaged file, nothing.
+    Exit 1 if a row or the whole input was refused.
     """
-    if events:
-        if as_ is not None or reason:
-            usage_error("--events brings accounts and reasons along; leave out --as and --reason")
-        _import_events(file, json=json)
-        return
-    from commands.messages import reason_of  # noqa: PLC0415 - commands start fast one by one
-    from service.known_log import check_served  # noqa: PLC0415
-    from service.transfer.readers.source import RowSource  # noqa: PLC0415
+    if not events:
+        _import_movies(file, as_, reason, as_json=as_json)
+    elif as_ is None and not reason:
+        _import_events(file, as_json=as_json)
+    else:
+        usage_error("--events restores accounts and reasons too; omit --as and --reason")
 
-    why = reason_of(reason, "--reason")
-    if as_ is None:
-        usage_error("whose movies are they? name an account: --as USERNAME")
-    settings = prepared()
+
+def _import_movies(file: Path, username: str | None, reason: str, *, as_json: bool) -> NoReturn:
+    from commands.messages import reason_of
+    from service.known_log import check_served
+    from service.transfer.readers.source import RowSource
+
+    checked_reason = reason_of(reason, "--reason")
+    if username is None:
+        usage_error("--as USERNAME is required")
+    settings = load_settings()
     try:
         source = RowSource.open(file)
     except OSError as error:
         usage_error(f"{file}: {error.strerror}")
     with source, open_store(settings) as store:
         check_served(settings, store)
-        account = store.account_id_of(as_)
+        account = store.account_id_of(username)
         if account is None:
-            usage_error(f"no account is called {as_!r}; register it first")
-        report, unreadable = _import_rows(settings, store, source, account, why)
+            usage_error(f"there is no account {username!r}; register it first")
+        imported, unreadable = _import_rows(settings, store, source, account, checked_reason)
     if unreadable is not None:
         where = f"cinelog: {file}" if unreadable.line is None else f"line {unreadable.line}: row"
-        err.print(f"{where}: {unreadable.reason}", markup=False, soft_wrap=True)
-    elif not (report.added or report.already or report.refused):
-        err.print(f"cinelog: {file}: it has no rows", markup=False, soft_wrap=True)
-    if json:
-        damage = unreadable and {"line": unreadable.line, "reason": unreadable.reason}
-        print_json(report._asdict() | {"damage": damage})
-    else:
-        out.print(report.said())
-    raise typer.Exit(1 if report.refused or unreadable else 0)
+        err.print_line(f"{where}: {unreadable.reason}")
+    elif not imported.rows:
+        report(f"{file}: it has no rows")
+    damage = unreadable and {"line": unreadable.line, "reason": unreadable.reason}
+    facts = imported._asdict() | {"damage": damage}
+    print_result(facts, [imported.summary()], as_json=as_json)
+    raise typer.Exit(1 if imported.refused or unreadable else 0)
 
 
 def _import_rows(
     settings: "Settings", store: "Store", source: "RowSource", account: UUID, reason: str | None
-) -> "tuple[Report, UnreadableInputError | None]":
-    """Import; what went in before anything goes wrong is told."""
-    from service.cli.notify import projection_notifier  # noqa: PLC0415
-    from service.cli.progress import Progress  # noqa: PLC0415
-    from service.transfer.import_movies import NOTHING, Refused, Report, import_movies  # noqa: PLC0415
-    from service.transfer.readers.file_kinds import UnreadableInputError  # noqa: PLC0415
-    from service.transfer.readers.row_readers import rows_of  # noqa: PLC0415
+) -> "tuple[ImportReport, UnreadableInputError | None]":
+    """Import rows; an interrupted import reports what it has added so far."""
+    from service.transfer.import_movies import ImportReport, RefusedRow, import_movies
+    from service.transfer.readers.file_kinds import UnreadableInputError
+    from service.transfer.readers.row_reader import rows_of
 
-    report, undecoded = NOTHING, 0
-    by_bytes = source.size is not None
+    imported, undecodable = ImportReport(), 0
+    unit = "rows" if source.size is None else "bytes"
     with (
-        projection_notifier(settings) as wake,
-        Progress(err, "import", source.size, unit="bytes" if by_bytes else "rows") as progress,
+        projection_notifier(settings) as notify,
+        Progress(err, "import", source.size, unit=unit) as progress,
     ):
 
-        def advance(now: Report) -> None:
-            nonlocal report
-            report = now
-            progress.reach(source.bytes_read if by_bytes else now.rows)
-            wake(now.position)
+        def advance(now: ImportReport) -> None:
+            nonlocal imported
+            imported = now
+            progress.reach(now.rows if source.size is None else source.bytes_read)
+            notify(now.position)
 
-        def refuse(row: Refused) -> None:
-            nonlocal undecoded
-            undecoded += row.reason == f"row: not {source.encoding}"
-            err.print(f"line {row.line}: {row.reason}", markup=False, soft_wrap=True)
+        def refuse(row: RefusedRow) -> None:
+            nonlocal undecodable
+            undecodable += row.reason == f"row: not {source.encoding}"
+            err.print_line(f"line {row.line}: {row.reason}")
 
         try:
             rows = rows_of(source)
             import_movies(store, rows, account, advance=advance, refuse=refuse, reason=reason)
         except UnreadableInputError as error:
-            return report, error
+            return imported, error
         except BaseException:
             progress.stop()
-            said = f"the import ended early: {report.said()}; run it again to add the rest"
-            err.print(f"cinelog: {said}", soft_wrap=True)
+            message = f"the import was interrupted: {imported.summary()}; run it again"
+            err.print_line(f"cinelog: {message} to add the rest")
             raise
-    if undecoded and source.encoding == "UTF-8":
-        err.print(
-            f"cinelog: {undecoded:,} rows are not UTF-8; if the file is Windows-1252 or Latin-1,"
-            " convert it with iconv -f WINDOWS-1252 -t UTF-8",
-            soft_wrap=True,
+    if undecodable and source.encoding == "UTF-8":
+        err.print_line(
+            f"cinelog: {undecodable:,} rows are not UTF-8; if the file is Windows-1252 or Latin-1,"
+            " convert it with iconv -f WINDOWS-1252 -t UTF-8"
         )
-    return report, None
+    return imported, None
 
 
-def export_file(
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
-    events: Annotated[
-        bool,
-        typer.Option(
-            "--events",
-            help="Write the whole log, password hashes included: keep the file (mode 0600) safe.",
-        ),
-    ] = False,
-    salvage: Annotated[
-        bool,
-        typer.Option(
-            "--salvage", help="With --events: all that can be read of a damaged store; see check."
-        ),
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    json: Json = False,
-) -> None:
-    """Write the movies as they are now to a file: CSV where its name ends in .csv, else JSON Lines.
+def _import_events(file: Path, *, as_json: bool) -> NoReturn:
+    from commands.event_store.known_log import KnownLog, identity_after_import
+    from service.known_log import KnownLogStore
+    from service.transfer.event_file import Summary, check_file, lineage_of, restore
 
-    With --events: the whole log, for import --events; in gzip where the name ends in .gz. Of a
-    damaged store nothing is written, but with --salvage: exit 1 where something is missing then.
-    """
-    from service.cli.progress import Progress  # noqa: PLC0415
-    from service.transfer.export import export_events, export_movies  # noqa: PLC0415
-
-    settings = prepared()
-    if file.exists() and not (file.is_file() and force):
-        hint = "; --force replaces it" if file.is_file() else " and is no plain file"
-        usage_error(f"{file} is there already{hint}")
-    if salvage:
-        if not events:
-            usage_error("--salvage takes out events: add --events")
-        from service.cli.check import salvage_events  # noqa: PLC0415
-
-        salvage_events(settings, file, json=json)
-    with open_store(settings) as store:
-        try:
-            with Progress(err, "export", store.count()) as progress:
-                export = export_events if events else export_movies
-                report = export(store, file, progress.reach)
-        except OSError as error:
-            usage_error(f"{file}: {error.strerror or error}")
-    if json:
-        print_json(report._asdict())
-        return
-    count, what = report[0], report._fields[0]
-    out.print(
-        f"{count:,} {what} up to position {report.position:,} written to {file}",
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-def _import_events(file: Path, *, json: bool) -> None:
-    from commands.event_store.known_log import KnownLog, identity_after_import  # noqa: PLC0415
-    from service.cli.notify import projection_notifier  # noqa: PLC0415
-    from service.cli.progress import Progress  # noqa: PLC0415
-    from service.known_log import KnownLogStore  # noqa: PLC0415
-    from service.transfer.event_file import Summary, lineage_of  # noqa: PLC0415
-    from service.transfer.restore import check, restore  # noqa: PLC0415
-
-    settings = prepared_to_make()
+    settings = load_settings(create=True)
     memory = KnownLogStore(settings)
     remembered = memory.read()
     found, damage = Summary(0, 0), None
-    with open_store(settings, create=True) as store, projection_notifier(settings) as wake:
+    with open_store(settings, create=True) as store, projection_notifier(settings) as notify:
         store.check_empty()
         try:
             with file.open("rb") as source:
                 if not source.seekable():
-                    usage_error(f"{file}: it is read twice, so a pipe will not do; name a file")
+                    usage_error(f"{file}: it is read twice and cannot be a pipe; name a file")
                 with Progress(err, "check, bytes", file.stat().st_size) as progress:
-                    checked = check(source, progress.reach)
+                    checked = check_file(source, progress.reach)
                 with Progress(err, "import", checked.events) as progress:
                     lineage = lineage_of(source)
                     identity = identity_after_import(lineage, remembered, checked.position)
@@ -208,15 +157,83 @@ def _import_events(file: Path, *, json: bool) -> None:
         except DamagedFileError as error:
             damage = {"line": error.line, "reason": error.reason}
             where = f"line {error.line}: " if error.line else ""
-            said = f"{where}{error.reason}; nothing was imported"
-            err.print(said, markup=False, soft_wrap=True)
+            err.print_line(f"{where}{error.reason}; nothing was imported")
         else:
             found = checked
             store.continuity.refresh()
             memory.write(KnownLog(identity, store.continuity.marks))
-            wake(found.position)
-    if json:
+            notify(found.position)
+    if as_json:
         print_json(found._asdict() | {"damage": damage})
     elif damage is None:
-        out.print(f"{found.events:,} events imported, up to position {found.position:,}")
+        out.print_line(f"{found.events:,} events up to position {found.position:,} imported")
     raise typer.Exit(1 if damage else 0)
+
+
+def export_file(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    events: Annotated[
+        bool,
+        typer.Option(
+            "--events",
+            help="Write the whole log. It contains password hashes: the file gets mode 0600.",
+        ),
+    ] = False,
+    salvage: Annotated[
+        bool,
+        typer.Option(
+            "--salvage", help="With --events: write what can be read of a damaged event store."
+        ),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the current movies to a file: CSV if its name ends in .csv, else JSON Lines.
+
+    With --events, write the whole log for import --events; gzipped if the name ends in .gz. A
+    damaged event store is exported only with --salvage; exit 1 if anything is missing.
+    """
+    from service.transfer.export import export_events, export_movies
+
+    settings = load_settings()
+    if file.exists() and not (file.is_file() and force):
+        hint = "; --force replaces it" if file.is_file() else " and is not a regular file"
+        usage_error(f"{file} exists already{hint}")
+    if salvage:
+        if not events:
+            usage_error("--salvage requires --events")
+        _salvage(settings, file, as_json=as_json)
+    with open_store(settings) as store:
+        try:
+            with Progress(err, "export", store.count()) as progress:
+                export = export_events if events else export_movies
+                written = export(store, file, progress.reach)
+        except OSError as error:
+            usage_error(f"{file}: {error.strerror or error}")
+    count, what = written[0], written._fields[0]
+    line = f"{count:,} {what} up to position {written.position:,} written to {file}"
+    print_result(written._asdict(), [line], as_json=as_json)
+
+
+def _salvage(settings: "Settings", file: Path, *, as_json: bool) -> NoReturn:
+    from service.transfer.salvage import salvage, sqlite_file
+
+    with ExitStack() as stack:
+        try:
+            store = stack.enter_context(open_store(settings))
+        except ConfigurationError:
+            path = sqlite_file(settings)
+            if path is None or not path.is_file():
+                raise
+            store = None  # the file is no longer a database
+        try:
+            found = salvage(settings, store, file, stack.enter_context(phases(err)))
+        except OSError as error:
+            usage_error(f"{file}: {error.strerror or error}")
+    lines = [
+        *(f"lost: positions {one.first:,} to {one.last:,}" for one in found.lost),
+        *(f"undecodable, but kept: position {n:,}" for n in found.undecoded[:MAX_LINES]),
+        f"{found.events:,} events up to position {found.position:,} written to {file}",
+    ]
+    print_result(found.as_json(), lines, as_json=as_json)
+    raise typer.Exit(1 if found.lost or found.undecoded else 0)

@@ -1,27 +1,29 @@
-"""The file that holds a whole log: JSON Lines, or the same in gzip.
+"""The file of a whole log: JSON Lines, optionally gzipped, written and restored byte for byte.
 
-The first line names the format, and of which log it is and in which epochs that was (format 2); a
-file without that has format 1. The last one counts the events and has the SHA-256 of every byte
-before it. Between them stands an event a line, in log order::
+The first line names the format and (format 2) the identity of the log and its epochs. Each further
+line is an event, in log order; the last line has their count and the SHA-256 of all bytes before::
 
     {"position":7,"stream_id":"0189…","version":1,"type":"MovieCreated","state":{…}}
 
-``state`` is what the store holds, byte for byte. Where that is no JSON of one line, its Base64
-stands as ``state_base64``: a log with a broken event is kept with it.
+``state`` is the stored state, byte for byte. A state that is not JSON on one line, such as that of
+a broken event, is stored in Base64 as ``state_base64``.
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import orjson
 
-from commands.errors import DamagedFileError
+from commands.errors import DamagedFileError, InvalidError
 from commands.event_store.event_codec import RawEvent
 from commands.event_store.log_identity import LogIdentity
+from commands.event_store.store import Store
 from service.transfer.sealed_gzip import MAGIC, BrokenGzipError, GzipWriter, read_gzip
 
 FORMAT = 2
@@ -35,25 +37,26 @@ _EVENT = re.compile(
     rb'"type":("(?:[^"\\]|\\.)*"),'
     rb'(?:"state":(.*)|"state_base64":"([A-Za-z0-9+/=]*)")\}\n',
 )
+_BATCH = 1_000
 _MAX_INTEGER = 2**63 - 1
 _CHUNK_BYTES = 1 << 18
-# No event comes near it; it bounds the memory that a file without line ends takes.
+# Far longer than any event; bounds the memory used for a file without line ends.
 _MAX_LINE_BYTES = 1 << 24
 
 
 class Summary(NamedTuple):
-    """What a file holds: how many events, and the position of the last one, 0 for none."""
+    """The number of events in a file, and the position of the last one (0 without events)."""
 
     events: int
     position: int
 
 
-class _WrongError(Exception):
-    """What is wrong with a line."""
+class _InvalidLineError(Exception):
+    """A line is invalid; the message says why."""
 
 
 class EventWriter:
-    """Writes a log into a file, batch by batch."""
+    """Writes a log to a file, batch by batch."""
 
     def __init__(
         self, file: BinaryIO, *, compressed: bool, lineage: LogIdentity | None = None
@@ -64,13 +67,13 @@ class EventWriter:
         self._write(_first_line(lineage) if lineage else _FIRST)
 
     def add(self, events: Sequence[RawEvent]) -> None:
-        """Append events that follow those before."""
+        """Append a batch of events, in log order."""
         self._write(b"".join(map(_line, events)))
         self._count += len(events)
         self._position = events[-1].position
 
     def finish(self) -> Summary:
-        """Write the last line."""
+        """Write the last line and return what the file holds."""
         self._out.write(_LAST % (self._count, self._sha256.hexdigest().encode()))
         if isinstance(self._out, GzipWriter):
             self._out.finish()
@@ -81,10 +84,16 @@ class EventWriter:
         self._out.write(lines)
 
 
+def is_gzip(path: Path) -> bool:
+    """Return whether the file of a log gets gzipped, by its name."""
+    return path.suffix.lower() == ".gz"
+
+
 def read_events(file: BinaryIO) -> Iterator[RawEvent]:
     """Yield the events of a file in log order. Raises DamagedFileError.
 
-    Only who took them all knows that they are what was exported: the last line tells.
+    The last line is checked after the last event, so the events are verified only once the
+    iterator is exhausted.
     """
     lines = _lines(file)
     number, last, sha256 = 1, 0, hashlib.sha256()
@@ -105,12 +114,58 @@ def read_events(file: BinaryIO) -> Iterator[RawEvent]:
         _check_end(next(lines, b""))
     except BrokenGzipError as error:
         raise DamagedFileError(number, f"the gzip is broken, {error}") from None
-    except _WrongError as error:
+    except _InvalidLineError as error:
         raise DamagedFileError(number, str(error)) from None
 
 
+def check_file(file: BinaryIO, advance: Callable[[int], None]) -> Summary:
+    """Read a file to its end and return what it holds. Raises DamagedFileError.
+
+    ``advance`` is called with the number of bytes read.
+    """
+    count = position = 0
+    for batch in _batches(file):
+        count += len(batch)
+        position = batch[-1].position
+        advance(file.tell())
+    return Summary(count, position)
+
+
+def restore(
+    store: Store,
+    file: BinaryIO,
+    advance: Callable[[int], None],
+    identity: LogIdentity | None = None,
+) -> None:
+    """Write the log of a file into an empty store: all of it, or nothing.
+
+    The log continues as ``identity``, or gets an identity of its own. The file is checked again
+    while it is read, in case it was changed after ``check_file``. ``advance`` is called with the
+    number of events written. Raises DamagedFileError, EventStoreUnavailableError, and
+    ConfigurationError if the store is not empty.
+    """
+
+    def batches() -> Iterator[list[RawEvent]]:
+        done = 0
+        for batch in _batches(file):
+            yield batch
+            done += len(batch)
+            advance(done)
+
+    try:
+        store.restore(batches(), identity)
+    except InvalidError as error:
+        raise DamagedFileError(None, str(error)) from None
+
+
+def _batches(file: BinaryIO) -> Iterator[list[RawEvent]]:
+    events = read_events(file)
+    while batch := list(islice(events, _BATCH)):
+        yield batch
+
+
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines with their ends, which only the last one may lack."""
+    """Yield the lines including their ends, which the last line may lack."""
     file.seek(0)
     compressed = file.read(len(MAGIC)) == MAGIC
     file.seek(0)
@@ -121,7 +176,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         for line in lines:
             yield line + b"\n"
         if len(rest) > _MAX_LINE_BYTES:
-            raise _WrongError("the line has no end")
+            raise _InvalidLineError("the line has no end")
     if rest:
         yield rest
 
@@ -150,17 +205,17 @@ def _is_one_line(state: bytes) -> bool:
 
 
 def _event(line: bytes, last: int) -> RawEvent:
-    """Return the event of a line, which must stand after position ``last``."""
+    """Return the event of a line, whose position must be greater than ``last``."""
     if not line.endswith(b"\n"):
-        raise _WrongError("the file is cut off here")
+        raise _InvalidLineError("the file is cut off here")
     match = _EVENT.fullmatch(line)
     if match is None:
-        raise _WrongError("this is no event")
+        raise _InvalidLineError("this is not an event")
     position, version = int(match[1]), int(match[3])
     if position <= last:
-        raise _WrongError(f"position {position} stands after position {last}")
+        raise _InvalidLineError(f"position {position} follows position {last}")
     if max(position, version) > _MAX_INTEGER:
-        raise _WrongError("a number is too large")
+        raise _InvalidLineError("a number is too large")
     try:
         kind, state = orjson.loads(match[4]), match[5]
         if state is None:
@@ -168,53 +223,51 @@ def _event(line: bytes, last: int) -> RawEvent:
         else:
             orjson.loads(state)
     except ValueError:
-        raise _WrongError("this is no event") from None
+        raise _InvalidLineError("this is not an event") from None
     if "\0" in kind:
-        raise _WrongError("its type has a character that PostgreSQL cannot store")
+        raise _InvalidLineError("the type has a character that PostgreSQL cannot store")
     return RawEvent(position, match[2].decode(), version, kind, state)
 
 
 def lineage_of(file: BinaryIO) -> LogIdentity | None:
-    """Return of which log a file is, None for one of format 1. Raises DamagedFileError."""
+    """Return the identity of the log in a file, None in format 1. Raises DamagedFileError."""
     try:
         return _check_first(next(_lines(file), b""))
-    except (BrokenGzipError, _WrongError) as error:
+    except (BrokenGzipError, _InvalidLineError) as error:
         raise DamagedFileError(1, str(error)) from None
 
 
 def _first_line(lineage: LogIdentity) -> bytes:
-    said = {"cinelog": "events", "format": FORMAT, "log": lineage.log, "epochs": lineage.rows}
-    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
+    head = {"cinelog": "events", "format": FORMAT, "log": lineage.log, "epochs": lineage.rows}
+    return orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _check_first(line: bytes) -> LogIdentity | None:
     if line == _FIRST:
         return None
     try:
-        said = orjson.loads(line)
-        newer = said["cinelog"] == "events" and said["format"] > FORMAT
-        if not newer:
-            lineage = LogIdentity.of_rows(said["log"], said["epochs"])
-            if line == _first_line(lineage):
-                return lineage
+        head = orjson.loads(line)
+        if head["cinelog"] == "events" and head["format"] > FORMAT:
+            raise _InvalidLineError(
+                f"a newer version of Cinelog wrote this file (format {head['format']}, this one"
+                f" reads {FORMAT})"
+            )
+        lineage = LogIdentity.of_rows(head["log"], head["epochs"])
     except (ValueError, LookupError, TypeError):
-        newer = False
-    if newer:
-        raise _WrongError(
-            f"a newer version of Cinelog wrote this file (format {said['format']}, this one knows"
-            f" {FORMAT})"
-        )
-    raise _WrongError("this is no file that cinelog export --events wrote")
+        lineage = None
+    if lineage is None or line != _first_line(lineage):
+        raise _InvalidLineError("this is not a file written by cinelog export --events")
+    return lineage
 
 
 def _check_last(line: bytes, count: int, sha256: str) -> None:
     if line == _LAST % (count, sha256.encode()):
         return
     if not line.startswith(_LAST_BEGINS + b"%d," % count):
-        raise _WrongError(f"the file holds {count} events, its last line says something else")
-    raise _WrongError("the SHA-256 of the lines is another: one of them, or this one, was changed")
+        raise _InvalidLineError(f"the file holds {count} events, but its last line says otherwise")
+    raise _InvalidLineError("the SHA-256 of the lines differs: one of them or this one was changed")
 
 
 def _check_end(line: bytes) -> None:
     if line:
-        raise _WrongError("the file goes on after its last line")
+        raise _InvalidLineError("the file continues after its last line")

@@ -1,8 +1,7 @@
-"""Importing movies: a bad row is refused with its line and the reason, the rest goes in.
+"""Import of movies: each row is added, already there, or refused with its line and the reason.
 
-Each row is claimed by its account and content (and how many such rows came before it), in the
-transaction of its movie: the same file again, or an interrupted import run again, adds only what is
-missing. Every row is added, already there, or refused.
+A row is claimed by its account, content and number among equal rows, in the transaction that
+creates its movie. So importing a file twice, or after an interruption, adds only what is missing.
 """
 
 import sqlite3
@@ -21,56 +20,50 @@ from commands.event_store.store import Store
 from commands.group_commit import BATCH, CommandResult, commit
 from commands.messages import CreateMovie, IdempotencyToken, MovieFields
 from service.transfer.readers.file_kinds import UnreadableInputError
-from service.transfer.readers.rows import Row
+from service.transfer.readers.source import Row
 
 
-class Refused(NamedTuple):
-    """A row that did not go in."""
+class RefusedRow(NamedTuple):
+    """A row that was not imported."""
 
     line: int
     reason: str
 
 
-class Report(NamedTuple):
-    """How far an import is.
+class ImportReport(NamedTuple):
+    """Progress of an import: the last line read, the row counts, and the last position appended."""
 
-    ``line`` is the last line read, ``position`` the last one appended to the log, 0 for none.
-    """
-
-    line: int
-    added: int
-    already: int
-    refused: int
-    position: int
+    line: int = 0
+    added: int = 0
+    already: int = 0
+    refused: int = 0
+    position: int = 0
 
     @property
     def rows(self) -> int:
-        """How many rows were read."""
+        """Number of rows read."""
         return self.added + self.already + self.refused
 
-    def said(self) -> str:
-        """Return it for a person."""
+    def summary(self) -> str:
+        """Return the counts as text."""
         counts = f"{self.added:,} added, {self.already:,} already there"
         return f"{counts}, {self.refused:,} refused"
 
 
-NOTHING = Report(0, 0, 0, 0, 0)
-
-
-def import_movies(  # noqa: PLR0913 - what, where, whose, and who is told
+def import_movies(  # noqa: PLR0913 - two callbacks
     store: Store,
     rows: Iterator[Row],
     account: UUID,
     *,
-    advance: Callable[[Report], None] = lambda _: None,
-    refuse: Callable[[Refused], None] = lambda _: None,
+    advance: Callable[[ImportReport], None] = lambda _: None,
+    refuse: Callable[[RefusedRow], None] = lambda _: None,
     reason: str | None = None,
-) -> Report:
-    """Create a movie of ``account`` for each row that is valid and not yet claimed.
+) -> ImportReport:
+    """Create a movie of ``account`` for each valid row that is not claimed yet.
 
-    ``advance`` is told after each transaction, ``refuse`` of each row that does not go in.
-    ``reason`` stands in every event. Raises UnreadableInputError where the rows end before the
-    input does; those before are in the store then.
+    ``advance`` is called after each transaction, ``refuse`` for each refused row; ``reason`` is
+    recorded in every event. Raises UnreadableInputError, after importing the rows before the
+    unreadable part of the input.
     """
     request_id = f"import-{uuid_utils.compat.uuid7()}"
     line = added = already = refused = position = 0
@@ -87,7 +80,7 @@ def import_movies(  # noqa: PLR0913 - what, where, whose, and who is told
                     fields = _fields(row)
                 except InvalidError as error:
                     refused += 1
-                    refuse(Refused(row.line, str(error)))
+                    refuse(RefusedRow(row.line, str(error)))
                     continue
                 nth = seen.count(fields)
                 commands.append(
@@ -109,14 +102,14 @@ def import_movies(  # noqa: PLR0913 - what, where, whose, and who is told
                 added += answer.appended
                 already += not answer.appended
                 position = max(position, answer.position if answer.appended else 0)
-            advance(Report(line, added, already, refused, position))
+            advance(ImportReport(line, added, already, refused, position))
     if unreadable is not None:
         raise unreadable
-    return Report(line, added, already, refused, position)
+    return ImportReport(line, added, already, refused, position)
 
 
 def _batch(rows: Iterator[Row]) -> tuple[list[Row], UnreadableInputError | None]:
-    """Return the next rows, and why there are no more where the input cannot be read further."""
+    """Return the next rows, and the error that ended them, if any."""
     batch: list[Row] = []
     try:
         for row in rows:
@@ -137,7 +130,7 @@ def _fields(row: Row) -> MovieFields:
 
 
 class _Occurrences:
-    """Counts how often each row came, in a temporary file beyond what SQLite keeps in memory."""
+    """Counts equal rows, in a temporary SQLite database that spills from memory to disk."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -147,7 +140,7 @@ class _Occurrences:
         self._db.execute("CREATE TABLE seen (row BLOB PRIMARY KEY, n INT) WITHOUT ROWID")
 
     def count(self, fields: MovieFields) -> int:
-        """Count a row once more; return its number among its equals, from 1."""
+        """Count a row; return its number among equal rows, from 1."""
         row = blake2b("\0".join(map(str, fields.details())).encode(), digest_size=16).digest()
         (n,) = self._db.execute(
             "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n", (row,)

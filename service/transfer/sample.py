@@ -1,4 +1,4 @@
-"""The sample: real movies for an empty store, so that a first look shows something."""
+"""The sample movies that ``cinelog serve --sample`` adds to an empty store."""
 
 import asyncio
 import secrets
@@ -16,7 +16,7 @@ from service.known_log import open_served
 from service.observability.logs import is_text, json_line
 from service.settings import Settings
 from service.transfer.import_movies import import_movies
-from service.transfer.readers.row_readers import read_rows
+from service.transfer.readers.row_reader import read_rows
 
 ACCOUNT = "demo"
 
@@ -24,7 +24,7 @@ ACCOUNT = "demo"
 def add_sample(settings: Settings, accept: Accept = "nothing") -> None:
     """Add the sample movies and their account to an empty store; print its password, once.
 
-    Raises LogMismatchError where the store is not the one that was served before.
+    Raises LogMismatchError if the store is not the one that was served before.
     """
     store = open_served(settings, accept=accept)
     try:
@@ -50,16 +50,16 @@ def add_sample(settings: Settings, accept: Accept = "nothing") -> None:
         report = import_movies(store, read_rows(_file()), account)
     finally:
         store.close()
-    _tell(settings, report.added, password)
+    _print_password(settings, report.added, password)
 
 
-def _tell(settings: Settings, added: int, password: str) -> None:
-    """Print the password on standard output; it stands nowhere else."""
-    belong = f"{added:,} sample movies belong to the account {ACCOUNT}."
+def _print_password(settings: Settings, added: int, password: str) -> None:
+    """Print the password on standard output; it is not stored."""
+    message = f"{added:,} sample movies belong to the account {ACCOUNT}."
     if is_text(settings.log_format, 1):
-        print(f"{belong}\nIts password, shown only now: {password}", flush=True)  # noqa: T201
+        print(f"{message}\nIts password, shown only once: {password}", flush=True)  # noqa: T201
     else:
-        print(json_line(belong, account=ACCOUNT, password=password), flush=True)  # noqa: T201
+        print(json_line(message, account=ACCOUNT, password=password), flush=True)  # noqa: T201
 
 
 def _file() -> Path:

@@ -1,8 +1,8 @@
-"""Gzip that shows any change, of the compressed bytes too.
+"""Gzip in which every changed bit is detected, as the contract of an exported log requires.
 
-Gzip checks what it holds, but not its own header nor the bits that fill up its last byte. So the
-header of ours has a field with the SHA-256 of all that follows it (RFC 1952, 2.3.1.1; every other
-tool passes over it). Files of other tools are read as well, with the check that gzip has.
+Gzip checks its content, but neither its header nor the padding bits of its last byte. So the header
+has an extra field (RFC 1952, 2.3.1.1; other tools ignore it) with the SHA-256 of all bytes after
+it. Gzip written by other tools is read too, with the checks of plain gzip.
 """
 
 import hashlib
@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 MAGIC = b"\x1f\x8b"
-_FLAGS, _HAS_FIELDS = 3, 0x04
+_FLAGS, _HAS_EXTRA = 3, 0x04
 _SEAL_BYTES = hashlib.sha256().digest_size
-_FIELD = b"CL" + struct.pack("<H", _SEAL_BYTES)
-# Deflate, fields, no time, no hint, system unknown; then the one field up to its content.
+# Deflate, extra field, no time, no hint, unknown system; then the field up to its content.
 _HEADER = (
     MAGIC
-    + bytes([8, _HAS_FIELDS, 0, 0, 0, 0, 0, 255])
-    + struct.pack("<H", len(_FIELD) + _SEAL_BYTES)
-    + _FIELD
+    + bytes([8, _HAS_EXTRA, 0, 0, 0, 0, 0, 255])
+    + struct.pack("<H2sH", 4 + _SEAL_BYTES, b"CL", _SEAL_BYTES)
 )
 _CHUNK_BYTES = 1 << 18
 _LEVEL = 5
@@ -31,7 +29,7 @@ class BrokenGzipError(Exception):
 
 
 class GzipWriter:
-    """Compresses into a file that can be sought in."""
+    """Compresses into a seekable file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -41,46 +39,47 @@ class GzipWriter:
         file.write(_HEADER + bytes(_SEAL_BYTES))
 
     def write(self, data: bytes) -> None:
-        """Add ``data``."""
+        """Compress and write ``data``."""
         self._crc = zlib.crc32(data, self._crc)
         self._size += len(data)
-        self._put(self._deflate.compress(data))
+        self._write_sealed(self._deflate.compress(data))
 
     def finish(self) -> None:
-        """Write the end, and the seal into the header."""
-        self._put(self._deflate.flush() + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF))
+        """Write the trailer, then the seal into the header."""
+        trailer = struct.pack("<II", self._crc, self._size & 0xFFFFFFFF)
+        self._write_sealed(self._deflate.flush() + trailer)
         self._file.seek(len(_HEADER))
         self._file.write(self._seal.digest())
 
-    def _put(self, compressed: bytes) -> None:
+    def _write_sealed(self, compressed: bytes) -> None:
         self._seal.update(compressed)
         self._file.write(compressed)
 
 
 def read_gzip(file: BinaryIO) -> Iterator[bytes]:
-    """Yield what ``file`` holds in parts of bounded size. Raises BrokenGzipError."""
+    """Yield the content in chunks of bounded size. Raises BrokenGzipError."""
     head = file.read(len(_HEADER) + _SEAL_BYTES)
-    sealed = len(head) > _FLAGS and bool(head[_FLAGS] & _HAS_FIELDS)
+    sealed = len(head) > _FLAGS and bool(head[_FLAGS] & _HAS_EXTRA)
     if sealed and not head.startswith(_HEADER):
         raise BrokenGzipError("its header was changed")
     seal = hashlib.sha256()
     inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    waiting = head
+    pending = head
     while not inflate.eof:
-        if not waiting:
-            waiting = file.read(_CHUNK_BYTES)
-            seal.update(waiting)
-        ended = not waiting
+        if not pending:
+            pending = file.read(_CHUNK_BYTES)
+            seal.update(pending)
+        at_end = not pending
         try:
-            data = inflate.decompress(waiting, _CHUNK_BYTES)
+            data = inflate.decompress(pending, _CHUNK_BYTES)
         except zlib.error as error:
             raise BrokenGzipError(str(error)) from None
-        waiting = inflate.unconsumed_tail
+        pending = inflate.unconsumed_tail
         if data:
             yield data
-        elif ended:
+        elif at_end:
             raise BrokenGzipError("it is cut off")
     if inflate.unused_data or file.read(1):
         raise BrokenGzipError("something follows its end")
     if sealed and seal.digest() != head[len(_HEADER) :]:
-        raise BrokenGzipError("its SHA-256 is another")
+        raise BrokenGzipError("its SHA-256 differs")

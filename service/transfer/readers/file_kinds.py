@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; anything but text is named, with what to do about it."""
+"""Detects by its first bytes what a file is; anything but text is refused with advice."""
 
 import codecs
 
@@ -29,7 +29,7 @@ _MAGIC = (
 
 
 class UnreadableInputError(Exception):
-    """The input cannot be read, from ``line`` on where one is given, for ``reason``."""
+    """The input cannot be read (from ``line`` on, unless None) for ``reason``."""
 
     def __init__(self, line: int | None, reason: str) -> None:
         super().__init__(reason)
@@ -38,15 +38,15 @@ class UnreadableInputError(Exception):
 
 
 def check_readable(head: bytes) -> None:
-    """Raise UnreadableInputError that names what ``head`` is the beginning of, unless it is text.
+    """Raise UnreadableInputError, naming the kind of file, unless ``head`` begins a text.
 
-    Text that is not UTF-8 further on is let through: only its row is refused.
+    Only the first line must be UTF-8: a later line that is not is refused as a row.
     """
     _check_magic(head)
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return
     for at, encoding in ((1, "UTF-16LE"), (0, "UTF-16BE")):
-        # Latin letters in UTF-16: every other byte is NUL, and no other one is.
+        # Latin letters in UTF-16: exactly every other byte is NUL.
         if len(head) > 3 and not any(head[at:64:2]) and all(head[1 - at : 64 : 2]):  # noqa: PLR2004
             raise UnreadableInputError(
                 None,
@@ -60,7 +60,7 @@ def _check_magic(head: bytes) -> None:
     for magic, what, advice in _MAGIC:
         if head.startswith(magic):
             if magic.startswith(b"PK"):
-                raise UnreadableInputError(None, _zipped(head, f"this is {what}; {advice}"))
+                raise UnreadableInputError(None, _zip_kind(head, f"this is {what}; {advice}"))
             raise UnreadableInputError(None, f"this is {what}; {advice}")
     if head[_TAR_MAGIC_AT:].startswith(b"ustar"):
         raise UnreadableInputError(None, f"this is a tar archive; {UNPACK}")
@@ -77,7 +77,7 @@ def _check_first_line(head: bytes) -> None:
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     first = text.partition(b"\n")[0].partition(b"\r")[0]
     if text.startswith((b"{", b"[")):
-        return  # JSON Lines, of which the first may be the bad one
+        return  # the first of several JSON Lines may be the invalid one
     if any(byte < ord(" ") and byte not in b"\t\f\v" for byte in first):
         raise UnreadableInputError(None, f"this is binary data, not text; {_CONVERT}")
     try:
@@ -90,8 +90,8 @@ def _check_first_line(head: bytes) -> None:
         ) from None
 
 
-def _zipped(head: bytes, otherwise: str) -> str:
-    """Return what a zip archive is by the names at its beginning."""
+def _zip_kind(head: bytes, otherwise: str) -> str:
+    """Return the kind of a zip archive by the file names at its beginning."""
     if b"[Content_Types].xml" in head or b"xl/" in head:
         return f"this is an Excel workbook (xlsx) or another Office file; {_CONVERT}"
     if b"mimetypeapplication/vnd.oasis.opendocument" in head:

@@ -1,8 +1,7 @@
-"""The input of an import: a file or a pipe, read once, from its first byte to its last.
+"""The input of an import: a file or a pipe, read once in chunks of bounded size.
 
-What it is shows in its first bytes. Text in UTF-8 (with or without a byte order mark) or in UTF-16
-with one is read, plain or compressed with gzip; anything else is named and refused. The input is
-read in chunks of bounded size, whatever it expands to.
+Its first bytes determine its kind: text in UTF-8 or, with a byte order mark, in UTF-16, plain or
+gzipped. Other kinds are refused by name.
 """
 
 import codecs
@@ -12,28 +11,46 @@ import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, NamedTuple, Self, cast
 
+from commands.movie import MovieDetails
 from service.transfer.readers.file_kinds import UNPACK, UnreadableInputError, check_readable
 
+COLUMNS = MovieDetails._fields
+REQUIRED = tuple(name for name in COLUMNS if name not in MovieDetails._field_defaults)
+MAX_LINE_BYTES = 1 << 20
+TOO_LONG = "longer than 1 MiB"
 STANDARD_INPUT = Path("-")
 CHUNK_BYTES = 1 << 16
 HEAD_BYTES = 4096
 _GZIP = b"\x1f\x8b"
-# Text that expands further than this is no list of movies (deflate reaches 1,032).
+# No list of movies compresses better (deflate reaches 1,032).
 _MAX_RATIO, _RATIO_FROM_BYTES = 200, 1 << 28
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
+class Row(NamedTuple):
+    """A row: the line it begins on, and its fields or the reason why it is invalid."""
+
+    line: int
+    fields: dict[str, Any] | str
+
+
+class Line(NamedTuple):
+    """A line including its end; ``raw`` is None if it is too long."""
+
+    number: int
+    raw: bytes | None
+
+
 class RowSource:
-    """An open input. ``text`` yields it as UTF-8; what cannot be decoded stays invalid there."""
+    """An open input, whose ``text`` is UTF-8; undecodable parts stay invalid."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._raw = _Peekable(file)
         self.encoding = "UTF-8"
-        facts = os.fstat(file.fileno())
-        self.size = facts.st_size if stat.S_ISREG(facts.st_mode) else None
+        status = os.fstat(file.fileno())
+        self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -45,23 +62,18 @@ class RowSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._raw.close()
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes of the input are read, compressed as it is."""
+        """Number of bytes read, before decompression."""
         return self._raw.count
 
     def text(self) -> Iterator[bytes]:
         """Yield the input in UTF-8 without byte order mark. Raises UnreadableInputError, OSError.
 
-        Nothing that follows damage is yielded.
+        Nothing after a damaged part is yielded.
         """
         source = self._raw
         if source.peek(len(_GZIP)) == _GZIP:
@@ -80,7 +92,7 @@ class RowSource:
 
 
 class _Peekable:
-    """A stream whose first bytes can be looked at without losing them; a pipe has no other way."""
+    """A stream whose first bytes can be read ahead, even of a pipe."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -111,7 +123,7 @@ class _Peekable:
 
 
 class _Gunzip:
-    """Expands a gzip stream, several members and padding included."""
+    """Decompresses gzip, including several members and padding, up to a ratio."""
 
     def __init__(self, source: _Peekable) -> None:
         self._source = source
@@ -128,15 +140,38 @@ class _Gunzip:
         self._count += len(data)
         if self._count > max(_RATIO_FROM_BYTES, _MAX_RATIO * self._source.count):
             raise UnreadableInputError(
-                None, f"it expands more than {_MAX_RATIO} times, so it is not read further"
+                None, f"it expands more than {_MAX_RATIO} times; the rest is not read"
             )
         return data
 
 
 def _from_utf16(source: _Peekable, encoding: str) -> Iterator[bytes]:
-    """Yield UTF-8; half a surrogate pair becomes bytes that are not UTF-8."""
+    """Yield UTF-8; an unpaired surrogate becomes invalid UTF-8."""
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
     while data := source.read(CHUNK_BYTES):
         yield decoder.decode(data).encode("utf-8", "surrogatepass")
     if decoder.getstate()[0]:
-        yield b"\xff"  # half a character at the end: its row is refused
+        yield b"\xff"  # half a character at the end
+
+
+def lines_of(chunks: Iterator[bytes]) -> Iterator[Line]:
+    r"""Yield the lines, which end with ``\n``, ``\r\n`` or ``\r``."""
+    number, rest, skipping = 0, b"", False
+    for chunk in chunks:
+        # The last piece may continue, or its "\r" be followed by "\n".
+        *lines, rest = (rest + chunk).splitlines(keepends=True)
+        if rest.endswith(b"\n"):
+            lines.append(rest)
+            rest = b""
+        for line in lines:
+            if not skipping:
+                number += 1
+                yield Line(number, line if len(line) <= MAX_LINE_BYTES else None)
+            skipping = False
+        if len(rest) > MAX_LINE_BYTES:
+            if not skipping:
+                number += 1
+                yield Line(number, None)
+            skipping, rest = True, rest[-1:]
+    if rest and not skipping:
+        yield Line(number + 1, rest)

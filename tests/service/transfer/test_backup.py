@@ -21,11 +21,10 @@ from commands.errors import ConfigurationError, DamagedFileError
 from commands.event_store.event_codec import RawEvent
 from commands.event_store.store import Store
 from commands.group_commit import commit
-from service.transfer.event_file import EventWriter, read_events
+from service.transfer.event_file import EventWriter, check_file, read_events, restore
 from service.transfer.export import export_events, export_movies
 from service.transfer.import_movies import import_movies
-from service.transfer.readers.row_readers import read_rows
-from service.transfer.restore import check, restore
+from service.transfer.readers.row_reader import read_rows
 from tests.controls import ANN, BOB, MOVIE, create, delete, new_id, register, revert, update
 from tests.running import run
 
@@ -152,7 +151,7 @@ def test_an_empty_log(store, new_store_url, tmp_path, name):
     assert export_events(store, file, silent) == (0, 0)
     restored = Store.open(new_store_url())
     with file.open("rb") as source:
-        assert check(source, silent) == (0, 0)
+        assert check_file(source, silent) == (0, 0)
         restore(restored, source, silent)
     assert restored.head() == 0
     commit(restored, [create(MOVIE)])
@@ -263,34 +262,34 @@ def test_lines_in_another_order_are_refused():
 @pytest.mark.parametrize(
     ("content", "number", "said"),
     [
-        (b"", 1, "no file that cinelog export"),
-        (b"title,genre,year\n", 1, "no file that cinelog export"),
+        (b"", 1, "not a file written by cinelog export"),
+        (b"title,genre,year\n", 1, "not a file written by cinelog export"),
         (b'{"cinelog":"events","format":3}\n', 1, "newer version of Cinelog"),
-        (b'{"cinelog":"events","format":2}\n', 1, "no file that cinelog export"),
+        (b'{"cinelog":"events","format":2}\n', 1, "not a file written by cinelog export"),
         (
             b'{"cinelog":"events","format":2,"log":"x","epochs":[[1,null,0]]}\n',
             1,
-            "no file that cinelog export",
+            "not a file written by cinelog export",
         ),
-        (b'{"cinelog":"events","format":1}', 1, "no file that cinelog export"),
+        (b'{"cinelog":"events","format":1}', 1, "not a file written by cinelog export"),
         (written(many(3))[:-1], 5, "SHA-256"),
         (b"".join(written(many(3)).splitlines(keepends=True)[:-1]), 5, "cut off"),
-        (written(many(3)) + b"\n", 6, "goes on"),
+        (written(many(3)) + b"\n", 6, "continues"),
         (written(many(3)).replace(b'"count":3', b'"count":4'), 5, "holds 3 events"),
         (written(many(3)).replace(b'"owner":"2"', b'"owner":"5"'), 5, "SHA-256"),
-        (written(many(3)).replace(b'"owner":"2"', b'"owner":"2'), 3, "no event"),
-        (sealed(line(1), line(1, BOB)), 3, "position 1 stands after position 1"),
-        (sealed(line(2), line(1, BOB)), 3, "position 1 stands after position 2"),
-        (sealed(line(0)), 2, "no event"),
+        (written(many(3)).replace(b'"owner":"2"', b'"owner":"2'), 3, "not an event"),
+        (sealed(line(1), line(1, BOB)), 3, "position 1 follows position 1"),
+        (sealed(line(2), line(1, BOB)), 3, "position 1 follows position 2"),
+        (sealed(line(0)), 2, "not an event"),
         (sealed(line(2**63)), 2, "too large"),
-        (sealed(line(version=0)), 2, "no event"),
-        (sealed(line(stream="MOVIE")), 2, "no event"),
-        (sealed(line(kind="7")), 2, "no event"),
+        (sealed(line(version=0)), 2, "not an event"),
+        (sealed(line(stream="MOVIE")), 2, "not an event"),
+        (sealed(line(kind="7")), 2, "not an event"),
         (sealed(line(kind=r'"a\u0000"')), 2, "cannot store"),
-        (sealed(line(state='{},"more":{}')), 2, "no event"),
-        (sealed(line(state="{")), 2, "no event"),
-        (sealed(line().replace(b'"state"', b'"state_base64"')), 2, "no event"),
-        (sealed(b""), 2, "no event"),
+        (sealed(line(state='{},"more":{}')), 2, "not an event"),
+        (sealed(line(state="{")), 2, "not an event"),
+        (sealed(line().replace(b'"state"', b'"state_base64"')), 2, "not an event"),
+        (sealed(b""), 2, "not an event"),
         (b"x" * (1 << 25), 1, "no end"),
         (gzip.compress(b"x" * (1 << 25)), 1, "no end"),
         (gzip.compress(written(many(3)))[:-1], 6, "gzip is broken"),
@@ -321,14 +320,14 @@ def test_a_damaged_file_leaves_the_store_empty(store, store_url, tmp_path):
         assert (report["events"], report["damage"]["line"]) == (0, 5)
     else:
         assert done.stdout == ""
-    assert done.stderr.startswith("line 5: the SHA-256 of the lines is another")
+    assert done.stderr.startswith("line 5: the SHA-256 of the lines differs")
     assert done.stderr.count("\n") == 1
 
 
 def test_events_that_cannot_all_be_are_refused(store):
     """Two of one version, sealed as if that were right: only the database sees it."""
     file = io.BytesIO(sealed(line(1), line(2)))
-    assert check(file, silent) == (2, 2)
+    assert check_file(file, silent) == (2, 2)
     with pytest.raises(DamagedFileError, match="same version of the same stream"):
         restore(store, file, silent)
     assert store.head() == 0
@@ -338,7 +337,7 @@ def test_a_file_that_changes_after_the_check_is_refused(store):
     """Nothing of it stays, although it was being written already."""
     content = written(many(3000))
     file = io.BytesIO(content)
-    check(file, silent)
+    check_file(file, silent)
     file.getbuffer()[content.index(b'"owner":"2999"') + 10] ^= 1
     with pytest.raises(DamagedFileError):
         restore(store, file, silent)

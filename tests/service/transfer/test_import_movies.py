@@ -113,7 +113,7 @@ def test_a_reason_is_kept_in_every_event(data):
     ("args", "said"),
     [
         (["missing.csv", "--as", "ann"], "missing.csv: No such file or directory"),
-        ([EXAMPLES, "--as", "nobody"], "no account is called 'nobody'; register it first"),
+        ([EXAMPLES, "--as", "nobody"], "there is no account 'nobody'; register it first"),
     ],
 )
 def test_wrong_use_is_one_line(data, args, said):

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.transfer.readers.csv_cells import guarded, is_exported, unguarded
+from service.transfer.readers.csv_rows import guarded, is_exported, unguarded
 from service.transfer.readers.file_kinds import UnreadableInputError
-from service.transfer.readers.row_readers import read_rows, rows_of
+from service.transfer.readers.row_reader import read_rows, rows_of
 from service.transfer.readers.source import RowSource
 
 HEAD = "title,genre,year\n"
@@ -73,7 +73,7 @@ def of_file(tmp_path, content):
             '"A\nB"x,C,1\nD,E,2',
             [
                 (2, "a quote is not closed"),
-                (3, "a quote stands here that may end one opened before"),
+                (3, "a quote here may close one opened on an earlier line"),
                 (4, "D"),
             ],
         ),
@@ -134,7 +134,7 @@ def test_lines_without_end_are_bounded(tmp_path):
         ('[{"title":"A",{"title":"B"}]', ["not JSON", "B"]),
         ('[{"title":"\\ud800"},{"title":"\\"B\\\\"}]', ["not JSON", '"B\\']),
         ('[{"title":"A","a":{"b":[{},{"c":[]}]}},{"title":"B"}]', ["A", "B"]),
-        ('[{"title":"A","title":"B"},{"title":"C"}]', ["title stands in it twice", "C"]),
+        ('[{"title":"A","title":"B"},{"title":"C"}]', ["title occurs twice", "C"]),
         ('{\n "title": "A"\n}\n{\n "title": "B"\n}\n', ["A", "B"]),
         (
             '{"title":"A"}\n\n[1]\n{"title"\n{"title":"B"}',
@@ -174,7 +174,7 @@ def test_a_json_array_that_is_not_whole(text, rows, said):
     ("text", "said"),
     [
         ('"title"x,genre,year\nA,B,1\n', "the header is not CSV"),
-        ("title,genre,year,Title\nA,B,1,C\n", "the column title twice"),
+        ("title,genre,year,Title\nA,B,1,C\n", "the column title more than once"),
         ("name;genre\nA;B\n", "the header lacks title, year"),
         ("title|genre|year\nA|B|1\n", "not with |"),
         ("x" * (2 << 20), "the header is longer than 1 MiB"),

@@ -3,7 +3,7 @@
 import pytest
 
 from projections.rebuild.diff import Difference, DiffReport
-from service.cli.drift import drift_as_json, drift_lines
+from service.cli.read_model import diff_as_json, diff_lines
 
 LINE = b'1979\0alien\0{"id":"1"}'
 OTHER = b'1980\0alien\0{"id":"1"}'
@@ -28,6 +28,6 @@ def test_both_sides_are_told(what):
     wanted, shown, text = DIFFERENT[what]
     drift = DiffReport()
     drift.add(Difference("rows", b"1", wanted, shown))
-    assert next(drift_lines(drift, "all")) == f"rows 1: {text}"
-    (found,) = drift_as_json(drift)["differences"]
+    assert next(diff_lines(drift)) == f"rows 1: {text}"
+    (found,) = diff_as_json(drift)["differences"]
     assert found["wanted"] != found["shown"]

@@ -6,8 +6,7 @@ import json
 import pytest
 from rich.table import Table
 
-from service.cli.context import _Console
-from service.cli.printable import print_json, printable
+from service.cli.console import SafeConsole, print_json, printable
 
 UNSAFE = ["\x1b[31m", "\x00", "\x07", "\x9b31m", "\x7f", "\u202e", "\u2028", "\ud800", "\r"]
 
@@ -39,5 +38,5 @@ def _table(text):
 
 def _shown(what):
     out = io.StringIO()
-    _Console(file=out, width=80).print(what, markup=False)
+    SafeConsole(file=out, width=80).print(what, markup=False)
     return out.getvalue()

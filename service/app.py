@@ -1,15 +1,19 @@
-"""The composition root of an API process: every part is made here, and can be replaced here."""
+"""The composition root of an API process: makes and wires the parts, and closes them."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack, closing
 from functools import lru_cache, partial
 from typing import Any
 
+import structlog
 from sanic import Sanic
 from sanic_ext import Extend
 
+from commands.errors import UnavailableError
 from commands.event_store.store import Store
 from commands.executor import Executor
+from projections.generation.state import name_at
 from projections.keys import APPENDED
 from projections.redis_client import breaker_for, open_async_redis, open_redis
 from projections.subprocesses import command, environment
@@ -17,9 +21,10 @@ from queries.log.catch_up import EventBatch
 from queries.log.change_feed import ChangeFeed, rendered
 from queries.log.history import changes_after
 from queries.log.timeline import Timeline
-from queries.movies import ReadModel
+from queries.movies import Readers
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import Builder, PointInTimeLists
+from queries.read_model import ReadModel
 from queries.read_position import ReadPosition
 from queries.slots import FILE, Slots
 from service.auth.passwords import Hasher
@@ -27,7 +32,6 @@ from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.signing_keys import load_keys
 from service.auth.tokens import Tokens
-from service.background import Background
 from service.container import Container
 from service.data_dir import STORE_DAMAGED
 from service.middleware import RequestMiddleware
@@ -43,7 +47,7 @@ from service.routes.pagination import API
 from service.settings import Settings
 from service.thread_pool import Pool
 from service.web.cors import cross_origin
-from service.web.in_flight import InFlight
+from service.web.idempotency import InFlight
 from service.web.negotiation import Negotiation
 from service.web.problems import ProblemHandler
 from service.web.request import CinelogRequest
@@ -52,13 +56,14 @@ from service.web.server import RECEIVE_S, HttpServer, streams_of
 App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
 _NAMES_KEPT = 10_000
+log = structlog.get_logger(__name__)
 
 
 def _open_store(url: str) -> Store:
-    return Store.open(url, create=False)  # made by the command that started this process
+    return Store.open(url, create=False)  # the command that started this process has created it
 
 
-def create_app(  # noqa: PLR0915 - a part a line
+def create_app(
     settings: Settings,
     *,
     open_store: Callable[[str], Store] = _open_store,
@@ -69,10 +74,7 @@ def create_app(  # noqa: PLR0915 - a part a line
     """Return the API, ready to be served; nothing connects before the server starts."""
     problems = ProblemHandler()
     app = HttpServer(
-        name,
-        request_class=CinelogRequest,
-        error_handler=problems,
-        configure_logging=False,
+        name, request_class=CinelogRequest, error_handler=problems, configure_logging=False
     )
     app.config.update(
         REQUEST_MAX_SIZE=MAX_BODY_BYTES,
@@ -85,137 +87,175 @@ def create_app(  # noqa: PLR0915 - a part a line
         ACCESS_LOG=False,
         MOTD=False,
     )
-    cors = cross_origin(settings.cors_origins)
-    edge = RequestMiddleware(settings.proxies)
-    # Middleware of responses runs in reverse: this one comes after all of the extension's.
-    app.register_middleware(edge.after, "response")
-    Extend(app, config={"OAS": False, "HEALTH": False, "LOGGING": False, **cors})
-    _add_routes(app)
-    _add_middleware(app, edge)
-    app.ctx.docs = Docs.of(document_of(app, settings), settings)
+    middleware = _setup_routes_and_middleware(app, settings)
+    stack = AsyncExitStack()
 
     @app.before_server_start
-    async def open_parts(app: App) -> None:
-        store = open_store(settings.event_store_url)
-        store.damage.use_marker(settings.data_dir / STORE_DAMAGED)
-        shared = open_shared_redis(settings.redis_url_or_embedded)
-        app.ctx.breaker = breaker = breaker_for(settings.redis_url_or_embedded)
-        trips = RequestBatcher(shared, breaker=breaker)
-        feed = ReadPosition(shared, log=lambda: store.continuity.text, breaker=breaker)
-        watch = LogPoller(store.continuity)
-        background = Background()
-        telemetry = Telemetry(settings, store, breaker)
-        executor = Executor(
+    async def start(app: App) -> None:
+        store = stack.enter_context(closing(open_store(settings.event_store_url)))
+        container = await _bootstrap(
+            app,
+            settings,
             store,
-            on_append=partial(_wake_projection, background, trips),
-            on_commit=telemetry.committed,
+            stack,
+            open_shared_redis=open_shared_redis,
+            open_thread_redis=open_thread_redis,
         )
-        tokens = Tokens(load_keys(settings.signing_keys), settings)
-        sessions = Sessions(open_thread_redis(settings.redis_url_or_embedded), settings, breaker)
-        hasher = Hasher()
-        reads = Pool("reading the log", threads=4, waiting=256)
-        name_of = lru_cache(_NAMES_KEPT)(store.username_of)
-        store.continuity.on_change(name_of.cache_clear)
-        reader = ReadModel(trips, lambda: store.continuity.text)
-        executor.start()
-        await watch.start()
-        await feed.start()
-        limiter, slots = RateLimiter(settings, Counters(trips)), Slots(settings.data_dir / FILE)
-        edge.open(limiter, telemetry.ledger)
-        problems.count = telemetry.metrics.refused
-        telemetry.watch(app.ctx.connections, shared, lambda: hasher.pending)
-        app.ctx.turned_away = telemetry.metrics.turned_away.add
-        app.ctx.redis, app.ctx.trips, app.ctx.background = shared, trips, background
-        app.ctx.watch = watch
-        live = _live(store, name_of, reads, feed, streams_of(app.config.MAX_CONNECTIONS))
-        _forget_on_change(store, feed, live)
-        app.ctx.container = Container(
-            settings=settings,
-            store=store,
-            name_of=name_of,
-            executor=executor,
-            in_flight=InFlight(),
-            log_threads=reads,
-            read_model=reader,
-            point_in_time=_past_lists(settings, reader, slots),
-            timeline=Timeline(store),
-            read_position=feed,
-            change_feed=live,
-            tokens=tokens,
-            sessions=sessions,
-            auth_server=AuthServer(store, tokens, sessions, hasher),
-            hasher=hasher,
-            rate_limiter=limiter,
-            telemetry=telemetry,
-            slots=slots,
-            session_threads=Pool("sessions", threads=4, waiting=256),
-        )
+        middleware.open(container.rate_limiter, container.telemetry.ledger)
+        problems.count = container.telemetry.metrics.refused
+        app.ctx.turned_away = container.telemetry.metrics.turned_away.add
+        app.ctx.container = container
 
     @app.before_server_stop
     async def end_streams(app: App) -> None:
-        await app.ctx.watch.close()
         await app.ctx.container.change_feed.close()
-        await app.ctx.container.point_in_time.close()
+        await app.ctx.container.readers.past.close()
 
     @app.after_server_stop
-    async def close_parts(app: App) -> None:
-        container: Container = app.ctx.container
-        await asyncio.to_thread(container.executor.stop)
-        await container.read_position.stop()
-        await app.ctx.background.close()
-        await app.ctx.trips.close()
-        app.ctx.breaker.close()
-        for pool in (container.hasher, container.log_threads, container.session_threads):
-            pool.close()
-        container.sessions.close()
-        await app.ctx.redis.aclose()
-        container.slots.close()
-        container.telemetry.close()
-        container.store.close()
+    async def close(_: App) -> None:
+        await stack.aclose()
 
     return app
 
 
-def _add_middleware(app: App, edge: RequestMiddleware) -> None:
-    app.register_middleware(edge.before, "request")
-    app.register_middleware(Negotiation(produced_types()).check, "request")
-    app.register_middleware(edge.admit, "request")
-
-
-def _add_routes(app: App) -> None:
+def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddleware:
+    middleware = RequestMiddleware(settings.proxies)
+    # Response middleware runs in reverse order: this one runs after all of the extension's.
+    app.register_middleware(middleware.after, "response")
+    cors = cross_origin(settings.cors_origins)
+    Extend(app, config={"OAS": False, "HEALTH": False, "LOGGING": False, **cors})
     for module in (movie_list, movies, movie_commands, history, event_stream):
         app.blueprint(module.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)
     app.blueprint(health.blueprint)
     app.blueprint(docs.blueprint)
+    app.register_middleware(middleware.before, "request")
+    app.register_middleware(Negotiation(produced_types()).check, "request")
+    app.register_middleware(middleware.admit, "request")
+    app.ctx.docs = Docs.of(document_of(app, settings), settings)
+    return middleware
 
 
-def _wake_projection(background: Background, trips: RequestBatcher, position: int) -> None:
-    """Tell the projection that there is something to do; where that fails it looks by itself."""
-    background.start(trips.call("PUBLISH", APPENDED, position))
+async def _bootstrap(  # noqa: PLR0913 - each may be replaced
+    app: App,
+    settings: Settings,
+    store: Store,
+    stack: AsyncExitStack,
+    *,
+    open_shared_redis: Callable[[str], Any],
+    open_thread_redis: Callable[[str], Any],
+) -> Container:
+    """Make and start the parts; ``stack`` closes them in reverse order."""
+    redis_url, continuity = settings.redis_url_or_embedded, store.continuity
+    store.damage.use_marker(settings.data_dir / STORE_DAMAGED)
+    breaker = breaker_for(redis_url)
+    telemetry = stack.enter_context(closing(Telemetry(settings, store, breaker)))
+    slots = stack.enter_context(closing(Slots(settings.data_dir / FILE)))
+    redis = open_shared_redis(redis_url)
+    stack.push_async_callback(redis.aclose)
+    sessions = Sessions(open_thread_redis(redis_url), settings, breaker)
+    stack.callback(sessions.close)
+    hasher = stack.enter_context(closing(Hasher()))
+    log_threads = stack.enter_context(closing(Pool("reading the log", threads=4, waiting=256)))
+    session_threads = stack.enter_context(closing(Pool("sessions", threads=4, waiting=256)))
+    stack.callback(breaker.close)
+    batcher = RequestBatcher(redis, breaker=breaker)
+    stack.push_async_callback(batcher.close)
+    read_position = ReadPosition(redis, log=lambda: continuity.text, breaker=breaker)
+    stack.push_async_callback(read_position.stop)
+    log_poller = LogPoller(continuity)
+    stack.push_async_callback(log_poller.close)
+    executor = Executor(store, _projection_notifier(batcher, stack), telemetry.committed)
+    stack.push_async_callback(asyncio.to_thread, executor.stop)
+    executor.start()
+    await log_poller.start()
+    await read_position.start()
+    telemetry.watch(app.ctx.connections, redis, lambda: hasher.pending)
 
-
-def _forget_on_change(store: Store, feed: ReadPosition, live: ChangeFeed) -> None:
-    """Let what follows the log begin again when another epoch of it begins."""
+    username_of = lru_cache(_NAMES_KEPT)(store.username_of)
+    change_feed = _change_feed(app, store, username_of, log_threads, read_position)
+    continuity.on_change(username_of.cache_clear)
     loop = asyncio.get_running_loop()
-    for forget in (feed.forget, live.restart):
-        store.continuity.on_change(partial(loop.call_soon_threadsafe, forget))
-
-
-def _past_lists(settings: Settings, reader: ReadModel, slots: Slots) -> PointInTimeLists:
-    urls = (settings.event_store_url, settings.redis_url_or_embedded)
-    return PointInTimeLists(
-        reader, Builder(command("projections.rebuild.point_in_time"), environment(), *urls), slots
+    for forget in (read_position.forget, change_feed.restart):
+        continuity.on_change(partial(loop.call_soon_threadsafe, forget))
+    tokens, timeline = Tokens(load_keys(settings.signing_keys), settings), Timeline(store)
+    live = ReadModel(batcher, lambda: continuity.text)
+    return Container(
+        settings=settings,
+        store=store,
+        username_of=username_of,
+        executor=executor,
+        in_flight=InFlight(),
+        log_threads=log_threads,
+        readers=Readers(
+            live,
+            read_position,
+            _point_in_time_lists(settings, live, slots),
+            lambda at: log_threads.run(timeline.position_at, at),
+            lambda position: log_threads.run(name_at, store, position),
+        ),
+        timeline=timeline,
+        read_position=read_position,
+        change_feed=change_feed,
+        tokens=tokens,
+        sessions=sessions,
+        auth_server=AuthServer(store, tokens, sessions, hasher),
+        hasher=hasher,
+        rate_limiter=RateLimiter(settings, Counters(batcher)),
+        telemetry=telemetry,
+        slots=slots,
+        session_threads=session_threads,
     )
 
 
-def _live(
-    store: Store, name_of: Callable[[str], str], reads: Pool, feed: ReadPosition, most: int
+def _projection_notifier(batcher: RequestBatcher, stack: AsyncExitStack) -> Callable[[int], None]:
+    """Return a function that notifies the projection of an append, without waiting.
+
+    The projection also looks by itself, so a failure costs only time.
+    """
+    appended = asyncio.Event()
+    last = 0
+
+    async def publish() -> None:
+        while True:
+            await appended.wait()
+            appended.clear()
+            try:
+                await batcher.call("PUBLISH", APPENDED, last)
+            except UnavailableError:
+                continue
+            except Exception:
+                log.exception("projection not notified")
+
+    def notify(position: int) -> None:
+        nonlocal last
+        last = position
+        appended.set()
+
+    task = asyncio.create_task(publish(), name="notify the projection")
+    stack.callback(task.cancel)
+    return notify
+
+
+def _point_in_time_lists(settings: Settings, live: ReadModel, slots: Slots) -> PointInTimeLists:
+    argv = command("projections.rebuild.point_in_time")
+    urls = settings.event_store_url, settings.redis_url_or_embedded
+    return PointInTimeLists(live, Builder(argv, environment(), *urls), slots)
+
+
+def _change_feed(
+    app: App,
+    store: Store,
+    username_of: Callable[[str], str],
+    log_threads: Pool,
+    read_position: ReadPosition,
 ) -> ChangeFeed:
     def read(after: int, limit: int) -> EventBatch:
-        return rendered(changes_after(store, after, limit), name_of)
+        return rendered(changes_after(store, after, limit), username_of)
 
-    async def read_aside(after: int, limit: int) -> EventBatch:
-        return await reads.run(read, after, limit)
-
-    return ChangeFeed(read_aside, feed.wait_for, partial(reads.run, store.head), most=most)
+    return ChangeFeed(
+        lambda after, limit: log_threads.run(read, after, limit),
+        read_position.wait_for,
+        partial(log_threads.run, store.head),
+        most=streams_of(app.config.MAX_CONNECTIONS),
+    )

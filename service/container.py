@@ -1,4 +1,4 @@
-"""What a request may use: one frozen bundle, wired in ``service/app.py``."""
+"""The parts of one API process, wired in ``service/app.py`` and handed to the routes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ from commands.event_store.store import Store
 from commands.executor import Executor
 from queries.log.change_feed import ChangeFeed
 from queries.log.timeline import Timeline
-from queries.movies import ReadModel
-from queries.point_in_time import PointInTimeLists
+from queries.movies import Readers
 from queries.read_position import ReadPosition
 from queries.slots import Slots
 from service.auth.passwords import Hasher
@@ -21,23 +20,22 @@ from service.observability.telemetry import Telemetry
 from service.ratelimit.limiter import RateLimiter
 from service.settings import Settings
 from service.thread_pool import Pool
-from service.web.in_flight import InFlight
+from service.web.idempotency import InFlight
 
 
 @dataclass(frozen=True)
 class Container:
-    """The parts of one API process."""
+    """The parts that the requests of a process share."""
 
     settings: Settings
     store: Store
-    name_of: Callable[[str], str]
-    """An account's username by its id."""
+    username_of: Callable[[str], str]
+    """The username of an account id."""
     executor: Executor
     in_flight: InFlight
     log_threads: Pool
-    """Threads for reading the log."""
-    read_model: ReadModel
-    point_in_time: PointInTimeLists
+    """Threads that read the log."""
+    readers: Readers
     timeline: Timeline
     read_position: ReadPosition
     change_feed: ChangeFeed
@@ -49,10 +47,20 @@ class Container:
     telemetry: Telemetry
     slots: Slots
     session_threads: Pool
-    """Threads for asking Redis about sessions."""
+    """Threads that read and write sessions in Redis."""
+
+    @property
+    def log(self) -> str:
+        """Identity and epoch of the log, ``<uuid>.<epoch>``; "" until it was read."""
+        return self.store.continuity.text
+
+    @property
+    def wait_s(self) -> float:
+        """How long a request waits for the read model, in seconds."""
+        return self.settings.write_wait_ms / 1000
 
 
 def container_of(request: Request) -> Container:
-    """Return the parts that serve ``request``."""
+    """Return the container of the process that serves ``request``."""
     container: Container = request.app.ctx.container
     return container

@@ -38,9 +38,10 @@ from projections.redis_client import open_async_redis
 from queries.log.history import history, movie_at_position, movie_at_version
 from queries.log.timeline import Timeline
 from queries.movie_query import parse_query
-from queries.movies import ReadModel, get_movie, list_movies
+from queries.movies import get_movie, read_page
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import PointInTimeReadModel
+from queries.read_model import ReadModel
 from tests.controls import create, delete, new_id, register, revert, update
 from tests.projections.faulty import DiedError, Dying
 
@@ -231,7 +232,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
         def the_list_as_it_was(self, data):
             position = data.draw(st.sampled_from(sorted(self.model.shown)))
             assert build(self.store, client, position)
-            past = PointInTimeReadModel(reader.trips, reader.scans, position)
+            past = PointInTimeReadModel(reader, position)
             self.check_lists(past, position)
 
         @rule(minutes=st.sampled_from([-60, 0, 60]))
@@ -262,7 +263,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
                 query = parse_query({name: [str(value)] for name, value in asked.items()})
                 expected = self.model.listed(position, asked)
                 try:
-                    page = loop.run_until_complete(list_movies(shown_by, query))
+                    page = loop.run_until_complete(read_page(shown_by, query))
                 except NotFoundError:
                     assert expected is None
                 else:
@@ -299,7 +300,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
 def test_it_is_as_the_model_says(valkey, redis, tmp_path):
     loop = asyncio.new_event_loop()
     client = open_async_redis(valkey.url)
-    trips = RequestBatcher(client)
+    batcher = RequestBatcher(client)
     numbers = itertools.count()
 
     def new_store():
@@ -307,7 +308,7 @@ def test_it_is_as_the_model_says(valkey, redis, tmp_path):
 
     try:
         run_state_machine_as_test(
-            machine(redis, loop, ReadModel(trips), new_store),
+            machine(redis, loop, ReadModel(batcher), new_store),
             settings=settings(
                 max_examples=15,
                 stateful_step_count=20,
@@ -317,6 +318,6 @@ def test_it_is_as_the_model_says(valkey, redis, tmp_path):
             ),
         )
     finally:
-        loop.run_until_complete(trips.close())
+        loop.run_until_complete(batcher.close())
         loop.run_until_complete(client.aclose())
         loop.close()

@@ -1,15 +1,15 @@
-"""Timeline: which part of the log is "at a time T".
+"""Timeline: the position that the log had reached at a time.
 
-That is the log up to the last position whose every earlier event is stamped at or before T: all of
-it that stands before the first event stamped later. Clocks of machines differ and are put right, so
-stamps may go back along the log. The latest stamp of all events up to a position never does, and is
-what is searched.
+It is the last position whose every earlier event is stamped at or before that time. Clocks of
+machines differ and are corrected, so stamps may decrease along the log. The latest stamp up to a
+position never decreases, so the search uses that.
 """
 
 import threading
 import time
 from bisect import bisect_right
 from datetime import datetime
+from typing import NamedTuple
 
 from commands.errors import EventStoreUnavailableError
 from commands.event_store.store import Store
@@ -17,9 +17,27 @@ from commands.rfc3339 import rfc3339
 from projections.generation.state import name_at
 
 STRETCH = 1_000
-"""How many events a stretch has of which only the end and the latest stamp are kept in memory."""
-# How long one question reads of the log; what was read is kept for the next.
+"""Events in a stretch; memory holds only its last position and its latest stamp."""
+# How long one call reads the log; the next call continues from there.
 _PATIENCE_S = 4.0
+
+
+class AtTime(NamedTuple):
+    """The state at a time."""
+
+    time: datetime
+
+
+class AtVersion(NamedTuple):
+    """The state of one movie at its version."""
+
+    version: int
+
+
+class AtPosition(NamedTuple):
+    """The state at a position of the log."""
+
+    position: int
 
 
 class Timeline:
@@ -32,15 +50,15 @@ class Timeline:
         self._forget()
 
     def position_at(self, at: datetime) -> int:
-        """Return the last position of the log as it was at a time; 0 where nothing was there yet.
+        """Return the last position of the log at a time, 0 where the log was empty.
 
-        An event that does not tell its time counts as no later than those before it. Raises
-        EventStoreUnavailableError, also where the log is so long that it is not read in 4 s.
+        An event without a valid stamp counts as no later than those before it. Raises
+        EventStoreUnavailableError, also where reading the log takes longer than 4 s.
         """
         wanted = rfc3339(at)
         with self._lock:
             if name_at(self._store, self._reached) != self._name:
-                self._forget()  # another log stands there
+                self._forget()  # it is another log
             self._read_up_to(wanted)
             later = bisect_right(self._latest, wanted)
             if later == len(self._latest):
@@ -53,7 +71,7 @@ class Timeline:
                 if stamp > wanted:
                     return position
                 position = following
-            if not read:  # the log was cut off meanwhile
+            if not read:  # the log was truncated meanwhile
                 break
         return position
 
@@ -64,7 +82,7 @@ class Timeline:
         self._reached, self._name = 0, ""
 
     def _read_up_to(self, wanted: str) -> None:
-        """Read on until an event is later than ``wanted``, or the log ends."""
+        """Read until an event is later than ``wanted``, or to the end of the log."""
         give_up = time.monotonic() + _PATIENCE_S
         while not self._latest or self._latest[-1] <= wanted:
             read = self._store.read_timestamps(self._reached, self._stretch)

@@ -4,7 +4,7 @@ from typing import Any
 
 from commands.messages import MAX_REASON
 from service.openapi.model import Parameter
-from service.routes.idempotency import MAX_KEY
+from service.web.idempotency import MAX_KEY
 from service.web.params import MAX_NUMBER
 
 _TEXT: dict[str, Any] = {"type": "string"}

@@ -1,4 +1,4 @@
-"""``GET /events/stream``: every change as it happens, as server-sent events (WHATWG HTML, 9.2)."""
+"""``GET /events/stream``: changes as they happen, as server-sent events (WHATWG HTML, 9.2)."""
 
 import asyncio
 import contextlib
@@ -11,42 +11,37 @@ from sanic import Blueprint
 from commands.errors import InvalidError
 from commands.event_store.log_identity import parse_log
 from queries.log.change_feed import BUSY_S
-from service.container import container_of
-from service.routes.consistency import check_position, log_of, log_param, positioned
-from service.web.error_collector import ErrorCollector
-from service.web.params import integer_param, parse_integer
+from service.container import Container, container_of
+from service.routes.consistency import PositionHeaders, claimed_log, position_headers
+from service.web.params import integer_param, parse_all, parse_integer
 from service.web.request import CinelogRequest
 
 STREAMS = "streams"
-# How long a client that does not read may be connected after its token expired.
+# Grace after a token expired, for clients that do not read.
 LATE_S = 2.0
 blueprint = Blueprint("stream")
 
 
 @blueprint.get("/events/stream", name="stream")
 async def stream(request: CinelogRequest) -> None:
-    """Send every change as it happens; ``Last-Event-ID`` or ``after`` says where to begin.
+    """Send the changes after ``Last-Event-ID`` or ``after``, without these from now on.
 
-    Where another epoch of the log begins, an event ``log`` says so and the stream ends.
+    When another epoch of the log begins, the stream ends with an event ``log``.
     """
-    principal = request.principal
-    container = container_of(request)
-    after = _begin(request)
-    await check_position(request, after)
-    log = log_of(request)
+    container, principal = container_of(request), request.principal
+    after, claimed = parse_all(lambda: _parse_after(request), lambda: claimed_log(request))
+    await PositionHeaders(0, claimed).check(container, after)
+    log = container.log
     account, most = str(principal.account_id), container.settings.streams_per_account
     until = principal.expires_at
     with container.slots.held(STREAMS, account, most, retry_after_s=BUSY_S):
         async with contextlib.aclosing(
             container.change_feed.events(after, until, account)
         ) as events:
-            greeting = await anext(events)  # what cannot begin is refused before anything is sent
+            greeting = await anext(events)  # raises before anything is sent
             response = await request.respond(
                 content_type="text/event-stream; charset=utf-8",
-                headers={
-                    **positioned(request, greeting.position, log),
-                    "X-Accel-Buffering": "no",
-                },
+                headers=position_headers(greeting.position, log) | {"X-Accel-Buffering": "no"},
             )
             if request.method == "HEAD":
                 await response.send(b"")
@@ -58,35 +53,36 @@ async def stream(request: CinelogRequest) -> None:
                     await response.send(greeting.text)
                     async for sent in events:
                         await response.send(sent.text)
-                    if (now := log_of(request)) != log:
-                        await response.send(another_log(request, log, now))
+                    if container.log != log:
+                        await response.send(_another_log(container, log))
                     await response.eof()
-            except TimeoutError:  # it does not read what was sent
+            except TimeoutError:  # the client does not read
                 transport: Any = request.transport
                 transport.abort()
 
 
-def another_log(request: CinelogRequest, before: str, now: str) -> bytes:
-    """Return the event that tells of another epoch: what a refused position is told, too."""
-    continuity = container_of(request).store.continuity
+def _another_log(container: Container, before: str) -> bytes:
+    """Return the event that names the new epoch, with the members of ``position_unknown``."""
+    continuity = container.store.continuity
     claimed, identity = parse_log(before), continuity.identity
     shared = None
     if claimed and identity:
         shared = identity.shared_with(claimed, continuity.highest)
-    told = {"log": now, "head": continuity.highest, "shared": shared}
-    return b"event: log\ndata: %b\n\n" % orjson.dumps(told)
+    data = {"log": container.log, "head": continuity.highest, "shared": shared}
+    return b"event: log\ndata: %b\n\n" % orjson.dumps(data)
 
 
-def _begin(request: CinelogRequest) -> int | None:
-    refusals = ErrorCollector()
-    begin: int | None = None
-    with refusals:
-        log_param(request)
-    with refusals:
-        begin = integer_param(request, "after")
-    if given := request.headers.get("last-event-id", "").strip():
-        begin = parse_integer(given)
-        if begin is None:
-            refusals.add(InvalidError({"Last-Event-ID": ["Enter a number."]}))
-    refusals.check()
-    return begin
+def _parse_after(request: CinelogRequest) -> int | None:
+    """Return the position to begin after; ``Last-Event-ID`` comes before ``after``."""
+    after, last_id = parse_all(lambda: integer_param(request, "after"), lambda: _last_id(request))
+    return after if last_id is None else last_id
+
+
+def _last_id(request: CinelogRequest) -> int | None:
+    text = request.headers.get("last-event-id", "").strip()
+    if not text:
+        return None
+    position = parse_integer(text)
+    if position is None:
+        raise InvalidError({"Last-Event-ID": ["Enter a number."]})
+    return position

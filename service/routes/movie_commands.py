@@ -1,20 +1,22 @@
 """The routes that create, change, delete and bring back movies.
 
-Whether the movie is there and is the caller's counts before what is wrong with the body: where
-reading the body ends in a refusal, ``CheckMovie`` runs first.
+A request is refused for its body only after the movie was found to exist and to be the caller's.
 """
 
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
 
 import uuid_utils.compat
 from sanic import Blueprint
 
+from commands.errors import RefusedError
 from commands.group_commit import CommandResult, preview
 from commands.messages import (
     CheckMovie,
     CreateMovie,
     DeleteMovie,
+    IdempotencyToken,
     MovieChanges,
     MovieFields,
     RevertMovie,
@@ -23,13 +25,11 @@ from commands.messages import (
     reason_of,
 )
 from commands.movie import Movie
-from service.auth.tokens import Principal
-from service.container import container_of
-from service.routes.consistency import log_of, positioned, wait_until_visible
-from service.routes.idempotency import idempotency_token
-from service.routes.movies import PATH, movie_id_of, representation
+from service.container import Container, container_of
+from service.routes.consistency import position_headers, wait_until_visible
+from service.routes.movies import PATH, parse_movie_id, representation
 from service.routes.pagination import link
-from service.web.body import MERGE_PATCH, read_body
+from service.web.body import JSON, MERGE_PATCH, read_body
 from service.web.conditional import (
     check_write,
     excluded_versions,
@@ -37,158 +37,152 @@ from service.web.conditional import (
     list_tag,
     movie_tag,
 )
-from service.web.error_collector import ErrorCollector
-from service.web.params import boolean_param
+from service.web.idempotency import idempotency_token
+from service.web.params import boolean_param, parse_all
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, empty
 
 blueprint = Blueprint("movie_changes")
-_JSON = "application/json"
+T = TypeVar("T")
 
 
 @blueprint.post("/movies/", name="create")
 async def create_movie(request: CinelogRequest) -> HTTPResponse:
     """Create a movie that belongs to the caller."""
-    principal = request.principal
-    body = read_body(request)
-    command = CreateMovie(
-        **_by(request, principal),
-        movie_id=uuid_utils.compat.uuid7(),
-        fields=MovieFields.of(body),
-        idempotency=idempotency_token(request, principal, body),
-    )
-    check_write(request, list_tag(container_of(request).read_position.current[1], log_of(request)))
-    receipt = await _run_once(request, command)
-    response = await _answer(request, receipt, principal.username, status=201)
-    response.headers["Location"] = link(request, f"{PATH}{receipt.aggregate.id}/")
-    return response
-
-
-@blueprint.post("/movies/<movie_id>/revert/", name="revert")
-async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
-    """Take a movie of one's own back to a version; with ``dry_run`` only say what would change."""
-    principal = request.principal
-    wanted = movie_id_of(movie_id)
-    refusals = ErrorCollector()
-    target: RevertTarget | None = None
-    idempotency, dry_run = None, False
-    with refusals:
-        dry_run = boolean_param(request, "dry_run")
-    with refusals:
-        body = read_body(request)
-        with refusals:
-            idempotency = idempotency_token(request, principal, body)
-        target = RevertTarget.of(body)
-    by, conditions = _by(request, principal), _conditions(request)
     container = container_of(request)
-    if target is None or refusals.found:
-        check = CheckMovie(**by, movie_id=wanted, or_deleted=True)
-        if dry_run:
-            await container.log_threads.run(preview, container.store, check)
-        else:
-            await container.executor.run(check)
-        refusals.check()
-    assert target is not None  # noqa: S101 - else its refusal was raised
-    command = RevertMovie(
-        **by, movie_id=wanted, target=target, **conditions, idempotency=idempotency
+    body = read_body(request)
+    metadata, fields, token = parse_all(
+        lambda: _metadata(request),
+        lambda: MovieFields.of(body),
+        lambda: idempotency_token(request, body),
     )
-    if dry_run:
-        headers = positioned(request, await container.log_threads.run(container.store.head))
-        movie = await container.log_threads.run(preview, container.store, command)
-        assert isinstance(movie, Movie)  # noqa: S101 - what the command is about
-        row = representation(movie, principal.username)
-        return HTTPResponse(row, headers=headers, content_type=_JSON)
-    receipt = await _run_once(request, command)
-    return await _answer(request, receipt, principal.username, status=200)
+    check_write(request, list_tag(container.read_position.current[1], container.log))
+    command = CreateMovie(
+        **metadata, movie_id=uuid_utils.compat.uuid7(), fields=fields, idempotency=token
+    )
+    result = await _run_once(container, command)
+    response = await _respond(request, container, result, status=201)
+    response.headers["Location"] = link(request, f"{PATH}{result.aggregate.id}/")
+    return response
 
 
 @blueprint.put("/movies/<movie_id>/", name="replace")
 async def replace_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
-    """Replace every field of a movie of one's own."""
-    return await _update(request, movie_id, MovieFields)
+    """Replace every field of the caller's movie."""
+    return await _update(request, movie_id, lambda: MovieFields.of(read_body(request)))
 
 
 @blueprint.patch("/movies/<movie_id>/", name="change")
 async def change_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
-    """Change some fields of a movie of one's own."""
-    return await _update(request, movie_id, MovieChanges)
+    """Change some fields of the caller's movie."""
+    return await _update(
+        request, movie_id, lambda: MovieChanges.of(read_body(request, also=MERGE_PATCH))
+    )
+
+
+async def _update(
+    request: CinelogRequest, movie_id: str, parse: Callable[[], MovieFields | MovieChanges]
+) -> HTTPResponse:
+    container = container_of(request)
+    target = _target(request, movie_id)
+    fields = await _parse_for(CheckMovie(**target), container, parse)
+    command = UpdateMovie(**target, **_conditions(request), fields=fields)
+    return await _respond(request, container, await container.executor.run(command))
 
 
 @blueprint.delete("/movies/<movie_id>/", name="delete")
 async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
-    """Delete a movie of one's own."""
-    principal = request.principal
-    command = DeleteMovie(
-        **_by(request, principal),
-        movie_id=movie_id_of(movie_id),
-        **_conditions(request),
-    )
-    receipt = await container_of(request).executor.run(command)
-    return empty(headers=await wait_until_visible(request, receipt.position, command.movie_id))
-
-
-async def _update(
-    request: CinelogRequest,
-    movie_id: str,
-    body: type[MovieFields | MovieChanges],
-) -> HTTPResponse:
-    principal = request.principal
-    wanted = movie_id_of(movie_id)
-    refusals = ErrorCollector()
-    fields: MovieFields | MovieChanges | None = None
-    with refusals:
-        also = MERGE_PATCH if body is MovieChanges else None
-        fields = body.of(read_body(request, also=also))
-    by, conditions = _by(request, principal), _conditions(request)
-    executor = container_of(request).executor
-    if fields is None:
-        await executor.run(CheckMovie(**by, movie_id=wanted))
-        refusals.check()
-    assert fields is not None  # noqa: S101 - else its refusal was raised
-    command = UpdateMovie(**by, movie_id=wanted, fields=fields, **conditions)
-    receipt = await executor.run(command)
-    return await _answer(request, receipt, principal.username, status=200)
-
-
-async def _run_once(request: CinelogRequest, command: CreateMovie | RevertMovie) -> CommandResult:
-    """Carry out a command that may have a key; the same key at the same time is told to wait."""
+    """Delete the caller's movie."""
     container = container_of(request)
+    command = DeleteMovie(**_target(request, movie_id), **_conditions(request))
+    result = await container.executor.run(command)
+    return empty(headers=await _wait(request, container, result.position, command.movie_id))
+
+
+@blueprint.post("/movies/<movie_id>/revert/", name="revert")
+async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
+    """Take the caller's movie back to a version; with ``dry_run`` only answer the outcome."""
+    container = container_of(request)
+    target = _target(request, movie_id)
+    dry_run, (version, token) = await _parse_for(
+        CheckMovie(**target, or_deleted=True), container, lambda: _parse_revert(request)
+    )
+    command = RevertMovie(**target, **_conditions(request), target=version, idempotency=token)
+    if not dry_run:
+        return await _respond(request, container, await _run_once(container, command))
+
+    def read() -> tuple[int, Movie | Any]:
+        return container.store.head(), preview(container.store, command)
+
+    position, movie = await container.log_threads.run(read)
+    return HTTPResponse(
+        representation(movie, request.principal.username),
+        headers=position_headers(position, container.log),
+        content_type=JSON,
+    )
+
+
+def _parse_revert(
+    request: CinelogRequest,
+) -> tuple[bool, tuple[RevertTarget, IdempotencyToken | None]]:
+    def parse_body() -> tuple[RevertTarget, IdempotencyToken | None]:
+        body = read_body(request)
+        return parse_all(lambda: RevertTarget.of(body), lambda: idempotency_token(request, body))
+
+    return parse_all(lambda: boolean_param(request, "dry_run"), parse_body)
+
+
+async def _parse_for(check: CheckMovie, container: Container, parse: Callable[[], T]) -> T:
+    """Return what ``parse`` returns. Before it raises a refusal, ``check`` must pass."""
+    try:
+        return parse()
+    except RefusedError:
+        await container.executor.run(check)
+        raise
+
+
+async def _run_once(container: Container, command: CreateMovie | RevertMovie) -> CommandResult:
+    """Carry out a command. Raises KeyInFlightError while its idempotency key is in use."""
     if command.idempotency is None:
         return await container.executor.run(command)
     with container.in_flight.hold(command.idempotency.claim):
         return await container.executor.run(command)
 
 
-async def _answer(
-    request: CinelogRequest,
-    receipt: CommandResult,
-    username: str,
-    *,
-    status: int,
+async def _respond(
+    request: CinelogRequest, container: Container, result: CommandResult, *, status: int = 200
 ) -> HTTPResponse:
-    assert isinstance(receipt.aggregate, Movie)  # noqa: S101 - only movie commands come here
-    # A movie that was just created is not put aside.
-    changed = receipt.aggregate.id if receipt.aggregate.version > 1 else None
-    headers = await wait_until_visible(request, receipt.position, changed)
-    headers["ETag"] = movie_tag(receipt.aggregate.version)
-    if receipt.replayed:
+    movie = result.aggregate
+    assert isinstance(movie, Movie)  # noqa: S101 - only movie commands come here
+    # A movie that was just created is not parked.
+    changed = movie.id if movie.version > 1 else None
+    headers = await _wait(request, container, result.position, changed)
+    headers["ETag"] = movie_tag(movie.version)
+    if result.replayed:
         headers["Idempotent-Replayed"] = "true"
     return HTTPResponse(
-        representation(receipt.aggregate, username),
+        representation(movie, request.principal.username),
         status=status,
         headers=headers,
-        content_type=_JSON,
+        content_type=JSON,
     )
+
+
+async def _wait(
+    request: CinelogRequest, container: Container, position: int, changed: UUID | None
+) -> dict[str, str]:
+    prefer = request.headers.get("prefer", "")
+    return await wait_until_visible(container, position, changed, prefer=prefer)
+
+
+def _metadata(request: CinelogRequest) -> dict[str, Any]:
+    reason = reason_of(request.header("Change-Reason") or "", "Change-Reason")
+    return request.command_metadata(request.principal.account_id) | {"reason": reason}
+
+
+def _target(request: CinelogRequest, movie_id: str) -> dict[str, Any]:
+    return {"movie_id": parse_movie_id(movie_id)} | _metadata(request)
 
 
 def _conditions(request: CinelogRequest) -> dict[str, Any]:
     return {"expected": expected_versions(request), "excluded": excluded_versions(request)}
-
-
-def _by(request: CinelogRequest, principal: Principal) -> dict[str, Any]:
-    return {
-        "by": principal.account_id,
-        "request_id": request.request_id,
-        "at": datetime.now(UTC),
-        "reason": reason_of(request.header("Change-Reason") or "", "Change-Reason"),
-    }

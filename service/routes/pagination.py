@@ -1,4 +1,9 @@
-"""Links to other pages, and the cursors in them."""
+"""Pagination: links to other pages, and the cursors in them.
+
+A cursor is the base64url text of a checksum and a seek key. The checksum covers the seek key and
+the query, so a damaged cursor, or one for other filters or another ordering, is refused. It is no
+signature: a cursor grants nothing that the list does not.
+"""
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -17,16 +22,18 @@ from service.container import container_of
 from service.web.client_address import scheme_of
 
 API = "/api/v1"
+MAX_CURSOR = 4_096
 _PAGING = ("page", "page_size")
+_CHECKSUM_BYTES = 12
 
 
 def link(request: Request, path: str, query: dict[str, str] | None = None) -> str:
-    """Return a link to ``path`` (and ``query``) that works where the client is."""
+    """Return a link to ``path``: absolute where the service's address is certain, else a path."""
     settings = container_of(request).settings
     base = (
         settings.public_url.rstrip("/")
         if settings.public_url
-        else _of_host(
+        else _base_of_host(
             scheme_of(request, settings.proxies), request.headers.get("host", ""), settings.host
         )
     )
@@ -34,21 +41,17 @@ def link(request: Request, path: str, query: dict[str, str] | None = None) -> st
 
 
 def link_with(request: Request, path: str, known: Collection[str], **changes: str | None) -> str:
-    """Return a link with the ``known`` parameters of the request, but for ``changes``.
+    """Return a link with the request's ``known`` parameters and ``changes``; None removes one.
 
-    None takes one out. Others are left out: they do nothing, and a link that carries what it is
-    given may outgrow the longest request that is taken.
+    Unknown parameters have no effect, and could make a link that is too long to be accepted.
     """
-    given = {name: values[-1] for name, values in request.args.items() if name in known}
-    query = {name: said for name, said in (given | changes).items() if said is not None}
+    params = {name: values[-1] for name, values in request.args.items() if name in known}
+    query = {name: value for name, value in (params | changes).items() if value is not None}
     return link(request, path, query)
 
 
 def page_links(
-    request: Request,
-    path: str,
-    page: int,
-    last_page: int,
+    request: Request, path: str, page: int, last_page: int
 ) -> tuple[str | None, str | None]:
     """Return the links to the next and the previous page, of the same size."""
     return (
@@ -58,7 +61,8 @@ def page_links(
 
 
 @lru_cache(maxsize=64)
-def _of_host(scheme: str, host: str, served: str) -> str:
+def _base_of_host(scheme: str, host: str, served: str) -> str:
+    """Return scheme and ``Host`` where it is a loopback name or the address served, else ""."""
     try:
         split = urlsplit(f"//{host}")
         name, port = split.hostname or "", split.port
@@ -79,23 +83,19 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-_CHECKSUM_BYTES = 12
-MAX_CURSOR = 4_096
-
-
-def cursor_of(place: str, query: MovieQuery) -> str:
-    """Return the cursor for what comes after ``place`` in ``query``."""
-    content = place.encode()
+def cursor_of(seek_key: str, query: MovieQuery) -> str:
+    """Return the cursor for the rows of ``query`` that come after a seek key."""
+    content = seek_key.encode()
     return urlsafe_b64encode(_checksum(content, query) + content).rstrip(b"=").decode()
 
 
 def continue_from(query: MovieQuery, cursor: str) -> MovieQuery:
-    """Return ``query`` from the place of ``cursor`` on.
+    """Return ``query`` with the rows after ``cursor``.
 
-    Raises NotFoundError for a cursor that the service does not make for this query.
+    Raises NotFoundError for a cursor that ``cursor_of`` does not return for this query.
     """
     try:
-        after = _content(cursor)[_CHECKSUM_BYTES:].decode()
+        after = _decode(cursor)[_CHECKSUM_BYTES:].decode()
     except ValueError:
         after = ""
     if not is_seek_key(after, query.orderings) or cursor_of(after, query) != cursor:
@@ -103,15 +103,15 @@ def continue_from(query: MovieQuery, cursor: str) -> MovieQuery:
     return replace(query, after=after)
 
 
-def _content(cursor: str) -> bytes:
+def _decode(cursor: str) -> bytes:
     if len(cursor) > MAX_CURSOR:
         return b""
     return urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
 
 
-def _checksum(place: bytes, query: MovieQuery) -> bytes:
-    """Return the checksum of a place in a query; the size of a page may change."""
+def _checksum(content: bytes, query: MovieQuery) -> bytes:
+    """Return the checksum of a seek key in a query; the page size may change."""
     same = replace(query, page=1, page_size=1, after="")
     digest = hashlib.blake2b(repr(same).encode("utf-8", "backslashreplace"), digest_size=32)
-    digest.update(b"\0" + place)
+    digest.update(b"\0" + content)
     return digest.digest()[:_CHECKSUM_BYTES]

@@ -1,74 +1,61 @@
-"""Query parameters and numbers of a request."""
+"""Query parameters and numbers, and reporting the errors of several inputs at once."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, TypeVar, overload
 
-from commands.errors import InvalidError
+from commands.errors import InvalidError, RefusedError
 from commands.rfc3339 import parse_rfc3339
-from service.web.error_collector import ErrorCollector
+from queries.log.timeline import AtTime
 from service.web.request import CinelogRequest
 
-# In a query a plus sign says space.
+MAX_NUMBER = 2**53
+TRUE = frozenset({"", "1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off"})
+_MOST_DIGITS = len(str(MAX_NUMBER))
+# A plus sign in a query string means a space.
 _SPACED_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 
+_EITHER = {"version": "version or at", "at_position": "at or at_position"}
 
-class AsOf(NamedTuple):
-    """A moment of the past, by its time or by its number; neither is now."""
-
-    at: datetime | None
-    number: int | None
-
-    @property
-    def past(self) -> bool:
-        """Whether one was given."""
-        return self != _NOW
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 
-_NOW = AsOf(None, None)
-_EITHER = {
-    "version": "Give either version or at.",
-    "at_position": "Give either at or at_position.",
-}
+@overload
+def parse_all(a: Callable[[], A], b: Callable[[], B], /) -> tuple[A, B]: ...
+@overload
+def parse_all(a: Callable[[], A], b: Callable[[], B], c: Callable[[], C], /) -> tuple[A, B, C]: ...
+def parse_all(*parsers: Callable[[], Any]) -> tuple[Any, ...]:
+    """Return what each parser returns. Raises one error with the errors of all of them.
 
-
-def parse_as_of(
-    request: CinelogRequest, name: Literal["version", "at_position"], refusals: ErrorCollector
-) -> AsOf:
-    """Return what ``at`` or the number called ``name`` asks for; both are one too many."""
-    at: datetime | None = None
-    number: int | None = None
-    with refusals:
-        at = time_param(request)
-    with refusals:
-        number = integer_param(request, name)
-    if request.asked("at") and request.asked(name):
-        refusals.add(InvalidError({"at": [_EITHER[name]]}))
-    return AsOf(at, number)
-
-
-def time_param(request: CinelogRequest, name: str = "at") -> datetime | None:
-    """Return the time (RFC 3339) that a parameter asks for, None where it is absent or blank.
-
-    Raises InvalidError.
+    Errors of fields come before any other refusal, such as an invalid page.
     """
-    given = request.asked(name)
-    if not given:
-        return None
-    try:
-        return parse_rfc3339(_SPACED_OFFSET.sub("+", given))
-    except ValueError:
-        raise InvalidError({name: ["Enter a valid date/time."]}) from None
-
-
-MAX_NUMBER = 2**53
-_MOST_DIGITS = len(str(MAX_NUMBER))
+    parsed: list[Any] = []
+    errors: dict[str, list[str]] = {}
+    other: RefusedError | None = None
+    for parse in parsers:
+        try:
+            parsed.append(parse())
+        except RefusedError as error:
+            if isinstance(error, InvalidError) and error.errors:
+                for field, messages in error.errors.items():
+                    errors.setdefault(field, []).extend(messages)
+            else:
+                other = other or error
+    if errors:
+        raise InvalidError(errors)
+    if other:
+        raise other
+    return tuple(parsed)
 
 
 def parse_integer(text: str) -> int | None:
-    """Return the number from 0 to 2**53 that ``text`` is, None for anything else.
+    """Return the integer from 0 to 2**53 that ``text`` is, None for anything else.
 
-    Leading zeros are fine, however many.
+    Any number of leading zeros is allowed.
     """
     if not (text.isascii() and text.isdigit()) or len(text.lstrip("0")) > _MOST_DIGITS:
         return None
@@ -77,29 +64,56 @@ def parse_integer(text: str) -> int | None:
 
 
 def integer_param(request: CinelogRequest, name: str) -> int | None:
-    """Return a query parameter, None where it is not given or blank. Raises InvalidError."""
-    given = request.asked(name)
-    if not given:
+    """Return a query parameter, None where it is absent or blank. Raises InvalidError."""
+    text = request.param(name)
+    if not text:
         return None
-    number = parse_integer(given)
+    number = parse_integer(text)
     if number is None:
         raise InvalidError({name: ["Enter a number."]})
     return number
 
 
-TRUE = frozenset({"", "1", "true", "yes", "on"})
-FALSE = frozenset({"0", "false", "no", "off"})
-
-
 def boolean_param(request: CinelogRequest, name: str) -> bool:
-    """Return whether a flag is set, which it is where only its name is given.
+    """Return whether a flag is set; a name without a value sets it.
 
-    Of repeated ones the last counts. Raises InvalidError for what is neither true nor false.
+    Of repeated values the last counts. Raises InvalidError for any other value.
     """
-    given = request.get_args(keep_blank_values=True)
-    if name not in given:
+    params = request.get_args(keep_blank_values=True)
+    if name not in params:
         return False
-    said = given[name][-1].strip().lower()
-    if said not in TRUE | FALSE:
+    value = params[name][-1].strip().lower()
+    if value not in TRUE | FALSE:
         raise InvalidError({name: ["Must be a valid boolean."]})
-    return said in TRUE
+    return value in TRUE
+
+
+def time_param(request: CinelogRequest, name: str) -> datetime | None:
+    """Return an RFC 3339 time, None where it is absent or blank. Raises InvalidError."""
+    text = request.param(name)
+    if not text:
+        return None
+    try:
+        return parse_rfc3339(_SPACED_OFFSET.sub("+", text))
+    except ValueError:
+        raise InvalidError({name: ["Enter a valid date/time."]}) from None
+
+
+def as_of_param(
+    request: CinelogRequest, name: str, state_at: Callable[[int], A]
+) -> AtTime | A | None:
+    """Return the state that ``at`` or the integer ``name`` asks for, None for the current one.
+
+    Raises InvalidError, also where both are given.
+    """
+
+    def check() -> None:
+        if request.param("at") and request.param(name):
+            raise InvalidError({"at": [f"Give either {_EITHER[name]}."]})
+
+    at, number, _ = parse_all(
+        lambda: time_param(request, "at"), lambda: integer_param(request, name), check
+    )
+    if at is not None:
+        return AtTime(at)
+    return None if number is None else state_at(number)

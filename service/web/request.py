@@ -65,15 +65,15 @@ class CinelogRequest(Request):
         return {"by": by, "request_id": self.request_id, "at": datetime.now(UTC)}
 
     def header(self, name: str) -> str | None:
-        """Return a header that has one value, None where it is not sent.
+        """Return a header that may have one value, None where it is not sent.
 
-        Raises InvalidError where it stands on several lines: which of them counts, nobody can tell.
+        Raises InvalidError for several values.
         """
         given = self.headers.getall(name, [])
         if len(given) > 1:
             raise InvalidError({name: ["Send this header once."]})
         return given[0] if given else None
 
-    def asked(self, name: str) -> str:
-        """Return a query parameter, trimmed, of repeated ones the last; "" where none is given."""
+    def param(self, name: str) -> str:
+        """Return a query parameter, trimmed; of repeated values the last, "" where absent."""
         return self.args[name][-1].strip() if name in self.args else ""

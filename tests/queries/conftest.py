@@ -3,8 +3,8 @@
 import pytest
 
 from projections.redis_client import open_async_redis
-from queries.movies import ReadModel
 from queries.pipelining import RequestBatcher
+from queries.read_model import ReadModel
 
 
 @pytest.fixture
@@ -15,12 +15,12 @@ async def async_redis(valkey, redis):
 
 
 @pytest.fixture
-async def trips(async_redis):
-    trips = RequestBatcher(async_redis)
-    yield trips
-    await trips.close()
+async def batcher(async_redis):
+    batcher = RequestBatcher(async_redis)
+    yield batcher
+    await batcher.close()
 
 
 @pytest.fixture
-def reader(trips):
-    return ReadModel(trips)
+def reader(batcher):
+    return ReadModel(batcher)

@@ -16,10 +16,11 @@ from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from projections.redis_client import open_async_redis, open_redis
 from queries.movie_query import MovieQuery
-from queries.movies import ReadModel, get_movie, list_movies
+from queries.movies import get_movie, read_page
 from queries.orderings import parse_orderings
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import PointInTimeReadModel
+from queries.read_model import ReadModel
 from queries.read_position import ReadPosition
 from tests.library import caught_up, library, live
 from tests.read_side import Story, apply, shown
@@ -63,21 +64,21 @@ async def test_lists_movies_and_filters(cluster, async_cluster):
         story.created(by, f"Alien {number}", year=1979 + number % 3)
     story.deleted(story.events[1].stream_id)
     view = shown(cluster, story, batch=7)
-    trips = RequestBatcher(async_cluster)
-    reader = ReadModel(trips)
+    batcher = RequestBatcher(async_cluster)
+    reader = ReadModel(batcher)
     one, plain, found, sorted_by, other = await asyncio.gather(
         get_movie(reader, UUID(story.events[2].stream_id)),
-        list_movies(reader, MovieQuery(orderings=parse_orderings("title"))),
-        list_movies(reader, MovieQuery(title="alien 1", year_from=1980)),
-        list_movies(reader, MovieQuery(orderings=parse_orderings("genre,-year"))),
-        trips.call("SET", "another:slot", "x"),
+        read_page(reader, MovieQuery(orderings=parse_orderings("title"))),
+        read_page(reader, MovieQuery(title="alien 1", year_from=1980)),
+        read_page(reader, MovieQuery(orderings=parse_orderings("genre,-year"))),
+        batcher.call("SET", "another:slot", "x"),
     )
     assert (one[1], plain.count, found.count, sorted_by.count, other) == (32, 29, 8, 29, True)
     cluster.script_flush()
     story.restored(story.events[1].stream_id)
     apply(view, story)
-    assert (await list_movies(reader, MovieQuery())).count == 30
-    await trips.close()
+    assert (await read_page(reader, MovieQuery())).count == 30
+    await batcher.close()
 
 
 async def test_the_feed_follows(cluster, async_cluster):
@@ -115,7 +116,7 @@ async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store)
     assert verify(sqlite_store, cluster, repair=True).diff.counts == {"years": 1}
     assert cluster.zscore(keys.years, books.changed) == 2018
     assert build(sqlite_store, cluster, 12)
-    trips = RequestBatcher(async_cluster)
-    past = PointInTimeReadModel(trips, ReadModel(trips).scans, 12)
-    assert (await list_movies(past, MovieQuery())).count == 6
-    await trips.close()
+    batcher = RequestBatcher(async_cluster)
+    past = PointInTimeReadModel(ReadModel(batcher), 12)
+    assert (await read_page(past, MovieQuery())).count == 6
+    await batcher.close()

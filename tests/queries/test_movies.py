@@ -14,8 +14,9 @@ from projections.generation import lifecycle
 from projections.generation.writer import GenerationWriter
 from queries import movies
 from queries.movie_query import MovieQuery, parse_query
-from queries.movies import ReadModel, get_movie, list_movies
+from queries.movies import get_movie, read_page
 from queries.orderings import FIELDS, parse_orderings, seek_key
+from queries.read_model import ReadModel
 from tests.read_side import Story, apply, shown
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +36,7 @@ def library(redis, story):
 
 
 async def titles(reader, **params):
-    page = await list_movies(reader, parse_query({k: [str(v)] for k, v in params.items()}))
+    page = await read_page(reader, parse_query({k: [str(v)] for k, v in params.items()}))
     assert page.count == len(page.rows) or page.last_page > 1
     return [orjson.loads(row)["title"] for row in page.rows]
 
@@ -43,13 +44,13 @@ async def titles(reader, **params):
 async def test_an_empty_list_has_page_one(redis, reader, story):
     shown(redis, story)
     for query in (MovieQuery(), MovieQuery(page=None), MovieQuery(title="x")):
-        page = await list_movies(reader, query)
+        page = await read_page(reader, query)
         assert (page.count, page.rows, page.page, page.last_page) == (0, [], 1, 1)
 
 
 async def test_rows_are_the_representation(reader, library):
     """As JSON, ready to be sent; with the position that they show."""
-    page = await list_movies(reader, MovieQuery())
+    page = await read_page(reader, MovieQuery())
     assert page.position == 7
     assert page.rows[0].startswith(b'{"id":"')
     assert list(orjson.loads(page.rows[0])) == [
@@ -127,12 +128,12 @@ async def test_filters_and_orderings(reader, library, params, expected):
 async def test_pages(reader, library):
     """``last`` is the last one; beyond it is none."""
     for filters in ({}, {"search": "a"}):
-        page = await list_movies(reader, MovieQuery(page_size=2, page=None, **filters))
+        page = await read_page(reader, MovieQuery(page_size=2, page=None, **filters))
         assert (page.count, len(page.rows), page.page, page.last_page) == (5, 1, 3, 3)
         with pytest.raises(NotFoundError, match=r"^Invalid page\.$"):
-            await list_movies(reader, MovieQuery(page_size=2, page=4, **filters))
+            await read_page(reader, MovieQuery(page_size=2, page=4, **filters))
         with pytest.raises(NotFoundError):
-            await list_movies(reader, MovieQuery(page=10**14, **filters))
+            await read_page(reader, MovieQuery(page=10**14, **filters))
 
 
 async def test_one_movie(reader, library):
@@ -166,14 +167,14 @@ async def test_a_change_shows_in_the_next_question(reader, library):
 
 
 async def test_text_that_is_no_unicode_finds_nothing(reader, library):
-    assert (await list_movies(reader, MovieQuery(title="\udc80"))).count == 0
+    assert (await read_page(reader, MovieQuery(title="\udc80"))).count == 0
 
 
 async def test_less_than_asked_for_is_not_shown(reader, library):
     for query in (MovieQuery(), MovieQuery(title="a")):
-        assert (await list_movies(reader, query, min_position=7)).count
+        assert (await read_page(reader, query, min_position=7)).count
         with pytest.raises(ReadModelUnavailableError):
-            await list_movies(reader, query, min_position=8)
+            await read_page(reader, query, min_position=8)
     with pytest.raises(ReadModelUnavailableError):
         await get_movie(reader, UUID(int=1), min_position=8)
 
@@ -186,7 +187,7 @@ async def test_while_a_list_is_built_there_is_none(redis, reader, library):
     building.apply(library.events[:4], 0)
     for query in (MovieQuery(), MovieQuery(title="a")):
         with pytest.raises(ReadModelUnavailableError):
-            await list_movies(reader, query)
+            await read_page(reader, query)
     with pytest.raises(ReadModelUnavailableError):
         await get_movie(reader, UUID(int=1))
     apply(building, library)
@@ -330,7 +331,7 @@ async def every_page(reader, params):
     ids, number, last = [], 1, 1
     while number <= last:
         query = parse_query({k: [v] for k, v in params.items()} | {"page": [str(number)]})
-        page = await list_movies(reader, query)
+        page = await read_page(reader, query)
         ids += [orjson.loads(row)["id"] for row in page.rows]
         last = page.last_page
         assert page.page == number
@@ -345,7 +346,7 @@ async def by_places(reader, params):
     query = parse_query({k: [v] for k, v in params.items()})
     ids = []
     while True:
-        page = await list_movies(reader, query)
+        page = await read_page(reader, query)
         ids += [orjson.loads(row)["id"] for row in page.rows]
         if not page.more:
             return ids
@@ -399,15 +400,13 @@ async def test_a_long_scan_is_shared(redis, reader, many):
     redis.config_resetstat()
     query = MovieQuery(title="alien", orderings=parse_orderings("title"), page=None)
     found = await asyncio.gather(
-        *(list_movies(reader, query) for _ in range(4)),
-        *(list_movies(ReadModel(reader.trips), query) for _ in range(4)),
+        *(read_page(reader, query) for _ in range(4)),
+        *(read_page(ReadModel(reader.batcher), query) for _ in range(4)),
     )
     assert {(page.count, page.page) for page in found} == {(9_000, 900)}
     calls = redis.info("commandstats")["cmdstat_hscan"]["calls"]
     assert calls <= 10
-    await list_movies(
-        reader, MovieQuery(title="alien", orderings=parse_orderings("-title"), page=2)
-    )
+    await read_page(reader, MovieQuery(title="alien", orderings=parse_orderings("-title"), page=2))
     assert redis.info("commandstats")["cmdstat_hscan"]["calls"] == calls
 
 
@@ -425,7 +424,7 @@ def meanwhile(reader, happens):
     reader.ask = interrupted
 
 
-async def test_a_scan_is_never_older_than_the_question(trips, reader, many):
+async def test_a_scan_is_never_older_than_the_question(batcher, reader, many):
     """Who asks after a change begins a scan of his own, also while an older one is under way."""
     query = MovieQuery(title="alien")
     reached, changed = asyncio.Event(), asyncio.Event()
@@ -438,11 +437,11 @@ async def test_a_scan_is_never_older_than_the_question(trips, reader, many):
         return answer
 
     reader.ask = paused
-    first = asyncio.create_task(list_movies(reader, query))
+    first = asyncio.create_task(read_page(reader, query))
     await reached.wait()
     many.created(many.events[0].stream_id, "Alien last")
     apply(many.view, many)
-    second = await list_movies(ReadModel(trips), query)
+    second = await read_page(ReadModel(batcher), query)
     assert (second.position, second.count) == (9_002, 9_001)
     assert b"Alien last" in second.rows[0]
     changed.set()
@@ -459,7 +458,7 @@ async def test_rows_that_vanish_during_a_scan_are_left_out(reader, many):
         apply(many.view, many)
 
     meanwhile(reader, delete)
-    page = await list_movies(reader, MovieQuery(title="alien", page_size=100))
+    page = await read_page(reader, MovieQuery(title="alien", page_size=100))
     assert page.position == 9_001
     assert not {orjson.loads(row)["id"] for row in page.rows} & set(newest)
 
@@ -467,7 +466,7 @@ async def test_rows_that_vanish_during_a_scan_are_left_out(reader, many):
 async def test_a_scan_that_was_pushed_out_begins_again(redis, reader, many):
     """Kept results are few and short-lived: Redis does not fill up with them."""
     meanwhile(reader, lambda: redis.delete(*redis.keys("*:found:*")))
-    page = await list_movies(reader, MovieQuery(title="alien 1"))
+    page = await read_page(reader, MovieQuery(title="alien 1"))
     assert page.count == sum("alien 1" in f"alien {n}" for n in range(9_000))
 
 
@@ -494,7 +493,7 @@ async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypat
 
     reader.ask = disturbed
     with pytest.raises(BusyError):
-        await list_movies(reader, MovieQuery(title="alien"))
+        await read_page(reader, MovieQuery(title="alien"))
 
 
 SPOILT = {
@@ -514,7 +513,7 @@ async def test_what_is_not_ours_is_refused(redis, reader, library, what):
     args = [some if arg == "SOME" else arg for arg in args]
     redis.execute_command(command, getattr(library.view.keys, name), *args)
     with pytest.raises(ReadModelUnavailableError):
-        await list_movies(reader, MovieQuery())
+        await read_page(reader, MovieQuery())
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "0", "9" * 30, None])
@@ -522,7 +521,7 @@ async def test_a_pointer_to_nothing(redis, reader, library, value):
     redis.delete("movies:live")
     redis.set("movies:live", value) if value else redis.hset("movies:live", "x", "y")
     with pytest.raises(ReadModelUnavailableError):
-        await list_movies(reader, MovieQuery())
+        await read_page(reader, MovieQuery())
 
 
 async def test_kept_results_of_another_type(redis, reader, library):

@@ -44,48 +44,48 @@ async def test_what_is_asked_at_once_goes_out_at_once(counting, redis):
     """Each caller gets its own answer."""
     for number in range(50):
         redis.set(f"k{number}", number)
-    trips = RequestBatcher(counting)
-    answers = await asyncio.gather(*(trips.call("GET", f"k{number}") for number in range(50)))
+    batcher = RequestBatcher(counting)
+    answers = await asyncio.gather(*(batcher.call("GET", f"k{number}") for number in range(50)))
     assert answers == [b"%d" % number for number in range(50)]
     assert counting.sent == [50]
 
 
 async def test_what_is_asked_meanwhile_goes_out_together_afterwards(counting, redis):
-    trips = RequestBatcher(counting)
-    first = asyncio.create_task(trips.call("GET", "a"))
+    batcher = RequestBatcher(counting)
+    first = asyncio.create_task(batcher.call("GET", "a"))
     while not counting.sent:  # noqa: ASYNC110 - a flush tells nobody that it is on its way
         await asyncio.sleep(0)
-    await asyncio.gather(first, *(trips.call("GET", key) for key in "bcd"))
+    await asyncio.gather(first, *(batcher.call("GET", key) for key in "bcd"))
     assert counting.sent == [1, 3]
 
 
 async def test_equal_reads_are_asked_once(counting, redis):
     """Also those by a script that says it may be shared."""
     redis.set("a", "x")
-    trips = RequestBatcher(counting)
-    asked = [trips.call("GET", "a") for _ in range(10)]
-    asked += [trips.script(ECHO, [], ["y"]) for _ in range(10)]
+    batcher = RequestBatcher(counting)
+    asked = [batcher.call("GET", "a") for _ in range(10)]
+    asked += [batcher.script(ECHO, [], ["y"]) for _ in range(10)]
     assert await asyncio.gather(*asked) == [b"x"] * 10 + [b"y"] * 10
     assert counting.sent[0] == 2
 
 
-async def test_writes_are_never_shared(trips, redis):
-    asked = [trips.call("INCR", "a") for _ in range(5)]
-    asked += [trips.script(COUNT, ["a"]) for _ in range(5)]
+async def test_writes_are_never_shared(batcher, redis):
+    asked = [batcher.call("INCR", "a") for _ in range(5)]
+    asked += [batcher.script(COUNT, ["a"]) for _ in range(5)]
     assert sorted(await asyncio.gather(*asked)) == list(range(1, 11))
 
 
-async def test_a_bad_command_fails_only_its_caller(trips, redis):
+async def test_a_bad_command_fails_only_its_caller(batcher, redis):
     """One that Redis refuses, one that cannot even be sent, one that has gone."""
     redis.set("a", "x")
-    gone = asyncio.create_task(trips.call("GET", "a"))
+    gone = asyncio.create_task(batcher.call("GET", "a"))
     asked = [
-        trips.call("GET", "a"),
-        trips.call("HGET", "a", "x"),
-        trips.call("NONSENSE"),
-        trips.call("GET", None),
-        trips.call("GET", "\udc80"),
-        trips.call("GET", "a"),
+        batcher.call("GET", "a"),
+        batcher.call("HGET", "a", "x"),
+        batcher.call("NONSENSE"),
+        batcher.call("GET", None),
+        batcher.call("GET", "\udc80"),
+        batcher.call("GET", "a"),
     ]
     await asyncio.sleep(0)
     gone.cancel()
@@ -99,69 +99,69 @@ async def test_a_bad_command_fails_only_its_caller(trips, redis):
     ]
 
 
-async def test_one_of_many_that_share_an_answer_may_go(trips, redis):
+async def test_one_of_many_that_share_an_answer_may_go(batcher, redis):
     redis.set("a", "x")
-    first, second = (asyncio.create_task(trips.call("GET", "a")) for _ in range(2))
+    first, second = (asyncio.create_task(batcher.call("GET", "a")) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     assert await second == b"x"
 
 
-async def test_a_forgotten_script_is_sent_again(trips, redis):
-    assert await trips.script(ECHO, [], ["a"]) == b"a"
+async def test_a_forgotten_script_is_sent_again(batcher, redis):
+    assert await batcher.script(ECHO, [], ["a"]) == b"a"
     redis.script_flush()
-    asked = [trips.script(ECHO, [], [text]) for text in "abc"]
+    asked = [batcher.script(ECHO, [], [text]) for text in "abc"]
     assert await asyncio.gather(*asked) == [b"a", b"b", b"c"]
 
 
 async def test_a_redis_that_is_away_is_told_to_everyone(own_valkey):
     """And it is used again when it is back."""
     client = open_async_redis(own_valkey.url)
-    trips = RequestBatcher(client)
-    await trips.call("SET", "a", "x")
+    batcher = RequestBatcher(client)
+    await batcher.call("SET", "a", "x")
     own_valkey.stop()
-    asked = [trips.call("GET", key) for key in "aabc"]
+    asked = [batcher.call("GET", key) for key in "aabc"]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [ReadModelUnavailableError] * 4
     assert len(set(map(id, answers))) == 4
     own_valkey.start()
-    assert await trips.call("GET", "a") is None
-    await trips.close()
+    assert await batcher.call("GET", "a") is None
+    await batcher.close()
     await client.aclose()
 
 
-async def test_a_redis_that_may_not_be_written_is_away(trips, redis):
+async def test_a_redis_that_may_not_be_written_is_away(batcher, redis):
     """What a server refuses because of its own state is not the caller's fault."""
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(ReadModelUnavailableError):
-            await trips.call("SET", "a", "x")
+            await batcher.call("SET", "a", "x")
     finally:
         redis.config_set("maxmemory", 0)
 
 
 async def test_waiting_is_bounded(async_redis):
-    trips = RequestBatcher(async_redis, limit=3)
-    asked = [trips.call("GET", f"k{number}") for number in range(5)]
+    batcher = RequestBatcher(async_redis, limit=3)
+    asked = [batcher.call("GET", f"k{number}") for number in range(5)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [type(None)] * 3 + [BusyError] * 2
-    assert await trips.call("GET", "a") is None
+    assert await batcher.call("GET", "a") is None
 
 
 async def test_closing_leaves_nobody_waiting(async_redis):
-    trips = RequestBatcher(async_redis)
-    waiting = asyncio.create_task(trips.call("BLPOP", "nothing", 10))
+    batcher = RequestBatcher(async_redis)
+    waiting = asyncio.create_task(batcher.call("BLPOP", "nothing", 10))
     await asyncio.sleep(0.05)
-    later = asyncio.create_task(trips.call("GET", "a"))
+    later = asyncio.create_task(batcher.call("GET", "a"))
     await asyncio.sleep(0)
-    await trips.close()
+    await batcher.close()
     answers = await asyncio.gather(waiting, later, return_exceptions=True)
     assert [type(answer) for answer in answers] == [ReadModelUnavailableError] * 2
     with pytest.raises(ReadModelUnavailableError):
-        await trips.call("GET", "a")
+        await batcher.call("GET", "a")
 
 
 async def test_more_than_one_flush_holds_is_sent_in_turn(counting):
-    trips = RequestBatcher(counting)
-    await asyncio.gather(*(trips.call("GET", f"k{number}") for number in range(1000)))
+    batcher = RequestBatcher(counting)
+    await asyncio.gather(*(batcher.call("GET", f"k{number}") for number in range(1000)))
     assert counting.sent == [512, 488]

@@ -16,7 +16,7 @@ from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.rebuild import point_in_time, replay
 from projections.rebuild.point_in_time import build
 from queries.movie_query import parse_query
-from queries.movies import list_movies
+from queries.movies import read_page
 from queries.point_in_time import Builder, PointInTimeLists, PointInTimeReadModel
 from queries.slots import Slots
 from tests.controls import ANN, BOB, create, delete, new_id, register, revert, update
@@ -41,11 +41,11 @@ ASKED = [
 
 async def shown(reader):
     """What a reader shows of all kinds of lists."""
-    return [await list_movies(reader, query) for query in ASKED]
+    return [await read_page(reader, query) for query in ASKED]
 
 
 def then(reader, position):
-    return PointInTimeReadModel(reader.trips, reader.scans, position)
+    return PointInTimeReadModel(reader, position)
 
 
 def some_change(dice, movie, by):
@@ -94,15 +94,15 @@ async def test_it_is_not_shown_before_it_is_whole(sqlite_store, redis, reader, m
         build(sqlite_store, dying, 10)
     assert redis.keys("{movies:-10}:*")
     with pytest.raises(ReadModelUnavailableError):
-        await list_movies(then(reader, 10), ASKED[0])
+        await read_page(then(reader, 10), ASKED[0])
     redis.delete(POINT_IN_TIME_LEASE)
     assert build(sqlite_store, redis, 10)
-    assert (await list_movies(then(reader, 10), ASKED[0])).position == 10
+    assert (await read_page(then(reader, 10), ASKED[0])).position == 10
     redis.delete(Keys(-10).titles)
     with pytest.raises(ReadModelUnavailableError):
-        await list_movies(then(reader, 10), ASKED[0])
+        await read_page(then(reader, 10), ASKED[0])
     assert build(sqlite_store, redis, 10)
-    assert (await list_movies(then(reader, 10), ASKED[0])).count == 4
+    assert (await read_page(then(reader, 10), ASKED[0])).count == 4
 
 
 def test_a_few_are_kept(sqlite_store, redis):
@@ -186,7 +186,7 @@ async def test_a_process_builds_it(sqlite_store, redis, lists):
             for position, account in ((9, "ann"), (12, "bob"), (9, "ann"))
         )
     )
-    pages = [await list_movies(reader, ASKED[0]) for reader in readers]
+    pages = [await read_page(reader, ASKED[0]) for reader in readers]
     assert [page.position for page in pages] == [9, 12, 9]
     assert [page.count for page in pages] == [3, 6, 3]
     assert not redis.exists(POINT_IN_TIME_LEASE)
@@ -202,11 +202,11 @@ async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp
         write(store, update(books.ids[0], by=ANN, title=title))
     position = last + 1
     assert build(backup, redis, position)
-    page = await list_movies(then(lists.reader, position), parse_query({"title": ["then"]}))
+    page = await read_page(then(lists.reader, position), parse_query({"title": ["then"]}))
     assert page.count == 1
     reader = await lists.at(position, name_at(sqlite_store, position))
-    assert (await list_movies(reader, parse_query({"title": ["then"]}))).count == 0
-    assert (await list_movies(reader, parse_query({"title": ["now"]}))).count == 1
+    assert (await read_page(reader, parse_query({"title": ["then"]}))).count == 0
+    assert (await read_page(reader, parse_query({"title": ["now"]}))).count == 1
     backup.close()
 
 
@@ -225,7 +225,7 @@ async def test_what_is_left_of_an_earlier_one_is_not_mixed_in(
     assert build(sqlite_store, redis, 12)
     for _ in (*others, *lifecycle.sweep(redis)):
         pass
-    assert (await list_movies(then(reader, 12), ASKED[0])).count == 6
+    assert (await read_page(then(reader, 12), ASKED[0])).count == 6
     assert redis.zcard(Keys(-12).years) == 6
 
 

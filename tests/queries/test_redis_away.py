@@ -58,11 +58,11 @@ async def asking(server, tmp_path):
     listening = await asyncio.start_unix_server(server.serve, path)
     breaker = breaker_for(f"unix://{path}")
     client = open_async_redis(f"unix://{path}")
-    trips = RequestBatcher(client, breaker=breaker)
+    batcher = RequestBatcher(client, breaker=breaker)
     try:
-        yield trips
+        yield batcher
     finally:
-        await trips.close()
+        await batcher.close()
         breaker.close()
         await client.aclose()
         listening.close()
@@ -72,22 +72,22 @@ async def asking(server, tmp_path):
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda text: text.split()[0].decode())
 async def test_a_refusal_is_no_error_of_ours(tmp_path, refusal, greets):
     """Also where it refuses the first word of a client."""
-    async with asking(Server(refusal, greets=greets), tmp_path) as trips:
+    async with asking(Server(refusal, greets=greets), tmp_path) as batcher:
         for _ in range(2):
             with pytest.raises(ReadModelUnavailableError):
-                await trips.call("GET", "a")
+                await batcher.call("GET", "a")
 
 
 @pytest.mark.slow
 async def test_silence_costs_the_first_callers_a_second(tmp_path):
     """What is asked meanwhile is answered with the first, what is asked later at once."""
-    async with asking(Server(None, greets=False), tmp_path) as trips:
+    async with asking(Server(None, greets=False), tmp_path) as batcher:
 
         async def ask(delay_s):
             await asyncio.sleep(delay_s)
             began = time.monotonic()
             with pytest.raises(ReadModelUnavailableError):
-                await trips.call("GET", f"after {delay_s}")
+                await batcher.call("GET", f"after {delay_s}")
             return time.monotonic() - began
 
         waited = await asyncio.gather(*(ask(n / 10) for n in range(8)))

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from commands.event_store.event_codec import RecordedEvent
 from projections.generation.state import CONSTANTS, ROW_FORMAT, Generation, name_of, time_of
 from projections.lua import arguments, load_script, number_field, of_another_type
-from projections.movie_rows import PriorState, fold_batch, parked_writes, required_state
+from projections.movie_rows import PriorState, fold_batch, required_state
 
 # Usernames of the accounts that wrote last. They never change, so they may be kept.
 _KNOWN_USERS = 50_000
@@ -84,11 +84,10 @@ class GenerationWriter(Generation):
             self._known = None
             raise EventsNotApplicableError(changes.refused)
         last = batch[-1]
-        commands = [*changes.commands, *parked_writes(changes.refused)]
         args = [
             *(after, last.position, time_of(last), name_of(last)),
-            *(changes.events, known.mends, self.row_format),
-            *arguments(self.keys, commands),
+            *(changes.applied, known.mends, self.row_format),
+            *arguments(self.keys, changes.writes),
         ]
         position = int(_APPLY_BATCH.run(self.redis, self.keys.lasting, args))
         if position == last.position:

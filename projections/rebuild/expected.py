@@ -7,7 +7,6 @@ from uuid import UUID
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
 from projections.generation.reader import NAMES, Fields, fields_of, id_in
-from projections.movie_rows import parked_writes
 from projections.rebuild.replay import Usernames, fold_streams, whole_streams
 
 ExpectedFields = dict[str, Fields]
@@ -67,12 +66,12 @@ class ExpectedFromLog:
 
     def _fold(self, events: list[RecordedEvent]) -> tuple[ExpectedFields, Counter[str]]:
         changes = fold_streams(events, self._names)
-        kept = fields_of([*changes.commands, *parked_writes(changes.refused)])
+        kept = fields_of(changes.writes)
         for key in changes.refused.keys() & self._given_up:
             for name, fields in kept.items():
                 if name != "parked":
                     for field in [field for field in fields if id_in(name, field) == key]:
                         del fields[field]
         tally = Counter({name: len(fields) for name, fields in kept.items()})
-        tally["events"] = changes.events
+        tally["events"] = changes.applied
         return kept, tally

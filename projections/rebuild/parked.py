@@ -18,7 +18,7 @@ from projections.generation.pause import pause
 from projections.generation.reader import Fields, fields_of
 from projections.generation.writer import GenerationWriter
 from projections.lua import of_another_type
-from projections.movie_rows import SEPARATOR, RedisWrite, parked_writes
+from projections.movie_rows import SEPARATOR, RedisWrite
 from projections.rebuild.diff import Difference
 from projections.rebuild.repair import commands_for, repair
 from projections.rebuild.replay import Usernames, fold_streams
@@ -61,9 +61,9 @@ def retry(
                 continue
             stream = [e for e in _stream(store, key) if e.position <= held.position]
             changes = fold_streams(stream, names)
-            wanted = fields_of([*changes.commands, *parked_writes(changes.refused)])
+            wanted = fields_of(changes.writes)
             applied = sum(event.position < mark.position for event in stream)
-            numbers = [("events", changes.events - applied), ("dropped", -mark.dropped)]
+            numbers = [("events", changes.applied - applied), ("dropped", -mark.dropped)]
             repair(view, held, [*_to(view, key, wanted), *_counted(numbers)])
         why = changes.refused.get(key)
         yield key, why["error"] if why else None
@@ -110,7 +110,7 @@ def _stream(store: Store, key: str) -> list[RecordedEvent]:
 
 
 def _counted(numbers: Iterable[tuple[str, int]]) -> list[RedisWrite]:
-    return [("HINCRBY", "head", [name, by]) for name, by in numbers if by]
+    return [RedisWrite("HINCRBY", "head", [name, by]) for name, by in numbers if by]
 
 
 def _mark(key: str, value: bytes) -> Parked:

@@ -30,9 +30,9 @@ def commands_for(found: Iterable[Difference]) -> list[RedisWrite]:
     commands: list[RedisWrite] = []
     for key, field, wanted, _ in found:
         if wanted is None:
-            commands.append(("HDEL" if key in HASHES else "ZREM", key, [field]))
+            commands.append(RedisWrite("HDEL" if key in HASHES else "ZREM", key, [field]))
         elif key in (*HASHES, "head"):
-            commands.append(("HSET", key, [field, wanted]))
+            commands.append(RedisWrite("HSET", key, [field, wanted]))
         else:
-            commands.append(("ZADD", key, [wanted, field]))
+            commands.append(RedisWrite("ZADD", key, [wanted, field]))
     return commands

@@ -24,7 +24,6 @@ from projections.movie_rows import (
     ReadModelChanges,
     RedisWrite,
     fold_batch,
-    parked_writes,
 )
 
 BATCH = 2_000
@@ -121,7 +120,7 @@ def replay(
     for events in whole_streams(store, until, span):
         changes = fold_streams(events, names)
         pipeline = view.redis.pipeline(transaction=False)
-        for command in _pieces(keys, [*changes.commands, *parked_writes(changes.refused)]):
+        for command in _pieces(keys, changes.writes):
             pipeline.execute_command(*command)
             if len(pipeline) >= _PIECES:
                 pipeline.execute()
@@ -131,7 +130,7 @@ def replay(
         if pipeline.execute()[-1] != REPLAYING.encode():
             lifecycle.drop(view.redis, view.number)
             raise _dropped(view)
-        yield ReplayProgress(len(events), changes.events)
+        yield ReplayProgress(len(events), changes.applied)
 
 
 def finish(store: Store, view: GenerationWriter, until: int, applied: int, state: str) -> None:

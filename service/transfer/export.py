@@ -67,7 +67,7 @@ def export_movies(store: Store, path: Path, advance: Callable[[int], None]) -> E
 def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator[dict[str, Any]]:
     names, done = Usernames(store), 0
     for events in whole_streams(store, head):
-        for command, name, values in fold_streams(events, names).commands:
+        for command, name, values in fold_streams(events, names).writes:
             if (command, name) == ("HSET", "rows"):
                 yield from sorted(map(decode_row, values[1::2]), key=itemgetter("id"))
         done += len(events)

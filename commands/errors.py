@@ -1,40 +1,40 @@
-"""Everything Cinelog refuses or cannot do.
+"""The errors of Cinelog, in one tree.
 
     CinelogError
     ├── RefusedError                 the request was understood and is refused
-    │   ├── MalformedError           a body that cannot be read
-    │   ├── MediaTypeError           a body of a kind that is not taken
-    │   ├── InvalidError             fields that break a rule, every one of them at once
-    │   │   ├── NotAnObjectError     a body that is JSON but no object
-    │   │   └── TakenError           a username or e-mail another account holds
+    │   ├── MalformedError           the body cannot be parsed
+    │   ├── MediaTypeError           the body has an unsupported media type
+    │   ├── InvalidError             fields break rules; lists all of them
+    │   │   ├── NotAnObjectError     the body is JSON, but not an object
+    │   │   └── TakenError           another account has this username or e-mail
     │   ├── NotAuthenticatedError    no credentials
-    │   ├── TokenNotValidError       credentials that prove nothing
+    │   ├── TokenNotValidError       invalid credentials
     │   │   └── TokenReusedError     a refresh token that was used before
     │   ├── NoActiveAccountError     wrong username or password
     │   ├── NotCreatorError          the movie belongs to another account
     │   ├── NotFoundError            no such movie, page or position
-    │   ├── PreconditionFailedError  the state is not the one that the caller has
-    │   │   └── VersionConflictError the movie has moved on
+    │   ├── PreconditionFailedError  the resource has another state than the caller expects
+    │   │   └── VersionConflictError the movie has another version
     │   ├── KeyReusedError           an idempotency key with another body
     │   ├── PositionUnknownError     a position that this log does not have
-    │   ├── KeyInFlightError         an idempotency key whose first request still runs
+    │   ├── KeyInFlightError         an idempotency key whose first request is still running
     │   ├── ThrottledError           too many requests in too short a time
     │   ├── RebuildRunningError      one rebuild at a time
-    │   └── FewerEventsError         the log lost events that the read model shows
-    ├── UnreadableEventError         an event in the log that this release cannot read
-    ├── UnavailableError             a part is away; try again later
+    │   └── FewerEventsError         the log has lost events that the read model shows
+    ├── UnreadableEventError         this release cannot read an event in the log
+    ├── UnavailableError             a part is unavailable; try again later
     │   ├── EventStoreUnavailableError
-    │   │   ├── DiskFullError          its file system has no room
-    │   │   ├── StoreDamagedError    its pages are not what was written: it takes no writes
-    │   │   └── OutcomeUnknownError  a write that may or may not have been carried out
+    │   │   ├── DiskFullError        its file system has no space
+    │   │   ├── StoreDamagedError    its pages are corrupt: it takes no writes
+    │   │   └── OutcomeUnknownError  a write may or may not have happened
     │   ├── ReadModelUnavailableError
     │   └── BusyError                a bounded queue is full
-    ├── DamagedFileError                 a file of events that is not what was exported
-    └── ConfigurationError           a setting that cannot work
-        └── LogMismatchError         an event store that is not the one that was served
+    ├── DamagedFileError             a file of events was changed after its export
+    └── ConfigurationError           a setting cannot work
+        └── LogMismatchError         the event store is not the one that was served
 
 Each carries its facts as attributes. The domain raises, routes do not catch,
-``service/web/problems.py`` turns them into answers.
+``service/web/problems.py`` translates to HTTP.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,22 +42,19 @@ from uuid import UUID
 
 
 class CinelogError(Exception):
-    """The root: catch it to catch everything of ours."""
+    """The base class of all errors of Cinelog."""
 
 
 class RefusedError(CinelogError):
-    """The request was understood and is refused."""
+    """A request that is refused; repeating it changes nothing."""
 
 
 class MalformedError(RefusedError):
-    """The body cannot be read as what it says it is."""
+    """The body does not have the format that its media type says."""
 
 
 class MediaTypeError(RefusedError):
-    """The body is of a kind that is not taken here; ``accepted`` are those that are.
-
-    Or it is ``encoded``: no content coding is taken.
-    """
+    """The body has a media type other than ``accepted``, or a content encoding."""
 
     def __init__(self, *accepted: str, encoded: bool = False) -> None:
         what = "content encoding" if encoded else "media type"
@@ -67,15 +64,17 @@ class MediaTypeError(RefusedError):
 
 
 class InvalidError(RefusedError):
-    """Fields that break a rule. ``errors`` maps a field to its messages, never to its value."""
+    """Fields break rules. ``errors`` maps each field to its messages; no value is in them."""
 
     def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
-        super().__init__("; ".join(f"{field}: {' '.join(said)}" for field, said in errors.items()))
+        super().__init__(
+            "; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items())
+        )
         self.errors = errors
 
 
 class NotAnObjectError(InvalidError):
-    """The body is JSON, but a ``got`` where an object was expected."""
+    """The body is JSON, but of type ``got`` instead of an object."""
 
     def __init__(self, got: str) -> None:
         super().__init__({})
@@ -86,19 +85,19 @@ class NotAnObjectError(InvalidError):
 
 
 class TakenError(InvalidError):
-    """A unique value that another account holds."""
+    """Another account has this unique value."""
 
 
 class NotAuthenticatedError(RefusedError):
-    """The call came without credentials."""
+    """The request has no credentials."""
 
 
 class TokenNotValidError(RefusedError):
-    """A token that is bad, expired, revoked or not ours."""
+    """The token is malformed, expired, revoked or of another issuer."""
 
 
 class TokenReusedError(TokenNotValidError):
-    """A refresh token of session ``sid`` was used before, so that two hold the session."""
+    """A refresh token of session ``sid`` was used before: the session may be stolen."""
 
     def __init__(self, account_id: UUID, sid: str) -> None:
         super().__init__()
@@ -107,15 +106,15 @@ class TokenReusedError(TokenNotValidError):
 
 
 class NoActiveAccountError(RefusedError):
-    """No account has this username and password; which of the two is wrong is not told."""
+    """No account has this username and password; the error does not say which is wrong."""
 
 
 class NotCreatorError(RefusedError):
-    """Only the account that created a movie changes or deletes it."""
+    """The movie belongs to another account."""
 
 
 class NotFoundError(RefusedError):
-    """Nothing is there. ``message`` is what the caller is told."""
+    """The resource does not exist. ``message`` is the text for clients."""
 
     def __init__(self, message: str = "No Movie matches the given query.") -> None:
         super().__init__(message)
@@ -123,7 +122,7 @@ class NotFoundError(RefusedError):
 
 
 class PreconditionFailedError(RefusedError):
-    """The caller has another state than there is; ``tag`` is the entity tag of the latter."""
+    """The resource has another state than the caller expects; ``tag`` is its entity tag."""
 
     def __init__(
         self, tag: str | None, message: str = "A precondition of the request does not hold."
@@ -143,7 +142,7 @@ class VersionConflictError(PreconditionFailedError):
 
 
 class KeyReusedError(RefusedError):
-    """An idempotency key came again with another body."""
+    """An idempotency key was used before, with another body."""
 
 
 class KeyInFlightError(RefusedError):
@@ -151,10 +150,10 @@ class KeyInFlightError(RefusedError):
 
 
 class PositionUnknownError(RefusedError):
-    """A position that the log does not have, or that belongs to another log or epoch.
+    """A position beyond the ``head`` of the ``log``, or of another log or epoch.
 
-    The log is ``log`` and ends at ``head``. ``shared`` is the last position that the caller's epoch
-    and this one have in common, None for another log.
+    ``shared`` is the last position that the caller's epoch and the current one have in common, None
+    for another log.
     """
 
     def __init__(self, log: str, head: int, shared: int | None) -> None:
@@ -165,7 +164,7 @@ class PositionUnknownError(RefusedError):
 
 
 class ThrottledError(RefusedError):
-    """Too many requests. ``limit`` names what was passed, ``retry_after_s`` says when to ask."""
+    """Too many requests. ``limit`` names the limit, ``retry_after_s`` says when to try again."""
 
     def __init__(self, limit: str, retry_after_s: int) -> None:
         super().__init__(f"Request was throttled. Expected available in {retry_after_s} seconds.")
@@ -174,31 +173,25 @@ class ThrottledError(RefusedError):
 
 
 class RebuildRunningError(RefusedError):
-    """The read model is being rebuilt by someone else."""
+    """Another process is rebuilding the read model."""
 
     def __init__(self) -> None:
         super().__init__("another rebuild is running")
 
 
 class FewerEventsError(RefusedError):
-    """The log has ``there`` events where the live read model was built from ``shown`` of them.
+    """Up to ``position``, the log has fewer events than the live read model was built from."""
 
-    Both are counted up to ``position``.
-    """
-
-    def __init__(self, there: int, shown: int, position: int) -> None:
+    def __init__(self, in_log: int, in_read_model: int, position: int) -> None:
         super().__init__(
-            f"the log has {there:,} events up to position {position:,}, the live read model was"
-            f" built from {shown:,}: it stays; run cinelog check, and cinelog verify --repair where"
-            " the log is right"
+            f"the log has {in_log:,} events up to position {position:,}, the live read model was"
+            f" built from {in_read_model:,}: it stays; run cinelog check, and cinelog verify"
+            " --repair where the log is right"
         )
-        self.there = there
-        self.shown = shown
-        self.position = position
 
 
 class UnreadableEventError(CinelogError):
-    """An event of the stream ``stream_id`` cannot be read, so nothing can be decided on it."""
+    """An event of the stream ``stream_id`` cannot be read, so its aggregate cannot be loaded."""
 
     def __init__(self, stream_id: UUID) -> None:
         super().__init__(f"An event of {stream_id} cannot be read.")
@@ -206,14 +199,11 @@ class UnreadableEventError(CinelogError):
 
 
 class UnavailableError(CinelogError):
-    """A part is away. ``part`` names it, ``retry_after_s`` says when to ask again."""
+    """A part is unavailable. ``retry_after_s`` says when to try again."""
 
     part = "service"
-
-    @property
-    def detail(self) -> str:
-        """What a client is told."""
-        return f"The {self.part} is unavailable."
+    detail = "The service is unavailable."
+    """The text for clients."""
 
     def __init__(self, reason: str = "", *, retry_after_s: int = 1) -> None:
         super().__init__(f"The {self.part} is unavailable{': ' + reason if reason else '.'}")
@@ -224,62 +214,56 @@ class EventStoreUnavailableError(UnavailableError):
     """The event store does not answer: nothing can be written."""
 
     part = "event store"
+    detail = "The event store is unavailable."
 
 
 class DiskFullError(EventStoreUnavailableError):
-    """The file system of the event store takes no more: events can be read, but not appended."""
+    """The event store's file system has no space: events can be read, but not appended."""
 
-    @property
-    def detail(self) -> str:
-        """What a client is told."""
-        return "The event store has no room on disk."
+    detail = "The event store has no room on disk."
 
 
 class StoreDamagedError(EventStoreUnavailableError):
     """The event store is damaged: it takes no writes, and some of it cannot be read.
 
-    ``reason`` is what its database, or a check, says; nothing that is stored stands in it.
+    ``reason`` is the message of the database or of a check; it contains nothing stored.
     """
+
+    detail = "The event store is damaged: it takes no writes, and not all can be read."
 
     def __init__(self, reason: str) -> None:
         super().__init__(retry_after_s=60)
         self.reason = reason
-
-    @property
-    def detail(self) -> str:
-        """What a client is told."""
-        return "The event store is damaged: it takes no writes, and not all can be read."
 
     def __str__(self) -> str:
         return f"The event store is damaged and takes no writes: {self.reason}"
 
 
 class OutcomeUnknownError(EventStoreUnavailableError):
-    """The commit was asked for and not confirmed: the events may or may not be in the log."""
+    """A requested commit was not confirmed: the events may or may not be in the log."""
 
-    @property
-    def detail(self) -> str:
-        """What a client is told."""
-        return (
-            "The event store did not confirm the write, which may have been carried out."
-            " Retry with the same Idempotency-Key, or read first."
-        )
+    detail = (
+        "The event store did not confirm the write, which may have been carried out."
+        " Retry with the same Idempotency-Key, or read first."
+    )
 
 
 class ReadModelUnavailableError(UnavailableError):
-    """The read model does not answer, or shows less than was asked for."""
+    """The read model does not answer, or has not reached the requested position."""
 
     part = "read model"
+    detail = "The read model is unavailable."
 
 
 class BusyError(UnavailableError):
-    """A bounded queue is full; taking more would only make everyone wait longer."""
+    """A bounded queue is full; a longer queue would only make all its requests wait longer."""
 
     part = "queue"
+    detail = "The queue is unavailable."
 
 
 class DamagedFileError(CinelogError):
-    """A file of events is not what was exported. ``line`` is where that shows, from 1, or None."""
+    """A file of events was changed after its export. ``line``, from 1, is where, if known."""
 
     def __init__(self, line: int | None, reason: str) -> None:
         super().__init__(reason)
@@ -288,7 +272,7 @@ class DamagedFileError(CinelogError):
 
 
 class ConfigurationError(CinelogError):
-    """A setting that cannot work. ``variable`` is its name in the environment."""
+    """A setting cannot work. ``variable`` is its name in the environment."""
 
     def __init__(self, variable: str, problem: str) -> None:
         super().__init__(f"{variable}: {problem}")
@@ -299,8 +283,7 @@ class ConfigurationError(CinelogError):
 class LogMismatchError(ConfigurationError):
     """The event store is not an extension of the log that was served before.
 
-    ``expected`` and ``found`` are identities, ``""`` where the log has none; with each stands the
-    last position.
+    ``expected`` and ``found`` are log identities, ``found`` is "" for a log without one.
     """
 
     def __init__(
@@ -315,7 +298,3 @@ class LogMismatchError(ConfigurationError):
             f" {expected_position:,}, found {there}; put it back, or accept it with"
             " cinelog serve --accept-log",
         )
-        self.expected = expected
-        self.expected_position = expected_position
-        self.found = found
-        self.found_position = found_position

@@ -1,8 +1,8 @@
-"""Circuit breaker: once a part does not answer, everybody is told at once until it does again.
+"""Circuit breaker: once a part does not answer, calls fail at once until it answers again.
 
-The first call that fails opens it. From then on calls fail without being tried, and one thread
-probes beside them; its first success closes the breaker. The pause between probes is constant, so
-that a part that was away for long is back as soon as one that was away briefly.
+The first call that fails opens it. While it is open, calls fail without being tried and one thread
+probes the part; the first successful probe closes it. The pause between probes is constant, so that
+a long outage is noticed to be over as soon as a short one.
 """
 
 import threading
@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 class Breaker:
     """Safe to share between threads.
 
-    ``probe`` raises while the part is away; it must come back by itself within a second or two.
-    ``error`` is what calls are refused with.
+    ``probe`` raises while the part is unavailable, and must return within a second or two. Refused
+    calls get ``error``.
     """
 
     def __init__(
@@ -36,47 +36,47 @@ class Breaker:
         self._error = error
         self._pause_s = pause_s
         self._lock = threading.Lock()
-        self._open = False
+        self._is_open = False
         self._closed = threading.Event()
-        self._on_open: list[Callable[[], object]] = []
+        self._listeners: list[Callable[[], object]] = []
 
     @property
     def is_open(self) -> bool:
-        """Whether the part is known to be away."""
-        return self._open
+        """Whether calls are refused."""
+        return self._is_open
 
-    def on_open(self, tell: Callable[[], object]) -> None:
-        """Have ``tell`` called, on any thread, when the part is found to be away."""
-        self._on_open.append(tell)
+    def on_open(self, listener: Callable[[], object]) -> None:
+        """Call ``listener``, on any thread, when the breaker opens."""
+        self._listeners.append(listener)
 
     def check(self) -> None:
-        """Raise the error while the part is known to be away."""
-        if self._open:
+        """Raise the error while the breaker is open."""
+        if self._is_open:
             raise self._error("it is known to be away")
 
-    def trip(self, why: str) -> None:
-        """Refuse calls from now on, until a probe succeeds."""
+    def trip(self, reason: str) -> None:
+        """Open the breaker until a probe succeeds."""
         with self._lock:
-            if self._open or self._closed.is_set():
+            if self._is_open or self._closed.is_set():
                 return
-            self._open = True
-        log.warning("known to be away", part=self._part, error=why)
+            self._is_open = True
+        log.warning("known to be away", part=self._part, error=reason)
         threading.Thread(target=self._watch, name=f"probing the {self._part}", daemon=True).start()
-        for tell in self._on_open:
-            tell()
+        for listener in self._listeners:
+            listener()
 
     def close(self) -> None:
-        """End the probing, for good."""
+        """Stop probing for good."""
         self._closed.set()
 
     def _watch(self) -> None:
         while not self._closed.is_set():
             try:
                 self._probe()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the part is not back
+            except Exception as error:  # noqa: BLE001 - after any error the part is still away
                 log.debug("probed", part=self._part, error=f"{type(error).__name__}: {error}")
                 self._closed.wait(self._pause_s)
             else:
-                self._open = False
+                self._is_open = False
                 log.info("answers again", part=self._part)
                 return

@@ -1,4 +1,4 @@
-"""Reached: what a database raises, in our words. It is away, damaged or has no room."""
+"""Translates what databases raise into EventStoreUnavailableError and its subclasses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,7 @@ from commands.errors import DiskFullError, EventStoreUnavailableError, StoreDama
 def translating_db_errors(
     but: type[Exception] | tuple[type[Exception], ...] = (), damage: Damage | None = None
 ) -> Iterator[None]:
-    """Turn what a database raises when it is away into our word for it.
-
-    What it says of ``damage`` is remembered there.
-    """
+    """Translate errors of the database, except ``but``; report corruption to ``damage``."""
     try:
         yield
     except but:
@@ -32,5 +29,5 @@ def translating_db_errors(
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, else its kind."""
+    """Return the first line of an error's message, or its class name if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

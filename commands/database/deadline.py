@@ -1,4 +1,4 @@
-"""Deadlines: by when the work of a thread must be done, however many calls it takes."""
+"""Deadlines: a limit on all calls that a thread makes for one piece of work."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ _of_thread = threading.local()
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Give what this thread does in here ``seconds`` at most; an earlier deadline stands."""
+    """Limit the work of this thread to ``seconds``; an earlier deadline stays in force."""
     outer: float | None = getattr(_of_thread, "ends", None)
     ends = time.monotonic() + seconds
     _of_thread.ends = ends if outer is None else min(outer, ends)
@@ -21,6 +21,6 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def left_s(at_most_s: float) -> float:
-    """Return how long a single call may take: ``at_most_s``, or what the deadline leaves."""
+    """Return the time limit of a call: ``at_most_s``, or the time left until the deadline."""
     ends: float | None = getattr(_of_thread, "ends", None)
     return at_most_s if ends is None else max(0.0, min(at_most_s, ends - time.monotonic()))

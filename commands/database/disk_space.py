@@ -1,4 +1,4 @@
-"""Room on disk: whether a folder can be written, and which errors say that it cannot."""
+"""Disk space: whether a folder takes a file, and which errors mean that it does not."""
 
 import errno
 import os
@@ -9,8 +9,8 @@ from tempfile import TemporaryFile
 import psycopg
 
 _PROBE_BYTES = 256 * 1024
-_NUMBERS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-# An I/O error of SQLite says by its extended code what failed; in these it was to write.
+_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+# The extended code of an I/O error names the failed operation; these are writes.
 _SQLITE = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_READONLY,
@@ -22,10 +22,9 @@ _SQLITE = {
 
 
 def check_disk_space(folder: Path) -> None:
-    """Raise OSError where the file system of ``folder`` does not take a small file.
+    """Raise OSError if the file system of ``folder`` does not take a small file.
 
-    The file is allocated, not only named: a quota, a read-only file system and a broken disk are
-    found too. Nothing is left behind.
+    The file is allocated, so a quota, a read-only file system and a broken disk are noticed, too.
     """
     with TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
@@ -36,9 +35,9 @@ def check_disk_space(folder: Path) -> None:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Tell whether ``error``, or what caused it, says that a file could not be written."""
+    """Return whether an error, or one of its causes, means that a file could not be written."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _NUMBERS:
+        if isinstance(error, OSError) and error.errno in _ERRNOS:
             return True
         if isinstance(error, sqlite3.Error):
             code: int = getattr(error, "sqlite_errorcode", 0)

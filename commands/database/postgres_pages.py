@@ -1,7 +1,7 @@
-"""Whether PostgreSQL can read all of the log, and its indexes agree with it.
+"""Checks that PostgreSQL can read the whole log, and that its indexes agree with it.
 
-With the extension amcheck, where it is installed in the database, every page is checked; without it
-every row is read and counted by each way to it.
+If the extension amcheck is installed in the database, every page is checked. Otherwise every row is
+read, and counted through the table and through the index.
 """
 
 from typing import Any, LiteralString
@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from commands.database.damage import damage_in
 
-_MOST = 100
+_MAX_PROBLEMS = 100
 _AMCHECK = SQL("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'")
 _HEAP = SQL(
     "SELECT format('block %s, tuple %s: %s', blkno, offnum, msg)"
@@ -37,33 +37,33 @@ _NO_TABLE: tuple[LiteralString, ...] = ("seqscan", "bitmapscan", "sort")
 
 
 def check_pages(datastore: Any, table: str) -> list[str]:
-    """Return what is wrong with the table and its indexes, one line for each, at most 100."""
-    name, found = {"table": table}, []
-    said, installed = _ask(datastore, _AMCHECK.format(), ())
-    found += said
-    said, indexes = _ask(datastore, _INDEXES.format(**name), ())
-    found += said
+    """Return the problems of the table and its indexes, one line for each, at most 100."""
+    name, problems = {"table": table}, []
+    damage, installed = _ask(datastore, _AMCHECK.format(), ())
+    problems += damage
+    damage, indexes = _ask(datastore, _INDEXES.format(**name), ())
+    problems += damage
     if installed:
-        said, rows = _ask(datastore, _HEAP.format(**name), ())
-        found += said + [row[0] for row in rows]
+        damage, rows = _ask(datastore, _HEAP.format(**name), ())
+        problems += damage + [row[0] for row in rows]
         for (index,) in indexes:
-            said, _ = _ask(datastore, _INDEX.format(index=index), ())
-            found += [f"{index}: {line}" for line in said]
-    said, _ = _ask(datastore, _READ.format(log=Identifier(table)), _NO_INDEX)
-    found += said
-    if not found:
+            damage, _ = _ask(datastore, _INDEX.format(index=index), ())
+            problems += [f"{index}: {line}" for line in damage]
+    damage, _ = _ask(datastore, _READ.format(log=Identifier(table)), _NO_INDEX)
+    problems += damage
+    if not problems:
         try:
             counted, read = count_both(datastore, table, 2**63 - 1)
         except PersistenceError as error:
-            found.append(damage_in(error) or str(error))
+            problems.append(damage_in(error) or str(error))
         else:
             if counted != read:
-                found.append(f"the table has {counted:,} events, its index {read:,}")
-    return found[:_MOST]
+                problems.append(f"the table has {counted:,} events, its index {read:,}")
+    return problems[:_MAX_PROBLEMS]
 
 
 def count_both(datastore: Any, table: str, until: int) -> tuple[int, int]:
-    """Return how many rows there are up to a position: in the table, and in log order."""
+    """Return the number of rows up to a position: through the table, and through the index."""
     names = {"log": Identifier(table), "until": until}
     return (
         _fetched(datastore, _COUNT.format(**names), _NO_INDEX)[0][0],
@@ -72,20 +72,20 @@ def count_both(datastore: Any, table: str, until: int) -> tuple[int, int]:
 
 
 def select_torn(datastore: Any, table: str, limit: int) -> list[Any]:
-    """Return streams whose versions are not 1, 2, 3, …, each with its last position."""
+    """Return streams with missing versions, each with its last position."""
     return _fetched(datastore, _TORN.format(log=Identifier(table), limit=limit), ())
 
 
 def _ask(
     datastore: Any, query: Composed, without: tuple[LiteralString, ...]
 ) -> tuple[list[str], list[Any]]:
-    """Return what is said to be damaged, and the rows."""
+    """Return the damage that PostgreSQL reports, and the rows."""
     try:
         return [], _fetched(datastore, query, without)
     except PersistenceError as error:
-        if (said := damage_in(error)) is None:
+        if (damage := damage_in(error)) is None:
             raise
-        return [said], []
+        return [damage], []
 
 
 def _fetched(datastore: Any, query: Composed, without: tuple[LiteralString, ...]) -> list[Any]:
@@ -94,8 +94,8 @@ def _fetched(datastore: Any, query: Composed, without: tuple[LiteralString, ...]
         connection.transaction(),
         connection.cursor(row_factory=tuple_row) as cursor,
     ):
-        cursor.execute("SET LOCAL statement_timeout = 0")  # it is as long as it is
-        connection.patience_s = None
+        cursor.execute("SET LOCAL statement_timeout = 0")  # a check may take long
+        connection.timeout_s = None
         for kind in without:
             cursor.execute(SQL("SET LOCAL {} = off").format(Identifier(f"enable_{kind}")))
         return list(cursor.execute(query).fetchall())

@@ -1,7 +1,7 @@
-"""URLs of servers with a user and a password in them, as they are pasted together.
+"""URLs of servers with a user and a password.
 
-A password may hold ``@``, ``/``, ``?``, ``#`` or ``%``, which belong percent-encoded in a URL
-(RFC 3986, 3.2.1) and seldom are where a template puts it in.
+A password may contain ``@``, ``/``, ``?``, ``#`` or ``%``. In a URL they must be percent-encoded
+(RFC 3986, 3.2.1), but templates that insert a password seldom do that.
 """
 
 import re
@@ -13,9 +13,9 @@ _PORT = re.compile(r"\d+")
 
 
 def quoted(url: str) -> str:
-    """Return ``url`` with its user and password percent-encoded where they are not.
+    """Return ``url`` with its user and password percent-encoded.
 
-    The last ``@`` ends them, unless what stands before the path is a plain host and port.
+    The last ``@`` ends them, unless a plain host and port stand before the path.
     """
     scheme, mark, rest = url.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
@@ -29,13 +29,13 @@ def quoted(url: str) -> str:
 def _has_user(rest: str, authority: str) -> bool:
     if "@" in authority:
         return True
-    # "user:pa" of "user:pa/ss@host": what follows the colon is no port.
+    # "user:pa" of "user:pa/ss@host": the text after the colon is not a port.
     _, colon, port = authority.rpartition(":")
     return bool(authority and colon and "@" in rest and not _PORT.fullmatch(port.strip("[]")))
 
 
 def _end_of_user(rest: str, authority: str) -> int:
-    """Return where the last ``@`` stands that is not part of the query."""
+    """Return the index of the last ``@`` before the query."""
     before_query = _QUERY.split(rest, maxsplit=1)[0]
     return max(before_query.rindex("@"), authority.rindex("@"))
 

@@ -195,7 +195,7 @@ def test_a_commit_is_made_in_a_turn_only(sqlite_store):
     """A checkpoint happens at a commit or at the last close: see the module on turns."""
     recorder = sqlite_store._recorder
     with (
-        pytest.raises(Exception, match="outside a turn"),
+        pytest.raises(Exception, match="without the writer lock"),
         recorder.datastore.transaction(commit=True),
     ):
         pass
@@ -207,7 +207,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from commands.database.writer_lock import WriterLock
-with WriterLock(Path(sys.argv[1]))():
+with WriterLock(Path(sys.argv[1])).acquired(5):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -226,9 +226,9 @@ def test_the_last_connection_waits_for_its_turn_to_checkpoint(path):
         text=True,
     ) as holder:
         assert holder.stdout.readline() == "held\n"
-        turn = WriterLock(path.with_name("events.db-turn"))
-        with turn.to_close(patience_s=0.1):
-            assert not turn.held
+        lock = WriterLock(path.with_name("events.db-turn"))
+        with lock.to_close(wait_s=0.1):
+            assert not lock.is_held
         closing = threading.Thread(target=store.close)
         closing.start()
         closing.join(0.3)

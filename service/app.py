@@ -103,7 +103,7 @@ def create_app(
         )
         middleware.open(container.rate_limiter, container.telemetry.ledger)
         problems.count = container.telemetry.metrics.refused
-        app.ctx.turned_away = container.telemetry.metrics.turned_away.add
+        app.ctx.turned_away = container.telemetry.metrics.connection_turned_away
         app.ctx.container = container
 
     @app.before_server_stop

@@ -31,7 +31,7 @@ class Telemetry:
             problem = f"cannot write in {folder} ({error.strerror}); give this user the right"
             raise ConfigurationError(VARIABLE, problem) from None
         logs = current()
-        self._lines = RequestLog(self.metrics.lines_lost.add, fd=logs.fd)
+        self._lines = RequestLog(self.metrics.log_lines_lost, fd=logs.fd)
         self.ledger = RequestLogBuffer(self.metrics, self._lines, logs)
         self.health = Health(settings, store, read_model)
         self._spans = Tracing.open("api")

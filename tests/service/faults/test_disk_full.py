@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from commands.database.disk_space import check_disk_space, is_disk_full
-from service.observability.tallies import Tallies
+from service.observability.metrics import Metrics
 from tests.controls import ALIEN
 from tests.running import PASSWORD, Cinelog, eventually, problem, run
 
@@ -111,26 +111,26 @@ def test_a_full_disk_costs_writes_only(disk):
 def test_metrics_on_a_full_disk(disk):
     """Numbers are counted in memory until there is room for their file."""
     fill(disk)
-    tallies = Tallies(disk / "metrics")
-    tallies.counter("things", "Things.").add(3)
-    assert [*tallies.collect()] == []
+    metrics = Metrics(disk / "metrics")
+    metrics.log_lines_lost(3)
+    metrics.observe("/", "GET", 200, [0.1])
+    assert metrics.text() == b""
     make_room(disk)
-    tallies.attach()
-    (metric,) = tallies.collect()
-    assert [sample.value for sample in metric.samples] == [3]
-    tallies.close()
+    metrics.sample()
+    told = metrics.text().decode()
+    assert "cinelog_log_lines_lost_total 3.0" in told
+    assert 'duration_seconds_count{method="GET",route="/",status="200"} 1.0' in told
+    metrics.close()
 
 
-def test_a_file_of_metrics_that_cannot_grow(disk):
-    """A number too many stays in memory; those before it go on."""
-    tallies = Tallies(disk / "metrics")
-    first = tallies.counter("things", "Things.", number="first")
+def test_metrics_go_on_when_the_disk_is_full(disk):
+    """Their files are allocated: no new label needs a block, which would end the process."""
+    metrics = Metrics(disk / "metrics")
     fill(disk)
     for number in range(6_000):
-        tallies.counter("things", "Things.", number=f"{number:040}").add()
-    first.add(7)
-    assert first.value == 7
-    tallies.close()
+        metrics.observe(f"/{number:040}", "GET", 200, [0.1])
+    assert 'route="other",status="0"} 5500.0' in metrics.text().decode()
+    metrics.close()
 
 
 def test_room_is_looked_for(disk):

@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from commands.executor import CommittedBatch
 from projections.keys import Keys
-from service.observability.metrics import Metrics
-from service.observability.tallies import Tallies
+from service.app import create_app
+from service.observability.metrics import MAX_LABEL_SETS, Metrics
+from service.settings import Settings
 from tests.running import PASSWORD, Cinelog, eventually, problem
 
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
@@ -249,29 +250,34 @@ def test_the_operators_paths_need_no_account_and_are_not_the_apis(service):
 
 
 def test_a_process_takes_the_place_of_a_dead_one(tmp_path):
-    first, second = Tallies(tmp_path), Tallies(tmp_path)
-    first.counter("things", "Things.").add(3)
-    second.counter("things", "Things.").add(4)
-    first.gauge("busy", "Busy.").set(1)
-    second.gauge("busy", "Busy.").set(1)
+    first, second = Metrics(tmp_path), Metrics(tmp_path)
+    first.log_lines_lost(3)
+    second.log_lines_lost(4)
+    second.watch("workers", "Workers.", lambda: 1)
+    second.sample()
     first.close()
-    assert sums(second) == {"cinelog_things_total": 7, "cinelog_busy": 1}
-    third = Tallies(tmp_path)
-    third.counter("things", "Things.").add(1)
-    assert sums(second)["cinelog_things_total"] == 8
-    second.close()
+    assert lost(second) == 7
+    third = Metrics(tmp_path)
+    third.watch("workers", "Workers.", lambda: 1)
+    third.sample()
+    third.log_lines_lost(1)
+    assert lost(second) == 8
+    assert Seen.by(second.text().decode()).of("cinelog_workers") == 2
     third.close()
+    assert Seen.by(second.text().decode()).of("cinelog_workers") == 1
+    assert lost(second) == 8
+    second.close()
 
 
 def test_who_comes_first_begins_at_zero(tmp_path):
-    tallies = Tallies(tmp_path)
-    tallies.counter("things", "Things.").add(3)
-    tallies.close()
+    metrics = Metrics(tmp_path)
+    metrics.log_lines_lost(3)
+    metrics.close()
     (tmp_path / "counter_1.db").write_bytes(b"torn")
-    tallies = Tallies(tmp_path)
-    tallies.counter("things", "Things.").add(1)
-    assert sums(tallies) == {"cinelog_things_total": 1}
-    tallies.close()
+    metrics = Metrics(tmp_path)
+    metrics.log_lines_lost(1)
+    assert lost(metrics) == 1
+    metrics.close()
 
 
 def test_a_histogram_counts_each_value_in_its_bucket(tmp_path):
@@ -288,5 +294,23 @@ def test_a_histogram_counts_each_value_in_its_bucket(tmp_path):
     assert shown.of("cinelog_commit_commands_sum") == 562
 
 
-def sums(tallies):
-    return {sample.name: sample.value for metric in tallies.collect() for sample in metric.samples}
+def test_the_files_have_room_for_all_labels(tmp_path):
+    """They are allocated once and never grow; further labels count as one other."""
+    metrics = Metrics(tmp_path)
+    sizes = {file.name: file.stat().st_size for file in tmp_path.glob("*.db")}
+    blocks = {file.name: file.stat().st_blocks for file in tmp_path.glob("*.db")}
+    for name, size in sizes.items():
+        assert blocks[name] * 512 >= size
+    routes = {route.path for route in create_app(Settings()).router.routes}
+    longest = "x" * (max(map(len, routes)) + 20)
+    for number in range(2 * MAX_LABEL_SETS):
+        metrics.observe(f"{longest}{number}", "OPTIONS", 200, [0.1, 7])
+    assert {file.name: file.stat().st_size for file in tmp_path.glob("*.db")} == sizes
+    shown = Seen.by(metrics.text().decode())
+    assert shown.of(f"{REQUESTS}_count") == 4 * MAX_LABEL_SETS
+    assert shown.of(f"{REQUESTS}_count", route="other") == 2 * MAX_LABEL_SETS
+    metrics.close()
+
+
+def lost(metrics):
+    return Seen.by(metrics.text().decode()).of("cinelog_log_lines_lost_total")

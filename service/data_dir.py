@@ -23,10 +23,11 @@ The event store and the signing keys lie here too where no setting puts them els
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
-from threading import get_ident
 
 from commands.errors import ConfigurationError
+from service.durable_file import replacing
 
 VARIABLE = "CINELOG_DATA_DIR"
 FORMAT = 1
@@ -87,13 +88,8 @@ def release_reserve(path: Path) -> None:
 def _keep_reserve(path: Path) -> None:
     if (path / RESERVE).exists() or _free_bytes(path) < 8 * RESERVE_BYTES:
         return
-    new = path / f"{RESERVE}.{os.getpid()}.{get_ident()}"
-    try:
-        with new.open("wb") as file:
-            file.write(bytes(RESERVE_BYTES))
-        new.replace(path / RESERVE)
-    except OSError:  # a quota, say; nothing else depends on it
-        new.unlink(missing_ok=True)
+    with suppress(OSError), replacing(path / RESERVE) as file:  # a quota, say
+        file.write(bytes(RESERVE_BYTES))
 
 
 def _free_bytes(path: Path) -> int:
@@ -138,12 +134,8 @@ def check_data_dir(path: Path) -> bool:
 def _check_format(path: Path) -> None:
     file = path / "format"
     if not file.exists():
-        # Whole or not there: whoever reads it meanwhile never finds half of it.
-        new = path / f"format.{os.getpid()}.{get_ident()}"
-        new.write_text(
-            json.dumps({"format": FORMAT, "cinelog": _version()}) + "\n", encoding="utf-8"
-        )
-        new.replace(file)
+        with replacing(file) as new:
+            new.write(json.dumps({"format": FORMAT, "cinelog": _version()}).encode() + b"\n")
     try:
         found = json.loads(file.read_bytes())["format"]
     except (ValueError, KeyError, TypeError):

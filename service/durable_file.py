@@ -9,10 +9,11 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Yield a new file (mode 0600) that replaces ``path`` on success; on an error nothing changes.
 
-    A link is followed: its target is replaced. Raises OSError.
+    A link is followed: its target is replaced. Raises OSError, and FileExistsError if the file
+    exists and ``overwrite`` is false.
     """
     path = path.resolve()
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -21,16 +22,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        new.replace(path)
+        if overwrite:
+            new.replace(path)
+        else:
+            os.link(new, path)
     finally:
         new.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Write the names in a folder to disk. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        os.fsync(folder)
     finally:
-        os.close(descriptor)
+        os.close(folder)

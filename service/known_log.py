@@ -3,7 +3,6 @@
 A start compares it with the event store; the projection's process writes it while it runs.
 """
 
-import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from commands.event_store.known_log import (
 from commands.event_store.store import Store
 from projections.redis_client import open_redis
 from service.data_dir import STORE_DAMAGED
+from service.durable_file import replacing
 from service.settings import Settings
 
 FILE = "log.json"
@@ -61,7 +61,8 @@ class KnownLogStore:
             return
         text = remembered.to_json()
         with suppress(OSError):
-            _replace(self._file, text)
+            with replacing(self._file) as file:
+                file.write(text)
             self._written = remembered
         self._ask_redis("SET", KEY, text)
 
@@ -182,16 +183,3 @@ def _loaded(text: bytes, where: str) -> KnownLog:
             f"{where} does not tell which log was served; put it back, or accept the log there is"
             " with cinelog serve --accept-log",
         ) from None
-
-
-def _replace(path: Path, text: bytes) -> None:
-    """Write a file so that it is whole or as it was, whenever the machine stops."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)

@@ -1,20 +1,18 @@
-"""The file of signing keys: read, checked, made, and never seen half written.
+"""The file of signing keys: read, validated, written.
 
 1. It is a JWK Set, readable by its owner only. Every key is an EC key on P-256 for ES256; its
    ``kid`` is its RFC 7638 thumbprint unless the file says otherwise. A key without its private part
-   verifies only. A file with a key of another kind is refused as a whole.
-2. Of several processes that make it at once one does and all read the same.
-3. A file that cannot be used is refused in one line; no key is made in its place, or all tokens out
-   there would end without a word.
+   only verifies. A file with a key of another kind is refused as a whole.
+2. If several processes make it at once, one succeeds and all read its file.
+3. A file that cannot be used is refused in one line. No new key takes its place: that would end
+   every session silently.
 """
 
 import contextlib
 import json
 import os
 import re
-import secrets
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,16 +20,17 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from commands.errors import ConfigurationError
+from service.durable_file import replacing
 
 ALGORITHM = "ES256"
 CURVE = "P-256"
 VARIABLE = "CINELOG_SIGNING_KEYS"
-# It stands in the header of every token, which has a bound.
+# It is part of the header of every token, whose length is bounded.
 _KID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
 class FileFingerprint(NamedTuple):
-    """What differs with every change of a file, its rights included."""
+    """File attributes of which one differs after every change, permissions included."""
 
     inode: int
     changed_ns: int
@@ -39,7 +38,7 @@ class FileFingerprint(NamedTuple):
 
 
 def fingerprint_of(path: Path) -> FileFingerprint | None:
-    """Return the mark of a file; None where there is no such file."""
+    """Return the fingerprint of a file, None if it does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -48,7 +47,7 @@ def fingerprint_of(path: Path) -> FileFingerprint | None:
 
 
 def read_keys(path: Path) -> list[ECKey]:
-    """Return the keys in a file. Raises ConfigurationError where it cannot be read or used."""
+    """Return the keys in a file. Raises ConfigurationError if it cannot be read or used."""
     try:
         return _parse(path.read_bytes(), path)
     except OSError as error:
@@ -56,34 +55,25 @@ def read_keys(path: Path) -> list[ECKey]:
 
 
 def new_key() -> ECKey:
-    """Return a key that nobody has."""
-    made: Any = {"use": "sig", "alg": ALGORITHM, "made_at": int(time.time())}
-    return ECKey.generate_key(CURVE, made, auto_kid=True)
+    """Return a new random key."""
+    parameters: Any = {"use": "sig", "alg": ALGORITHM, "made_at": int(time.time())}
+    return ECKey.generate_key(CURVE, parameters, auto_kid=True)
 
 
-@contextlib.contextmanager
-def written_aside(path: Path, entries: list[Any]) -> Iterator[Path]:
-    """Yield a whole and durable file beside ``path``, for its owner only, that holds the JWKs."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump({"keys": entries}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        yield aside
-    finally:
-        aside.unlink(missing_ok=True)
+def write_keys(path: Path, entries: list[Any], *, overwrite: bool = True) -> None:
+    """Write a JWK Set to ``path``, whole or not at all. Raises OSError."""
+    owner = path.stat() if path.exists() else None
+    with replacing(path, overwrite=overwrite) as file:
+        file.write(json.dumps({"keys": entries}, indent=2).encode())
+        if owner and os.geteuid() == 0:  # or the service, under another user, could not read it
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
 
 
 def make_file(path: Path) -> None:
     """Write a new key to ``path`` unless another process was first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # A link shows the whole file at once and never replaces one that is there.
-    with (
-        written_aside(path, [new_key().as_dict(private=True)]) as aside,
-        contextlib.suppress(FileExistsError),
-    ):
-        os.link(aside, path)
+    with contextlib.suppress(FileExistsError):
+        write_keys(path, [new_key().as_dict(private=True)], overwrite=False)
 
 
 def _parse(content: bytes, path: Path) -> list[ECKey]:
@@ -95,7 +85,7 @@ def _parse(content: bytes, path: Path) -> list[ECKey]:
         for key in keys:
             key.ensure_kid()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, JoseError):
-        # What the parser says may quote the key, so it is not passed on.
+        # The parser's message may quote the key.
         raise _broken(path, "is no JWK Set of EC keys") from None
     if not keys:
         raise _broken(path, "holds no key")
@@ -113,18 +103,18 @@ def _parse(content: bytes, path: Path) -> list[ECKey]:
 
 
 def _may_be_used(entry: Any) -> bool:
-    """Return whether ``key_ops`` (RFC 7517, 4.3) allows what the key is there for."""
+    """Return whether ``key_ops`` (RFC 7517, 4.3) allows the use of the key."""
     allowed = entry.get("key_ops")
     return allowed is None or ("sign" if "d" in entry else "verify") in allowed
 
 
 def _without_operations(entry: Any) -> Any:
-    """Return the entry without ``key_ops``: the key that signs also verifies, whatever they say."""
+    """Return the entry without ``key_ops``: the signing key must also verify."""
     return {name: value for name, value in entry.items() if name != "key_ops"}
 
 
 def unreachable(path: Path, error: OSError) -> ConfigurationError:
-    """Return the refusal of a file that the system does not let us have."""
+    """Return the error for a file that the operating system denies."""
     problem = f"{path} cannot be read or made ({error.strerror}); check path and rights"
     return ConfigurationError(VARIABLE, problem)
 

@@ -10,7 +10,7 @@ from service.cli.console import AsJson, out, print_result, report
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from service.auth.key_rotation import Listed
+    from service.auth.key_rotation import KeyInfo
 
 keys = typer.Typer(
     name="keys", help="List, rotate and retire the keys that sign tokens.", no_args_is_help=True
@@ -53,7 +53,7 @@ def retire_key(kid: Annotated[str, typer.Argument(help="Id of the key, from keys
     out.print_line(f"{kid} is retired; tokens signed by it are refused.")
 
 
-def _facts(key: "Listed", ttl_s: int) -> dict[str, str | None]:
+def _facts(key: "KeyInfo", ttl_s: int) -> dict[str, str | None]:
     """Return a key as JSON; from ``idle_from`` on, every token it signed has expired."""
     idle_from = None if key.superseded_at is None else key.superseded_at + ttl_s
     return {

@@ -5,10 +5,10 @@ process loses nothing, and a power cut loses the last of it, which must not brin
 token back: after an unclean end under another boot of the machine the sessions have to go.
 """
 
-import os
 from pathlib import Path
 
 from service.data_dir import REDIS_DATA, REDIS_END
+from service.durable_file import replacing
 
 DAMAGED = f"{REDIS_DATA}.damaged"
 UNKNOWN = "unknown"
@@ -35,15 +35,8 @@ def boot_id() -> str:
 
 def mark_clean_shutdown(*, clean: bool) -> None:
     """Write down what to think of this run if it ended now; it is on disk when this returns."""
-    new = Path(f"{REDIS_END}.new")
-    with new.open("w", encoding="ascii") as mark:
-        mark.write(f"{boot_id()} {'clean' if clean else 'open'}\n")
-        mark.flush()
-        os.fsync(mark.fileno())
-    new.replace(REDIS_END)
-    directory = os.open(".", os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
+    with replacing(Path(REDIS_END)) as mark:
+        mark.write(f"{boot_id()} {'clean' if clean else 'open'}\n".encode())
 
 
 def set_data_aside() -> None:

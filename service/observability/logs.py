@@ -131,7 +131,7 @@ class RequestLog:
     request more than all else that is done for it.
     """
 
-    def __init__(self, lose: Callable[[float], None], *, fd: int = STANDARD_ERROR) -> None:
+    def __init__(self, lose: Callable[[int], None], *, fd: int = STANDARD_ERROR) -> None:
         self._lose = lose
         self._fd = fd
         self._lines: deque[bytes] = deque()

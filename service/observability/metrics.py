@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from commands.errors import BusyError, ThrottledError
 from commands.executor import CommittedBatch
 from commands.group_commit import CommandResult
+from service.durable_file import replacing
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 COMMANDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -64,8 +65,10 @@ class _Slot(Collector):
 
     def _allocate(self) -> None:
         for kind, size in _FILE_BYTES.items():
-            with (self._folder / f"{kind}_{self.number}.db").open("ab") as file:
-                file.write(bytes(max(0, size - file.tell())))
+            path = self._folder / f"{kind}_{self.number}.db"
+            if not path.exists():
+                with replacing(path) as file:
+                    file.write(bytes(size))
 
     def open(self) -> None:
         """Keep the values of all metrics made from now on in the files of this slot.

@@ -1,4 +1,4 @@
-"""Settings: what the environment may say, prefixed ``CINELOG_``. Nothing needs to be set."""
+"""The settings, read from environment variables with the prefix ``CINELOG_``; all are optional."""
 
 import os
 from contextlib import suppress
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commands.errors import ConfigurationError
+from service.data_dir import REDIS_SOCKET
 from service.urls import base_url, origin, served_url
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _MAX_RATE = 10**9
 
 
 class Settings(BaseSettings):
-    """One machine by default; ``Settings.load()`` reads the environment and names what is wrong."""
+    """The settings, by default those of a single machine; use ``Settings.load()``."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
@@ -49,37 +50,29 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url", "public_url", mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
+    def _empty_means_unset(cls, value: object) -> object:
         return None if value == "" else value
 
-    @field_validator("login_rate")
+    @field_validator("login_rate", "api_rate")
     @classmethod
-    def _login_rate_is_one(cls, value: str) -> str:
-        parse_login_rate(value)
-        return value
-
-    @field_validator("api_rate")
-    @classmethod
-    def _api_rate_is_one(cls, value: str) -> str:
-        parse_rate(value)
+    def _rate_is_valid(cls, value: str, info: ValidationInfo) -> str:
+        (parse_login_rate if info.field_name == "login_rate" else parse_rate)(value)
         return value
 
     @field_validator("cors_origins")
     @classmethod
-    def _origins_are_some(cls, value: str) -> str:
-        given = [one for one in value.split(",") if one.strip()]
-        if [one.strip() for one in given] == ["*"]:
-            return "*"
-        return ",".join(map(origin, given))
+    def _origins_are_valid(cls, value: str) -> str:
+        origins = [one.strip() for one in value.split(",") if one.strip()]
+        return "*" if origins == ["*"] else ",".join(map(origin, origins))
 
     @field_validator("issuer", "public_url")
     @classmethod
-    def _can_be_built_upon(cls, value: str | None) -> str | None:
+    def _is_base_url(cls, value: str | None) -> str | None:
         return base_url(value) if value else value
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_in_the_data_dir(cls, values: dict[str, object]) -> dict[str, object]:
+    def _files_default_to_data_dir(cls, values: dict[str, object]) -> dict[str, object]:
         data_dir = Path(str(values.get("data_dir") or "var")).absolute()
         values["data_dir"] = data_dir
         values["event_store_url"] = (
@@ -90,53 +83,55 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _issuer_is_where_it_is_served(cls, values: dict[str, object]) -> dict[str, object]:
-        address = served_url(str(values.get("host", "127.0.0.1")), str(values.get("port", 8000)))
+    def _issuer_defaults_to_served_url(cls, values: dict[str, object]) -> dict[str, object]:
+        url = served_url(str(values.get("host", "127.0.0.1")), str(values.get("port", 8000)))
         public = str(values.get("public_url") or "")
-        with suppress(ValueError):  # refused by its own name
-            address = base_url(public) if public else address
-        values["issuer"] = values.get("issuer") or address
+        with suppress(ValueError):  # the validator of public_url refuses it
+            url = base_url(public) if public else url
+        values["issuer"] = values.get("issuer") or url
         return values
 
     @classmethod
-    def load(cls, **over: object) -> Self:
-        """Settings from the environment, ``over`` before it.
+    def load(cls, **overrides: object) -> Self:
+        """Return the settings of the environment; ``overrides`` that are not None come first.
 
-        Raises ConfigurationError that names the first variable that cannot work.
+        Raises ConfigurationError that names the first invalid variable.
         """
         try:
-            return cls(**{k: v for k, v in over.items() if v is not None})  # type: ignore[arg-type]
+            given = {name: value for name, value in overrides.items() if value is not None}
+            return cls(**given)  # type: ignore[arg-type]
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             field = str(first["loc"][0]) if first["loc"] else "settings"
             problem = first["msg"].removeprefix("Value error, ")
-            raise ConfigurationError(f"CINELOG_{field.upper()}", problem) from None
+            raise ConfigurationError(f"{PREFIX}{field.upper()}", problem) from None
 
     def served_at(self, url: str) -> Self:
-        """Return the settings of a service at ``url``, whose port may have been unknown before."""
+        """Return the settings of a service at ``url``, now that its port is known."""
         return self.model_copy(update={"issuer": self.issuer or url})
 
     @property
     def embedded_socket(self) -> Path:
-        """Where the embedded Redis listens."""
-        return self.data_dir / "redis.sock"
+        """The socket of the embedded Redis."""
+        return self.data_dir / REDIS_SOCKET
 
     @property
     def redis_url_or_embedded(self) -> str:
-        """The Redis to talk to: the one configured, else the embedded one's socket."""
+        """The URL of the configured Redis, or of the embedded one."""
         return self.redis_url or f"unix://{quote(str(self.embedded_socket))}"
 
 
 def unknown_variables() -> list[str]:
-    """Return what to say of variables of the environment that look like ours and are not."""
+    """Return a warning for each environment variable that has the prefix but is not a setting."""
     known = [name.upper() for name in Settings.model_fields]
-    said = []
-    for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and name.upper().removeprefix(PREFIX) not in known:
-            near = get_close_matches(name.upper().removeprefix(PREFIX), known, 1)
+    warnings = []
+    for variable in sorted(os.environ):
+        prefix, _, name = variable.upper().partition("_")
+        if f"{prefix}_" == PREFIX and name not in known:
+            near = get_close_matches(name, known, 1)
             hint = f"did you mean {PREFIX}{near[0]}?" if near else "see docs/settings.md"
-            said.append(f"{name} is not a setting and is ignored; {hint}")
-    return said
+            warnings.append(f"{variable} is not a setting and is ignored; {hint}")
+    return warnings
 
 
 def parse_rate(text: str) -> "RateLimitItem | None":

@@ -48,7 +48,7 @@ the variable (exit code 2). An unknown variable with this prefix causes a warnin
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Return variable, default and purpose of each setting."""
+    """Return the variable, default and meaning of each setting."""
     return [
         (f"{PREFIX}{name.upper()}", _default(name, field.default), DESCRIPTIONS.get(name, ""))
         for name, field in Settings.model_fields.items()
@@ -57,12 +57,12 @@ def rows() -> list[tuple[str, str, str]]:
 
 def page() -> str:
     """Return ``docs/settings.md``."""
-    return _HEAD + "".join(f"| `{name}` | {value} | {what} |\n" for name, value, what in rows())
+    return _HEAD + "".join(f"| `{name}` | {value} | {text} |\n" for name, value, text in rows())
 
 
 def epilog() -> str:
-    """Return the settings for ``--help``, one a paragraph."""
-    lines = (f"{name} ({value}): {what}" for name, value, what in rows())
+    """Return the settings for ``--help``, one per paragraph."""
+    lines = (f"{name} ({value}): {text}" for name, value, text in rows())
     return "\n\n".join(["Settings (environment variables):", *lines]).replace("`", "")
 
 

@@ -1,4 +1,4 @@
-"""URLs of the web among the settings: what is none, or cannot be built upon, is refused."""
+"""Validation of the settings that are web URLs."""
 
 import re
 from urllib.parse import urlsplit
@@ -9,37 +9,36 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
 
 
 def base_url(text: str) -> str:
-    """Return a URL that paths may be added to. Raises ValueError for what is none."""
+    """Return a URL to which paths may be appended. Raises ValueError if it is invalid."""
     url = text.strip()
     if not _is_url(url):
-        raise ValueError(
-            'write a URL like "https://movies.example.org", without query and fragment'
-        )
+        raise ValueError('write a URL like "https://movies.example.org", without query or fragment')
     return url.rstrip("/")
 
 
 def origin(text: str) -> str:
-    """Return an origin (RFC 6454) as browsers send it. Raises ValueError for what is none."""
+    """Return an origin (RFC 6454) as browsers send it. Raises ValueError if it is invalid."""
     url = text.strip().lower()
     if not _is_url(url) or urlsplit(url).path:
         raise ValueError(
-            'write origins like "https://app.example.org", with commas between, or "*"'
+            'write origins like "https://app.example.org", separated by commas, or "*"'
         )
     return url
 
 
 def served_url(host: str, port: str) -> str:
-    """Return where a browser on this machine finds what listens there; "" for a port to be found.
+    """Return the URL of a listener for a browser on this machine.
 
-    And for what is no address, which is refused where it is listened on.
+    Return "" for port 0, which is not known yet, and for an invalid address, which the listener
+    refuses.
     """
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # every address: also this one
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # all addresses include these
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return url if _is_url(url) else ""
 
 
 def _is_url(url: str) -> bool:
-    """Tell whether a URL is http or https, with a host, perhaps a port and a path, and no more."""
+    """Return whether a URL is http or https with a host and at most a port and a path."""
     try:
         split = urlsplit(url)
         port = split.port

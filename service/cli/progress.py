@@ -1,9 +1,8 @@
-"""Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Progress of long commands: a bar on a terminal, otherwise a line every few seconds."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -23,21 +22,21 @@ EVERY_S = 2.0
 
 
 class _Rate(ProgressColumn):
-    """Steps a second, of late."""
+    """Recent steps per second."""
 
     def render(self, task: Task) -> Text:
         return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
 
 
 class Progress:
-    """Shows how much of ``total`` steps is done, or how much without end where that is None."""
+    """Shows how many steps are done, of ``total`` unless that is None."""
 
     def __init__(self, console: Console, what: str, total: int | None, *, unit: str = "") -> None:
         self._console = console
         self._what = what
         self._unit = f" {unit}" if unit else ""
         self._total = total
-        self._started = self._said = time.monotonic()
+        self._started = self._printed = time.monotonic()
         count = DownloadColumn(binary_units=True) if unit == "bytes" else MofNCompleteColumn()
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -55,25 +54,20 @@ class Progress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
     def reach(self, done: int) -> None:
         """Show that ``done`` steps are done."""
         self._bar.update(self._task, completed=done)
         now = time.monotonic()
-        if self._console.is_terminal or now - self._said < EVERY_S:
+        if self._console.is_terminal or now - self._printed < EVERY_S:
             return
-        self._said = now
+        self._printed = now
         rate = done / (now - self._started)
         of = left = ""
         if self._total is not None:
@@ -86,7 +80,7 @@ class Progress:
 
 @contextmanager
 def phases(console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
-    """Yield what shows progress: ``advance(what, done, total)``, a bar for each ``what``."""
+    """Yield ``advance(what, done, total)``, which shows a new bar for each ``what``."""
     with ExitStack() as stack:
         bars: dict[str, Progress] = {}
 

@@ -1,4 +1,4 @@
-"""What is stored reaches a terminal as text that it obeys in nothing."""
+"""Stored text cannot control a terminal."""
 
 import io
 import json
@@ -12,18 +12,18 @@ UNSAFE = ["\x1b[31m", "\x00", "\x07", "\x9b31m", "\x7f", "\u202e", "\u2028", "\u
 
 
 @pytest.mark.parametrize("text", UNSAFE)
-def test_orders_are_escaped(text):
+def test_control_characters_are_escaped(text):
     for shown in (printable(f"a{text}b"), _shown(f"a{text}b")):
         assert text[0] not in shown
         assert f"\\u{ord(text[0]):04x}" in shown
     assert text[0] not in _shown(_table(f"a{text}b"))
 
 
-def test_letters_stay_as_they_are():
+def test_letters_are_unchanged():
     assert printable("Zoë 映画 🎬\n\t") == "Zoë 映画 🎬\n\t"
 
 
-def test_json_stays_json(capsys):
+def test_escaped_json_is_valid(capsys):
     print_json({"title": "\x9b\u202e\x1b"})
     line = capsys.readouterr().out
     assert line.strip().isascii()

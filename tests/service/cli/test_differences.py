@@ -1,4 +1,4 @@
-"""Differences are told so that they are seen."""
+"""A difference is shown by two texts that differ."""
 
 import pytest
 
@@ -24,7 +24,7 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("what", DIFFERENT)
-def test_both_sides_are_told(what):
+def test_both_values_are_shown(what):
     wanted, shown, text = DIFFERENT[what]
     drift = DiffReport()
     drift.add(Difference("rows", b"1", wanted, shown))

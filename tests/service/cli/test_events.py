@@ -1,4 +1,4 @@
-"""``cinelog events``: the log as a reader in a terminal or a pipe sees it."""
+"""``cinelog events`` prints the log as text or JSON."""
 
 import json
 import signal
@@ -45,7 +45,7 @@ def shown(tmp_path, *args):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_events_in_the_order_of_the_log(tmp_path, store):
+def test_events_in_log_order(tmp_path, store):
     movie = a_life(store)
     rows = shown(tmp_path)
     assert [row["type"] for row in rows] == ["MovieCreated", "MovieUpdated", "MovieDeleted"]
@@ -64,7 +64,7 @@ def test_events_in_the_order_of_the_log(tmp_path, store):
     assert repr(rows[0]["changes"]["title"]["to"]) in text[0]
 
 
-def test_a_position_that_the_log_does_not_have(tmp_path, store):
+def test_position_beyond_the_log(tmp_path, store):
     a_life(store)
     done = run(tmp_path / "var", "events", "--after", 999)
     assert (done.returncode, done.stdout) == (2, "")
@@ -72,7 +72,7 @@ def test_a_position_that_the_log_does_not_have(tmp_path, store):
     assert run(tmp_path / "var", "events", "--after", "-1").returncode == 2
 
 
-def test_what_is_added_is_shown_until_ctrl_c(tmp_path, store):
+def test_follow_shows_new_events_until_ctrl_c(tmp_path, store):
     first = a_life(store)
     with subprocess.Popen(
         [COMMAND, "events", "--follow", "--json"],

@@ -1,4 +1,4 @@
-"""The command line: what goes wrong reads well, in one line, exit 2."""
+"""The command line: problems are reported in one line, with exit 2."""
 
 import json
 import socket
@@ -23,18 +23,18 @@ def one_line(done, *said):
         assert words in done.stderr
 
 
-def test_a_port_that_is_taken(tmp_path):
+def test_occupied_port(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         one_line(run(tmp_path / "var", "serve", "--port", port), "CINELOG_PORT", str(port), "taken")
 
 
-def test_a_data_directory_that_is_a_file(tmp_path):
+def test_data_directory_is_a_file(tmp_path):
     (tmp_path / "var").write_text("")
     one_line(run(tmp_path / "var", "status"), "CINELOG_DATA_DIR", "not a directory")
 
 
-def test_a_data_directory_of_a_newer_version(tmp_path):
+def test_data_directory_of_newer_version(tmp_path):
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "format").write_text('{"format": 99, "cinelog": "9.9"}')
     one_line(run(tmp_path / "var", "serve", "--port", 0), "CINELOG_DATA_DIR", "newer version")
@@ -49,12 +49,12 @@ def made(tmp_path):
     return folder
 
 
-def test_status_says_that_redis_is_away(tmp_path, made):
+def test_status_shows_unreachable_redis(tmp_path, made):
     done = run(tmp_path / "var", "status", redis_url="redis://127.0.0.1:1/0")
     assert (done.returncode, "unavailable" in done.stdout) == (1, True)
 
 
-def test_status_says_that_no_projection_is_at_work(tmp_path, made):
+def test_status_shows_inactive_projection(tmp_path, made):
     done = run(tmp_path / "var", "status")
     assert done.stdout.split()[-2:] == ["active", "no"]
 
@@ -69,14 +69,14 @@ def test_status_says_that_no_projection_is_at_work(tmp_path, made):
         ("event_store_url", "oracle://x"),
     ],
 )
-def test_a_store_that_does_not_answer(tmp_path, command, variable, value):
+def test_unreachable_store(tmp_path, command, variable, value):
     args = [command, "--port", 0] if command == "serve" else [command]
     done = run(tmp_path / "var", *args, **{variable: value})
     one_line(done, f"CINELOG_{variable.upper()}")
     assert "hush" not in done.stderr
 
 
-def test_a_broken_key_file(tmp_path):
+def test_invalid_key_file(tmp_path):
     (tmp_path / "var").mkdir(mode=0o700)
     (tmp_path / "var" / "signing-keys.json").write_text("{")
     done = run(tmp_path / "var", "serve", "--port", 0, "--workers", 1)
@@ -93,25 +93,25 @@ def test_a_broken_key_file(tmp_path):
         ("proxies", "x"),
     ],
 )
-def test_a_setting_that_cannot_be(tmp_path, variable, value):
+def test_invalid_setting(tmp_path, variable, value):
     one_line(run(tmp_path / "var", "status", **{variable: value}), f"CINELOG_{variable.upper()}")
 
 
-def test_an_unknown_command(tmp_path):
+def test_unknown_command(tmp_path):
     done = run(tmp_path / "var", "dance")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
 
-def test_history_of_no_movie(tmp_path, made):
-    """The answer is no: that is not wrong use, as a malformed id is."""
+def test_history_of_unknown_movie(tmp_path, made):
+    """A missing movie is exit 1; a malformed id is wrong use, exit 2."""
     done = run(tmp_path / "var", "history", MOVIE)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "cinelog: No Movie matches the given query.\n"
     one_line(run(tmp_path / "var", "history", "nonsense"), "a movie id looks like")
 
 
-def test_history_as_a_table_and_as_json(tmp_path):
+def test_history_as_table_and_json(tmp_path):
     (tmp_path / "var").mkdir(mode=0o700)
     store = Store.open(f"sqlite:///{tmp_path}/var/events.db")
     me = uuid.uuid4()
@@ -127,7 +127,7 @@ def test_history_as_a_table_and_as_json(tmp_path):
     assert changes == {"title": {"from": "Alien", "to": "[bold]Aliens"}}
 
 
-def test_status_of_an_empty_store(tmp_path, made):
+def test_status_of_empty_store(tmp_path, made):
     done = run(tmp_path / "var", "status", "--json")
     assert done.returncode == 0
     status = json.loads(done.stdout)
@@ -151,7 +151,7 @@ READERS = [
 
 
 @pytest.mark.parametrize("args", READERS, ids=str)
-def test_what_only_reads_makes_nothing(tmp_path, args):
+def test_reading_commands_create_nothing(tmp_path, args):
     (tmp_path / "in.csv").write_text("title,genre,year\n")
     before = sorted(tmp_path.rglob("*"))
     args = [tmp_path / word if "." in word else word for word in args]
@@ -161,7 +161,7 @@ def test_what_only_reads_makes_nothing(tmp_path, args):
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "var"])
 
 
-def test_a_database_without_tables_is_no_store(tmp_path, postgres):
+def test_database_without_tables(tmp_path, postgres):
     url = postgres()
     for args in (["history", str(MOVIE)], ["export", tmp_path / "out.csv"], ["status"]):
         done = run(tmp_path / "var", *args, event_store_url=url)
@@ -179,8 +179,8 @@ def test_a_database_without_tables_is_no_store(tmp_path, postgres):
         (["rebuild", "--parallel", "99"], "--parallel"),
     ],
 )
-def test_a_refused_command_line_is_one_line(tmp_path, args, said):
-    """As JSON where it was to be a service."""
+def test_invalid_command_line_is_one_line(tmp_path, args, said):
+    """``serve`` reports it as JSON."""
     done = run(tmp_path / "var", *args)
     assert done.stderr.startswith("{" if args[0] == "serve" else "cinelog: ")
     one_line(run(tmp_path / "var", *args), said, "--help")
@@ -192,8 +192,8 @@ def test_version_and_help(tmp_path):
     assert "8000" in run(tmp_path / "var", "serve", "--help").stdout
 
 
-def test_output_that_nobody_reads_on(tmp_path, made):
-    """As with ``| head``."""
+def test_closed_output(tmp_path, made):
+    """A pipe closed by its reader, as with ``| head``, is not an error."""
     line = f"{COMMAND} history --help | head -c 1; echo ${{PIPESTATUS[0]}}"
     env = environment(made) | {"PYTHONUNBUFFERED": "1"}
     done = subprocess.run(["bash", "-c", line], env=env, capture_output=True, text=True, check=True)
@@ -207,8 +207,8 @@ def test_output_that_nobody_reads_on(tmp_path, made):
         assert process.returncode in (0, 1)
 
 
-def test_output_in_an_encoding_that_lacks_a_letter(tmp_path, made):
-    """It is escaped as JSON would."""
+def test_output_in_limited_encoding(tmp_path, made):
+    """Characters that the encoding lacks become JSON escapes."""
     store = Store.open(f"sqlite:///{made}/events.db")
     me = uuid.uuid4()
     commit(store, [register(me, username="ann"), create(MOVIE, by=me, title="Amélie 😀")])
@@ -229,7 +229,7 @@ def test_output_in_an_encoding_that_lacks_a_letter(tmp_path, made):
             assert changes["title"]["to"] == "Amélie 😀"
 
 
-def test_a_variable_that_is_misspelled(tmp_path, made):
+def test_misspelled_variable(tmp_path, made):
     done = run(made, "status", event_store="x", loglevel="info", zzz="1")
     assert done.returncode == 0
     ignored = "is not a setting and is ignored"
@@ -241,8 +241,8 @@ def test_a_variable_that_is_misspelled(tmp_path, made):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_in_a_shell(tmp_path, shell):
-    """The script that a shell runs, and what it gets when it asks."""
+def test_shell_completion_script(tmp_path, shell):
+    """The script that a shell evaluates."""
     done = subprocess.run(
         [COMMAND, "--show-completion", shell],
         env=environment(tmp_path) | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
@@ -268,8 +268,8 @@ def test_completion_of_commands(tmp_path):
     assert (done.stdout.split(), done.stderr) == (["rebuild"], "")
 
 
-def test_help_shows_the_defaults_of_what_takes_a_value():
-    """A flag is off where it is not given; an option without a default says what it stands for."""
+def test_help_shows_defaults_of_options():
+    """Every option with a value shows its default, except --as."""
     command = typer.main.get_command(app)
     lacking = [
         f"{path} {option.opts[0]}"

@@ -1,4 +1,4 @@
-"""Backup: the log out into a file and back into an empty store, and the movies as they are."""
+"""Backup: export of the log and of movies, and import of a log into an empty store."""
 
 import csv
 import gzip
@@ -32,7 +32,7 @@ NAMES = ["log.jsonl", "log.jsonl.gz"]
 
 
 def silent(_):
-    """Nobody watches the progress."""
+    """Ignore the progress."""
 
 
 def stored(store):
@@ -54,7 +54,7 @@ def read(content):
 
 
 def sealed(*lines):
-    """Return a file of any lines, its end in order."""
+    """Return a file of any lines with a valid last line."""
     text = b"".join(b"%s\n" % line for line in (b'{"cinelog":"events","format":1}', *lines))
     last = {"count": len(lines), "sha256": hashlib.sha256(text).hexdigest()}
     return text + json.dumps(last, separators=(",", ":")).encode() + b"\n"
@@ -73,7 +73,7 @@ def many(count):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_store_url(request, tmp_path):
-    """Return a function that names another empty store, of each kind."""
+    """Return a function that returns the URL of another empty store, for both databases."""
     if request.param == "sqlite":
         return lambda: f"sqlite:///{tmp_path}/{new_id()}.db"
     return request.getfixturevalue("postgres")
@@ -81,7 +81,7 @@ def new_store_url(request, tmp_path):
 
 @pytest.fixture
 def lived(store, store_url):
-    """A store in which something happened; on PostgreSQL its positions have gaps."""
+    """A store with events of all kinds; on PostgreSQL its positions have gaps."""
 
     def leave_a_gap():
         if store_url.startswith("postgresql"):
@@ -105,8 +105,8 @@ def lived(store, store_url):
     return store
 
 
-def test_a_log_comes_back_as_it_was(lived, store_url, new_store_url, tmp_path):
-    """Positions, ids, versions, types and every byte, between both kinds of store."""
+def test_restored_log_is_identical(lived, store_url, new_store_url, tmp_path):
+    """Positions, ids, versions, types and every byte of a state, between SQLite and PostgreSQL."""
     to_url = new_store_url()
     name = NAMES[to_url.startswith("sqlite")]
     file, again = tmp_path / name, tmp_path / f"again-{name}"
@@ -125,13 +125,13 @@ def test_a_log_comes_back_as_it_was(lived, store_url, new_store_url, tmp_path):
 
 
 def _events_in(file):
-    """Return the lines of the events: the first tells of the log, which is in a new epoch."""
+    """Return the lines of the events. The first line differs: a restored log is in a new epoch."""
     content = file.read_bytes()
     return (gzip.decompress(content) if file.suffix == ".gz" else content).splitlines()[1:-1]
 
 
-def test_a_restored_store_goes_on(lived, new_store_url, tmp_path):
-    """The next event stands after the last one, accounts and movies are whole."""
+def test_restored_store_accepts_commands(lived, new_store_url, tmp_path):
+    """The next event follows the last one; accounts and movies are complete."""
     restored = Store.open(new_store_url())
     file = io.BytesIO(written(stored(lived)))
     restore(restored, file, silent)
@@ -146,7 +146,7 @@ def test_a_restored_store_goes_on(lived, new_store_url, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_empty_log(store, new_store_url, tmp_path, name):
+def test_empty_log(store, new_store_url, tmp_path, name):
     file = tmp_path / name
     assert export_events(store, file, silent) == (0, 0)
     restored = Store.open(new_store_url())
@@ -159,8 +159,8 @@ def test_an_empty_log(store, new_store_url, tmp_path, name):
     restored.close()
 
 
-def test_the_file_is_for_people_and_scripts(sqlite_store, tmp_path):
-    """JSON Lines, the state readable, for its owner alone; gzip holds the same."""
+def test_file_is_readable_json_lines(sqlite_store, tmp_path):
+    """JSON Lines with a readable state and mode 0600; gzip has the same content."""
     commit(sqlite_store, [create(MOVIE, title="Ünder")])
     plain, packed = tmp_path / "log.jsonl", tmp_path / "log.jsonl.gz"
     for file in (plain, packed):
@@ -190,8 +190,8 @@ ODD_STATES = [
 ]
 
 
-def test_a_state_comes_back_byte_for_byte(store):
-    """Also one that no Cinelog would write: a backup keeps what is there."""
+def test_odd_states_are_restored_byte_for_byte(store):
+    """A backup keeps even a state that Cinelog would not write."""
     events = [RawEvent(n, str(MOVIE), n, "Odd", state) for n, state in enumerate(ODD_STATES, 1)]
     restore(store, io.BytesIO(written(events)), silent)
     assert stored(store) == events
@@ -212,7 +212,7 @@ STATES = st.one_of(
     ),
     st.booleans(),
 )
-def test_any_log_comes_back(facts, compressed):
+def test_any_log_round_trips(facts, compressed):
     events, position = [], 0
     for step, stream, version, kind, state in facts:
         position += step
@@ -221,8 +221,8 @@ def test_any_log_comes_back(facts, compressed):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_any_changed_bit_is_found(compressed):
-    """Every bit of a small file, the wrapping of the gzip included."""
+def test_any_changed_bit_is_detected(compressed):
+    """Every bit of a small file, including the gzip container."""
     content = written(many(6), compressed=compressed)
     file = bytearray(content)
     for place in range(len(file)):
@@ -235,7 +235,7 @@ def test_any_changed_bit_is_found(compressed):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_file_with_a_piece_missing_or_too_much_is_refused(compressed):
+def test_truncated_or_extended_file_is_refused(compressed):
     content = written(many(20), compressed=compressed)
     damaged = [content[:length] for length in range(len(content))]
     damaged += [content[:place] + content[place + 1 :] for place in range(len(content))]
@@ -245,7 +245,7 @@ def test_a_file_with_a_piece_missing_or_too_much_is_refused(compressed):
             read(one)
 
 
-def test_lines_in_another_order_are_refused():
+def test_reordered_lines_are_refused():
     lines = written(many(4)).splitlines(keepends=True)
     for first in range(len(lines)):
         for second in range(first):
@@ -296,19 +296,19 @@ def test_lines_in_another_order_are_refused():
         (gzip.compress(written(many(3))) + b"\0", 6, "gzip is broken"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(content, number, said):
+def test_problem_is_reported_with_its_line(content, number, said):
     with pytest.raises(DamagedFileError, match=said) as caught:
         read(content)
     assert caught.value.line == number
 
 
-def test_gzip_of_other_tools_is_read(sqlite_store):
+def test_gzip_of_other_tools_is_accepted(sqlite_store):
     events = many(3)
     restore(sqlite_store, io.BytesIO(gzip.compress(written(events))), silent)
     assert stored(sqlite_store) == events
 
 
-def test_a_damaged_file_leaves_the_store_empty(store, store_url, tmp_path):
+def test_damaged_file_leaves_the_store_empty(store, store_url, tmp_path):
     file = tmp_path / "log.jsonl"
     file.write_bytes(written(many(3)).replace(b'"owner":"2"', b'"owner":"5"'))
     as_json = ["--json"] if store_url.startswith("sqlite") else []
@@ -324,8 +324,8 @@ def test_a_damaged_file_leaves_the_store_empty(store, store_url, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_events_that_cannot_all_be_are_refused(store):
-    """Two of one version, sealed as if that were right: only the database sees it."""
+def test_conflicting_events_are_refused(store):
+    """Two events of one version in a valid file: only the database detects it."""
     file = io.BytesIO(sealed(line(1), line(2)))
     assert check_file(file, silent) == (2, 2)
     with pytest.raises(DamagedFileError, match="same version of the same stream"):
@@ -333,8 +333,8 @@ def test_events_that_cannot_all_be_are_refused(store):
     assert store.head() == 0
 
 
-def test_a_file_that_changes_after_the_check_is_refused(store):
-    """Nothing of it stays, although it was being written already."""
+def test_file_changed_after_the_check_is_refused(store):
+    """The writes already made are rolled back."""
     content = written(many(3000))
     file = io.BytesIO(content)
     check_file(file, silent)
@@ -344,8 +344,8 @@ def test_a_file_that_changes_after_the_check_is_refused(store):
     assert (store.head(), store.count()) == (0, 0)
 
 
-def test_only_an_empty_store_takes_a_log(store, store_url, tmp_path):
-    """One line, exit 2; what is there stays."""
+def test_import_requires_an_empty_store(store, store_url, tmp_path):
+    """One line, exit 2; the stored events remain."""
     commit(store, [register(ANN)])
     before = stored(store)
     file = tmp_path / "log.jsonl"
@@ -375,8 +375,8 @@ Store.open(sys.argv[1]).restore(half())
 """
 
 
-def test_an_interrupted_import_can_be_run_again(store, store_url, tmp_path):
-    """Killed in the middle of the writing: the store is empty, and takes the log."""
+def test_interrupted_import_can_be_repeated(store, store_url, tmp_path):
+    """After a kill while writing, the store is empty and accepts the log."""
     events = many(5000)
     file = tmp_path / "log.jsonl.gz"
     file.write_bytes(written(events, compressed=True))
@@ -391,7 +391,7 @@ def test_an_interrupted_import_can_be_run_again(store, store_url, tmp_path):
 
 
 def test_writers_wait_for_an_import(store, store_url):
-    """A server that runs beside appends after the log, never in it; readers see all or nothing."""
+    """A concurrent append follows the restored log; readers see all of it or nothing."""
     events = many(3000)
     other = Store.open(store_url)
     writer = threading.Thread(target=commit, args=[other, [create(MOVIE)]])
@@ -414,7 +414,7 @@ def test_writers_wait_for_an_import(store, store_url):
 
 @contextmanager
 def an_append_under_way(url):
-    """Append an event that is there for others only in the end."""
+    """Append an event that others see only at the end of the context."""
     if url.startswith("postgresql"):
         with psycopg.connect(url) as connection:
             connection.execute("LOCK TABLE cinelog_events IN EXCLUSIVE MODE")
@@ -428,8 +428,8 @@ def an_append_under_way(url):
     other.close()
 
 
-def test_a_writer_that_was_first_is_not_overlooked(store, store_url):
-    """An append that had begun before the import ends before it looks whether the store is empty."""
+def test_import_waits_for_an_earlier_append(store, store_url):
+    """The import checks for an empty store only after an append in progress has ended."""
     refused = []
 
     def attempt():
@@ -448,8 +448,8 @@ def test_a_writer_that_was_first_is_not_overlooked(store, store_url):
     assert store.count() == 1
 
 
-def test_an_export_shows_one_moment(store, tmp_path):
-    """What is written meanwhile is not in it."""
+def test_export_is_as_of_its_start(store, tmp_path):
+    """Events appended during the export are not in the file."""
     store.restore([many(5000)])
     before = stored(store)
     file = tmp_path / "log.jsonl"
@@ -459,7 +459,7 @@ def test_an_export_shows_one_moment(store, tmp_path):
     assert read(file.read_bytes()) == before
 
 
-def test_a_file_that_is_there_is_not_overwritten(sqlite_store, tmp_path):
+def test_existing_file_is_not_overwritten(sqlite_store, tmp_path):
     commit(sqlite_store, [register(ANN)])
     file = tmp_path / "log.jsonl"
     file.write_text("mine")
@@ -473,7 +473,7 @@ def test_a_file_that_is_there_is_not_overwritten(sqlite_store, tmp_path):
     assert read(file.read_bytes()) == stored(sqlite_store)
 
 
-def test_an_export_that_fails_leaves_the_old_file(sqlite_store, tmp_path):
+def test_failed_export_keeps_the_old_file(sqlite_store, tmp_path):
     commit(sqlite_store, [register(ANN)])
     file = tmp_path / "log.jsonl"
     file.write_text("old")
@@ -494,8 +494,8 @@ MOVIES = [
 ]
 
 
-def test_movies_as_they_are_now(lived, store_url, tmp_path):
-    """Deleted ones are gone, restored ones are back, oldest first; CSV and JSON Lines alike."""
+def test_export_of_current_movies(lived, store_url, tmp_path):
+    """No deleted movies, restored ones included, oldest first; CSV equals JSON Lines."""
     lines, table = tmp_path / "movies.jsonl", tmp_path / "movies.csv"
     done = run(tmp_path / "var", "export", lines, "--json", event_store_url=store_url)
     assert json.loads(done.stdout) == {"movies": 3, "position": lived.head()}
@@ -522,8 +522,8 @@ def test_exported_movies_can_be_imported(lived, tmp_path, name):
     elsewhere.close()
 
 
-def test_movies_are_exported_as_of_one_moment(store, tmp_path):
-    """Many streams, their events spread over several batches; what is written meanwhile is not."""
+def test_movies_are_exported_as_of_one_position(store, tmp_path):
+    """Streams whose events spread over several batches; events appended meanwhile are left out."""
     source = Store.open(f"sqlite:///{tmp_path}/source.db")
     movies = [new_id() for _ in range(500)]
     commit(source, [register(ANN), *(create(movie) for movie in movies)])

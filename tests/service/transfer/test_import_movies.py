@@ -1,4 +1,4 @@
-"""``cinelog import``: a bad row is refused with its line, the rest goes in, once."""
+"""``cinelog import``: an invalid row is refused with its line; the others are imported once."""
 
 import csv
 import gzip
@@ -44,8 +44,8 @@ def titles(data):
     return found
 
 
-def test_real_movies_go_in_once(data):
-    """The 3,200 real movies; the same file again adds nothing."""
+def test_real_movies_are_imported_once(data):
+    """Importing 3,200 movies again adds nothing."""
     for expected in ({"added": 3200, "already": 0}, {"added": 0, "already": 3200}):
         done = run(data, "import", EXAMPLES, "--as", "ANN", "--json")
         report = json.loads(done.stdout)
@@ -55,7 +55,7 @@ def test_real_movies_go_in_once(data):
 
 
 def test_equal_rows_are_different_movies(data):
-    """A file that names a movie twice means two; both are there after a second import."""
+    """Two equal rows are two movies, also after a second import."""
     twice = "title,genre,year\nAlien,Horror,1979\nAlien,Horror,1979\n"
     for _ in range(2):
         assert import_file(data, twice).returncode == 0
@@ -99,7 +99,7 @@ def test_json_lines(data):
     ]
 
 
-def test_a_reason_is_kept_in_every_event(data):
+def test_reason_is_recorded_in_every_event(data):
     import_file(data, "title,genre,year\nAlien,Horror,1979\n", "a.csv", "--reason", "from tape")
     store = Store.open(f"sqlite:///{data}/events.db")
     (reason,) = {e.data.get("reason") for e in store.read(0) if e.type == "MovieCreated"}
@@ -123,14 +123,14 @@ def test_wrong_use_is_one_line(data, args, said):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_file_without_the_columns(data):
+def test_missing_columns(data):
     done = import_file(data, "name,genre\nAlien,Horror\n")
     assert done.returncode == 1
     assert "line 1: row: the header lacks title, year" in done.stderr
 
 
-def test_an_interrupted_import_can_be_run_again(data):
-    """Killed in the middle, run again: every movie once."""
+def test_interrupted_import_can_be_repeated(data):
+    """After a kill and a second run, every movie is imported once."""
     args = [COMMAND, "import", EXAMPLES, "--as", "ann"]
     process = subprocess.Popen(args, env=environment(data), stderr=subprocess.DEVNULL)
     store = Store.open(f"sqlite:///{data}/events.db")
@@ -174,20 +174,20 @@ def test_process_substitution(data):
     "content", ["", "\ufeff", " \n", "title,genre,year", "title,genre,year\n,,\n", "[]"]
 )
 def test_no_rows(data, content):
-    """An empty list is one: nothing is refused."""
+    """An input without rows is valid: nothing is refused."""
     done = import_file(data, content, "movies.csv", "--json")
     assert (done.returncode, done.stderr.count("it has no rows")) == (0, 1)
     assert json.loads(done.stdout) | {"added": 0, "refused": 0} == json.loads(done.stdout)
 
 
-def test_an_input_that_cannot_be_read_is_one_line(data):
+def test_unreadable_input_is_one_line(data):
     done = import_file(data, b"PK\x03\x04...", "movies.xlsx")
     assert (done.returncode, done.stdout.strip()) == (1, "0 added, 0 already there, 0 refused")
     (line,) = done.stderr.splitlines()
     assert line.endswith("movies.xlsx: this is a zip archive; unpack it and import the file inside")
 
 
-def test_a_damaged_gzip_counts_what_went_in(data):
+def test_damaged_gzip_counts_imported_rows(data):
     whole = gzip.compress(EXAMPLES.read_bytes())
     done = import_file(data, whole[: len(whole) // 2], "movies.csv.gz", "--json")
     report = json.loads(done.stdout)
@@ -198,13 +198,13 @@ def test_a_damaged_gzip_counts_what_went_in(data):
     assert (again["already"], again["added"]) == (report["added"], 3200 - report["added"])
 
 
-def test_a_file_in_another_encoding_says_how_to_convert_it(data):
+def test_other_encoding_gets_advice(data):
     done = import_file(data, "title,genre,year\nAmélie,Romance,2001\n".encode("latin-1"))
     assert done.returncode == 1
     assert "iconv -f WINDOWS-1252" in done.stderr
 
 
-def test_an_interrupted_import_says_what_went_in(data):
+def test_interrupted_import_reports_its_counts(data):
     args = [COMMAND, "import", "-", "--as", "ann"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(args, env=environment(data), **pipes) as process:
@@ -219,8 +219,8 @@ def test_an_interrupted_import_says_what_went_in(data):
     assert "run it again to add the rest" in said
 
 
-def test_cells_that_look_like_formulas(data, tmp_path):
-    """An export to CSV guards them, and an import of it takes them back as they were."""
+def test_formula_cells_are_guarded(data, tmp_path):
+    """An export to CSV guards the cells; an import of it restores them."""
     odd = ["=1+1", "'=1+1", "+1", "-30-", "@Home", "\uff1d1", "'plain", "''-"]
     table = "title,genre,year\n" + "".join(f"{title},@g,1990\n" for title in odd)
     assert import_file(data, table).returncode == 0

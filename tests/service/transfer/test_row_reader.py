@@ -1,4 +1,4 @@
-"""The rows of an import: every row of the input comes out once, a bad one costs only itself."""
+"""Reading the rows of an import: each row is yielded once; an invalid one affects no other."""
 
 import codecs
 import csv
@@ -40,8 +40,8 @@ def read(content, size=7):
     return list(rows_of(Chunks(content, size)))
 
 
-def told(content):
-    """The titles of good rows, the reasons of bad ones, by line; the same in pieces of any size."""
+def titles_or_errors(content):
+    """Return the line and title or error of each row, which chunk sizes do not change."""
     found = read(content)
     assert found == read(content, 1) == read(content, 1 << 16)
     return [
@@ -89,12 +89,12 @@ def of_file(tmp_path, content):
         ("", []),
     ],
 )
-def test_a_bad_row_costs_only_itself(rows, expected):
-    assert told(HEAD + rows) == expected
+def test_invalid_row_affects_no_other(rows, expected):
+    assert titles_or_errors(HEAD + rows) == expected
 
 
-def test_a_quote_that_is_not_closed_among_thousands():
-    """Once such a file lost four thousand rows, of which no count told."""
+def test_unclosed_quote_among_thousands_of_rows():
+    """Regression: such a file once lost four thousand rows silently."""
     rows = [f"M{n},Drama,{n % 90 + 1900}" for n in range(20_000)]
     for at in range(500, 20_000, 700):
         rows[at] = f'"Quoted, {at}",Drama,1990'
@@ -104,7 +104,7 @@ def test_a_quote_that_is_not_closed_among_thousands():
     assert [row.line for row in found if isinstance(row.fields, str)] == [16_029]
 
 
-def test_lines_without_end_are_bounded(tmp_path):
+def test_endless_lines_are_bounded(tmp_path):
     long = b"x" * (3 << 20)
     found = of_file(tmp_path, HEAD.encode() + b"A,B,1\n" + long + b",B,1\n" + long + b"\nC,D,2\n")
     assert [f if isinstance(f, str) else f["title"] for f in found] == [
@@ -145,10 +145,10 @@ def test_lines_without_end_are_bounded(tmp_path):
     ],
 )
 def test_json(text, expected):
-    assert [said for _, said in told(text)] == expected
+    assert [said for _, said in titles_or_errors(text)] == expected
 
 
-def test_a_row_of_json_that_is_not_utf8():
+def test_json_row_that_is_not_utf8():
     found = read(b'[{"title":"\xff"},{"title":"A"}]')
     assert [row.fields for row in found] == ["not UTF-8", {"title": "A"}]
     assert [row.fields for row in read(b'{"title":"\xff"}\n')] == ["not UTF-8"]
@@ -163,7 +163,7 @@ def test_a_row_of_json_that_is_not_utf8():
         ("[", 0, "has no end"),
     ],
 )
-def test_a_json_array_that_is_not_whole(text, rows, said):
+def test_incomplete_json_array(text, rows, said):
     found = rows_of(Chunks(text.encode()))
     assert len(list(itertools.islice(found, rows))) == rows
     with pytest.raises(UnreadableInputError, match=said):
@@ -181,7 +181,7 @@ def test_a_json_array_that_is_not_whole(text, rows, said):
         (" " * (2 << 20), "nothing but white space"),
     ],
 )
-def test_a_header_that_cannot_be(text, said):
+def test_invalid_header(text, said):
     with pytest.raises(UnreadableInputError) as refused:
         read(text, 1 << 16)
     assert said in refused.value.reason
@@ -197,8 +197,8 @@ def test_delimiters_and_line_ends(tmp_path, mark, delimiter, end):
     assert [row["title"] for row in found] == [f"A{delimiter}B"]
 
 
-def test_the_line_that_names_the_separator():
-    assert told("sep=|\ntitle|genre|year\nA|B|1\n") == [(3, "A")]
+def test_sep_line():
+    assert titles_or_errors("sep=|\ntitle|genre|year\nA|B|1\n") == [(3, "A")]
 
 
 LINES = '{"title":"Ä"}\n{"title":"B"}\n'
@@ -223,7 +223,7 @@ def test_encodings_and_gzip(tmp_path, text, pack, encode):
     assert [row["title"] for row in of_file(tmp_path, pack(encode(text)))] == ["Ä", "B"]
 
 
-def test_a_row_that_is_not_utf16(tmp_path):
+def test_row_that_is_not_utf16(tmp_path):
     half = f"{HEAD}A,B,1\n\ud800,D,2\nE,F,3\n".encode("utf-16", "surrogatepass")
     found = of_file(tmp_path, half)
     assert [row if isinstance(row, str) else row["title"] for row in found] == [
@@ -256,15 +256,15 @@ def test_a_row_that_is_not_utf16(tmp_path):
         (b"x" * 257 + b"ustar\x0000", "tar"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, content, said):
+def test_unreadable_file_is_named(tmp_path, content, said):
     with pytest.raises(UnreadableInputError) as refused:
         of_file(tmp_path, content)
     assert said in refused.value.reason
 
 
 @pytest.mark.slow
-def test_a_damaged_gzip_gives_what_stands_before_the_damage(tmp_path):
-    """Nothing of a line that is cut off."""
+def test_damaged_gzip_yields_rows_before_the_damage(tmp_path):
+    """A truncated line is not yielded."""
     rows = "".join(f"M{os.urandom(9).hex()},Drama,1990\n" for _ in range(20_000))
     whole = gzip.compress((HEAD + rows).encode())
     changed = whole[:-8] + zlib.crc32(b"").to_bytes(4, "little") + whole[-4:]
@@ -280,7 +280,7 @@ def test_a_damaged_gzip_gives_what_stands_before_the_damage(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_gzip_bomb_takes_no_memory(tmp_path):
+def test_gzip_bomb_uses_little_memory(tmp_path):
     squeeze = zlib.compressobj(wbits=31)
     head = squeeze.compress(HEAD.encode())
     packed = head + b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(300)) + squeeze.flush()
@@ -312,8 +312,8 @@ CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=1
 @given(
     st.lists(st.tuples(CELL, CELL, CELL)), st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"])
 )
-def test_what_a_writer_of_csv_wrote_is_read(rows, delimiter, end):
-    """Whatever stands in its cells; rows of blank cells are no rows."""
+def test_any_written_csv_is_read(rows, delimiter, end):
+    """Cells may contain any text; rows of blank cells are skipped."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
     writer.writerows([("title", "genre", "year"), *rows])
@@ -322,8 +322,8 @@ def test_what_a_writer_of_csv_wrote_is_read(rows, delimiter, end):
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_rows(content):
-    """Each line that is not blank belongs to one row, and the rows come in order."""
+def test_any_bytes_yield_rows(content):
+    """Rows are in order and begin on different lines."""
     rows = read(HEAD.encode() + content)
     lines = [row.line for row in rows]
     assert lines == sorted(set(lines))
@@ -338,18 +338,18 @@ def test_any_bytes_are_rows(content):
     ),
     st.booleans(),
 )
-def test_any_json_array_is_rows(values, spread):
+def test_any_json_array_yields_rows(values, spread):
     text = json.dumps(values, indent=2 if spread else None)
     assert [row.fields for row in read(text)] == json.loads(text)
 
 
 @given(st.text())
-def test_what_is_guarded_comes_back(cell):
+def test_guarded_cells_round_trip(cell):
     assert unguarded(guarded(cell)) == cell
     assert not guarded(cell).startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
-def test_which_headers_are_of_an_export():
+def test_exported_headers_are_recognized():
     exported = ["id", "title", "genre", "year", "creator", "version", "created_at", "updated_at"]
     assert is_exported(exported)
     assert not is_exported(exported[1:])

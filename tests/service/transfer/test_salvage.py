@@ -1,4 +1,4 @@
-"""A damaged store is checked from end to end, and what can be read of it is taken out."""
+"""Check of a damaged event store, and export of what is readable."""
 
 import json
 import random
@@ -43,7 +43,7 @@ def rows_of(path):
 
 
 def salvaged(var, *args):
-    """Salvage; return what was said and the events of the file, imported into an empty store."""
+    """Salvage; return the exit code, the report, and the events after an import of the file."""
     file = var.parent / "salvaged.jsonl.gz"
     done = run(var, "export", "--events", file, "--salvage", "--json", "--force", *args)
     assert "Traceback" not in done.stderr
@@ -72,7 +72,7 @@ def inner(path, kind):
     return found
 
 
-def test_a_whole_store(var):
+def test_undamaged_store(var):
     assert checked(var) == (0, {"whole": True, "events": EVENTS, "pages": [], "wrong": []})
     before = rows_of(var / "events.db")
     code, said, after = salvaged(var)
@@ -99,8 +99,8 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_all_that_can_be_read_is_taken_out(var, name):
-    """Byte for byte, with a list of what is lost; and the file can be imported."""
+def test_readable_events_are_salvaged(var, name):
+    """Byte for byte, with a list of lost positions; and the file can be imported."""
     damage, most = DAMAGES[name]
     before = {row.position: row for row in rows_of(var / "events.db")}
     damage(var / "events.db")
@@ -120,8 +120,8 @@ def test_all_that_can_be_read_is_taken_out(var, name):
         assert said["pages"]
 
 
-def test_what_was_not_checkpointed_is_found(var):
-    """The pages of a write-ahead log that a process left when it was killed."""
+def test_events_in_the_write_ahead_log_are_salvaged(var):
+    """The write-ahead log of a killed process."""
     path = var / "events.db"
     before = rows_of(path)
     connection = sqlite3.connect(path, isolation_level=None)
@@ -144,8 +144,8 @@ def test_what_was_not_checkpointed_is_found(var):
     assert after[:EVENTS] == before
 
 
-def test_postgresql_with_a_bad_block(postgres, tmp_path):
-    """The events of other blocks are taken out; the list tells which are lost."""
+def test_postgresql_with_damaged_block(postgres, tmp_path):
+    """Events in other blocks are salvaged; the list has the lost ones."""
     url = postgres()
     with closing(Store.open(url)) as store:
         commit(store, [register(ANN), *(create() for _ in range(200))])
@@ -168,8 +168,8 @@ def test_postgresql_with_a_bad_block(postgres, tmp_path):
     assert json.loads(done.stdout)["event_store"]["state"] == "damaged"
 
 
-def test_any_junk_is_survived(var):
-    """Whatever is written wherever: what is taken out was in there, or is listed."""
+def test_random_damage(var):
+    """Random bytes anywhere: almost every salvaged event is an original one."""
     path = var / "events.db"
     before = {row.position: row for row in rows_of(path)}
     chance = random.Random(7)
@@ -182,7 +182,7 @@ def test_any_junk_is_survived(var):
     assert len(wrong) <= 20
 
 
-def test_an_event_that_cannot_be_decoded_is_kept_and_told(var):
+def test_undecodable_event_is_kept_and_listed(var):
     with sqlite3.connect(var / "events.db") as connection:
         connection.execute("UPDATE stored_events SET state=x'7b22' WHERE rowid=300")
     connection.close()
@@ -194,7 +194,7 @@ def test_an_event_that_cannot_be_decoded_is_kept_and_told(var):
     assert after[299].state == b'{"'
 
 
-def test_a_stream_that_lacks_an_event_is_told(var):
+def test_incomplete_stream_is_reported(var):
     with sqlite3.connect(var / "events.db") as connection:
         query = "SELECT rowid FROM stored_events WHERE originator_id=? AND originator_version=1"
         (first,) = connection.execute(query, (MOVIE.hex,)).fetchone()
@@ -213,7 +213,7 @@ def test_wrong_use(var):
     assert done.returncode == 2
 
 
-def test_a_store_that_was_repaired_takes_writes_after_a_check(var):
+def test_repaired_store_accepts_writes_after_a_check(var):
     (var / "events.db-damaged").write_text('{"damage": "it was"}\n')
     code, said = checked(var)
     assert (code, said["whole"]) == (0, True)

@@ -1,7 +1,7 @@
 """Every key of the read model.
 
-Keys of one generation share the hash tag ``{movies:g}``, so they lie in one slot of a cluster and
-one script may touch them all. The others stand alone and are never touched together.
+The keys of one generation share the hash tag ``{movies:g}``, so they lie in one slot of a cluster
+and one script may use them all. No script uses the others together.
 """
 
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from functools import cached_property
 LIVE = "movies:live"
 """The generation that readers are shown."""
 BUILDING = "movies:building"
-"""The generation that is being built because none is live."""
+"""The generation that the projection builds while none is live."""
 GENERATIONS = "movies:generations"
-"""Every generation that may have keys."""
+"""Set: every generation that may have keys."""
 DROPPED = "movies:dropped"
-"""Every generation of which something may be left to remove."""
+"""Set: every generation that was dropped but may still have keys."""
 LEASE = "movies:lease"
-"""Who is the active projection."""
+"""The active projection."""
 NEWEST_FORMAT = "movies:newest-format"
-"""The newest row format among the projections that run."""
+"""The newest row format among the running projections."""
 REBUILDING = "movies:rebuilding"
-"""Who rebuilds beside the live generation."""
+"""The running rebuild."""
 POINT_IN_TIME = "movies:past"
-"""Sorted set: positions whose lists are kept (or being built), by the time of their last use."""
+"""Sorted set: positions of point-in-time lists, finished or not, by the time of their last use."""
 POINT_IN_TIME_LEASE = "movies:past:lease"
-"""Who builds a list as it was."""
+"""The running build of a point-in-time list."""
 APPENDED = "movies:appended"
-"""Channel: a writer appended up to this position."""
+"""Channel: the position of each append."""
 POSITION = "movies:position"
-"""Channel: the live generation shows this position, as ``generation:position``."""
+"""Channel: each position that the live generation shows, as ``generation:position``."""
 
 
 @dataclass(frozen=True)
@@ -37,75 +37,76 @@ class Keys:
 
     generation: int
 
-    def _key(self, name: str) -> str:
+    def named(self, name: str) -> str:
+        """Return a key by its stored name."""
         return f"{{movies:{self.generation}}}:{name}"
 
     @cached_property
-    def head(self) -> str:
-        """Hash of what else is known of the generation.
+    def state(self) -> str:
+        """Hash: the state of the generation.
 
-        ``position``, the ``last`` event there, its time ``at``, the number of ``events`` applied,
-        the ``state``, the ``format`` of the rows, the identity of the ``log``; how many ``rows``,
-        ``gone``, ``users`` and ``parked`` there are, and how many of the parked are ``dropped``;
-        ``mends`` counts changes from aside, and until ``hold`` (milliseconds since the epoch) the
-        projection waits.
+        ``position``, the name of the ``last`` event there, its time ``at``; the number of applied
+        ``events``; ``state``, ``format`` of the rows, identity of the ``log``; the number of
+        ``rows``, ``gone`` (deleted movies), ``users``, ``parked`` streams and, among these,
+        ``dropped`` (discarded) movies; ``mends``, the repair epoch; ``hold``, the end of a pause in
+        milliseconds since the epoch.
         """
-        return self._key("head")
+        return self.named("head")
 
     @cached_property
     def rows(self) -> str:
-        """Hash: movie id to line (see ``listing``)."""
-        return self._key("rows")
+        """Hash: encoded row (see ``movie_rows``) by movie id."""
+        return self.named("rows")
 
     @cached_property
-    def gone(self) -> str:
-        """Hash: id of a deleted movie to the JSON of its last state."""
-        return self._key("gone")
+    def deleted(self) -> str:
+        """Hash: JSON of the last state by id of a deleted movie."""
+        return self.named("gone")
 
     @cached_property
     def created(self) -> str:
         """Sorted set: ids by microseconds since the epoch."""
-        return self._key("created")
+        return self.named("created")
 
     @cached_property
     def years(self) -> str:
         """Sorted set: ids by year."""
-        return self._key("years")
+        return self.named("years")
 
     @cached_property
     def titles(self) -> str:
         """Sorted set, all scores 0: folded title, NUL, id."""
-        return self._key("titles")
+        return self.named("titles")
 
     @cached_property
     def users(self) -> str:
-        """Hash: account id to username."""
-        return self._key("users")
+        """Hash: username by account id."""
+        return self.named("users")
 
     @cached_property
     def parked(self) -> str:
-        """Hash: id whose events are skipped to JSON of ``position``, ``type``, ``error``.
+        """Hash: JSON of ``position``, ``type``, ``error`` by id of a parked stream.
 
-        It says ``dropped`` where an operator gave up on the movie.
+        ``dropped`` is true for a movie that an operator discarded.
         """
-        return self._key("parked")
+        return self.named("parked")
 
     @cached_property
-    def found(self) -> str:
-        """Prefix of the kept results of filters; each expires by itself."""
-        return self._key("found:")
+    def cached_result_prefix(self) -> str:
+        """Prefix of cached filter results, each of which expires."""
+        return self.named("found:")
 
     @cached_property
-    def kept(self) -> str:
-        """List: names of the kept results, newest first."""
-        return self._key("kept")
+    def cached_results(self) -> str:
+        """List: keys of cached filter results, newest first."""
+        return self.named("kept")
 
-    @property
+    @cached_property
     def listed(self) -> tuple[str, ...]:
-        """What lists are read from, in the order scripts take it."""
-        return (self.head, self.rows, self.created, self.years, self.titles)
+        """The keys that lists are read from, in the order that scripts take."""
+        return (self.state, self.rows, self.created, self.years, self.titles)
 
-    @property
+    @cached_property
     def lasting(self) -> tuple[str, ...]:
-        """All keys that stay until the generation is dropped, in the order scripts take them."""
-        return (*self.listed, self.gone, self.users, self.parked)
+        """All keys that exist until the generation is dropped, in the order that scripts take."""
+        return (*self.listed, self.deleted, self.users, self.parked)

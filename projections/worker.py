@@ -81,21 +81,21 @@ class Projection:
 
     def _run_once(self, stop: threading.Event) -> None:
         """Apply what there is and wait for more, or stand by."""
-        if not self._precedence.first():
+        if not self._precedence.is_first():
             self._lease.release()
         if not self._is_active():
             stop.wait(STANDBY_S)
             return
-        self._wake_up.open()
-        while not self._subscription.step():
+        self._wake_up.subscribe()
+        while not self._subscription.process_batch():
             if stop.is_set() or not self._is_active():
                 return
         if not self._retried_parked:
             self._retried_parked = self._retry_parked(stop)
-        self._wake_up.wait(self.position, self._poll_s)
+        self._wake_up.wait_for_append(self.position, self._poll_s)
 
     def _is_active(self) -> bool:
-        return self._precedence.first() and self._lease.hold()
+        return self._precedence.is_first() and self._lease.acquire_or_renew()
 
     def _retry_parked(self, stop: threading.Event) -> bool:
         """Take up again what was parked, once in a process: an earlier release may have done that.

@@ -220,7 +220,9 @@ class _Search:
             ordering, *paging = _paging(query)
             args = [*paging, self.known, start, digest, ordering, order, *filters, SCAN_ROWS]
             answer = await self._piece(
-                _SEARCH_PAGE, lambda keys: (*keys.listed, keys.kept, keys.found), args
+                _SEARCH_PAGE,
+                lambda keys: (*keys.listed, keys.cached_results, keys.cached_result_prefix),
+                args,
             )
             if answer[0] != b"more":
                 return answer

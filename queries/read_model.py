@@ -83,7 +83,7 @@ class ReadModel:
 
     async def _log_of(self, generation: int) -> str:
         try:
-            log: bytes | None = await self.batcher.call("HGET", Keys(generation).head, "log")
+            log: bytes | None = await self.batcher.call("HGET", Keys(generation).state, "log")
         except ResponseError:  # it is no hash
             return ""
         return (log or b"").decode(errors="replace")

@@ -148,7 +148,7 @@ class ReadPosition:
         position, state, shown = None, None, None
         if generation is not None:
             position, state, shown = await self._redis.hmget(
-                Keys(int(generation)).head, "position", "state", "log"
+                Keys(int(generation)).state, "position", "state", "log"
             )
         log = self._log()
         ours = not shown or not log or shown == log.encode()

@@ -13,7 +13,7 @@ from sanic_ext import Extend
 from commands.errors import UnavailableError
 from commands.event_store.store import Store
 from commands.executor import Executor
-from projections.generation.state import name_at
+from projections.generation.state import event_name_at
 from projections.keys import APPENDED
 from projections.redis_client import breaker_for, open_async_redis, open_redis
 from projections.subprocesses import command, environment
@@ -192,7 +192,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
             read_position,
             _point_in_time_lists(settings, live, slots),
             lambda at: log_threads.run(timeline.position_at, at),
-            lambda position: log_threads.run(name_at, store, position),
+            lambda position: log_threads.run(event_name_at, store, position),
         ),
         timeline=timeline,
         read_position=read_position,

@@ -49,7 +49,7 @@ def caught_up(store, redis, **settings):
 
 def catch_up(subscription):
     """Apply all that the log has."""
-    while not subscription.step():
+    while not subscription.process_batch():
         pass
 
 

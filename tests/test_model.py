@@ -217,7 +217,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
         def the_projection_dies(self, at, after):
             dying = Dying(client, at, after=after)
             with suppress(DiedError):
-                Subscription(self.store, dying, limit=2).step()
+                Subscription(self.store, dying, limit=2).process_batch()
 
         @rule()
         def redis_is_wiped(self):
@@ -271,7 +271,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
 
         @invariant()
         def all_is_as_in_the_model(self):
-            while not self.tail.step():
+            while not self.tail.process_batch():
                 pass
             self.check_lists(reader, max(self.model.shown))
             for key, states in self.model.states.items():

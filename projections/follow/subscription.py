@@ -1,4 +1,4 @@
-"""Follows the log into the live generation, or into a new one where none is live."""
+"""A catch-up subscription: follows the log into the live generation, or builds a new one."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,38 +14,29 @@ from commands.errors import (
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
 from projections.generation import lifecycle
-from projections.generation.completeness import check_complete, check_not_fewer
-from projections.generation.state import (
-    BUILDING,
-    LIVE,
-    OTHER_FORMAT,
-    ROW_FORMAT,
-    is_of_log,
-    name_of,
-)
+from projections.generation.state import OTHER_LOG, ROW_FORMAT, event_name
 from projections.generation.writer import EventsNotApplicableError, GenerationWriter
 
 BATCH = 1000
-HELD_PAUSE_S = 0.005
-SWEEP_S = 0.02
-# One that was live for so long was lost by something else than what it was built from.
+_PAUSED_RETRY_S = 0.005
+_SWEEP_S = 0.02
+# A generation that was live for longer was lost for another reason than the one before it.
 _SETTLED_S = 60
-_FIRST_REST_S, _LONGEST_REST_S = 0.1, 30.0
-# A refusal may come from rows read a moment too early; the second one counts.
+_FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 30.0
+# The first refusal may come from rows that were read a moment too early.
 _TRIES_BEFORE_PARKING = 2
 log = structlog.get_logger(__name__)
 
 
 OnApplied = Callable[[Sequence[RecordedEvent], int], None]
-"""Told of events that readers see now, and when that began, in nanoseconds since 1970."""
+"""Called with events that readers see now, and the start of their batch in ns since 1970."""
 
 
 class Subscription:
-    """Applies the log batch by batch. Safe beside others that do the same: the view compares.
+    """Applies the log batch by batch. Several may run at once.
 
-    Where the live generation is of no use (a fresh, wiped or damaged Redis, one that was built from
-    another log or with another row format), the log is replayed into a new one, which goes live
-    when it has caught up.
+    If the live generation is not usable (a fresh, wiped or damaged Redis, another log, another row
+    format), the log is replayed into a new one, which goes live when it has caught up.
     """
 
     def __init__(
@@ -57,201 +48,199 @@ class Subscription:
         on_shown: OnApplied | None = None,
         row_format: int = ROW_FORMAT,
     ) -> None:
-        self._on_shown = on_shown
-        self._row_format = row_format
         self._store = store
         self._redis = redis
         self._limit = limit
-        self._view: GenerationWriter | None = None
-        self._live = False
-        self._pointer: int | None = None
-        self._highest = 0
+        self._on_shown = on_shown
+        self._row_format = row_format
+        self._writer: GenerationWriter | None = None
+        self._is_live = False
+        self._live_number: int | None = None
+        self._highest_number = 0
         self._settled_at = 0.0
-        self._rest_s = 0.0
-        self._rest_until = 0.0
-        self._last = ""
+        self._backoff_s = 0.0
+        self._retry_at = 0.0
         self._log = ""
         self.position = 0
+        self._last = ""  # the name of the event at this position
 
-    def step(self) -> bool:
-        """Apply the next batch; True once a live generation shows the whole log.
+    def process_batch(self) -> bool:
+        """Apply the next batch; return True once a live generation shows the whole log.
 
-        Raises what the store and Redis raise when they are away; nothing is lost by trying again.
+        Raises the errors of the store and Redis; a retry loses nothing.
         """
-        if (rest_s := self._rest_until - time.monotonic()) > 0:
-            time.sleep(min(rest_s, _FIRST_REST_S))
+        if (rest_s := self._retry_at - time.monotonic()) > 0:
+            time.sleep(min(rest_s, _FIRST_BACKOFF_S))
             return False
-        view = self._current()
-        batch = self._read_on()
+        writer = self._current_writer()
+        batch = self._read_next()
         if batch is None:
             self._check_log()
-            self._view = None
+            self._writer = None
             return False
         began_ns = time.time_ns()
-        if not batch:
+        if batch:
+            position = apply_batch(writer, batch, self.position)
+        else:  # look whether the generation still exists, or Redis might stay empty
             self._sweep()
-        # Nothing to apply: look whether the generation is still there, or Redis may stay empty.
-        position = apply_batch(view, batch, self.position) if batch else self._look(view)
+            position = self._seek(writer)
         if position is None:
-            self._lose(view)
+            self._abandon(writer)
             return False
-        if batch and not self._applied(view, batch, position):
+        if batch and not self._advance(writer, batch, position):
             return False
         self.position = position
-        if self._on_shown and self._live and batch:
+        if self._on_shown and self._is_live and batch:
             self._on_shown(batch, began_ns)
         if len(batch) == self._limit:
             return False
-        if not self._live:
-            self._go_live(view)
-        return self._live
+        if not self._is_live:
+            self._go_live(writer)
+        return self._is_live
 
-    def _current(self) -> GenerationWriter:
-        """Return the generation to apply to, found anew where another one, or log, took over."""
+    def _current_writer(self) -> GenerationWriter:
+        """Return the writer; a new one if another generation or log has taken over."""
         continuity = self._store.continuity
         continuity.refresh()
         if continuity.replaced:
             raise EventStoreUnavailableError("another log has taken its place")
         if (
-            self._view is None
+            self._writer is None
             or self._log != continuity.text
-            or lifecycle.live_number(self._redis) != self._pointer
+            or lifecycle.live_number(self._redis) != self._live_number
         ):
-            return self._find()
-        return self._view
+            self._writer = None
+            self._writer = self._find_writer()
+        return self._writer
 
-    def _read_on(self) -> list[RecordedEvent] | None:
-        """Return the events that follow; None where the last one that was applied is gone.
+    def _read_next(self) -> list[RecordedEvent] | None:
+        """Return the next events; None if the log has lost the last one that was applied.
 
-        Both are read at one time: nothing is applied on top of what a log has lost.
+        One read returns both, so that nothing is applied to a log that has lost events.
         """
         batch = self._store.read(max(0, self.position - 1), self._limit + bool(self.position))
         if not self.position:
             return batch
-        return batch[1:] if batch and name_of(batch[0]) == self._last else None
+        return batch[1:] if batch and event_name(batch[0]) == self._last else None
 
-    def _find(self) -> GenerationWriter:
-        """Return the live generation, or one to build."""
-        self._view = None
+    def _find_writer(self) -> GenerationWriter:
+        """Return a writer of the live generation, or of one to build."""
         self._log = str(self._store.identity())
-        number = self._pointer = lifecycle.live_number(self._redis)
-        self._highest = max(self._highest, number or 0)
-        view = (
-            GenerationWriter(self._redis, number, self._row_format) if number is not None else None
-        )
-        position = self._look(view) if view else None
-        self._live = position is not None
-        if view is not None and self._live:
-            # First of all, so that nobody reads an earlier one beside what is applied from now on.
-            lifecycle.drop_others(self._redis, view.number)
+        number = self._live_number = lifecycle.live_number(self._redis)
+        self._highest_number = max(self._highest_number, number or 0)
+        live = number and GenerationWriter(self._redis, number, self._row_format)
+        position = self._seek(live) if live else None
+        self._is_live = position is not None
+        if live and self._is_live:
+            # Before anything is applied: no client may read an earlier generation beside it.
+            lifecycle.drop_others(self._redis, live.number)
+            writer = live
         else:
-            unfit = view.read_state() if view else None
-            view = lifecycle.begin(self._redis, above=self._highest, row_format=self._row_format)
-            self._highest = max(self._highest, view.number)
-            log.info("building", generation=view.number, live=unfit.state if unfit else None)
-            position = self._look(view)
+            state = live.read_state() if live else None
+            writer = lifecycle.begin(
+                self._redis, above=self._highest_number, row_format=self._row_format
+            )
+            self._highest_number = max(self._highest_number, writer.number)
+            log.info("building", generation=writer.number, live=state.state if state else None)
+            position = self._seek(writer)
         self.position = position or 0
         if not position:
             self._last = ""
-        view.set_log(self._log)
-        self._view = view
-        return view
+        writer.set_log(self._log)
+        return writer
 
-    def _lose(self, view: GenerationWriter) -> None:
-        """Begin another one next time, after a rest that grows where they are lost again and again.
+    def _seek(self, writer: GenerationWriter) -> int | None:
+        """Continue at the checkpoint of a generation; return it, None if it takes no events."""
+        state = writer.read_state(self._store)
+        if state and state.state == OTHER_LOG:
+            self._check_log()
+            log.warning("generation of another log", generation=writer.number)
+            writer.retire()
+        if state is None or not state.takes_events:
+            return None
+        writer.seek(state.position)
+        self.position, self._last = state.position, state.last
+        return state.position
 
-        A Redis that evicts keys, say, would lose every one, and to build them would be all we do.
-        """
-        now = time.monotonic()
-        if self._live and now > self._settled_at:
-            self._rest_s = 0.0
-        log.warning("generation is gone", generation=view.number, rest_s=self._rest_s)
-        self._rest_until = now + self._rest_s
-        self._rest_s = min(_LONGEST_REST_S, self._rest_s * 2 or _FIRST_REST_S)
-        self._view = None
-
-    def _applied(self, view: GenerationWriter, batch: list[RecordedEvent], position: int) -> bool:
-        """Take note of what became of a batch; False where its end is not what is shown now."""
+    def _advance(self, writer: GenerationWriter, batch: list[RecordedEvent], position: int) -> bool:
+        """Continue after a batch; return False if the generation is not at its end."""
         if position == batch[-1].position:
-            self._last = name_of(batch[-1])
+            self._last = event_name(batch[-1])
             return True
         if position == self.position:
-            time.sleep(HELD_PAUSE_S)
-        else:  # another projection applied something else
-            self._look(view)
+            time.sleep(_PAUSED_RETRY_S)
+        else:  # another projection applied another batch
+            self._seek(writer)
         return False
 
+    def _abandon(self, writer: GenerationWriter) -> None:
+        """Build another generation next time, with a growing backoff if they are lost repeatedly.
+
+        A Redis that evicts keys would lose each, and the projection would do nothing but build.
+        """
+        now = time.monotonic()
+        if self._is_live and now > self._settled_at:
+            self._backoff_s = 0.0
+        log.warning("generation is gone", generation=writer.number, rest_s=self._backoff_s)
+        self._retry_at = now + self._backoff_s
+        self._backoff_s = min(_MAX_BACKOFF_S, self._backoff_s * 2 or _FIRST_BACKOFF_S)
+        self._writer = None
+
     def _sweep(self) -> None:
-        """Remove what is left of dropped generations, for a moment."""
-        until = time.monotonic() + SWEEP_S
+        """Remove keys of dropped generations for a moment."""
+        deadline = time.monotonic() + _SWEEP_S
         for _ in lifecycle.sweep(self._redis):
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 return
 
-    def _look(self, view: GenerationWriter) -> int | None:
-        """Return a generation's position, None where it is of no use."""
-        head = view.read_state()
-        if head is None or head.state not in (BUILDING, LIVE, OTHER_FORMAT):
-            return None
-        if not is_of_log(self._store, head):
-            self._check_log()
-            log.warning("generation of another log", generation=view.number)
-            view.retire()
-            return None
-        if head.state == OTHER_FORMAT:
-            return None
-        view.stand_at(head.position)
-        self.position, self._last = head.position, head.last
-        return head.position
-
     def _check_log(self) -> None:
-        """Raise StoreDamagedError where what was applied is gone from the log by damage.
+        """Raise StoreDamagedError if damage to the log may explain why an applied event is lost.
 
-        What is shown then stays: there is nothing better to build another generation from.
+        The live generation then stays: there is no better log to build another one from.
         """
         if reason := self._store.integrity.quick_check():
             raise StoreDamagedError(reason)
 
-    def _go_live(self, view: GenerationWriter) -> None:
-        check_complete(self._store, self.position)
-        check_not_fewer(self._store, self._redis)
-        self._live = lifecycle.go_live(self._redis, view, instead_of=self._pointer or 0)
-        if self._live:
+    def _go_live(self, writer: GenerationWriter) -> None:
+        self._store.integrity.check_complete(self.position)
+        lifecycle.check_not_fewer(self._store, self._redis)
+        self._is_live = lifecycle.go_live(self._redis, writer, instead_of=self._live_number or 0)
+        if self._is_live:
             self._settled_at = time.monotonic() + _SETTLED_S
-            self._pointer = view.number
-            log.info("live", generation=view.number, position=self.position)
+            self._live_number = writer.number
+            log.info("live", generation=writer.number, position=self.position)
         else:
-            self._view = None
+            self._writer = None
 
 
-def apply_batch(view: GenerationWriter, batch: list[RecordedEvent], after: int) -> int | None:
+def apply_batch(writer: GenerationWriter, batch: list[RecordedEvent], after: int) -> int | None:
     """Apply a batch as ``GenerationWriter.apply`` does, and park what cannot be applied."""
     refused: dict[str, dict[str, Any]] = {}
     for _ in range(_TRIES_BEFORE_PARKING):
         try:
-            return view.apply(batch, after)
+            return writer.apply(batch, after)
         except EventsNotApplicableError as error:
             refused = error.refused
-    position = view.apply(batch, after, park=True)
+    position = writer.apply(batch, after, park=True)
     if position == batch[-1].position:
         for key, why in refused.items():
             log.error("parked", stream=key, **why)
     return position
 
 
-def follow(store: Store, view: GenerationWriter, until: int, *, limit: int = BATCH) -> None:
-    """Bring a generation to a position, which may be one that it has passed.
+def catch_up(store: Store, writer: GenerationWriter, until: int, *, limit: int = BATCH) -> None:
+    """Apply the log to a generation up to a position, unless it is beyond it already.
 
-    Raises ReadModelUnavailableError where it is gone, or held by someone.
+    Raises ReadModelUnavailableError if the generation takes no events.
     """
-    position = view.checkpoint()
+    position = writer.checkpoint()
     while position is not None and position < until:
         batch = store.read(position, limit, until)
         if not batch:
             return
-        reached = apply_batch(view, batch, position)
-        if reached == position:
-            time.sleep(HELD_PAUSE_S)
+        reached = apply_batch(writer, batch, position)
+        if reached == position:  # paused
+            time.sleep(_PAUSED_RETRY_S)
         position = reached
     if position is None:
-        raise ReadModelUnavailableError(f"generation {view.number} is gone")
+        raise ReadModelUnavailableError(f"generation {writer.number} is gone")

@@ -1,6 +1,6 @@
-"""Stops the projection of a generation for a moment, at a position that is known then.
+"""Pauses the projection of a generation for a moment, at a known position.
 
-Readers do not notice. A hold ends by itself, so that one whose holder died harms nobody for long.
+Readers do not notice. A pause ends by itself, so a process that dies during one blocks nothing.
 """
 
 import time
@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from commands.errors import ReadModelUnavailableError
-from projections.generation.state import CONSTANTS, PAUSE_MS
-from projections.generation.writer import GenerationWriter
+from projections.generation.state import CONSTANTS, PAUSE_MS, Generation
 from projections.lua import load_script
 
-_WAIT_S, _PAUSE_S = 10.0, 0.02
-
+_TIMEOUT_S, _RETRY_S = 10.0, 0.02
 _PAUSE = load_script("projections.lua.generation.pause", CONSTANTS)
 _RESUME = load_script("projections.lua.generation.resume")
 
@@ -27,27 +25,29 @@ class Pause(NamedTuple):
 
 
 @contextmanager
-def pause(view: GenerationWriter, for_ms: int = PAUSE_MS) -> Iterator[Pause]:
-    """Hold a generation. Raises ReadModelUnavailableError where it is gone, or held for long.
+def pause(generation: Generation, for_ms: int = PAUSE_MS) -> Iterator[Pause]:
+    """Pause the projection of a generation.
 
-    One whose rows have the format of another release is not held: who holds it would change it.
+    Raises ReadModelUnavailableError if the generation is deleted, stays paused by another command
+    for 10 s, or has rows of another format, which this release must not change.
     """
-    held = _take(view, for_ms)
+    paused = _begin(generation, for_ms)
     try:
-        yield held
+        yield paused
     finally:
-        _RESUME.run(view.redis, [view.keys.head], [held.until_ms])
+        _RESUME.run(generation.redis, [generation.keys.state], [paused.until_ms])
 
 
-def _take(view: GenerationWriter, for_ms: int) -> Pause:
-    give_up = time.monotonic() + _WAIT_S
-    while time.monotonic() < give_up:
-        answer = _PAUSE.run(view.redis, [view.keys.head], [for_ms, view.row_format])
+def _begin(generation: Generation, for_ms: int) -> Pause:
+    deadline = time.monotonic() + _TIMEOUT_S
+    args = [for_ms, generation.row_format]
+    while time.monotonic() < deadline:
+        answer = _PAUSE.run(generation.redis, [generation.keys.state], args)
         if not answer:
             raise ReadModelUnavailableError("the generation is gone")
         if answer[1] < 0:
             raise ReadModelUnavailableError("its rows have the format of another release")
         if answer[1]:
             return Pause(*answer)
-        time.sleep(_PAUSE_S)
+        time.sleep(_RETRY_S)
     raise ReadModelUnavailableError("another command is changing it")

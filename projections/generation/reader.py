@@ -1,4 +1,7 @@
-"""What a generation keeps, as fields and values of its keys, read together with its position."""
+"""Reads the entries of a generation, each time together with the position they show.
+
+An entry is a field of a hash with its value, or a member of a sorted set with its score.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -6,70 +9,74 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from commands.errors import ReadModelUnavailableError
-from projections.generation.writer import GenerationWriter
+from projections.generation.state import Generation
 from projections.lua import load_script, of_another_type
 from projections.movie_rows import RedisWrite
 
 HASHES = ("rows", "gone", "users", "parked")
 SORTED_SETS = ("created", "years", "titles")
 NAMES = (*HASHES, *SORTED_SETS)
-FIELDS = 200
-"""How many are read at a time: Redis does nothing else in the meantime."""
-_ID = 36  # the length of an id, with which the members of titles end
+"""The stored names of the keys that have entries."""
+FIELDS_AT_ONCE = 200
+"""The number of entries read in one step: Redis serves nothing else meanwhile."""
+_ID_LENGTH = 36
+_READ_FIELDS = load_script("projections.lua.generation.read_fields")
+_COUNT_ENTRIES = load_script("projections.lua.generation.count_entries")
 
 Fields = dict[bytes, bytes | float]
 """Field to value, or member to score."""
 
-_READ_FIELDS = load_script("projections.lua.generation.read_fields")
-_COUNT_ENTRIES = load_script("projections.lua.generation.count_entries")
-
 
 class Counts(NamedTuple):
-    """How much there is at a position; ``of`` maps names of keys, and ``events``, to numbers."""
+    """The number of entries of each key, and of ``events``, at a position."""
 
     position: int
     of: dict[str, int]
 
     @property
     def total(self) -> int:
-        """How many fields and members there are."""
+        """The number of all entries."""
         return sum(self.of[name] for name in NAMES)
 
 
-def read(view: GenerationWriter, name: str, fields: Collection[bytes]) -> tuple[int, Fields]:
-    """Return those of ``fields`` (not too many) that are there, and the position they show.
+def read(generation: Generation, name: str, fields: Collection[bytes]) -> tuple[int, Fields]:
+    """Return the position and those of ``fields`` (at most FIELDS_AT_ONCE) that exist.
 
-    Raises ReadModelUnavailableError where the generation is gone.
+    A key of another type has none. Raises ReadModelUnavailableError if the generation is deleted.
     """
     command = "HMGET" if name in HASHES else "ZMSCORE"
-    answer = _READ_FIELDS.run(
-        view.redis, [view.keys.head, getattr(view.keys, name)], [command, *fields]
-    )
+    keys = [generation.keys.state, generation.keys.named(name)]
+    answer = _READ_FIELDS.run(generation.redis, keys, [command, *fields])
     if not answer:
-        raise _gone(view)
+        raise _deleted(generation)
     position, values = answer
     convert = bytes if name in HASHES else float
     found = zip(fields, values, strict=True) if values else ()
     return position, {field: convert(value) for field, value in found if value is not None}
 
 
-def count(view: GenerationWriter) -> Counts:
-    """Return how much there is of everything. Raises ReadModelUnavailableError."""
-    keys = [view.keys.head, *(getattr(view.keys, name) for name in NAMES)]
-    answer = _COUNT_ENTRIES.run(view.redis, keys, [len(HASHES)])
+def count(generation: Generation) -> Counts:
+    """Return the number of all entries.
+
+    Raises ReadModelUnavailableError if the generation is deleted.
+    """
+    keys = [generation.keys.state, *map(generation.keys.named, NAMES)]
+    answer = _COUNT_ENTRIES.run(generation.redis, keys, [len(HASHES)])
     if not answer:
-        raise _gone(view)
+        raise _deleted(generation)
     position, *numbers = answer
     return Counts(position, dict(zip(("events", *NAMES), numbers, strict=True)))
 
 
-def scan(view: GenerationWriter, name: str) -> Iterator[Fields]:
-    """Yield all there is of a key, a part at a time; what changes meanwhile may be missed."""
-    key, cursor = getattr(view.keys, name), 0
+def scan(generation: Generation, name: str) -> Iterator[Fields]:
+    """Yield all entries of a key in parts; entries that change meanwhile may be missed."""
+    key, cursor = generation.keys.named(name), 0
     command = "HSCAN" if name in HASHES else "ZSCAN"
     while True:
         try:
-            cursor, found = view.redis.execute_command(command, key, cursor, "COUNT", FIELDS)
+            cursor, found = generation.redis.execute_command(
+                command, key, cursor, "COUNT", FIELDS_AT_ONCE
+            )
         except ResponseError as error:
             if not of_another_type(error):
                 raise
@@ -80,41 +87,41 @@ def scan(view: GenerationWriter, name: str) -> Iterator[Fields]:
             return
 
 
-def fields_of(commands: Iterable[RedisWrite]) -> dict[str, Fields]:
-    """Return what an empty generation keeps after ``commands``, which only add."""
-    kept: dict[str, Fields] = {}
-    for command, name, values in commands:
-        first, second = values[::2], values[1::2]
-        pairs = zip(first, second, strict=True)
+def fields_of(writes: Iterable[RedisWrite]) -> dict[str, Fields]:
+    """Return the entries of an empty generation after ``writes``, which only add, by key."""
+    entries: dict[str, Fields] = {}
+    for command, name, values in writes:
+        pairs = zip(values[::2], values[1::2], strict=True)
         if command == "ZADD":
-            kept.setdefault(name, {}).update((_bytes(two), float(one)) for one, two in pairs)
+            fields: Fields = {_bytes(member): float(score) for score, member in pairs}
         else:
-            kept.setdefault(name, {}).update((_bytes(one), _bytes(two)) for one, two in pairs)
-    return kept
+            fields = {_bytes(field): _bytes(value) for field, value in pairs}
+        entries.setdefault(name, {}).update(fields)
+    return entries
 
 
 def id_in(name: str, field: bytes) -> str:
-    """Return the id of the movie (or account) that a field is about."""
-    return (field[-_ID:] if name == "titles" else field).decode(errors="replace")
+    """Return the id of the movie or account that an entry is about."""
+    return (field[-_ID_LENGTH:] if name == "titles" else field).decode(errors="replace")
 
 
 def same(name: str, one: bytes | float | None, other: bytes | float | None) -> bool:
-    """Tell whether two values say the same; why a movie is parked may be told in other words."""
+    """Tell whether two values are equal; the reason why a movie is parked may differ."""
     if name == "parked":
         return (one is None) == (other is None)
     return one == other
 
 
 def pieces(fields: Mapping[bytes, Any] | Collection[bytes]) -> Iterator[list[bytes]]:
-    """Yield fields, as many at a time as are read at a time."""
+    """Yield fields in lists of at most FIELDS_AT_ONCE."""
     listed = list(fields)
-    for start in range(0, len(listed), FIELDS):
-        yield listed[start : start + FIELDS]
+    for start in range(0, len(listed), FIELDS_AT_ONCE):
+        yield listed[start : start + FIELDS_AT_ONCE]
 
 
 def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _gone(view: GenerationWriter) -> ReadModelUnavailableError:
-    return ReadModelUnavailableError(f"generation {view.number} is gone")
+def _deleted(generation: Generation) -> ReadModelUnavailableError:
+    return ReadModelUnavailableError(f"generation {generation.number} is gone")

@@ -1,7 +1,7 @@
-"""The head of a generation: how far it is, in what format its rows are, and its state.
+"""The state of a generation, which decides whether it is usable.
 
-Whether a generation takes events is decided here and nowhere else: it must be being built or live,
-whole, of this release's row format (``STATE``), and built from this log (``belongs``).
+``Generation.read_state`` is the one place that decides: a generation must be complete, of this row
+format and built from this log. The scripts decide the same in ``projections/lua/state.lua``.
 """
 
 from typing import Any, NamedTuple
@@ -12,27 +12,34 @@ from projections.keys import POSITION, Keys
 from projections.lua import load_script, number_field
 
 ROW_FORMAT = 3
-"""What rows and indexes look like. Count it up with each change of a line, a key or a score.
+"""The format of rows and indexes. Increment it with each change of a row, a key or a score.
 
-A generation keeps the format that it was built with; a head without a number is of format 1. A
-projection that finds another format live, older or newer, builds its own beside it.
+A generation keeps the format that it was built with; a state without a format means 1. A projection
+that finds another format live, older or newer, builds its own generation beside it.
 """
 REPLAYING = "filling"
-"""It is being filled from aside, and takes no events yet."""
+"""A replay is writing it; it takes no events yet."""
 BUILDING = "building"
+"""It takes events but is not shown."""
 LIVE = "live"
-"""It may be shown to readers."""
-DAMAGED = "damaged"
-"""Something of it is lost. Never stored: it is found out."""
-OTHER_FORMAT = "other format"
-"""It is whole, but another release laid out its rows. Never stored: it is found out.
-
-Readers are still shown what it has until a generation of this release is live; it takes no events.
-"""
+"""It takes events and may be shown to readers."""
 RETIRED = "retired"
-"""It takes no events any more, and is shown to nobody."""
+"""It takes no events any more and is not shown."""
+# States that are never stored: reading the state finds them.
+DAMAGED = "damaged"
+"""Some of its entries are lost."""
+OTHER_FORMAT = "other format"
+"""Its rows have the format of another release.
+
+Readers are shown it until a generation of this release is live; it takes no events.
+"""
+OTHER_LOG = "other log"
+"""It was built from another log: the event that was applied last is not in this one.
+
+The log was replaced, or restored to an earlier state.
+"""
 PAUSE_MS = 2_000
-"""For how long a generation is held at most."""
+"""The longest pause of a generation."""
 CONSTANTS: dict[str, str | int] = {
     "REPLAYING": REPLAYING,
     "BUILDING": BUILDING,
@@ -42,15 +49,14 @@ CONSTANTS: dict[str, str | int] = {
     "PAUSE_MS": PAUSE_MS,
     "POSITION_CHANNEL": POSITION,
 }
-"""What scripts know from here."""
+"""The constants of scripts that use ``state.lua``."""
 _NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped")
-
 _READ_STATE = load_script("projections.lua.generation.read_state", CONSTANTS)
 _SET_FIELD = load_script("projections.lua.generation.set_field")
 
 
 class GenerationState(NamedTuple):
-    """What a head says."""
+    """The state of a generation; ``position`` is its checkpoint."""
 
     position: int
     events: int
@@ -58,12 +64,13 @@ class GenerationState(NamedTuple):
     state: str
     last: str
     parked: int
-    """Movies whose events cannot be applied, without those that were given up."""
+    """Parked streams, without the discarded."""
     dropped: int
+    """Movies that an operator discarded."""
     format: int
-    """Of its rows; 0 for what is no number."""
+    """The row format; 0 if it is not a number."""
     log: str = ""
-    """The identity of the log that it shows, "" if unknown."""
+    """The identity of the log, "" if unknown."""
 
     @property
     def takes_events(self) -> bool:
@@ -72,7 +79,7 @@ class GenerationState(NamedTuple):
 
 
 class Generation:
-    """One generation of the read model: its address in Redis, its state and its checkpoint."""
+    """One build of the read model: its address in Redis, its state and its checkpoint."""
 
     def __init__(self, redis: Any, number: int, row_format: int = ROW_FORMAT) -> None:
         self.redis = redis
@@ -82,66 +89,58 @@ class Generation:
 
     def create(self, state: str = BUILDING) -> None:
         """Create an empty generation unless it exists."""
-        # The position comes last: a head that has one is complete.
-        numbers = ((name, 0) for name in _NUMBERS)
-        fields = [("state", state), ("format", self.row_format), *numbers, ("position", 0)]
-        for name, value in fields:
-            self.redis.execute_command("HSETNX", self.keys.head, name, value)
+        # The position comes last: a state that has one is complete.
+        fields = {"state": state, "format": self.row_format, **dict.fromkeys(_NUMBERS, 0)}
+        for name, value in (fields | {"position": 0}).items():
+            self.redis.execute_command("HSETNX", self.keys.state, name, value)
 
-    def read_state(self) -> GenerationState | None:
-        """Return the state, None for a generation that does not exist.
+    def read_state(self, store: Store | None = None) -> GenerationState | None:
+        """Return the state, None if the generation does not exist.
 
-        A field that must be a number and is none counts as 0: such a generation is damaged.
+        Only with a ``store`` can the state be OTHER_LOG. A number that cannot be read is returned
+        as 0; the generation is damaged.
         """
         found = _READ_STATE.run(self.redis, self.keys.lasting, [self.row_format])
         if found[0] is None:
             return None
         position, events, parked, dropped = (number_field(found[i]) or 0 for i in (0, 1, 5, 6))
-        at, state, last = ((one or b"").decode(errors="replace") for one in found[2:5])
-        stored_as = 1 if found[7] is None else number_field(found[7]) or 0
-        log = (found[8] or b"").decode(errors="replace")
+        at, state, last, log = ((found[i] or b"").decode(errors="replace") for i in (2, 3, 4, 8))
+        row_format = 1 if found[7] is None else number_field(found[7]) or 0
+        if store and state not in (REPLAYING, RETIRED) and event_name_at(store, position) != last:
+            state = OTHER_LOG
         parked = max(0, parked - dropped)
-        return GenerationState(position, events, at, state, last, parked, dropped, stored_as, log)
+        return GenerationState(position, events, at, state, last, parked, dropped, row_format, log)
 
     def checkpoint(self) -> int | None:
-        """Return the position that the next batch follows; None for one that takes no events."""
+        """Return the position that the next batch follows; None if no events can be applied."""
         state = self.read_state()
         return state.position if state and state.takes_events else None
 
     def set_log(self, log: str) -> None:
-        """Store the identity of the log that this generation shows, if that is known."""
+        """Store the identity of the log that this generation is built from, if it is known."""
         if log:
-            _SET_FIELD.run(self.redis, [self.keys.head], ["log", log])
+            _SET_FIELD.run(self.redis, [self.keys.state], ["log", log])
 
     def retire(self) -> None:
         """Show this generation to no reader and apply no more events to it."""
-        _SET_FIELD.run(self.redis, [self.keys.head], ["state", RETIRED])
+        _SET_FIELD.run(self.redis, [self.keys.state], ["state", RETIRED])
 
 
-def name_of(event: RecordedEvent) -> str:
-    """Return what an event is known by: no two logs have the same one at the same position.
+def event_name(event: RecordedEvent) -> str:
+    """Return a name that tells an event from the one at the same position of another log.
 
-    Its time tells it from the one that takes its place after the log was set back.
+    It contains the time, which differs if the log was set back and another event took the place.
     """
-    return f"{event.stream_id}:{event.version}:{time_of(event)}"
+    return f"{event.stream_id}:{event.version}:{event_time(event)}"
 
 
-def time_of(event: RecordedEvent) -> str:
-    """Return when an event happened, "" where it does not say so."""
+def event_time(event: RecordedEvent) -> str:
+    """Return the time of an event, "" if it has none."""
     time = event.data.get("timestamp")
     return time if type(time) is str else ""
 
 
-def name_at(store: Store, position: int) -> str:
-    """Return the name of the event at a position, "" where the log has none there."""
-    found = store.read(position - 1, 1, position) if position else []
-    return name_of(found[0]) if found else ""
-
-
-def is_of_log(store: Store, head: GenerationState) -> bool:
-    """Tell whether a generation was built from this log, as far as the log still goes.
-
-    The event that was applied last must be there: a log that was replaced, or restored to an
-    earlier state, has another at its position, or none.
-    """
-    return name_at(store, head.position) == head.last
+def event_name_at(store: Store, position: int) -> str:
+    """Return the name of the event at a position, "" if the log has none there."""
+    events = store.read(position - 1, 1, position) if position else []
+    return event_name(events[0]) if events else ""

@@ -101,5 +101,5 @@ def arguments(keys: Keys, commands: Iterable[tuple[str, str, Sequence[Any]]]) ->
     numbers = {key: number for number, key in enumerate(keys.lasting, start=1)}
     args: list[Any] = []
     for name, key, values in commands:
-        args += (name, numbers[getattr(keys, key)], len(values), *values)
+        args += (name, numbers[keys.named(key)], len(values), *values)
     return args

@@ -18,8 +18,7 @@ from commands.errors import CinelogError
 from commands.event_store.store import Store
 from projections.follow.lease import Lease
 from projections.generation import lifecycle
-from projections.generation.completeness import check_all_read
-from projections.generation.state import CONSTANTS, LIVE, REPLAYING, ROW_FORMAT, name_at
+from projections.generation.state import CONSTANTS, LIVE, REPLAYING, ROW_FORMAT, event_name_at
 from projections.generation.writer import GenerationWriter
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.lua import load_script
@@ -43,32 +42,32 @@ MARK_USED = load_script("projections.lua.rebuild.note_use")
 def use_of(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
     """Return what ``USE_SCRIPT`` takes for the list as it was at a position."""
     keys = Keys(-position)
-    return (*keys.lasting, keys.kept), [SNAPSHOT_TTL_S, last, ROW_FORMAT]
+    return (*keys.lasting, keys.cached_results), [SNAPSHOT_TTL_S, last, ROW_FORMAT]
 
 
 def build(store: Store, redis: Any, position: int) -> bool:
     """Build the list as it was at a position; False where another one is being built."""
     lease = Lease(redis, key=POINT_IN_TIME_LEASE)
-    if not lease.hold():
+    if not lease.acquire_or_renew():
         return False
     try:
-        use = use_of(position, name_at(store, position))
+        use = use_of(position, event_name_at(store, position))
         if USE_SCRIPT.run(redis, *use):
             return True
         _make_room(redis, position)
         # To the end: an earlier one of this position would be mixed with the new one.
         for _ in lifecycle.sweep(redis):
-            if not lease.hold():
+            if not lease.acquire_or_renew():
                 return False
         MARK_USED.run(redis, [POINT_IN_TIME], [position])
         view = GenerationWriter(redis, -position)
         view.create(REPLAYING)
         read = applied = 0
         for step in replay(store, view, position, keep_s=_STEP_S):
-            if not lease.hold():
+            if not lease.acquire_or_renew():
                 return False
             read, applied = read + step.read, applied + step.applied
-        check_all_read(store, position, read)
+        store.integrity.check_count(position, read)
         finish(store, view, position, applied, LIVE)
         USE_SCRIPT.run(redis, *use)
     finally:
@@ -81,7 +80,7 @@ def _make_room(redis: Any, position: int) -> None:
     others = [int(one) for one in redis.execute_command("ZREVRANGE", POINT_IN_TIME, 0, -1)]
     kept, rows = [position], 0
     for other in others:
-        state, number = redis.execute_command("HMGET", Keys(-other).head, "state", "rows")
+        state, number = redis.execute_command("HMGET", Keys(-other).state, "state", "rows")
         rows += int(number or 0)
         there = state == LIVE.encode() and other != position
         if there and len(kept) < MAX_SNAPSHOTS and rows <= MAX_SNAPSHOT_ROWS:

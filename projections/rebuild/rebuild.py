@@ -15,9 +15,8 @@ from redis.exceptions import RedisError
 from commands.errors import ReadModelUnavailableError, RebuildRunningError, StoreDamagedError
 from commands.event_store.store import Store
 from projections.follow.lease import Lease
-from projections.follow.subscription import follow
-from projections.generation import lifecycle, state
-from projections.generation.completeness import check_all_read, check_not_fewer
+from projections.follow.subscription import catch_up
+from projections.generation import lifecycle
 from projections.generation.pause import pause
 from projections.generation.reader import NAMES, Fields, count, read, scan
 from projections.generation.state import BUILDING, DAMAGED, LIVE, REPLAYING
@@ -64,12 +63,12 @@ class ExpectedFromGeneration:
 
     def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
         """Return what there is of some fields at a position."""
-        follow(self.store, self.view, position, limit=_FOLLOWED)
+        catch_up(self.store, self.view, position, limit=_FOLLOWED)
         return read(self.view, name, fields)[1]
 
     def counts(self, position: int) -> dict[str, int]:
         """Return how much there is of everything at a position."""
-        follow(self.store, self.view, position, limit=_FOLLOWED)
+        catch_up(self.store, self.view, position, limit=_FOLLOWED)
         return count(self.view).of
 
 
@@ -91,7 +90,7 @@ def rebuild(
     lease = Lease(redis, key=REBUILDING)
     _check(lease)
     try:
-        lifecycle.drop_remains(redis)
+        lifecycle.drop_leftovers(redis)
         view = lifecycle.new(redis, state=REPLAYING)
         view.set_log(str(store.identity()))
         try:
@@ -115,8 +114,8 @@ def _rebuild(
         _check(lease)
         done, applied = done + step.read, applied + step.applied
         advance("rebuild", done, total)
-    check_all_read(store, until, done)
-    check_not_fewer(store, view.redis)
+    store.integrity.check_count(until, done)
+    lifecycle.check_not_fewer(store, view.redis)
     finish(store, view, until, applied, BUILDING)
     compared, report = 0, DiffReport()
     live = _comparable(store, view, until)
@@ -135,8 +134,8 @@ def _rebuild(
         ):
             report.add(found)
     _switch(store, view)
-    follow(store, view, store.head(), limit=_FOLLOWED)
-    total = count(view).total // lifecycle.PIECE
+    catch_up(store, view, store.head(), limit=_FOLLOWED)
+    total = count(view).total // lifecycle.SWEEP_STEP
     for done, _ in enumerate(lifecycle.sweep(view.redis), 1):
         _check(lease)
         advance("drop", done, max(done, total))
@@ -149,15 +148,13 @@ def _rebuild(
 def _comparable(store: Store, view: GenerationWriter, until: int) -> GenerationWriter | None:
     """Return the live generation, at a position not before ``until``; None where that cannot be."""
     live = lifecycle.live_generation(view.redis)
-    head = live.read_state() if live else None
+    head = live.read_state(store) if live else None
     # Rows of another format differ, whatever they say.
     if live is None or head is None or head.state not in (LIVE, DAMAGED):
         return None
-    if not state.is_of_log(store, head):
-        return None
     if head.position < until:
         try:
-            follow(store, live, until, limit=_FOLLOWED)  # nobody else may be there to do it
+            catch_up(store, live, until, limit=_FOLLOWED)  # nobody else may be there to do it
         except ReadModelUnavailableError:
             return None
     return live
@@ -168,15 +165,15 @@ def _switch(store: Store, view: GenerationWriter) -> None:
     redis = view.redis
     for _ in range(_TRIES):
         live = lifecycle.live_generation(redis)
-        head = live.read_state() if live else None
-        if live is None or head is None or head.state != LIVE or not state.is_of_log(store, head):
-            follow(store, view, store.head(), limit=_FOLLOWED)
+        head = live.read_state(store) if live else None
+        if live is None or head is None or head.state != LIVE:
+            catch_up(store, view, store.head(), limit=_FOLLOWED)
             if lifecycle.go_live(redis, view, instead_of=live.number if live else 0):
                 return
             continue
-        follow(store, view, head.position, limit=_FOLLOWED)
+        catch_up(store, view, head.position, limit=_FOLLOWED)
         with pause(live) as held:
-            follow(store, view, held.position)
+            catch_up(store, view, held.position)
             last_ms = held.until_ms - _MARGIN_MS
             if lifecycle.go_live(redis, view, instead_of=live.number, before_ms=last_ms):
                 return
@@ -184,5 +181,5 @@ def _switch(store: Store, view: GenerationWriter) -> None:
 
 
 def _check(lease: Lease) -> None:
-    if not lease.hold():
+    if not lease.acquire_or_renew():
         raise RebuildRunningError

@@ -21,7 +21,7 @@ def repair(view: GenerationWriter, held: Pause, commands: Sequence[RedisWrite]) 
     Raises ReadModelUnavailableError where the hold is over; then nothing was changed.
     """
     args: list[Any] = [held.position, held.until_ms, *arguments(view.keys, commands)]
-    if not _REPAIR.run(view.redis, [*view.keys.lasting, view.keys.kept], args):
+    if not _REPAIR.run(view.redis, [*view.keys.lasting, view.keys.cached_results], args):
         raise ReadModelUnavailableError("it took too long; try again")
 
 

@@ -15,7 +15,7 @@ from commands.errors import NotFoundError, ReadModelUnavailableError, Unreadable
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
 from projections.generation import lifecycle
-from projections.generation.state import CONSTANTS, REPLAYING, name_of, time_of
+from projections.generation.state import CONSTANTS, REPLAYING, event_name, event_time
 from projections.generation.writer import GenerationWriter
 from projections.keys import Keys
 from projections.lua import load_script
@@ -126,7 +126,7 @@ def replay(
                 pipeline.execute()
         for key in keys.lasting if keep_s else ():
             pipeline.execute_command("EXPIRE", key, keep_s)
-        pipeline.execute_command("HGET", keys.head, "state")
+        pipeline.execute_command("HGET", keys.state, "state")
         if pipeline.execute()[-1] != REPLAYING.encode():
             lifecycle.drop(view.redis, view.number)
             raise _dropped(view)
@@ -139,14 +139,14 @@ def finish(store: Store, view: GenerationWriter, until: int, applied: int, state
     Raises ReadModelUnavailableError where it was dropped meanwhile.
     """
     last = store.read(until - 1, 1, until) if until else []
-    name, at = (name_of(last[0]), time_of(last[0])) if last else ("", "")
+    name, at = (event_name(last[0]), event_time(last[0])) if last else ("", "")
     if not _FINISH.run(view.redis, view.keys.lasting, [until, applied, name, at, state]):
         raise _dropped(view)
 
 
 def _pieces(keys: Keys, commands: list[RedisWrite]) -> Iterator[tuple[Any, ...]]:
     for command, name, values in commands:
-        key = getattr(keys, name)
+        key = keys.named(name)
         for start in range(0, len(values), _VALUES):
             yield command, key, *values[start : start + _VALUES]
 

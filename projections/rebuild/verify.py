@@ -5,10 +5,17 @@ from typing import Any, NamedTuple
 
 from commands.errors import ReadModelUnavailableError
 from commands.event_store.store import Store
-from projections.generation import lifecycle, state
+from projections.generation import lifecycle
 from projections.generation.pause import pause
 from projections.generation.reader import count
-from projections.generation.state import DAMAGED, LIVE, OTHER_FORMAT, ROW_FORMAT, GenerationState
+from projections.generation.state import (
+    DAMAGED,
+    LIVE,
+    OTHER_FORMAT,
+    OTHER_LOG,
+    ROW_FORMAT,
+    GenerationState,
+)
 from projections.generation.writer import GenerationWriter
 from projections.rebuild.diff import Difference, DiffReport, differences, recheck
 from projections.rebuild.expected import ExpectedFromLog
@@ -47,10 +54,10 @@ def verify(
     Raises ReadModelUnavailableError where no generation is live.
     """
     live = live_generation(redis)
-    head = live.read_state()
-    if head is None or head.state not in (LIVE, DAMAGED, OTHER_FORMAT):
+    head = live.read_state(store)
+    if head is None or head.state not in (LIVE, DAMAGED, OTHER_FORMAT, OTHER_LOG):
         raise ReadModelUnavailableError("it is being built")
-    if (unlike := _incomparable(store, live, head)) is not None:
+    if (unlike := _incomparable(live, head)) is not None:
         return unlike
     report = DiffReport()
     marks = parked_in(live).values()
@@ -85,13 +92,11 @@ def verify(
     return VerifyResult(live.number, head.position, compared, report)
 
 
-def _incomparable(
-    store: Store, live: GenerationWriter, head: GenerationState
-) -> VerifyResult | None:
+def _incomparable(live: GenerationWriter, head: GenerationState) -> VerifyResult | None:
     """Return what is said of a generation that no field of can be compared with the log."""
     report = DiffReport()
     found = VerifyResult(live.number, head.position, 0, report)
-    if not state.is_of_log(store, head):
+    if head.state == OTHER_LOG:
         report.add(Difference("head", b"last", None, head.last.encode()))
         return found._replace(foreign=True)
     if head.state == OTHER_FORMAT:

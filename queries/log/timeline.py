@@ -14,7 +14,7 @@ from typing import NamedTuple
 from commands.errors import EventStoreUnavailableError
 from commands.event_store.store import Store
 from commands.rfc3339 import rfc3339
-from projections.generation.state import name_at
+from projections.generation.state import event_name_at
 
 STRETCH = 1_000
 """Events in a stretch; memory holds only its last position and its latest stamp."""
@@ -57,7 +57,7 @@ class Timeline:
         """
         wanted = rfc3339(at)
         with self._lock:
-            if name_at(self._store, self._reached) != self._name:
+            if event_name_at(self._store, self._reached) != self._name:
                 self._forget()  # it is another log
             self._read_up_to(wanted)
             later = bisect_right(self._latest, wanted)
@@ -104,4 +104,4 @@ class Timeline:
             self._ends.append(read[-1][0])
             self._latest.append(latest)
         self._reached = read[-1][0]
-        self._name = name_at(self._store, self._reached)
+        self._name = event_name_at(self._store, self._reached)

@@ -1,8 +1,8 @@
 -- A search: the rows are scanned piece by piece; the hits are those that pass its filters.
 --
--- Takes these of the ARGV of a script, in this order: ordering, as pages.lua takes it; the
--- orderings of sort keys, with commas between; folded texts that title, genre, creator, and either title or
--- genre contain; first year; last year; the number of rows to look at.
+-- A script that searches takes these ARGV, in this order: ordering, as pages.lua takes it; the
+-- orderings of sort keys, with commas between; folded texts that title, genre, creator, and either
+-- title or genre contain; first year; last year; the number of rows to look at.
 local row = require("projections.lua.row")
 local find, sub = string.find, string.sub
 local TITLE_FROM = row.TITLE_FROM

@@ -9,7 +9,7 @@ import redis
 from commands.errors import DiskFullError, EventStoreUnavailableError, ReadModelUnavailableError
 from commands.event_store.store import Store
 from projections.generation import lifecycle
-from projections.generation.state import LIVE, ROW_FORMAT, time_of
+from projections.generation.state import LIVE, ROW_FORMAT, event_time
 from projections.keys import LEASE
 from projections.redis_client import open_redis
 from service.settings import Settings
@@ -122,6 +122,6 @@ def _lag_s(store: Store, position: int) -> float:
     if not waiting:
         return 0.0
     with suppress(ValueError):  # one that does not say when it happened
-        stored = datetime.fromisoformat(time_of(waiting[0]))
+        stored = datetime.fromisoformat(event_time(waiting[0]))
         return round(max(0.0, (datetime.now(UTC) - stored).total_seconds()), 3)
     return 0.0

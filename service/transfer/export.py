@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from commands.event_store.store import Store
-from projections.generation.completeness import check_all_read
 from projections.movie_rows import ROW_FIELDS, decode_row
 from projections.rebuild.replay import Usernames, fold_streams, whole_streams
 from service.durable_file import replacing
@@ -45,7 +44,7 @@ def export_events(store: Store, path: Path, advance: Callable[[int], None]) -> S
             position = events[-1].position
             done += len(events)
             advance(done)
-        check_all_read(store, head, done)
+        store.integrity.check_count(head, done)
         return writer.finish()
 
 
@@ -72,7 +71,7 @@ def _movies(store: Store, head: int, advance: Callable[[int], None]) -> Iterator
                 yield from sorted(map(decode_row, values[1::2]), key=itemgetter("id"))
         done += len(events)
         advance(done)
-    check_all_read(store, head, done)
+    store.integrity.check_count(head, done)
 
 
 def _csv_writer(file: BinaryIO) -> Callable[[dict[str, Any]], object]:

@@ -19,7 +19,7 @@ from tests.library import caught_up, kept, library, live, replayed, spoil, write
 from tests.projections.faulty import every_death
 
 LASTING = {
-    name: getattr(Keys(1), name)
+    name: Keys(1).named(name)
     for name in ("head", "rows", "created", "years", "titles", "gone", "users", "parked")
 }
 
@@ -32,7 +32,7 @@ def books(sqlite_store, redis):
 
 
 def followed(tail):
-    while not tail.step():
+    while not tail.process_batch():
         pass
 
 
@@ -44,7 +44,7 @@ def test_a_lost_key_is_noticed(sqlite_store, redis, books, name, busy):
     redis.delete(LASTING[name])
     if busy:
         write(sqlite_store, create(by=ANN))
-    assert not tail.step()
+    assert not tail.process_batch()
     followed(tail)
     assert lifecycle.live_number(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
@@ -55,7 +55,7 @@ def test_lost_marks_are_noticed(sqlite_store, redis, books, tmp_path):
     spoil(tmp_path / "events.db", books.changed, version=2)
     tail = caught_up(sqlite_store, redis)
     redis.delete(LASTING["parked"])
-    assert not tail.step()
+    assert not tail.process_batch()
     followed(tail)
     assert redis.hkeys(Keys(2).parked) == [books.changed.encode()]
 
@@ -68,7 +68,7 @@ HEAD = ("rows", "gone", "users", "parked", "dropped", "events", "mends", "positi
 def test_a_number_of_the_head_that_is_none(sqlite_store, redis, books, name, value):
     """Idle or busy, it is built again, and nobody calls it whole before."""
     tail = caught_up(sqlite_store, redis)
-    head = Keys(1).head
+    head = Keys(1).state
     if value is None:
         redis.hdel(head, name)
     else:
@@ -79,7 +79,7 @@ def test_a_number_of_the_head_that_is_none(sqlite_store, redis, books, name, val
         assert live(redis).read_state().state == "damaged"
         assert verify(sqlite_store, redis).diff.counts
     write(sqlite_store, create(by=ANN))
-    assert not tail.step()
+    assert not tail.process_batch()
     followed(tail)
     assert lifecycle.live_number(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
@@ -89,13 +89,13 @@ def test_a_number_of_the_head_that_is_none(sqlite_store, redis, books, name, val
 def test_a_hold_that_nobody_took(sqlite_store, redis, books, value):
     """It counts as none: writes are shown, and a rebuild and a repair can hold it."""
     tail = caught_up(sqlite_store, redis)
-    redis.hset(Keys(1).head, "hold", value)
+    redis.hset(Keys(1).state, "hold", value)
     write(sqlite_store, create(by=ANN))
-    assert tail.step()
+    assert tail.process_batch()
     assert tail.position == sqlite_store.head()
     redis.zadd(Keys(1).years, {str(books.ids[3]): 1})
     assert verify(sqlite_store, redis, repair=True).diff.counts == {"years": 1}
-    redis.hset(Keys(1).head, "hold", value)
+    redis.hset(Keys(1).state, "hold", value)
     assert not rebuild(sqlite_store, redis).diff.counts
     assert lifecycle.live_number(redis) == 2
     assert kept(redis) == replayed(sqlite_store, redis)
@@ -120,7 +120,7 @@ def test_a_key_of_another_type(sqlite_store, redis, books, name, command):
             assert verify(sqlite_store, redis).diff.counts
         if busy:
             write(sqlite_store, update(books.ids[0], by=ANN, title="Brazil"))
-        assert not tail.step()
+        assert not tail.process_batch()
         followed(tail)
         assert lifecycle.live_number(redis) == 2
         assert kept(redis) == replayed(sqlite_store, redis)
@@ -133,7 +133,7 @@ def test_a_key_of_another_type_without_a_projection(sqlite_store, redis, books, 
         caught_up(sqlite_store, redis)
         if name == "head" and number:
             break
-        key = getattr(live(redis).keys, name)
+        key = live(redis).keys.named(name)
         redis.set(key, "x")
         mend(sqlite_store, redis)
         assert live(redis).read_state().state == "live"
@@ -183,7 +183,7 @@ def test_all_is_lost(sqlite_store, redis, books):
         redis.flushall()
         tail = Subscription(sqlite_store, redis, limit=5)
         for _ in range(step):
-            tail.step()
+            tail.process_batch()
         redis.flushall()
         followed(tail)
         assert kept(redis) == books.expected
@@ -199,7 +199,7 @@ def test_another_log(sqlite_store, redis, books, tmp_path, longer):
     if longer:
         write(other, *(create(by=ANN) for _ in range(30)))
     tail = Subscription(other, redis)
-    tail.step()
+    tail.process_batch()
     followed(tail)
     assert kept(redis) == replayed(other, redis)
     other.close()
@@ -286,7 +286,7 @@ def lose_and_follow(tail, redis):
     """Lose a key of the live generation; return after how long another one is live."""
     redis.delete(Keys(lifecycle.live_number(redis)).titles)
     began = time.monotonic()
-    assert not tail.step()
+    assert not tail.process_batch()
     followed(tail)
     return time.monotonic() - began
 
@@ -302,7 +302,7 @@ def test_one_that_is_lost_again_and_again_is_built_after_a_rest(sqlite_store, re
 
 
 def test_one_that_was_live_for_long_is_built_again_at_once(sqlite_store, redis, books, monkeypatch):
-    monkeypatch.setattr("projections.follow.subscription._FIRST_REST_S", 30)
+    monkeypatch.setattr("projections.follow.subscription._FIRST_BACKOFF_S", 30)
     tail = caught_up(sqlite_store, redis)
     for _ in range(3):
         tail._settled_at = 0
@@ -314,7 +314,7 @@ def test_one_of_another_log_that_was_being_built(sqlite_store, redis, books, tmp
     """It is not gone on with."""
     other = Store.open(f"sqlite:///{tmp_path}/other.db")
     write(other, register(ANN, username="ann"), register(new_id(), username="bob"))
-    Subscription(other, redis, limit=1).step()
+    Subscription(other, redis, limit=1).process_batch()
     followed(Subscription(sqlite_store, redis))
     assert kept(redis) == replayed(sqlite_store, redis)
     other.close()
@@ -342,7 +342,7 @@ def test_two_projections_step_by_step(sqlite_store, redis, books):
     for number in range(6):
         write(sqlite_store, create(by=ANN, title=f"Alien {number}"))
         for tail in tails:
-            tail.step()
+            tail.process_batch()
     for tail in tails:
         followed(tail)
     assert lifecycle.live_number(redis) == 1

@@ -40,7 +40,7 @@ def test_two_that_begin_at_once_build_the_same(redis):
 def test_a_lost_generation_is_begun_anew_with_a_higher_number(redis):
     """Its number is above every one known to Redis or to the caller."""
     first = lifecycle.begin(redis)
-    redis.delete(first.keys.head)
+    redis.delete(first.keys.state)
     second = lifecycle.begin(redis)
     assert second.number > first.number
     redis.flushall()
@@ -55,7 +55,7 @@ def test_going_live_shows_a_generation_and_drops_older_ones(redis):
     assert lifecycle.go_live(redis, new)
     assert lifecycle.live_number(redis) == new.number
     assert redis.smembers("movies:generations") == {b"%d" % new.number}
-    assert not redis.exists(old.keys.head)
+    assert not redis.exists(old.keys.state)
 
 
 def test_a_generation_that_is_gone_does_not_go_live(redis):

@@ -89,7 +89,7 @@ def test_a_projection_at_work_notices(sqlite_store, redis, books):
     heal(books.path, books.changed, version=2)
     list(retry(sqlite_store, live(redis), [books.changed]))
     write(sqlite_store, update(books.ids[0], by=ANN, title="Aliens"))
-    while not tail.step():
+    while not tail.process_batch():
         pass
     assert kept(redis) == replayed(sqlite_store, redis)
 
@@ -133,7 +133,7 @@ def test_a_retry_that_dies(sqlite_store, redis, books):
         redis, lambda dying: list(retry(sqlite_store, live(dying), [books.changed]))
     ):
         lives += died
-        redis.hdel(live(redis).keys.head, "hold")
+        redis.hdel(live(redis).keys.state, "hold")
         list(retry(sqlite_store, live(redis), [books.changed]))
         assert kept(redis) == books.whole
         redis.flushall()
@@ -202,7 +202,7 @@ def test_a_mark_that_cannot_be_read(sqlite_store, redis, books, value):
     assert not verify(sqlite_store, redis).diff.counts
     redis.hset(keys.parked, "nobody", value)
     redis.hset(keys.parked, b"\xff", value)
-    redis.hset(keys.head, "parked", 3)
+    redis.hset(keys.state, "parked", 3)
     assert not next(iter(retry(sqlite_store, live(redis), ["nobody"])))[1]
     assert discard(live(redis), books.changed)
     assert parked_in(live(redis))[books.changed].dropped

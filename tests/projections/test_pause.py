@@ -6,7 +6,7 @@ import time
 import pytest
 
 from commands.errors import ReadModelUnavailableError
-from projections.follow.subscription import Subscription, follow
+from projections.follow.subscription import Subscription, catch_up
 from projections.generation import pause as holding
 from projections.generation.pause import pause
 from projections.rebuild.diff import Difference
@@ -31,9 +31,9 @@ def test_no_event_is_applied(sqlite_store, redis, view):
         before = kept(redis)
         assert held.position == view.read_state().position
         for _ in range(3):
-            assert not tail.step()
+            assert not tail.process_batch()
         assert kept(redis) == before
-    assert tail.step()
+    assert tail.process_batch()
     assert view.read_state().position == sqlite_store.head()
 
 
@@ -41,7 +41,7 @@ def test_it_ends_by_itself(sqlite_store, redis, view):
     write(sqlite_store, create(by=ANN))
     with pause(view, 100):
         started = time.monotonic()
-        follow(sqlite_store, view, sqlite_store.head())
+        catch_up(sqlite_store, view, sqlite_store.head())
         assert time.monotonic() - started > 0.05
 
 
@@ -65,7 +65,7 @@ def test_one_at_a_time(view, valkey):
 
 
 def test_nobody_waits_for_ever(view, monkeypatch):
-    monkeypatch.setattr(holding, "_WAIT_S", 0.05)
+    monkeypatch.setattr(holding, "_TIMEOUT_S", 0.05)
     with pause(view), pytest.raises(ReadModelUnavailableError), pause(view):
         pass
 
@@ -75,8 +75,8 @@ def test_who_comes_late_gives_back_nothing_of_others(redis, view):
         time.sleep(0.01)
         with pause(view) as second:
             pass
-        redis.hset(view.keys.head, "hold", second.until_ms + 1)
-    assert redis.hget(view.keys.head, "hold")
+        redis.hset(view.keys.state, "hold", second.until_ms + 1)
+    assert redis.hget(view.keys.state, "hold")
 
 
 def test_there_must_be_a_generation(redis, view):

@@ -53,8 +53,8 @@ def test_the_new_one_is_as_the_old_one(sqlite_store, redis, books):
 
 def test_a_large_one_is_removed_piece_by_piece(sqlite_store, redis, books, monkeypatch):
     """To the end, and told step by step."""
-    monkeypatch.setattr(lifecycle, "_AT_ONCE", 1)
-    monkeypatch.setattr(lifecycle, "PIECE", 1)
+    monkeypatch.setattr(lifecycle, "_STEPS_AT_ONCE", 1)
+    monkeypatch.setattr(lifecycle, "SWEEP_STEP", 1)
     told = []
     rebuild(sqlite_store, redis, advance=lambda *step: told.append(step))
     assert told[-1][0] == "drop"
@@ -80,8 +80,8 @@ def test_what_differed_is_told(sqlite_store, redis, books):
     redis.zadd(keys.years, {other: 1})
     redis.zrem(keys.created, third)
     redis.zadd(keys.created, {"stranger": 1})
-    redis.hset(keys.gone, books.deleted, "{}")
-    redis.hset(keys.head, "events", 1)
+    redis.hset(keys.deleted, books.deleted, "{}")
+    redis.hset(keys.state, "events", 1)
     built = rebuild(sqlite_store, redis)
     found = {(one.key, one.field): one.shown for one in built.diff.first}
     assert found == {
@@ -98,7 +98,7 @@ def test_what_differed_is_told(sqlite_store, redis, books):
 
 @pytest.mark.parametrize("lost", ["rows", "created", "titles", "gone", "users"])
 def test_a_damaged_one_is_compared_too(sqlite_store, redis, books, lost):
-    redis.delete(getattr(live(redis).keys, lost))
+    redis.delete(live(redis).keys.named(lost))
     built = rebuild(sqlite_store, redis)
     assert set(built.diff.counts) == {lost}
     assert kept(redis) == books.expected
@@ -106,7 +106,7 @@ def test_a_damaged_one_is_compared_too(sqlite_store, redis, books, lost):
 
 def test_one_of_another_log_is_replaced(sqlite_store, redis, books):
     """Comparing it would say nothing."""
-    redis.hset(live(redis).keys.head, "last", "another:1")
+    redis.hset(live(redis).keys.state, "last", "another:1")
     built = rebuild(sqlite_store, redis)
     assert built.compared == 0
     assert kept(redis) == books.expected
@@ -154,7 +154,7 @@ def test_readers_see_no_hole_and_no_step_back(sqlite_store, redis, books):
     def meanwhile():
         look()
         write(sqlite_store, create(by=ANN))
-        tail.step()
+        tail.process_batch()
         look()
 
     tail = caught_up(sqlite_store, Between(redis, look))
@@ -194,7 +194,7 @@ def test_a_rebuild_that_dies_leaves_the_live_one_alone(sqlite_store, redis, book
         lives += died
         assert kept(redis) == books.expected
         redis.delete(REBUILDING)  # as a lease of a dead process counts for nothing
-        redis.hdel(live(redis).keys.head, "hold")
+        redis.hdel(live(redis).keys.state, "hold")
         assert not rebuild(sqlite_store, redis).diff.counts
         assert kept(redis) == books.expected
         assert keys_of(redis) == LEFT
@@ -205,8 +205,8 @@ def test_a_hold_whose_rebuild_died_ends(sqlite_store, redis, books):
     """The projection goes on by itself."""
     with pause(live(redis), 200):
         write(sqlite_store, create(by=ANN))
-        redis.hset("copy", mapping=redis.hgetall(live(redis).keys.head))
-    redis.copy("copy", live(redis).keys.head, replace=True)
+        redis.hset("copy", mapping=redis.hgetall(live(redis).keys.state))
+    redis.copy("copy", live(redis).keys.state, replace=True)
     started = time.monotonic()
     caught_up(sqlite_store, redis)
     assert 0.05 < time.monotonic() - started < 2
@@ -214,7 +214,7 @@ def test_a_hold_whose_rebuild_died_ends(sqlite_store, redis, books):
 
 def test_one_rebuild_at_a_time(sqlite_store, redis, books):
     other = Lease(redis, key=REBUILDING)
-    assert other.hold()
+    assert other.acquire_or_renew()
     with pytest.raises(RebuildRunningError):
         rebuild(sqlite_store, redis)
     other.release()
@@ -254,9 +254,9 @@ def test_a_projection_that_was_building_follows_the_new_one(sqlite_store, redis,
     """And what it had begun is dropped."""
     redis.flushall()
     tail = Subscription(sqlite_store, redis, limit=3)
-    assert not tail.step()
+    assert not tail.process_batch()
     built = rebuild(sqlite_store, redis)
-    while not tail.step():
+    while not tail.process_batch():
         pass
     assert lifecycle.live_number(redis) == built.generation
     assert kept(redis) == books.expected

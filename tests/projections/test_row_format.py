@@ -24,7 +24,7 @@ from tests.library import caught_up, kept, library, live, write
 
 def built_by_another(redis, row_format):
     """Make the live generation one of another release, its rows one field short."""
-    head = live(redis).keys.head
+    head = live(redis).keys.state
     if row_format is None:
         redis.hdel(head, "format")
     else:
@@ -41,14 +41,14 @@ def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, red
     as_it_should_be, old = kept(redis), lifecycle.live_number(redis)
     built_by_another(redis, row_format)
     tail = Subscription(sqlite_store, redis, limit=5)
-    assert not tail.step()
+    assert not tail.process_batch()
     assert lifecycle.live_number(redis) == old
     assert live(redis).read_state().state == OTHER_FORMAT
-    assert redis.hget(Keys(old).head, "state") == LIVE.encode()
+    assert redis.hget(Keys(old).state, "state") == LIVE.encode()
     caught_up(sqlite_store, redis)
     assert lifecycle.live_number(redis) == old + 1
     assert kept(redis) == as_it_should_be
-    assert not redis.exists(Keys(old).head)
+    assert not redis.exists(Keys(old).state)
 
 
 def test_a_generation_of_another_format_takes_no_events(sqlite_store, redis):
@@ -57,16 +57,16 @@ def test_a_generation_of_another_format_takes_no_events(sqlite_store, redis):
     tail = caught_up(sqlite_store, redis)
     view = live(redis)
     rows = redis.hgetall(view.keys.rows)
-    redis.hset(view.keys.head, "format", ROW_FORMAT + 1)
+    redis.hset(view.keys.state, "format", ROW_FORMAT + 1)
     write(sqlite_store, create(by=ANN))
-    assert not tail.step()
+    assert not tail.process_batch()
     assert redis.hgetall(view.keys.rows) == rows
 
 
 def test_a_half_built_generation_of_another_format_is_not_gone_on_with(sqlite_store, redis):
     library(sqlite_store)
     half = lifecycle.begin(redis, row_format=ROW_FORMAT + 1)
-    Subscription(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).step()
+    Subscription(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).process_batch()
     caught_up(sqlite_store, redis)
     assert lifecycle.live_number(redis) == half.number + 1
     assert not verify(sqlite_store, redis).diff.counts
@@ -76,9 +76,9 @@ def test_another_format_from_another_log_is_not_served(sqlite_store, redis):
     """Old rows may be shown for a while, those of another log never."""
     library(sqlite_store)
     caught_up(sqlite_store, redis)
-    redis.hset(live(redis).keys.head, mapping={"format": 1, "last": "x:1:y"})
-    old = live(redis).keys.head
-    assert not Subscription(sqlite_store, redis, limit=5).step()
+    redis.hset(live(redis).keys.state, mapping={"format": 1, "last": "x:1:y"})
+    old = live(redis).keys.state
+    assert not Subscription(sqlite_store, redis, limit=5).process_batch()
     assert redis.hget(old, "state") != LIVE.encode()
 
 
@@ -99,10 +99,10 @@ def test_nobody_changes_single_fields_of_another_format(sqlite_store, redis):
     """Neither a repair nor a retry of what is parked."""
     library(sqlite_store)
     caught_up(sqlite_store, redis)
-    redis.hdel(live(redis).keys.head, "format")
+    redis.hdel(live(redis).keys.state, "format")
     with pytest.raises(ReadModelUnavailableError, match=r"format"), pause(live(redis)):
         pass
-    assert redis.hget(live(redis).keys.head, "hold") is None
+    assert redis.hget(live(redis).keys.state, "hold") is None
 
 
 def test_the_state_of_the_read_model_tells_the_format(sqlite_store, redis):
@@ -117,7 +117,7 @@ def test_the_state_of_the_read_model_tells_the_format(sqlite_store, redis):
 def test_a_list_as_it_was_of_another_format_is_built_anew(sqlite_store, redis):
     library(sqlite_store)
     assert build(sqlite_store, redis, 5)
-    head = Keys(-5).head
+    head = Keys(-5).state
     name = redis.hget(head, "last").decode()
     redis.hdel(head, "format")
     assert not USE_SCRIPT.run(redis, *use_of(5, name))
@@ -149,7 +149,7 @@ def until(condition):
 
 def shows(redis, store, row_format):
     number = lifecycle.live_number(redis)
-    head = redis.hmget(Keys(number).head, "format", "position") if number else None
+    head = redis.hmget(Keys(number).state, "format", "position") if number else None
     return head == [b"%d" % row_format, b"%d" % store.head()]
 
 
@@ -175,19 +175,19 @@ def test_a_newer_release_that_was_killed_is_waited_for_a_while(redis):
     with ExitStack() as stack:
         newer, older = Precedence(redis, 8, 300), Precedence(redis, 7, 300)
         stack.callback(older.withdraw)
-        assert newer.first()
-        assert not older.first()
+        assert newer.is_first()
+        assert not older.is_first()
         older.withdraw()
         assert redis.get(NEWEST_FORMAT) == b"8"
         until(lambda: not redis.exists(NEWEST_FORMAT))
-        until(older.first)
+        until(older.is_first)
     assert not redis.exists(NEWEST_FORMAT)
 
 
 @pytest.mark.parametrize("junk", ["x", "", "-3"])
 def test_junk_in_the_announcement_stops_nobody(redis, junk):
     redis.set(NEWEST_FORMAT, junk)
-    assert Precedence(redis, 7).first()
+    assert Precedence(redis, 7).is_first()
     redis.delete(NEWEST_FORMAT)
     redis.sadd(NEWEST_FORMAT, "1")
-    assert Precedence(redis, 7).first()
+    assert Precedence(redis, 7).is_first()

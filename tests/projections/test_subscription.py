@@ -20,14 +20,14 @@ def account(sqlite_store):
 
 
 def caught_up(tail):
-    while not tail.step():
+    while not tail.process_batch():
         pass
     return tail
 
 
 def test_an_empty_log_is_caught_up_at_once(sqlite_store, redis):
     """A fresh service shows an empty list, not an error."""
-    assert Subscription(sqlite_store, redis).step()
+    assert Subscription(sqlite_store, redis).process_batch()
     assert lifecycle.live_number(redis) == 1
 
 
@@ -50,7 +50,7 @@ def test_a_partial_list_is_never_live(sqlite_store, redis, account):
     """The pointer is set only when the new generation has caught up."""
     commit(sqlite_store, [create(by=account) for _ in range(5)])
     tail = Subscription(sqlite_store, redis, limit=2)
-    while not tail.step():
+    while not tail.process_batch():
         assert lifecycle.live_number(redis) is None
     assert tail.position == sqlite_store.head()
 
@@ -58,7 +58,7 @@ def test_a_partial_list_is_never_live(sqlite_store, redis, account):
 def test_a_new_tail_goes_on_where_the_last_one_was(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account) for _ in range(5)])
     tail = Subscription(sqlite_store, redis, limit=2)
-    tail.step()
+    tail.process_batch()
     other = caught_up(Subscription(sqlite_store, redis, limit=2))
     assert lifecycle.live_number(redis) == 1
     assert redis.hlen(Keys(1).rows) == 5
@@ -73,10 +73,10 @@ def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
     if wipe == "flushall":
         redis.flushall()
     else:
-        redis.delete(Keys(1).head)
+        redis.delete(Keys(1).state)
         if wipe == "pointer":
             redis.delete("movies:live")
-    assert not tail.step()
+    assert not tail.process_batch()
     caught_up(tail)
     assert lifecycle.live_number(redis) == 2
     assert redis.hlen(Keys(2).rows) == 5
@@ -86,7 +86,7 @@ def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
 def test_a_wipe_while_building_starts_again(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account) for _ in range(5)])
     tail = Subscription(sqlite_store, redis, limit=2)
-    tail.step()
+    tail.process_batch()
     redis.flushall()
     caught_up(tail)
     assert redis.hlen(Keys(lifecycle.live_number(redis)).rows) == 5
@@ -104,7 +104,7 @@ def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account
 
     monkeypatch.setattr(lifecycle, "go_live", wiped)
     tail = Subscription(sqlite_store, redis)
-    assert not tail.step()
+    assert not tail.process_batch()
     assert redis.keys("*") == []
     caught_up(tail)
     assert redis.hlen(Keys(lifecycle.live_number(redis)).rows) == 1
@@ -125,7 +125,7 @@ def test_a_switched_generation_is_followed(sqlite_store, redis, account):
     tail = caught_up(Subscription(sqlite_store, redis))
     beside = lifecycle.begin(redis)
     beside.apply(sqlite_store.read(0), 0)
-    redis.hset(Keys(1).head, "state", "retired")
+    redis.hset(Keys(1).state, "state", "retired")
     lifecycle.go_live(redis, beside)
     commit(sqlite_store, [create(by=account)])
     caught_up(tail)
@@ -148,5 +148,5 @@ def test_a_poison_event_stops_nothing_but_its_movie(sqlite_store, redis, account
     assert redis.hkeys(Keys(1).parked) == [str(bad).encode()]
     commit(sqlite_store, [update(good, by=account, title="Aliens")])
     caught_up(Subscription(sqlite_store, redis))
-    head = redis.hgetall(Keys(1).head)
+    head = redis.hgetall(Keys(1).state)
     assert int(head[b"events"]) == sqlite_store.count() - 1

@@ -74,7 +74,7 @@ def test_what_differs_is_found_and_mended(sqlite_store, redis, books, what):
     commands, where = SPOILT[what]
     for command in commands:
         name, key, *args = command.replace("SOME", books.some).split()
-        redis.execute_command(name, getattr(books.keys, key), *args)
+        redis.execute_command(name, books.keys.named(key), *args)
     assert set(verify(sqlite_store, redis).diff.counts) == where
     assert set(verify(sqlite_store, redis, repair=True).diff.counts) == where
     assert not verify(sqlite_store, redis).diff.counts
@@ -123,7 +123,7 @@ def test_no_false_alarm(sqlite_store, redis, books, monkeypatch):
 
     def meanwhile():
         write(sqlite_store, next(commands))
-        tail.step()
+        tail.process_batch()
 
     verified = verify(sqlite_store, Between(redis, meanwhile))
     assert sqlite_store.head() > before + 20
@@ -135,11 +135,11 @@ def test_no_false_alarm(sqlite_store, redis, books, monkeypatch):
 
 def test_filters_see_what_was_mended(sqlite_store, redis, books):
     """What they found before is forgotten."""
-    redis.lpush(books.keys.kept, "{movies:1}:found:x:1")
+    redis.lpush(books.keys.cached_results, "{movies:1}:found:x:1")
     redis.set("{movies:1}:found:x:1:scan", "done")
     redis.zadd(books.keys.years, {books.some: 1})
     verify(sqlite_store, redis, repair=True)
-    assert not redis.exists(books.keys.kept, "{movies:1}:found:x:1:scan")
+    assert not redis.exists(books.keys.cached_results, "{movies:1}:found:x:1:scan")
 
 
 @pytest.mark.parametrize("at", range(1, 10))
@@ -190,7 +190,7 @@ def test_a_movie_that_was_given_up_and_put_back(sqlite_store, redis, dropped):
     redis.zadd(keys.created, {dropped.changed: 1})
     redis.zadd(keys.years, {dropped.changed: 1979})
     redis.zadd(keys.titles, {f"alien 0\0{dropped.changed}": 0})
-    redis.hincrby(keys.head, "rows", 1)
+    redis.hincrby(keys.state, "rows", 1)
     assert live(redis).read_state().state == "live"
     wrong = {"rows": 1, "created": 1, "years": 1, "titles": 1}
     assert verify(sqlite_store, redis).diff.counts == wrong
@@ -203,15 +203,15 @@ def test_a_movie_that_nobody_gave_up(sqlite_store, redis, books, counted):
     """A mark counts only where the log has an event that cannot be applied."""
     keys = books.keys
     redis.hset(keys.parked, books.some, MARK[:-1] + ',"dropped":true}')
-    redis.hincrby(keys.head, "parked", 1)
-    redis.hincrby(keys.head, "dropped", int(counted))
+    redis.hincrby(keys.state, "parked", 1)
+    redis.hincrby(keys.state, "dropped", int(counted))
     redis.hdel(keys.rows, books.some)
     redis.zrem(keys.created, books.some)
     redis.zrem(keys.years, books.some)
     redis.zrem(
         keys.titles, next(m for m in redis.zrange(keys.titles, 0, -1) if books.some.encode() in m)
     )
-    redis.hincrby(keys.head, "rows", -1)
+    redis.hincrby(keys.state, "rows", -1)
     assert live(redis).read_state().state == "live"
     wrong = {"rows", "created", "years", "titles", "parked"} | ({"head"} if not counted else set())
     assert set(verify(sqlite_store, redis).diff.counts) == wrong
@@ -221,13 +221,13 @@ def test_a_movie_that_nobody_gave_up(sqlite_store, redis, books, counted):
 
 
 def test_events_are_counted_beside_one_that_was_given_up(sqlite_store, redis, dropped):
-    redis.hset(dropped.keys.head, "events", 3)
+    redis.hset(dropped.keys.state, "events", 3)
     assert verify(sqlite_store, redis, repair=True).diff.counts == {"head": 1}
     assert not verify(sqlite_store, redis).diff.counts
 
 
 def test_a_view_of_another_log_cannot_be_mended(sqlite_store, redis, books):
-    redis.hset(books.keys.head, "last", "another:1")
+    redis.hset(books.keys.state, "last", "another:1")
     before = kept(redis)
     verified = verify(sqlite_store, redis, repair=True)
     assert verified.foreign
@@ -240,8 +240,8 @@ def test_there_must_be_a_live_one(sqlite_store, redis, books, state):
     if state == "none":
         redis.flushall()
     elif state == "lost head":
-        redis.delete(books.keys.head)
+        redis.delete(books.keys.state)
     else:
-        redis.hset(Keys(1).head, "state", "retired")
+        redis.hset(Keys(1).state, "state", "retired")
     with pytest.raises(ReadModelUnavailableError):
         verify(sqlite_store, redis)

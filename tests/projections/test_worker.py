@@ -59,7 +59,7 @@ def until(condition, timeout_s=5):
 
 def position_of(redis):
     generation = lifecycle.live_number(redis)
-    shown = redis.hget(Keys(generation).head, "position")
+    shown = redis.hget(Keys(generation).state, "position")
     return int(shown) if shown else None
 
 
@@ -161,7 +161,7 @@ def test_two_projections_at_once_count_each_event_once(sqlite_store, redis, acco
             commit(sqlite_store, [create(by=account, title=f"Alien {number}")])
             catch_up(intruder)
         until(lambda: active.position == sqlite_store.head())
-    head = redis.hgetall(Keys(1).head)
+    head = redis.hgetall(Keys(1).state)
     assert int(head[b"events"]) == sqlite_store.count()
     assert redis.hlen(Keys(1).rows) == 50
     other.close()
@@ -188,26 +188,26 @@ def test_a_projection_that_ends_hands_over(sqlite_store, redis, account, valkey)
 def test_one_lease_at_a_time(redis):
     """It is kept while it is renewed, and free when it was given back or ran out."""
     mine, yours = Lease(redis, lease_ms=200), Lease(redis, lease_ms=200)
-    assert mine.hold()
-    assert not yours.hold()
+    assert mine.acquire_or_renew()
+    assert not yours.acquire_or_renew()
     time.sleep(0.15)
-    assert mine.hold()
+    assert mine.acquire_or_renew()
     time.sleep(0.1)
-    assert not yours.hold()
+    assert not yours.acquire_or_renew()
     mine.release()
-    assert yours.hold()
+    assert yours.acquire_or_renew()
     yours.release()
-    assert mine.hold()
+    assert mine.acquire_or_renew()
     time.sleep(0.25)
-    assert yours.hold()
-    assert not mine.hold()
+    assert yours.acquire_or_renew()
+    assert not mine.acquire_or_renew()
 
 
 def test_a_release_leaves_the_lease_of_another_alone(redis):
     mine, yours = Lease(redis), Lease(redis)
-    assert mine.hold()
+    assert mine.acquire_or_renew()
     yours.release()
-    assert not yours.hold()
+    assert not yours.acquire_or_renew()
 
 
 def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
@@ -215,7 +215,7 @@ def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     redis.set("movies:lease", f"{socket.gethostname()}:{dead.pid}:x", px=60_000)
-    assert Lease(redis).hold()
+    assert Lease(redis).acquire_or_renew()
 
 
 @pytest.mark.parametrize(
@@ -230,4 +230,4 @@ def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
 )
 def test_the_lease_of_others_is_respected(redis, holder):
     redis.set("movies:lease", holder, px=60_000)
-    assert not Lease(redis).hold()
+    assert not Lease(redis).acquire_or_renew()

@@ -108,7 +108,7 @@ def test_a_generation_that_is_gone_takes_nothing(redis, view):
 
 def test_a_retired_generation_takes_nothing(redis, view):
     """A switch to another generation stops those that still write to the old one."""
-    redis.hset(view.keys.head, "state", "retired")
+    redis.hset(view.keys.state, "state", "retired")
     assert view.apply(movies(1).events, 0) is None
     assert view.checkpoint() is None
 

@@ -98,11 +98,11 @@ async def test_the_feed_follows(cluster, async_cluster):
 
 async def test_the_projection_runs(cluster, sqlite_store):
     """Lease, new generation, pointer, and a wipe."""
-    assert Lease(cluster).hold()
+    assert Lease(cluster).acquire_or_renew()
     tail = Subscription(sqlite_store, cluster)
-    assert tail.step()
+    assert tail.process_batch()
     cluster.flushall()
-    assert tail.step()
+    assert tail.process_batch()
     assert lifecycle.live_number(cluster) == 2
 
 

@@ -476,7 +476,7 @@ async def test_kept_results_are_bounded(redis, reader, library):
         await titles(reader, title=f"alien{number}")
     kept = redis.keys("*:found:*")
     assert len(kept) <= 2 * movies.MAX_RESULTS
-    assert redis.llen(library.view.keys.kept) == movies.MAX_RESULTS
+    assert redis.llen(library.view.keys.cached_results) == movies.MAX_RESULTS
     assert all(0 < redis.ttl(key) <= movies.RESULT_TTL_S for key in kept)
 
 
@@ -488,7 +488,7 @@ async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypat
     async def disturbed(*args, **kwargs):
         answer = await ask(*args, **kwargs)
         redis.delete(*redis.keys("*:found:*"))
-        redis.hset(many.view.keys.head, "position", next(position))
+        redis.hset(many.view.keys.state, "position", next(position))
         return answer
 
     reader.ask = disturbed
@@ -511,7 +511,7 @@ async def test_what_is_not_ours_is_refused(redis, reader, library, what):
     command, name, *args = SPOILT[what]
     some = redis.hkeys(library.view.keys.rows)[0]
     args = [some if arg == "SOME" else arg for arg in args]
-    redis.execute_command(command, getattr(library.view.keys, name), *args)
+    redis.execute_command(command, library.view.keys.named(name), *args)
     with pytest.raises(ReadModelUnavailableError):
         await read_page(reader, MovieQuery())
 
@@ -526,5 +526,5 @@ async def test_a_pointer_to_nothing(redis, reader, library, value):
 
 async def test_kept_results_of_another_type(redis, reader, library):
     """They are made anew."""
-    redis.set(library.view.keys.kept, "x")
+    redis.set(library.view.keys.cached_results, "x")
     assert await titles(reader, title="straße") == ["Straße"]

@@ -11,7 +11,7 @@ from commands.event_store.store import Store
 from commands.movie import Movie
 from projections.follow.lease import Lease
 from projections.generation import lifecycle
-from projections.generation.state import name_at
+from projections.generation.state import event_name_at
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.rebuild import point_in_time, replay
 from projections.rebuild.point_in_time import build
@@ -74,7 +74,7 @@ async def test_it_is_what_was_shown(sqlite_store, redis, reader, monkeypatch):
     for _ in range(30):
         key, by = dice.choice(list(ids.items()))
         write(sqlite_store, some_change(dice, sqlite_store.get(Movie, key), by))
-        while not tail.step():
+        while not tail.process_batch():
             pass
         pages[tail.position] = await shown(reader)
     for few in (0, 1000):
@@ -143,7 +143,7 @@ def test_one_that_is_there_is_not_built_again(sqlite_store, redis):
 def test_one_at_a_time(sqlite_store, redis):
     """Over all processes and machines."""
     other = Lease(redis, key=POINT_IN_TIME_LEASE)
-    assert other.hold()
+    assert other.acquire_or_renew()
     assert not build(sqlite_store, redis, 0)
     other.release()
     assert build(sqlite_store, redis, 0)
@@ -158,7 +158,7 @@ def test_a_build_that_dies_leaves_nothing(sqlite_store, redis):
         redis.delete(POINT_IN_TIME_LEASE)
         assert build(sqlite_store, redis, 5)
         left = redis.keys("{movies:-10}:*")
-        assert not left or redis.hget(Keys(-10).head, "state") == b"live"
+        assert not left or redis.hget(Keys(-10).state, "state") == b"live"
         assert all(redis.ttl(key) > 0 for key in left)
         redis.flushall()
     assert lives > 20
@@ -182,7 +182,7 @@ async def test_a_process_builds_it(sqlite_store, redis, lists):
     library(sqlite_store)
     readers = await asyncio.gather(
         *(
-            lists.at(position, name_at(sqlite_store, position), account)
+            lists.at(position, event_name_at(sqlite_store, position), account)
             for position, account in ((9, "ann"), (12, "bob"), (9, "ann"))
         )
     )
@@ -204,7 +204,7 @@ async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp
     assert build(backup, redis, position)
     page = await read_page(then(lists.reader, position), parse_query({"title": ["then"]}))
     assert page.count == 1
-    reader = await lists.at(position, name_at(sqlite_store, position))
+    reader = await lists.at(position, event_name_at(sqlite_store, position))
     assert (await read_page(reader, parse_query({"title": ["then"]}))).count == 0
     assert (await read_page(reader, parse_query({"title": ["now"]}))).count == 1
     backup.close()
@@ -214,8 +214,8 @@ async def test_what_is_left_of_an_earlier_one_is_not_mixed_in(
     sqlite_store, redis, reader, monkeypatch
 ):
     """It is removed piece by piece, also by others; the new one is left alone."""
-    monkeypatch.setattr(lifecycle, "_AT_ONCE", 1)
-    monkeypatch.setattr(lifecycle, "PIECE", 1)
+    monkeypatch.setattr(lifecycle, "_STEPS_AT_ONCE", 1)
+    monkeypatch.setattr(lifecycle, "SWEEP_STEP", 1)
     library(sqlite_store)
     assert build(sqlite_store, redis, 12)
     lifecycle.drop(redis, -12)
@@ -252,7 +252,7 @@ async def test_a_process_that_fails(redis, reader, monkeypatch, tmp_path):
 async def test_a_process_ends_with_who_started_it(sqlite_store, redis, lists):
     """Nobody waits for what it builds any more."""
     library(sqlite_store)
-    building = asyncio.create_task(lists.at(10, name_at(sqlite_store, 10)))
+    building = asyncio.create_task(lists.at(10, event_name_at(sqlite_store, 10)))
     await asyncio.sleep(0.05)
     building.cancel()
     await asyncio.wait([building])
@@ -273,14 +273,14 @@ async def test_many_at_once_start_one_process(sqlite_store, redis, lists, monkey
     monkeypatch.setattr(lists, "_build", counted)
     started = asyncio.get_running_loop().time()
     answers = await asyncio.gather(
-        *(lists.at(n % 10 + 1, name_at(sqlite_store, n % 10 + 1), "ann") for n in range(40)),
+        *(lists.at(n % 10 + 1, event_name_at(sqlite_store, n % 10 + 1), "ann") for n in range(40)),
         return_exceptions=True,
     )
     refused = [one for one in answers if isinstance(one, ReadModelUnavailableError)]
     assert (len(begun), len(refused)) == (1, 36)
     assert all(one.retry_after_s == 2 for one in refused)
     assert asyncio.get_running_loop().time() - started < 4
-    await lists.at(10, name_at(sqlite_store, 10), "ann")
+    await lists.at(10, event_name_at(sqlite_store, 10), "ann")
 
 
 async def test_one_process_builds_on_a_machine(sqlite_store, redis, reader, lists, tmp_path):

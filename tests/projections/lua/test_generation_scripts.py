@@ -27,25 +27,25 @@ def now_ms(redis):
 
 def test_read_state(redis, keys):
     name = "projections.lua.generation.read_state"
-    last, at = redis.hmget(keys.head, "last", "at")
+    last, at = redis.hmget(keys.state, "last", "at")
     told = call(redis, name, keys.lasting, ROW_FORMAT)
     assert told == [b"2", b"2", at, b"live", last, b"0", b"0", b"%d" % ROW_FORMAT, None]
     assert call(redis, name, keys.lasting, 99)[3] == b"other format"
     redis.delete(keys.users)
     assert call(redis, name, keys.lasting, ROW_FORMAT)[3] == b"damaged"
-    redis.delete(keys.head)
+    redis.delete(keys.state)
     assert call(redis, name, keys.lasting, ROW_FORMAT)[0] is None
-    redis.set(keys.head, "x")
+    redis.set(keys.state, "x")
     assert call(redis, name, keys.lasting, ROW_FORMAT) == [None]
 
 
 def test_set_field_changes_only_what_exists(redis, keys):
     name = "projections.lua.generation.set_field"
-    call(redis, name, [keys.head], "log", "x")
-    assert redis.hget(keys.head, "log") == b"x"
-    redis.delete(keys.head)
-    assert not call(redis, name, [keys.head], "log", "x")
-    assert not redis.exists(keys.head)
+    call(redis, name, [keys.state], "log", "x")
+    assert redis.hget(keys.state, "log") == b"x"
+    redis.delete(keys.state)
+    assert not call(redis, name, [keys.state], "log", "x")
+    assert not redis.exists(keys.state)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,15 @@ def test_set_field_changes_only_what_exists(redis, keys):
     ],
 )
 def test_set_live(redis, keys, field, value, answer):
-    redis.hset(keys.head, field, value)
-    assert call(redis, "projections.lua.generation.set_live", [keys.head]) == answer
-    assert (redis.hget(keys.head, "state") == LIVE.encode()) == (answer > 0 or field != "state")
+    redis.hset(keys.state, field, value)
+    assert call(redis, "projections.lua.generation.set_live", [keys.state]) == answer
+    assert (redis.hget(keys.state, "state") == LIVE.encode()) == (answer > 0 or field != "state")
 
 
 def test_set_live_needs_a_generation(redis, keys):
-    redis.delete(keys.head)
-    assert call(redis, "projections.lua.generation.set_live", [keys.head]) == -1
-    assert not redis.exists(keys.head)
+    redis.delete(keys.state)
+    assert call(redis, "projections.lua.generation.set_live", [keys.state]) == -1
+    assert not redis.exists(keys.state)
 
 
 @pytest.mark.parametrize(
@@ -116,30 +116,30 @@ def test_shrink_key_removes_a_key_in_steps(redis, kind):
 def test_shrink_key_leaves_a_generation_that_was_created_anew(redis, keys):
     before = contents(redis, 1)
     name = "projections.lua.generation.shrink_key"
-    assert call(redis, name, [keys.rows, keys.head], 0, 100) == b"0"
+    assert call(redis, name, [keys.rows, keys.state], 0, 100) == b"0"
     assert contents(redis, 1) == before
 
 
 def test_read_fields(redis, keys):
     name = "projections.lua.generation.read_fields"
     ((key, line),) = redis.hgetall(keys.rows).items()
-    assert call(redis, name, [keys.head, keys.rows], "HMGET", key, "x") == [2, [line, None]]
-    year = call(redis, name, [keys.head, keys.years], "ZMSCORE", key, "x")
+    assert call(redis, name, [keys.state, keys.rows], "HMGET", key, "x") == [2, [line, None]]
+    year = call(redis, name, [keys.state, keys.years], "ZMSCORE", key, "x")
     assert year == [2, [b"1979", None]]
-    assert call(redis, name, [keys.head, keys.years], "HMGET", key) == [2, []]
-    redis.hset(keys.head, "position", "x")
-    assert call(redis, name, [keys.head, keys.rows], "HMGET", key) == []
+    assert call(redis, name, [keys.state, keys.years], "HMGET", key) == [2, []]
+    redis.hset(keys.state, "position", "x")
+    assert call(redis, name, [keys.state, keys.rows], "HMGET", key) == []
 
 
 def test_count_entries(redis, keys):
     name = "projections.lua.generation.count_entries"
-    counted = [keys.head, keys.rows, keys.gone, keys.years, keys.titles]
+    counted = [keys.state, keys.rows, keys.deleted, keys.years, keys.titles]
     assert call(redis, name, counted, 2) == [2, 2, 1, 0, 1, 1]
     redis.delete(keys.titles)
     redis.set(keys.titles, "x")
-    redis.hset(keys.head, "events", "x")
+    redis.hset(keys.state, "events", "x")
     assert call(redis, name, counted, 2) == [2, 0, 1, 0, 1, 0]
-    redis.delete(keys.head)
+    redis.delete(keys.state)
     assert call(redis, name, counted, 2) == []
 
 
@@ -165,7 +165,7 @@ def test_apply_batch(redis, keys):
         heard = [pubsub.get_message(timeout=0.2) for _ in range(2)]
     assert [message["data"] for message in heard if message] == [b"1:5"]
     fields = ("position", "at", "last", "events", "users")
-    assert redis.hmget(keys.head, fields) == [b"5", b"now", b"x:1:now", b"5", b"2"]
+    assert redis.hmget(keys.state, fields) == [b"5", b"now", b"x:1:now", b"5", b"2"]
     assert redis.hget(keys.users, "u") == b"Ann"
 
 
@@ -177,7 +177,7 @@ def test_apply_batch_refuses_one_that_was_prepared_for_something_else(redis, key
 
 
 def test_apply_batch_refuses_a_paused_generation(redis, keys):
-    redis.hset(keys.head, "hold", now_ms(redis) + 1000)
+    redis.hset(keys.state, "hold", now_ms(redis) + 1000)
     assert Batch(keys).apply(redis) == 2
     assert not redis.hexists(keys.users, "u")
 
@@ -185,24 +185,24 @@ def test_apply_batch_refuses_a_paused_generation(redis, keys):
 @pytest.mark.parametrize("fault", ["format", "state", "damage", "missing"])
 def test_apply_batch_refuses_a_generation_that_takes_no_events(redis, keys, fault):
     if fault == "state":
-        redis.hset(keys.head, "state", "retired")
+        redis.hset(keys.state, "state", "retired")
     elif fault == "damage":
         redis.delete(keys.years)
     elif fault == "missing":
-        redis.delete(keys.head)
+        redis.delete(keys.state)
     assert Batch(keys).apply(redis, format=99 if fault == "format" else ROW_FORMAT) == -1
     assert not redis.hexists(keys.users, "u")
 
 
 def test_pause_and_resume(redis, keys):
     pause, resume = "projections.lua.generation.pause", "projections.lua.generation.resume"
-    position, until_ms = call(redis, pause, [keys.head], 1000, ROW_FORMAT)
+    position, until_ms = call(redis, pause, [keys.state], 1000, ROW_FORMAT)
     assert position == 2
     assert 0 < until_ms - now_ms(redis) <= 1000
-    assert call(redis, pause, [keys.head], 1000, ROW_FORMAT) == [2, 0]
-    assert not call(redis, resume, [keys.head], until_ms + 1)
-    assert call(redis, resume, [keys.head], until_ms) == 1
-    assert redis.hget(keys.head, "hold") is None
-    assert call(redis, pause, [keys.head], 1000, 99) == [2, -1]
-    redis.delete(keys.head)
-    assert call(redis, pause, [keys.head], 1000, ROW_FORMAT) == []
+    assert call(redis, pause, [keys.state], 1000, ROW_FORMAT) == [2, 0]
+    assert not call(redis, resume, [keys.state], until_ms + 1)
+    assert call(redis, resume, [keys.state], until_ms) == 1
+    assert redis.hget(keys.state, "hold") is None
+    assert call(redis, pause, [keys.state], 1000, 99) == [2, -1]
+    redis.delete(keys.state)
+    assert call(redis, pause, [keys.state], 1000, ROW_FORMAT) == []

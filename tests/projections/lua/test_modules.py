@@ -57,31 +57,31 @@ def state_of(redis, generation, row_format=ROW_FORMAT):
 
 
 def test_a_complete_generation_is_live_and_shown(redis, generation):
-    last = redis.hget(generation.keys.head, "last")
+    last = redis.hget(generation.keys.state, "last")
     assert state_of(redis, generation) == [LIVE.encode(), b"2", last]
 
 
 def test_the_format_of_another_release_is_told_and_shown(redis, generation):
-    last = redis.hget(generation.keys.head, "last")
+    last = redis.hget(generation.keys.state, "last")
     assert state_of(redis, generation, 99) == [OTHER_FORMAT.encode(), b"2", last]
 
 
 @pytest.mark.parametrize("name", ["rows", "created", "years", "titles"])
 def test_a_generation_without_a_list_is_damaged_and_not_shown(redis, generation, name):
-    redis.delete(getattr(generation.keys, name))
+    redis.delete(generation.keys.named(name))
     assert state_of(redis, generation) == [b"damaged"]
 
 
 @pytest.mark.parametrize("state", ["retired", "filling"])
 def test_a_stored_state_is_told_without_a_check(redis, generation, state):
-    redis.hset(generation.keys.head, "state", state)
+    redis.hset(generation.keys.state, "state", state)
     redis.delete(generation.keys.rows)
     assert state_of(redis, generation) == [state.encode()]
 
 
 def test_a_state_of_another_type_has_no_fields(redis, generation):
-    redis.delete(generation.keys.head)
-    redis.set(generation.keys.head, "x")
+    redis.delete(generation.keys.state)
+    redis.set(generation.keys.state, "x")
     assert state_of(redis, generation) == []
 
 
@@ -100,10 +100,10 @@ def test_a_pause_ends_in_time_or_is_none(redis, ends_in_ms, paused):
 
 
 def test_counts_are_stored(redis, generation):
-    redis.hdel(generation.keys.head, "rows", "gone", "users", "parked")
+    redis.hdel(generation.keys.state, "rows", "gone", "users", "parked")
     lua = 'local state = require("projections.lua.state") state.store_counts(state.keys(KEYS))'
     evaluate(redis, lua, generation.keys.lasting)
-    counts = redis.hmget(generation.keys.head, "rows", "gone", "users", "parked")
+    counts = redis.hmget(generation.keys.state, "rows", "gone", "users", "parked")
     assert counts == [b"1", b"0", b"1", b"0"]
 
 

@@ -17,10 +17,10 @@ def keys(redis):
 
 def test_finish_replay(redis, keys):
     name = "projections.lua.rebuild.finish_replay"
-    redis.hset(keys.head, mapping={"state": REPLAYING, "rows": 99})
+    redis.hset(keys.state, mapping={"state": REPLAYING, "rows": 99})
     assert call(redis, name, keys.lasting, 9, 8, "x:1:now", "now", "building") == 1
     fields = ("position", "events", "last", "at", "state", "rows")
-    assert redis.hmget(keys.head, fields) == [b"9", b"8", b"x:1:now", b"now", b"building", b"1"]
+    assert redis.hmget(keys.state, fields) == [b"9", b"8", b"x:1:now", b"now", b"building", b"1"]
     before = contents(redis, 1)
     assert call(redis, name, keys.lasting, 10, 9, "y", "then", "live") == 0
     assert contents(redis, 1) == before
@@ -28,8 +28,8 @@ def test_finish_replay(redis, keys):
 
 def test_touch_list(redis, keys):
     name = "projections.lua.rebuild.touch_list"
-    last = redis.hget(keys.head, "last")
-    touched = [*keys.lasting, keys.kept]
+    last = redis.hget(keys.state, "last")
+    touched = [*keys.lasting, keys.cached_results]
     assert call(redis, name, touched, 60, last, ROW_FORMAT) == 1
     assert all(0 < redis.ttl(key) <= 60 for key in keys.listed)
     assert call(redis, name, touched, 60, "another log", ROW_FORMAT) == 0
@@ -51,8 +51,8 @@ class Repair:
     def __init__(self, redis, keys):
         seconds, microseconds = redis.time()
         self.until_ms = seconds * 1000 + microseconds // 1000 + 1000
-        redis.hset(keys.head, "hold", self.until_ms)
-        self.keys = [*keys.lasting, keys.kept]
+        redis.hset(keys.state, "hold", self.until_ms)
+        self.keys = [*keys.lasting, keys.cached_results]
         self.writes = arguments(keys, [("HSET", "users", ["u", "Ann"])])
 
     def run(self, redis, position=2, until_ms=None):
@@ -60,20 +60,25 @@ class Repair:
 
 
 def test_repair(redis, keys):
-    redis.rpush(keys.kept, "{movies:1}:found:x")
+    redis.rpush(keys.cached_results, "{movies:1}:found:x")
     redis.mset({"{movies:1}:found:x": 1, "{movies:1}:found:x:scan": 1})
     redis.delete(keys.years)
     redis.set(keys.years, "of another type")
     assert Repair(redis, keys).run(redis) == 1
     assert redis.hget(keys.users, "u") == b"Ann"
-    assert redis.hmget(keys.head, "users", "mends") == [b"2", b"1"]
-    assert redis.exists(keys.kept, "{movies:1}:found:x", "{movies:1}:found:x:scan", keys.years) == 0
+    assert redis.hmget(keys.state, "users", "mends") == [b"2", b"1"]
+    assert (
+        redis.exists(
+            keys.cached_results, "{movies:1}:found:x", "{movies:1}:found:x:scan", keys.years
+        )
+        == 0
+    )
 
 
 def test_repair_begins_an_epoch_that_never_was(redis, keys):
-    redis.hset(keys.head, "mends", "junk")
+    redis.hset(keys.state, "mends", "junk")
     assert Repair(redis, keys).run(redis) == 1
-    assert abs(int(redis.hget(keys.head, "mends")) - redis.time()[0]) < 5
+    assert abs(int(redis.hget(keys.state, "mends")) - redis.time()[0]) < 5
 
 
 @pytest.mark.parametrize("fault", ["position", "another pause", "late"])
@@ -81,7 +86,7 @@ def test_repair_refuses_a_pause_that_has_ended(redis, keys, fault):
     repair = Repair(redis, keys)
     if fault == "late":
         repair.until_ms -= 5000
-        redis.hset(keys.head, "hold", repair.until_ms)
+        redis.hset(keys.state, "hold", repair.until_ms)
     before = contents(redis, 1)
     other = {"position": {"position": 1}, "another pause": {"until_ms": repair.until_ms + 1}}
     assert repair.run(redis, **other.get(fault, {})) == 0

@@ -32,7 +32,7 @@ def ids_of(rows):
 
 
 def list_page(redis, movies, index, *args):
-    keys = [*movies.keys.listed, getattr(movies.keys, index)]
+    keys = [*movies.keys.listed, movies.keys.named(index)]
     return call(redis, "queries.lua.list_page", keys, *args)
 
 
@@ -160,7 +160,7 @@ def test_search_piece_of_a_client_that_has_the_page(redis, movies):
 
 
 def search_page(redis, movies, filters, *, seek=1, size=3, known="", start="", digest="x"):
-    keys = [*movies.keys.listed, movies.keys.kept, movies.keys.found]
+    keys = [*movies.keys.listed, movies.keys.cached_results, movies.keys.cached_result_prefix]
     args = [1, seek, size, known, start, digest, *filters]
     name = "queries.lua.search_page"
     return call(redis, name, keys, *args, constants=CONSTANTS | RESULTS)
@@ -197,22 +197,22 @@ def test_search_page_joins_a_scan_that_began_at_the_same_position(redis, movies)
     assert answer[2] == 7
     again = search_page(redis, movies, filters, seek=3, start=8)
     assert ids_of(again[5:]) == [movies.ids[0]]
-    assert redis.lrange(movies.keys.kept, 0, -1) == [found.encode()]
+    assert redis.lrange(movies.keys.cached_results, 0, -1) == [found.encode()]
 
 
 def test_search_page_keeps_few_results(redis, movies):
     for number in range(4):
         search_page(redis, movies, wanted(), digest=number)
-    assert len(redis.keys("*:found:*:scan")) == redis.llen(movies.keys.kept) == 2
-    redis.delete(movies.keys.kept)
-    redis.set(movies.keys.kept, "of another type")
+    assert len(redis.keys("*:found:*:scan")) == redis.llen(movies.keys.cached_results) == 2
+    redis.delete(movies.keys.cached_results)
+    redis.set(movies.keys.cached_results, "of another type")
     assert search_page(redis, movies, wanted(), digest="y")[0] == b"page"
 
 
 def test_search_page_of_a_client_that_has_it(redis, movies):
     answer = search_page(redis, movies, wanted(), known=movies.position)
     assert answer == [b"same", movies.position]
-    assert not redis.exists(movies.keys.kept)
+    assert not redis.exists(movies.keys.cached_results)
 
 
 def test_search_finds_hits_and_their_scores(redis, movies):
@@ -229,7 +229,7 @@ def test_search_finds_hits_and_their_scores(redis, movies):
 
 @pytest.mark.parametrize("fault", ["retired", "damaged", "missing", "position"])
 def test_a_generation_that_must_not_be_shown_is_gone(redis, movies, fault):
-    head = movies.keys.head
+    head = movies.keys.state
     if fault == "retired":
         redis.hset(head, "state", "retired")
     elif fault == "damaged":

@@ -139,7 +139,7 @@ def test_a_read_model_of_another_row_format_is_told_and_built_anew(tmp_path):
         (projection,) = service.processes("projection_worker")
         os.kill(projection, signal.SIGSTOP)
         try:
-            service.redis().hdel(Keys(generation).head, "format")
+            service.redis().hdel(Keys(generation).state, "format")
             told = eventually(
                 lambda: (a := ready(service)).json()["read_model"]["format"] == 1 and a
             )
@@ -159,7 +159,7 @@ def test_parked_movies_are_told(tmp_path):
         with service.redis().pipeline(transaction=True) as parking:
             mark = {"position": 1, "type": "MovieUpdated", "error": "KeyError"}
             parking.hset(Keys(1).parked, str(uuid4()), json.dumps(mark))
-            parking.hincrby(Keys(1).head, "parked", 1)
+            parking.hincrby(Keys(1).state, "parked", 1)
             parking.execute()
         eventually(lambda: seen(service).of("cinelog_parked_movies") == 1)
         assert ready(service).json()["read_model"]["parked"] == 1

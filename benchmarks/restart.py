@@ -61,8 +61,7 @@ def servers(service):
     for words in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             said, here = words.read_bytes(), words.with_name("cwd").readlink()
-            ours = b"valkey-server" in said and b"service.embedded_redis.daemon" not in said
-            if ours and here == service.data_dir:
+            if b"valkey-server" in said and here == service.data_dir:
                 found.append(int(words.parent.name))
     return found
 

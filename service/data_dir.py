@@ -4,11 +4,9 @@
 ``format``           number of the directory's layout, and who made it
 ``redis.sock``       the embedded Redis, there while it answers
 ``redis.aof/``       its data
-``redis.log``        what it and its keeper have to say
+``redis.lock``       held by the owner of the embedded Redis and by the server itself
+``redis.log``        its log
 ``redis.end``        how its last run ended
-``keeper.sock``      where users of the embedded Redis hold their lines
-``keeper.lock``      held by the keeper and the embedded Redis
-``keeper.start``     held by whoever starts the keeper
 ``port-8000.lock``   held by the processes that listen on the port
 ``slots.lock``       locks on its bytes count what each account holds (queries/slots.py)
 ``log.json``         which log was served last, and how far it was (service/known_log.py)
@@ -37,9 +35,7 @@ REDIS_SOCKET = "redis.sock"
 REDIS_LOG = "redis.log"
 REDIS_DATA = "redis.aof"
 REDIS_END = "redis.end"
-KEEPER_SOCKET = "keeper.sock"
-KEEPER_LOCK = "keeper.lock"
-KEEPER_START = "keeper.start"
+REDIS_LOCK = "redis.lock"
 RESERVE = "reserve"
 RESERVE_BYTES = 2 * 1024 * 1024
 

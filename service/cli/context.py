@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from commands.event_store.store import Store
 
 _restricted: list[Path] = []
+HANDOVER_RETRIES = 20
+"""For about 2 s: the embedded Redis starts again when the command that owns it ends."""
 
 
 def load_settings(*, create: bool = False, **overrides: object) -> Settings:
@@ -73,11 +75,12 @@ def open_store_and_redis() -> "Iterator[tuple[Settings, Store, Any]]":
     """Open the event store and Redis. Raises ReadModelUnavailableError where Redis fails."""
     from redis.exceptions import RedisError
 
-    from projections.redis_client import open_redis, why_not
+    from projections.redis_client import RETRIES, open_redis, why_not
 
     settings = load_settings()
     with open_store(settings) as store, running_redis(settings):
-        redis = open_redis(settings.redis_url_or_embedded)
+        retries = RETRIES if settings.redis_url else HANDOVER_RETRIES
+        redis = open_redis(settings.redis_url_or_embedded, retries=retries)
         try:
             yield settings, store, redis
         except RedisError as error:

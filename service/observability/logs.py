@@ -15,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
@@ -92,6 +93,12 @@ def configure_logs(
     logging.captureWarnings(capture=True)
     logging.getLogger("sanic.error").setLevel(logging.CRITICAL)
     logging.getLogger("sanic.server").setLevel(logging.ERROR)
+
+
+def warn(line: str) -> None:
+    """Log a warning of a loop that must go on even if the log cannot be written."""
+    with suppress(OSError):
+        structlog.get_logger("cinelog").warning(line)
 
 
 def log_crashes() -> None:

@@ -3,21 +3,19 @@
 The other end is ``service/processes/managed_process.py``.
 """
 
-import ctypes
 import json
 import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from signal import SIGKILL
 from threading import Thread
 from typing import Any
 
 from commands.errors import CinelogError, ConfigurationError, UnavailableError
+from projections.subprocesses import die_with_parent, die_with_stdin
 from service.observability.logs import configure_logs
 from service.settings import Settings
 
-PR_SET_PDEATHSIG = 1
 HEARTBEAT_S = 1.0
 # At the start a part that is away is a setting that does not work.
 VARIABLES = {"event store": "CINELOG_EVENT_STORE_URL", "read model": "CINELOG_REDIS_URL"}
@@ -43,14 +41,9 @@ class StartupMessage:
 class WorkerHandshake:
     """Made by a child before anything else; ``said`` is the descriptor it answers on."""
 
-    def __init__(self, said: int, *, platform: str = sys.platform) -> None:
+    def __init__(self, said: int) -> None:
         self._said: int | None = said
         self._is_ready = False
-        self._by_kernel = platform == "linux"
-        if self._by_kernel:
-            # At once and whatever it does: what is in flight has no one to be answered for, as the
-            # socket it came by is going away.
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
 
     def receive(self) -> StartupMessage:
         """Wait for what the parent wants. Ends the process where the parent is gone."""
@@ -60,11 +53,9 @@ class WorkerHandshake:
                 raise SystemExit(0)
             line += more
         told: dict[str, Any] = json.loads(line)
-        # Had the parent died before the tie was made, another process would be the parent now.
-        if told["parent"] != os.getppid():
-            raise SystemExit(0)
-        if not self._by_kernel:
-            Thread(target=_die_with_stdin, name="handshake", daemon=True).start()
+        # At once: a request in flight cannot be answered, since the parent's socket goes away.
+        if not die_with_parent(told["parent"]):
+            Thread(target=die_with_stdin, name="parent", daemon=True).start()
         settings = Settings.model_validate(told["settings"])
         accept_log = told.get("accept_log", False)
         return StartupMessage(settings, told["first"], accept_log, told.get("log_fd", 2))
@@ -96,10 +87,3 @@ class WorkerHandshake:
             os.set_blocking(self._said, False)
             with suppress(OSError):
                 os.write(self._said, json.dumps(what).encode() + b"\n")
-
-
-def _die_with_stdin() -> None:
-    """The tie for systems whose kernel has none: the parent's end of the pipe closes with it."""
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), SIGKILL)

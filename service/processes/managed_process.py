@@ -46,7 +46,7 @@ class ManagedProcess:
         """
         self.name = name
         self.log_fd = log_fd
-        self.backoff = Backoff()
+        self.backoff = Backoff(name)
         self.ready = self.heartbeat_seen = self.hung = False
         self.reloads = False
         """Whether it was asked to end so that it loads changed sources."""

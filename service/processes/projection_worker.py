@@ -24,7 +24,6 @@ from service.processes.handshake import HEARTBEAT_S, WorkerHandshake
 from service.processes.integrity_checker import IntegrityChecker
 from service.settings import Settings
 
-LOOK_S = 0.5
 log = structlog.get_logger(__name__)
 STOPS = {signal.SIGTERM, signal.SIGINT}
 
@@ -79,14 +78,12 @@ def run_alone(
     if settings.redis_url is not None:
         run(settings, stop, accept=accept, ready=ready)
         return
-    with EmbeddedRedis.join(settings.data_dir, give_up=stop.is_set) as embedded:
-        looking = Thread(target=_look_after, args=[embedded, stop], name="embedded")
-        looking.start()
-        try:
-            run(settings, stop, accept=accept, ready=ready)
-        finally:
-            stop.set()
-            looking.join()
+    with EmbeddedRedis.join(
+        settings.data_dir, give_up=stop.is_set, on_failure=stop.set
+    ) as embedded:
+        run(settings, stop, accept=accept, ready=ready)
+    if embedded.failure:
+        raise embedded.failure
 
 
 def run(
@@ -109,7 +106,7 @@ def run(
     collect_garbage_rarely()
     try:
         redis = open_redis(settings.redis_url_or_embedded)
-        if check:
+        if check and settings.redis_url:  # the embedded one may be between two owners
             _ping(redis.ping)
         ready()
         spans = Tracing.open("projection")
@@ -148,18 +145,6 @@ def _stop_on_signal() -> Event:
 
     Thread(target=wait, name="signals", daemon=True).start()
     return stop
-
-
-def _look_after(embedded: EmbeddedRedis, stop: Event) -> None:
-    pause_s = LOOK_S
-    while not stop.wait(pause_s):
-        pause_s = LOOK_S
-        if embedded.lost:
-            try:
-                embedded.rejoin(give_up=stop.is_set)
-            except ConfigurationError as error:
-                log.warning("embedded redis", error=error.problem)
-                pause_s = 5 * LOOK_S
 
 
 if __name__ == "__main__":

@@ -21,12 +21,19 @@ import structlog
 
 from commands.errors import ConfigurationError
 from projections.subprocesses import ROOT, command
-from service.backoff import Backoff
-from service.observability.logs import STANDARD_ERROR, configure_logs, current, is_text, json_line
+from service.backoff import Backoff, GiveUpError
+from service.embedded_redis.client import EmbeddedRedis
+from service.observability.logs import (
+    STANDARD_ERROR,
+    configure_logs,
+    current,
+    is_text,
+    json_line,
+    warn,
+)
 from service.processes.handshake import HEARTBEAT_S
 from service.processes.listener import WAIT_S, PortLock, listen, url_of
 from service.processes.managed_process import ManagedProcess, end_all
-from service.processes.redis_monitor import RedisMonitor
 from service.processes.reloader import SourceWatcher
 from service.signals import wake_on_signals
 
@@ -40,10 +47,6 @@ WORKERS_S, PROJECTION_S, ALL_S = 3.6, 4.3, 4.8
 HANGS_S = 15.0
 NEVER = float("inf")
 log = structlog.get_logger(__name__)
-
-
-class GiveUpError(Exception):
-    """The service cannot go on, for the reason given."""
 
 
 def serve(  # noqa: PLR0913 - tests replace the parts
@@ -115,7 +118,7 @@ class Supervisor:
         ]
         self.children = [self.projection, *self.workers]
         self.stop_signals: list[int] = []
-        self.redis: RedisMonitor | None = None
+        self.redis: EmbeddedRedis | None = None
         self.sources: SourceWatcher | None = None
         self.open = self.announced = False
         self.ready_by = NEVER
@@ -132,7 +135,7 @@ class Supervisor:
     def run(self, wakeup_fd: int) -> None:
         """Mind them all until a signal asks to end. ``wakeup_fd`` is readable after a signal."""
         if self.settings.redis_url is None:
-            self.redis = RedisMonitor(self.settings.data_dir, self._stopping, _warn)
+            self.redis = EmbeddedRedis.join(self.settings.data_dir, give_up=self._stopping)
         self.ready_by = time.monotonic() + READY_S
         # It makes what is missing in the event store, and refuses what cannot work: one line, not
         # one a process.
@@ -149,8 +152,8 @@ class Supervisor:
                 child.silent_s += passed_s
                 self._read_status(child)
                 self._check_child(child, now)
-            if self.redis is not None and (why := self.redis.check(now)):
-                raise GiveUpError(f"{why}; giving up")
+            if self.redis is not None and self.redis.failure:
+                raise GiveUpError(self.redis.failure.problem)
             if not self.announced and now > self.ready_by:
                 raise GiveUpError(f"nothing answers after {READY_S:.0f} s; giving up")
 
@@ -177,10 +180,6 @@ class Supervisor:
             if child.status_fd is not None:
                 poll.register(child.status_fd, select.POLLIN)
         due = min(child.next_deadline for child in self.children)
-        if self.redis is not None:
-            due = min(due, self.redis.next_deadline)
-            if self.redis.fileno() >= 0:
-                poll.register(self.redis.fileno(), select.POLLIN)
         if self.sources is not None:
             due = min(due, self.sources.next_deadline)
         if not self.announced:
@@ -206,7 +205,7 @@ class Supervisor:
         if not child.ready:
             if not self.announced:
                 raise ConfigurationError(said["variable"], said["problem"])
-            _warn(f"{child.name}: {said['variable']}: {said['problem']}")
+            warn(f"{child.name}: {said['variable']}: {said['problem']}")
         elif child is self.projection and not self.open:
             self.open = True
             for worker in self.workers:
@@ -222,9 +221,9 @@ class Supervisor:
 
     def _reload(self, changed: str, now: float) -> None:
         """Start all children again: those that run are asked to end first."""
-        _warn(f"{changed} changed; the workers and the projection are started again")
+        warn(f"{changed} changed; the workers and the projection are started again")
         for child in self.children:
-            child.backoff = Backoff()
+            child.backoff = Backoff(child.name)
             if child.is_running:
                 child.reloads = True
                 child.signal(signal.SIGTERM)
@@ -239,17 +238,13 @@ class Supervisor:
             if child.hung:
                 how = f"no heartbeat for {HANGS_S:.0f} s, {how}"
             if self.sources is not None and self.announced and child.ready_at == NEVER:
-                _warn(f"{child.name} ended ({how}); started again when a source file changes")
+                warn(f"{child.name} ended ({how}); started again when a source file changes")
                 return
-            pause_s = child.backoff.after(now - child.started_at, now - child.ready_at)
-            if pause_s is None:
-                raise GiveUpError(
-                    f"{child.name} ended {child.backoff.deaths} times in a row ({how}); giving up"
-                )
-            _warn(f"{child.name} ended ({how}); started again in {pause_s:.1f} s")
-            child.start_at = now + pause_s
+            child.start_at = now + child.backoff.after(
+                how, now - child.started_at, now - child.ready_at
+            )
         elif child.is_running and not child.ready and now > child.ready_by:
-            _warn(f"{child.name} is not ready after {READY_S:.0f} s")
+            warn(f"{child.name} is not ready after {READY_S:.0f} s")
             child.signal(signal.SIGKILL)
             child.ready_by = NEVER
         elif child.is_running and child.heartbeat_seen and child.silent_s > HANGS_S:
@@ -269,8 +264,3 @@ def _announce(settings: "Settings", url: str, number: int) -> None:
     with suppress(OSError):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-
-
-def _warn(line: str) -> None:
-    with suppress(OSError):
-        log.warning(line)

@@ -1,20 +1,24 @@
-"""The embedded Redis: one a directory, shared, and gone with the last that uses it."""
+"""The embedded Redis: one server for each data directory, which ends with its last user."""
 
+import fcntl
 import os
 import signal
-import socket
 import subprocess
 import time
-from pathlib import Path
+from threading import Event
 
 import pytest
 import redis
 
 from commands.errors import ConfigurationError
+from projections.redis_client import open_redis
+from service.cli.context import HANDOVER_RETRIES
 from service.data_dir import prepare_data_dir
-from service.embedded_redis.client import PATH_BYTES, EmbeddedRedis, server_binary
+from service.embedded_redis import owner
+from service.embedded_redis.client import PATH_BYTES, EmbeddedRedis
+from service.settings import Settings
 from tests.running import eventually
-from tests.service.processes.process_tree import children, gone, script
+from tests.service.processes.process_tree import children, descendants, gone, script
 
 USE = """
 import sys
@@ -24,11 +28,12 @@ with EmbeddedRedis.join(Path(sys.argv[1])):
     print("joined", flush=True)
     sys.stdin.read()
 """
-KEEP_WITHOUT_THE_KERNELS_HELP = """
+USE_WITHOUT_THE_KERNELS_HELP = f"""
 import sys
-from service.embedded_redis.daemon import main
-sys.platform = "other"
-main(*sys.argv[1:])
+from service.embedded_redis import valkey_process
+MAIN = "import sys; sys.platform = 'other'; from projections.subprocesses import main; main(*sys.argv[1:])"
+valkey_process.command = lambda module, *words: [sys.executable, "-c", MAIN, *words]
+{USE}
 """
 
 
@@ -43,8 +48,8 @@ def user(var):
     """Start a process that uses the embedded Redis until it is killed or ``leaves``."""
     users = []
 
-    def start(*, joined=True):
-        users.append(script(USE, var, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    def start(*, joined=True, code=USE):
+        users.append(script(code, var, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         if joined:
             assert users[-1].stdout.readline() == "joined\n"
         return users[-1]
@@ -69,11 +74,10 @@ def client(var):
     return redis.Redis(unix_socket_path=str(var / "redis.sock"))
 
 
-def pids(var):
-    """Return the pids of Valkey and of its keeper."""
+def server(var):
+    """Return the pid of the server."""
     with client(var) as asking:
-        valkey = asking.info("server")["process_id"]
-    return valkey, int(Path(f"/proc/{valkey}/stat").read_text().rpartition(")")[2].split()[1])
+        return asking.info("server")["process_id"]
 
 
 def answers(var):
@@ -83,112 +87,126 @@ def answers(var):
         return False
 
 
-def killed(var, number=1):
-    """Kill keeper and Valkey, or Valkey alone, and wait until they are gone."""
-    found = pids(var)
-    for pid in found[:number]:
-        os.kill(pid, signal.SIGKILL)
-    assert gone(found[:number]) == []
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+    assert gone([pid]) == []
 
 
-def test_who_comes_at_once_shares_one_server(var, user):
+def test_concurrent_users_share_one_server(var, user):
     users = [user(joined=False) for _ in range(5)]
 
     assert [one.stdout.readline() for one in users] == ["joined\n"] * 5
-    keepers = [
-        c
-        for one in users
-        for c in children(one.pid).values()
-        if "service.embedded_redis.daemon" in c
-    ]
-    assert len(keepers) == 1
+    servers = [command for one in users for command in children(one.pid).values()]
+    assert len(servers) == 1
 
 
-def test_the_first_leaves_and_the_others_go_on(var, user):
-    first, second = user(), user()
+def test_another_user_takes_over_when_the_owner_ends(var, user):
+    owner, other = user(), user()
     client(var).set("name", "value")
-    found = pids(var)
-    leaves(first)
+    first = server(var)
+    leaves(owner)
+    assert gone([first], 0) == []
+    eventually(lambda: answers(var))
     assert client(var).get("name") == b"value"
-    assert pids(var) == found
+    assert list(children(other.pid)) == [second := server(var)]
 
-    leaves(second)
-    assert gone(found, 0.5) == []
+    leaves(other)
+    assert gone([second], 0) == []
     assert not (var / "redis.sock").exists()
 
 
-def test_what_was_written_is_there_the_next_time(var, user):
+def test_the_client_of_a_command_waits_for_the_next_owner(var, user):
+    owner = user()
+    with EmbeddedRedis.join(var):
+        client = open_redis(Settings(data_dir=var).redis_url_or_embedded, retries=HANDOVER_RETRIES)
+        leaves(owner)
+        assert client.ping()
+        client.close()
+
+
+def test_another_user_takes_over_when_the_owner_is_killed(var, user):
+    owner, other = user(), user()
+    client(var).mset({"auth:session:1": "open", "name": "value"})
+    first = server(var)
+    os.killpg(owner.pid, signal.SIGKILL)
+    assert gone([first]) == []
+    eventually(lambda: answers(var))
+
+    assert client(var).mget("auth:session:1", "name") == [b"open", b"value"]
+    assert list(children(other.pid)) == [server(var)]
+
+
+def test_the_end_of_another_user_changes_nothing(var, user):
+    owner, other = user(), user()
+    before = server(var)
+    os.killpg(other.pid, signal.SIGKILL)
+    other.wait()
+    time.sleep(0.2)
+
+    assert server(var) == before
+    leaves(owner)
+
+
+def test_data_is_kept_from_one_use_to_the_next(var):
     with EmbeddedRedis.join(var):
         client(var).set("name", "value")
+    assert (var / "redis.end").read_text().endswith("clean\n")
     with EmbeddedRedis.join(var):
         assert client(var).get("name") == b"value"
 
 
-def test_a_user_that_is_killed_with_all_its_group_leaves_nothing_behind(var, user):
-    one = user()
-    found = pids(var)
-    os.killpg(one.pid, signal.SIGKILL)
+def test_an_owner_that_is_killed_with_its_group_leaves_nothing_behind(var, user):
+    owner = user()
+    found = server(var)
+    os.killpg(owner.pid, signal.SIGKILL)
 
-    assert gone(found) == []
-
-
-def test_the_starters_end_takes_nothing_from_the_others(var, user):
-    starter, other = user(), user()
-    found = pids(var)
-    os.killpg(starter.pid, signal.SIGKILL)
-    starter.wait()
-    time.sleep(0.1)
-
-    assert pids(var) == found
-    leaves(other)
-    assert gone(found, 0.5) == []
+    assert gone([found]) == []
 
 
-def test_coming_and_going_at_once_always_finds_a_server(var, user):
-    """Who comes while the last one leaves joins in time or starts anew."""
+def test_users_that_come_while_others_leave_find_a_server(var, user):
     for _ in range(3):
         users = [user() for _ in range(2)]
         coming = [user(joined=False) for _ in range(2)]
         for one in users:
             one.stdin.close()
         assert [one.stdout.readline() for one in coming] == ["joined\n"] * 2
-        assert client(var).ping()
+        eventually(lambda: answers(var))
         for one in coming:
             leaves(one)
 
 
-def test_a_lost_keeper_is_noticed_and_joined_again(var):
-    with EmbeddedRedis.join(var) as embedded:
-        assert not embedded.lost
-        client(var).set("name", "value")
-        killed(var, number=2)
-        eventually(lambda: embedded.lost)
-
-        embedded.rejoin()
-        assert not embedded.lost
-        assert client(var).get("name") == b"value"
-
-
-def test_a_killed_valkey_is_replaced_without_anyone_asking(var):
-    with EmbeddedRedis.join(var) as embedded:
-        client(var).set("name", "value")
-        before = pids(var)
-        killed(var)
+def test_a_killed_server_is_started_again(var):
+    with EmbeddedRedis.join(var):
+        client(var).mset({"auth:session:1": "open", "name": "value"})
+        kill(server(var))
         eventually(lambda: answers(var))
 
-        assert not embedded.lost
-        assert client(var).get("name") == b"value"
-        assert pids(var)[1] == before[1]
+        assert client(var).mget("auth:session:1", "name") == [b"open", b"value"]
 
 
-def test_a_keeper_asked_to_end_waits_for_its_users(var):
-    """A system that goes down asks every process at once."""
+def test_a_server_that_hangs_is_replaced(var, monkeypatch):
+    monkeypatch.setattr(owner, "PING_S", 0.1)
+    monkeypatch.setattr(owner, "HANGS_S", 1.0)
     with EmbeddedRedis.join(var):
-        found = pids(var)
-        os.kill(found[1], signal.SIGTERM)
-        time.sleep(0.2)
-        assert client(var).ping()
-    assert gone(found, 0.5) == []
+        client(var).set("name", "value")
+        os.kill(before := server(var), signal.SIGSTOP)
+        assert gone([before]) == []
+        eventually(lambda: answers(var))
+
+        assert client(var).get("name") == b"value"
+
+
+def test_a_server_that_keeps_dying_ends_the_use(var, monkeypatch):
+    monkeypatch.setattr("service.backoff.TRIES", 3)
+    failed = Event()
+    with EmbeddedRedis.join(var, on_failure=failed.set) as embedded:
+        (var / "redis.aof" / "appendonly.aof.manifest").write_bytes(b"no manifest")
+        for _ in range(3):
+            if answers(var):
+                kill(server(var))
+        assert failed.wait(10)
+
+    assert "3 times in a row" in embedded.failure.problem
 
 
 @pytest.mark.parametrize(
@@ -215,16 +233,7 @@ def test_a_power_cut_ends_all_sessions(var, end, sessions):
         assert client(var).get("{movies:1}:row") == b"kept"
 
 
-def test_a_crash_under_the_same_boot_ends_no_session(var):
-    with EmbeddedRedis.join(var) as embedded:
-        client(var).set("auth:session:1", "open")
-        killed(var, number=2)
-        embedded.rejoin()
-
-        assert client(var).get("auth:session:1") == b"open"
-
-
-def test_nobody_sees_sessions_that_may_not_live(var, user):
+def test_sessions_end_before_the_first_client_connects(var, user):
     """The socket appears only after they are gone, however many there are."""
     with EmbeddedRedis.join(var):
         client(var).mset({f"auth:{number}": "open" for number in range(20_000)})
@@ -251,7 +260,7 @@ def test_a_server_that_cannot_run_is_told_with_its_reason(var):
     with pytest.raises(ConfigurationError, match=r"CINELOG_REDIS_URL.*exit 1.*redis\.aof.*log"):
         EmbeddedRedis.join(var)
 
-    assert not (var / "keeper.sock").exists()
+    assert not (var / "redis.sock").exists()
 
 
 def test_a_log_that_cannot_be_written_is_told(var):
@@ -263,12 +272,13 @@ def test_a_log_that_cannot_be_written_is_told(var):
 def test_a_path_with_signs_of_a_url_works(tmp_path):
     var = tmp_path / "100%41 ?#ä"
     prepare_data_dir(var)
-    with EmbeddedRedis.join(var) as embedded, redis.Redis.from_url(embedded.url) as client:
+    url = Settings(data_dir=var).redis_url_or_embedded
+    with EmbeddedRedis.join(var), redis.Redis.from_url(url) as client:
         assert client.ping()
 
 
 def test_a_path_too_long_for_a_socket_is_refused_and_the_longest_works(tmp_path):
-    fits = PATH_BYTES - len(str(tmp_path)) - len("//keeper.sock")
+    fits = PATH_BYTES - len(str(tmp_path)) - len("//redis.sock")
     prepare_data_dir(tmp_path / ("a" * fits))
     with EmbeddedRedis.join(tmp_path / ("a" * fits)):
         pass
@@ -277,24 +287,30 @@ def test_a_path_too_long_for_a_socket_is_refused_and_the_longest_works(tmp_path)
         EmbeddedRedis.join(tmp_path / ("a" * (fits + 1)))
 
 
-def test_who_gives_up_waiting_returns_without_it(var):
-    embedded = EmbeddedRedis.join(var, give_up=lambda: True)
+def test_join_returns_when_it_is_told_to_give_up(var, user):
+    user()
+    os.kill(stopped := server(var), signal.SIGSTOP)
+    (var / "redis.sock").unlink()
+    began = time.monotonic()
+    with EmbeddedRedis.join(var, give_up=lambda: True):
+        assert time.monotonic() - began < 1
+    os.kill(stopped, signal.SIGKILL)
 
-    assert embedded.lost
+
+def test_a_lock_without_a_server_is_told(var, monkeypatch):
+    monkeypatch.setattr("service.embedded_redis.client.ANSWER_S", 0.1)
+    with (var / "redis.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigurationError, match=r"another process holds redis\.lock"):
+            EmbeddedRedis.join(var)
 
 
-def test_valkey_dies_with_its_keeper_where_the_kernel_does_not_help(var):
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            keeper = script(KEEP_WITHOUT_THE_KERNELS_HELP, var, server_binary(), stdin=theirs)
-        eventually((var / "redis.sock").exists)
-        assert pids(var)[1] == keeper.pid
-        killed(var)
-        eventually(lambda: answers(var))
-        below = children(keeper.pid)
-        assert len(below) == 2, "Valkey and its guard, not those of the one before"
-        keeper.kill()
+def test_the_server_dies_with_its_owner_where_the_kernel_does_not_help(var, user):
+    owner = user(code=USE_WITHOUT_THE_KERNELS_HELP)
+    kill(server(var))
+    eventually(lambda: answers(var))
+    below = descendants(owner.pid)
+    assert len(below) == 2, "the server and its guard, not those of the one before"
+    owner.kill()
 
-        assert gone(below) == []
-    keeper.wait()
+    assert gone(below) == []

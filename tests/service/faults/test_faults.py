@@ -7,14 +7,13 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 import redis
 
-from service.embedded_redis.client import server_binary
+from service.embedded_redis.valkey_process import server_binary
 from tests.running import PASSWORD, Cinelog, eventually, persistently, problem
 
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
@@ -42,27 +41,8 @@ class Writer(threading.Thread):
                 (self.answered if answer.is_success else self.refused).append(answer)
 
 
-def embedded(cinelog, part):
-    """The pid of the keeper or of the Redis of a data directory."""
-    if part == "redis":
-        return cinelog.redis().info("server")["process_id"]
-    (pid,) = (
-        int(command.parent.name)
-        for command in Path("/proc").glob("[0-9]*/cmdline")
-        if {b"service.embedded_redis.daemon", str(cinelog.data_dir).encode()} <= words_of(command)
-    )
-    return pid
-
-
-def words_of(command):
-    try:
-        return set(command.read_bytes().split(b"\0"))
-    except OSError:
-        return set()
-
-
 def test_no_kill_loses_an_answered_write(tmp_path):
-    """Writers go on while workers, projection, keeper and Redis are killed one after the other."""
+    """Writers go on while workers, projection and Redis are killed one after the other."""
     chance = random.Random(7)
     with Cinelog(tmp_path / "var", workers=2) as cinelog:
         ann = cinelog.account("ann")
@@ -74,12 +54,12 @@ def test_no_kill_loses_an_answered_write(tmp_path):
             "projection_worker",
             "redis",
             "api_worker",
-            "daemon",
+            "redis",
             "projection_worker",
         ):
             before = sum(len(writer.answered) for writer in writers)
-            if part in ("redis", "daemon"):
-                os.kill(embedded(cinelog, part), signal.SIGKILL)
+            if part == "redis":
+                os.kill(cinelog.redis().info("server")["process_id"], signal.SIGKILL)
             else:
                 cinelog.kill(part)
             eventually(lambda n=before: sum(len(w.answered) for w in writers) > n + 20, 20)

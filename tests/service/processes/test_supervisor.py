@@ -15,8 +15,9 @@ import pytest
 import redis
 
 from commands.errors import ConfigurationError
-from service.backoff import Backoff
+from service.backoff import Backoff, GiveUpError
 from service.data_dir import prepare_data_dir
+from service.embedded_redis.client import EmbeddedRedis
 from service.processes.listener import listen, url_of
 from tests.running import environment, eventually, free_port
 from tests.service.processes.process_tree import (
@@ -35,7 +36,8 @@ from service.processes.managed_process import ManagedProcess
 child = ManagedProcess("child", [sys.executable, "-c", '''
 import sys, time
 from service.processes.handshake import WorkerHandshake
-handshake = WorkerHandshake(int(sys.argv[1]), platform="other")
+sys.platform = "other"
+handshake = WorkerHandshake(int(sys.argv[1]))
 assert handshake.receive().settings.workers == 7
 handshake.send_ready()
 time.sleep(60)
@@ -117,25 +119,12 @@ def test_a_killed_valkey_is_replaced_and_nothing_answered_is_lost(serving):
     client = redis_of(serving)
     for number in range(1000):
         client.set(f"kept:{number}", number)
-    keeper, killed = serving.part("service.embedded_redis.daemon"), serving.part("unixsocket")
+    killed = serving.part("unixsocket")
     os.kill(killed, signal.SIGKILL)
     gone([killed])
 
     eventually(lambda: answers(client))
     assert len(client.keys("kept:*")) == 1000
-    assert serving.part("service.embedded_redis.daemon") == keeper
-
-
-def test_a_killed_keeper_takes_its_valkey_along_and_both_are_replaced(serving):
-    client = redis_of(serving)
-    client.set("once", "kept")
-    keeper, valkey = serving.part("service.embedded_redis.daemon"), serving.part("unixsocket")
-    os.kill(keeper, signal.SIGKILL)
-
-    assert gone([keeper, valkey]) == []
-    eventually(lambda: answers(client))
-    assert client.get("once") == b"kept"
-    assert serving.part("service.embedded_redis.daemon") != keeper
 
 
 def test_a_worker_that_hangs_is_replaced(tmp_path):
@@ -194,7 +183,7 @@ def test_a_service_whose_root_is_killed_leaves_nothing_behind(tmp_path):
     serving = Serving(tmp_path / "var").ready()
     serving.workers()
     below = descendants(serving.pid)
-    assert len(below) == 5, "two workers, projection, keeper, Valkey"
+    assert len(below) == 4, "two workers, projection, Valkey"
     answer = slowly(serving, 30)
     serving.kill()
 
@@ -320,17 +309,28 @@ def test_an_event_store_that_cannot_be_opened_ends_all_with_one_line(tmp_path):
 def test_a_projection_alone_keeps_its_redis_and_leaves_nothing_behind(tmp_path):
     prepare_data_dir(tmp_path / "var")
     projection = script(PROJECT, tmp_path / "var", stderr=subprocess.DEVNULL)
-    keeper = eventually(
-        lambda: [p for p, c in children(projection.pid).items() if "embedded_redis.daemon" in c]
+    (valkey,) = eventually(
+        lambda: [p for p, c in children(projection.pid).items() if "unixsocket" in c]
     )
-    os.kill(keeper[0], signal.SIGKILL)
-    gone(keeper)
-    eventually(lambda: len(descendants(projection.pid)) == 2)
-    below = descendants(projection.pid)
+    os.kill(valkey, signal.SIGKILL)
+    gone([valkey])
+    (valkey,) = eventually(lambda: list(children(projection.pid)))
+    eventually((tmp_path / "var" / "redis.sock").exists)
     projection.terminate()
 
     assert projection.wait(5) == 0
-    assert gone(below, 0.5) == []
+    assert gone([valkey], 0) == []
+    assert (tmp_path / "var" / "redis.end").read_text().endswith("clean\n")
+
+
+def test_a_service_takes_over_the_redis_of_a_command(tmp_path):
+    prepare_data_dir(tmp_path / "var")
+    with EmbeddedRedis.join(tmp_path / "var") as command, Serving(tmp_path / "var") as serving:
+        assert not [c for c in descendants(serving.pid).values() if "unixsocket" in c]
+        command.close()
+        client = redis_of(serving)
+        eventually(lambda: answers(client))
+        serving.part("unixsocket")
 
 
 def test_what_comes_before_is_done_before_anything_is_served(tmp_path):
@@ -366,23 +366,23 @@ def test_a_child_is_tied_to_its_parent_where_the_kernel_does_not_help(tmp_path):
 
 
 def test_pauses_grow_and_end_with_ten_short_lives():
-    pauses = Backoff()
-    assert [pauses.after(1) for _ in range(10)] == [
-        *(0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0),
-        None,
-    ]
+    backoff = Backoff("the worker")
+    pauses = [backoff.after("exit 1", 1) for _ in range(9)]
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    with pytest.raises(GiveUpError, match=r"the worker ended 10 times in a row \(exit 1\)"):
+        backoff.after("exit 1", 1)
 
 
 def test_a_long_life_makes_pauses_begin_anew():
-    pauses = Backoff()
+    backoff = Backoff("the worker")
     for _ in range(5):
-        pauses.after(1)
-    assert pauses.after(30) == 0.1
+        backoff.after("exit 1", 1)
+    assert backoff.after("exit 1", 30) == 0.1
 
 
-def test_what_has_worked_is_started_again_at_once_however_often_it_is_killed():
-    pauses = Backoff()
-    assert {pauses.after(3, served_s=2) for _ in range(50)} == {0.1}
+def test_a_process_that_has_served_is_started_again_at_once_however_often_it_is_killed():
+    backoff = Backoff("the worker")
+    assert {backoff.after("killed", 3, served_s=2) for _ in range(50)} == {0.1}
 
 
 def test_addresses_that_cannot_be_listened_on_name_the_setting():

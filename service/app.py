@@ -119,7 +119,7 @@ def create_app(
 
 
 def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddleware:
-    middleware = RequestMiddleware(settings.proxies)
+    middleware = RequestMiddleware(settings.proxies, Negotiation(produced_types()))
     # Response middleware runs in reverse order: this one runs after all of the extension's.
     app.register_middleware(middleware.after, "response")
     cors = cross_origin(settings.cors_origins)
@@ -130,8 +130,6 @@ def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddlew
     app.blueprint(health.blueprint)
     app.blueprint(docs.blueprint)
     app.register_middleware(middleware.before, "request")
-    app.register_middleware(Negotiation(produced_types()).check, "request")
-    app.register_middleware(middleware.admit, "request")
     app.ctx.docs = Docs.of(document_of(app, settings), settings)
     return middleware
 

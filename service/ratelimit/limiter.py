@@ -77,11 +77,11 @@ class RateLimit:
         if not quota.refused:
             quota.left -= 1
         standing = f'"{self._name}";r={quota.left + quota.remaining};t={left_s}'
-        if request.policies:
-            request.policies = f"{request.policies}, {self._policy}"
-            request.stands = f"{request.stands}, {standing}"
+        if request.rate_limit_policy:
+            request.rate_limit_policy = f"{request.rate_limit_policy}, {self._policy}"
+            request.rate_limit = f"{request.rate_limit}, {standing}"
         else:
-            request.policies, request.stands = self._policy, standing
+            request.rate_limit_policy, request.rate_limit = self._policy, standing
         if quota.refused:
             raise ThrottledError(self._name, left_s)
 

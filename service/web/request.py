@@ -1,4 +1,4 @@
-"""The request as Cinelog sees it: with an id that is safe to log, store and echo."""
+"""Cinelog's request: its id, its caller, its parameters."""
 
 import re
 from datetime import UTC, datetime
@@ -20,36 +20,42 @@ _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class CinelogRequest(Request):
-    """A request whose ``request_id`` is the client's where that is harmless, else made here.
+    """A request whose id is safe to log, store and echo.
 
-    Made of its trace where it has one, else of nothing (UUIDv7).
+    It is the client's where that is safe, else the ids of its trace, else a new UUIDv7.
     """
 
-    __slots__ = ("_request_id", "began", "caller", "policies", "refused", "stands", "trace")
+    __slots__ = (
+        "_request_id",
+        "auth_error",
+        "began",
+        "caller",
+        "rate_limit",
+        "rate_limit_policy",
+        "trace",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._request_id = ""
         self.began = perf_counter()
         self.caller: Principal | None = None
-        """Who sent it, where its credentials are good."""
-        self.refused: RefusedError = NotAuthenticatedError()
+        self.auth_error: RefusedError = NotAuthenticatedError()
         """Why there is no ``caller``."""
         self.trace: Trace | None = None
-        """The trace it belongs to."""
-        self.policies = self.stands = ""
-        """Of the limits it met: what they are, and where the caller stands."""
+        self.rate_limit_policy = self.rate_limit = ""
+        """The limits that counted the request, and their state."""
 
     @property
     def principal(self) -> "Principal":
-        """Who sent it. Raises NotAuthenticatedError or TokenNotValidError."""
+        """The caller. Raises NotAuthenticatedError or TokenNotValidError."""
         if self.caller is None:
-            raise self.refused
+            raise self.auth_error
         return self.caller
 
     @property
     def request_id(self) -> str:
-        """The id that stands in the answer, the log lines and the events of this request."""
+        """The id in the answer, the log lines and the events of this request."""
         if not self._request_id:
             given = self.headers.get("x-request-id")
             if given is not None and _SAFE.fullmatch(given):

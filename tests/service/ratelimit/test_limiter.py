@@ -197,8 +197,8 @@ async def test_an_answer_tells_where_its_caller_stands(trips):
     request = asked()
     await RateLimit("login", parse_rate("10/minute"), Counters(trips)).count(request, "ann")
     await RateLimit("login-address", parse_rate("60/minute"), Counters(trips)).count(request, "ann")
-    assert request.policies == '"login";q=10;w=60, "login-address";q=60;w=60'
-    assert request.stands == '"login";r=9;t=60, "login-address";r=59;t=60'
+    assert request.rate_limit_policy == '"login";q=10;w=60, "login-address";q=60;w=60'
+    assert request.rate_limit == '"login";r=9;t=60, "login-address";r=59;t=60'
 
 
 async def test_without_redis_each_process_counts_by_itself(monkeypatch):

@@ -1,4 +1,4 @@
-"""What a list request asks for, read from its query parameters."""
+"""The query of a list request: filters, ordering and page, parsed from its parameters."""
 
 import math
 import unicodedata
@@ -11,8 +11,8 @@ from commands.text import fold
 from queries.orderings import NEWEST_FIRST, Orderings, parse_orderings
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 10, 100
-# No movie lies outside: bounds are cut to these before they become integers, so that 1e999999999
-# costs no more than 2018.
+# No movie lies outside these years. Bounds are clipped before they become integers, so that
+# 1e999999999 costs no more than 2018.
 _BEFORE_ALL, _AFTER_ALL = 0, 10_000
 _MAX_PAGE_DIGITS = 15
 
@@ -24,9 +24,8 @@ NUMBERS = ("year", "year__gt", "year__lt", "year__gte", "year__lte")
 class MovieQuery:
     """Filters, order and page of a list of movies.
 
-    Texts are folded and "" where there is no such filter. Years are from ``year_from`` to
-    ``year_to``, both included. ``page`` None is the last one; ``after`` is a place (see
-    ``queries.orderings.place_of``) that the page comes after, instead of a number.
+    Texts are folded, "" means no filter. Both years are included. ``page`` None is the last page.
+    ``after`` replaces ``page``: the rows begin after this seek key (``queries/orderings.py``).
     """
 
     title: str = ""
@@ -42,7 +41,7 @@ class MovieQuery:
 
     @property
     def filtered(self) -> bool:
-        """Whether any movie may be left out."""
+        """Whether a filter is set."""
         return bool(
             self.title
             or self.genre
@@ -54,13 +53,12 @@ class MovieQuery:
 
 
 def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
-    """Return what ``params`` ask for.
+    """Return the query of ``params``.
 
     Of repeated parameters the last counts; values are trimmed, blank and unknown ones ignored.
-    Raises InvalidError with every one that is wrong, NotFoundError for a page that is none.
+    Raises InvalidError with every error, NotFoundError for an invalid page.
     """
-    given = {name: values[-1].strip() for name, values in params.items() if values}
-    given = {name: value for name, value in given.items() if value}
+    given = _last_values(params)
     orderings = _check(given)
     year_from, year_to = _years(given)
     return MovieQuery(
@@ -74,19 +72,36 @@ def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
 
 
 def _compared(name: str, given: Mapping[str, str]) -> str:
-    """Return the text of a filter; a username is stored in its compatibility form (NFKC)."""
+    """Return the text of a filter; usernames are stored in compatibility form (NFKC)."""
     text = given.get(name, "")
     return unicodedata.normalize("NFKC", text) if name == "creator__username" else text
 
 
 def parse_page(params: Mapping[str, Sequence[str]]) -> tuple[int | None, int]:
-    """Return the page asked for (None is the last) and its size. Raises NotFoundError."""
-    given = {name: values[-1].strip() for name, values in params.items() if values}
-    return _page(given.get("page") or "1"), _page_size(given.get("page_size", ""))
+    """Return the page number (None is the last page) and the page size. Raises NotFoundError."""
+    given = _last_values(params)
+    return _page(given.get("page", "1")), _page_size(given.get("page_size", ""))
+
+
+def page_within(count: int, page: int | None, page_size: int) -> tuple[int, int]:
+    """Return the number of a page of ``count`` items, and of the last one.
+
+    An empty list has one page. Raises NotFoundError for a page out of range.
+    """
+    last = max(1, -(-count // page_size))
+    number = last if page is None else page
+    if number > last:
+        raise NotFoundError("Invalid page.")
+    return number, last
+
+
+def _last_values(params: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    trimmed = {name: values[-1].strip() for name, values in params.items() if values}
+    return {name: value for name, value in trimmed.items() if value}
 
 
 def _check(given: Mapping[str, str]) -> Orderings:
-    """Return the orderings. Raises InvalidError for these and for filters."""
+    """Return the orderings. Raises InvalidError for orderings and filters."""
     orderings = NEWEST_FIRST
     errors: dict[str, list[str]] = {}
     for name in (*TEXTS, *NUMBERS):
@@ -97,14 +112,14 @@ def _check(given: Mapping[str, str]) -> Orderings:
     try:
         orderings = parse_orderings(given.get("ordering", ""))
     except InvalidError as error:
-        errors |= {name: [*said] for name, said in error.errors.items()}
+        errors |= {name: [*messages] for name, messages in error.errors.items()}
     if errors:
         raise InvalidError(errors)
     return orderings
 
 
 def _number(text: str) -> Decimal | None:
-    """Return a finite number; Python alone reads ``1_0``, so that is none."""
+    """Return a finite number, None for anything else; ``1_0`` is a number only in Python."""
     try:
         number = Decimal(text) if "_" not in text else Decimal("nan")
     except InvalidOperation:
@@ -113,13 +128,13 @@ def _number(text: str) -> Decimal | None:
 
 
 def _years(given: Mapping[str, str]) -> tuple[int, int]:
-    """Return the first and last year that pass; fractions are compared exactly."""
+    """Return the first and the last year that pass; fractions are compared exactly."""
     low, high = _BEFORE_ALL, _AFTER_ALL
     for name in NUMBERS:
         number = _number(given[name]) if name in given else None
         if number is None:
             continue
-        # One year beyond the bounds is enough: no movie is there that could tell the numbers apart.
+        # One year beyond the bounds excludes every movie.
         year = min(max(number, Decimal(_BEFORE_ALL) - 1), Decimal(_AFTER_ALL) + 1)
         if name in ("year", "year__gte"):
             low = max(low, math.ceil(year))
@@ -143,5 +158,5 @@ def _page(text: str) -> int | None:
 def _page_size(text: str) -> int:
     if not (text.isascii() and text.isdigit() and text.strip("0")):
         return DEFAULT_PAGE_SIZE
-    # Longer numbers only say "more than the most": Python refuses to read very long ones.
+    # Longer numbers exceed the maximum anyway; Python refuses to parse very long ones.
     return min(MAX_PAGE_SIZE, int(text)) if len(text) <= _MAX_PAGE_DIGITS else MAX_PAGE_SIZE

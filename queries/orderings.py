@@ -1,8 +1,9 @@
-"""Orderings of a list: what clients may ask for, and the places of rows in them.
+"""Orderings of a list, seek keys and sort keys.
 
-The index of a field gives its order for nothing. Any other order, and several fields together, are
-sorted by *sort keys*: byte strings that Redis compares as they are. Read from the largest to the
-smallest they are in the order that was asked for, and end with the id, so ties come newest first.
+A *seek key* is the position of a row in an ordering: the values that it is ordered by, then its id.
+Some fields have an index in Redis. Other orderings, and several fields together, are sorted by
+*sort keys*: byte strings that Redis compares. Read from the largest to the smallest they are in the
+requested order; they end with the id, so ties come newest first.
 """
 
 import re
@@ -31,12 +32,12 @@ _FORMS = {
     "year": re.compile(r"[0-9]{4}"),
     "id": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
 }
-# Each byte by the one that is as far from the end as it is from the beginning.
+# Maps each byte to 255 minus it, which reverses the order.
 _COMPLEMENT = bytes(range(255, -1, -1))
 
 
 class Order(NamedTuple):
-    """By one field, texts without regard to case."""
+    """An ordering by one field; texts are compared without regard to case."""
 
     field: Field
     descending: bool = False
@@ -50,9 +51,9 @@ NEWEST_FIRST: Orderings = (Order("created_at", descending=True),)
 
 
 def parse_orderings(text: str) -> Orderings:
-    """Return the orderings that a text names with commas between, newest first where it is blank.
+    """Return the comma-separated orderings of a text, newest first where it is blank.
 
-    Unknown ones are ignored beside known ones. Raises InvalidError where none is known.
+    Unknown ones are ignored beside known ones. Raises InvalidError where all are unknown.
     """
     names = [name for part in text.split(",") if (name := part.strip())]
     found: list[Order] = []
@@ -63,29 +64,29 @@ def parse_orderings(text: str) -> Orderings:
     if names and not found:
         raise InvalidError({"ordering": [f"Select a valid choice: {', '.join(FIELDS)}."]})
     fields = [one.field for one in found]
-    if "id" in fields:  # no two movies have the same: whatever comes behind decides nothing
+    if "id" in fields:  # ids are unique: later fields decide nothing
         del found[fields.index("id") + 1 :]
     if len(found) > 1 and found[-1] == Order("id", descending=True):
-        found.pop()  # as ties come anyway
+        found.pop()  # the order of ties
     return tuple(found) or NEWEST_FIRST
 
 
 def index_of(orderings: Orderings) -> Order | None:
-    """Return the one whose field's index has the rows in this order, None where none has."""
+    """Return the ordering whose index has the rows in this order, None where there is none."""
     first, *others = orderings
     return first if first.field in _INDEXED and not others else None
 
 
 def seek_key(row: bytes, orderings: Orderings) -> str:
-    """Return the place of a row, for what comes after it: what it is ordered by, then its id."""
+    """Return the seek key of a row."""
     movie = orjson.loads(row)
     return "\0".join([*(_value(movie, one.field) for one in orderings), movie["id"]])
 
 
-def is_seek_key(place: str, orderings: Orderings) -> bool:
-    """Tell whether a text is of the form that ``place_of`` gives for these orderings."""
-    *values, key = place.split("\0")
-    if len(values) != len(orderings) or not _FORMS["id"].fullmatch(key):
+def is_seek_key(text: str, orderings: Orderings) -> bool:
+    """Return whether a text has the form of a seek key of these orderings."""
+    *values, movie_id = text.split("\0")
+    if len(values) != len(orderings) or not _FORMS["id"].fullmatch(movie_id):
         return False
     return all(
         one.field not in _FORMS or _FORMS[one.field].fullmatch(value)
@@ -93,10 +94,10 @@ def is_seek_key(place: str, orderings: Orderings) -> bool:
     )
 
 
-def sort_key(place: str, orderings: Orderings) -> bytes:
-    """Return the sort key of a place; ``queries/lua/search.lua`` makes the same of a row."""
-    *values, key = place.split("\0")
-    return b"".join(_parts(values, orderings)) + key.encode()
+def sort_key(seek_key: str, orderings: Orderings) -> bytes:
+    """Return the sort key of a seek key; ``queries/lua/search.lua`` makes the same of a row."""
+    *values, movie_id = seek_key.split("\0")
+    return b"".join(_parts(values, orderings)) + movie_id.encode()
 
 
 def _parts(values: Sequence[str], orderings: Orderings) -> Iterator[bytes]:

@@ -1,9 +1,9 @@
-"""One round trip to Redis for all that a process asks at the same moment.
+"""Pipelining: one round trip to Redis for all commands that coroutines send at the same moment.
 
-What coroutines ask in one turn of the event loop, and while an earlier flush is on its way, goes
-out as one pipeline. Each caller gets its own answer or its own error. Equal reads in one flush are
-asked once; whoever shares an answer must not change it. Where Redis does not answer, all that wait
-are told at once, and so is everybody until it is back.
+The commands of one turn of the event loop, and those sent while an earlier flush is under way, go
+out as one pipeline. Each caller gets its own answer or error. Equal reads in a flush are sent once;
+callers must not modify an answer. Where Redis does not answer, all waiting callers get an error at
+once.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ from commands.errors import BusyError, ReadModelUnavailableError
 from projections.lua import Script
 
 MAX_WAITING = 10_000
-# More in one pipeline would only keep the first of them waiting for the last.
+# In a larger pipeline the first commands would wait for the last.
 _FLUSH = 512
 _SHAREABLE = frozenset(
     {b"GET", b"HGET", b"HMGET", b"HGETALL", b"EXISTS", b"ZCARD", b"ZSCORE", b"TTL", b"PTTL"}
 )
-# Refusals that speak of the server's state, not of the command.
-_AWAY = (
+# Errors of the server's state, not of the command.
+_UNAVAILABLE = (
     AskError,
     ClusterDownError,
     NoPermissionError,
@@ -45,28 +45,28 @@ _AWAY = (
     TryAgainError,
 )
 REFUSES_WRITES = "MISCONF "
-"""What a refusal begins with where Redis cannot write its own file; reads go on."""
-# Refusals of the same kind that the client has no class for, or whose class says too little.
-_AWAY_WORDS = (
+"""Prefix of the error of a Redis that cannot write its own file; reads still work."""
+# Prefixes of such errors for which the client has no class, or a class that says too little.
+_UNAVAILABLE_PREFIXES = (
     REFUSES_WRITES,
     *("BUSY ", "CLUSTERDOWN ", "LOADING ", "MASTERDOWN ", "NOAUTH ", "NOPERM ", "NOREPLICAS "),
     *("OOM ", "READONLY ", "TRYAGAIN ", "UNKILLABLE ", "WRONGPASS "),
 )
-# A flush that takes longer is given up: one of its answers may come late, but not each of them.
-_PATIENCE_S = 1.5
+# A flush that takes longer is given up.
+_TIMEOUT_S = 1.5
 
 _Args = tuple[bytes, ...]
 _Waiting = list["asyncio.Future[Any]"]
 
 
 class _LostError(Exception):
-    """A flush that was not answered, and why."""
+    """A flush was not answered; its argument is the cause."""
 
 
 class RequestBatcher:
-    """Gathers commands on an asynchronous client, for one event loop.
+    """Sends commands in batches, for one event loop.
 
-    For reads, and for scripts that may run twice: a flush whose connection breaks is sent again.
+    The client sends a flush again if its connection breaks, so scripts must be safe to run twice.
     """
 
     def __init__(
@@ -76,42 +76,42 @@ class RequestBatcher:
         self._breaker = breaker
         self._limit = limit
         self._shared: dict[_Args, _Waiting] = {}
-        self._asked: list[tuple[_Args, _Waiting]] = []
+        self._queue: list[tuple[_Args, _Waiting]] = []
         self._waiting = 0
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
 
     async def call(self, *args: str | bytes | float) -> Any:
-        """Return Redis's answer to one command.
+        """Return the answer to one command.
 
-        Raises ReadModelUnavailableError where Redis is away, BusyError when too many wait, and
-        ResponseError where Redis refuses this command.
+        Raises ReadModelUnavailableError where Redis is unavailable, BusyError where too many
+        commands wait, and ResponseError where Redis refuses this command.
         """
         encoded = tuple(map(_encoded, args))
-        return await self._ask(encoded, share=encoded[0].upper() in _SHAREABLE)
+        return await self._enqueue(encoded, share=encoded[0].upper() in _SHAREABLE)
 
     async def script(
         self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | float] = ()
     ) -> Any:
-        """Return what a script answers; raises as ``call`` does."""
+        """Return the answer of a script. Raises what ``call`` raises."""
         encoded = (str(len(keys)).encode(), *map(_encoded, keys), *map(_encoded, args))
         try:
-            return await self._ask(
+            return await self._enqueue(
                 (b"EVALSHA", script.sha.encode(), *encoded), share=script.shareable
             )
         except NoScriptError:
-            return await self._ask(
+            return await self._enqueue(
                 (b"EVAL", script.text.encode(), *encoded), share=script.shareable
             )
 
     async def close(self) -> None:
-        """End; whoever still waits gets ReadModelUnavailableError."""
+        """Stop; callers that still wait get ReadModelUnavailableError."""
         self._closed = True
         if self._flusher is not None:
             self._flusher.cancel()
             await asyncio.wait([self._flusher])
 
-    async def _ask(self, args: _Args, *, share: bool) -> Any:
+    async def _enqueue(self, args: _Args, *, share: bool) -> Any:
         if self._closed:
             raise ReadModelUnavailableError("it is being closed")
         if self._breaker:
@@ -121,12 +121,12 @@ class RequestBatcher:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         if not share:
-            self._asked.append((args, [answer]))
-        elif (together := self._shared.get(args)) is not None:
-            together.append(answer)
+            self._queue.append((args, [answer]))
+        elif (callers := self._shared.get(args)) is not None:
+            callers.append(answer)
         else:
-            self._shared[args] = together = [answer]
-            self._asked.append((args, together))
+            self._shared[args] = callers = [answer]
+            self._queue.append((args, callers))
         if self._flusher is None:
             self._flusher = loop.create_task(self._flush())
         self._waiting += 1
@@ -136,32 +136,32 @@ class RequestBatcher:
             self._waiting -= 1
 
     async def _flush(self) -> None:
-        asked: list[tuple[_Args, _Waiting]] = []
+        flushed: list[tuple[_Args, _Waiting]] = []
         try:
-            while self._asked:
-                asked = list(islice(self._asked, _FLUSH))
-                del self._asked[: len(asked)]
-                for args, _ in asked:
+            while self._queue:
+                flushed = list(islice(self._queue, _FLUSH))
+                del self._queue[: len(flushed)]
+                for args, _ in flushed:
                     self._shared.pop(args, None)
-                _answer(asked, await self._send([args for args, _ in asked]))
-                asked = []
+                _answer(flushed, await self._send([args for args, _ in flushed]))
+                flushed = []
                 if self._breaker and self._breaker.is_open:
                     return
         finally:
             self._flusher = None
-            # Where Redis is away, or this was broken off: nobody waits for what will not come.
-            left = asked + self._asked
-            self._asked, self._shared = [], {}
+            # Redis is unavailable, or this task was cancelled: the rest gets no answer.
+            left = flushed + self._queue
+            self._queue, self._shared = [], {}
             _answer(left, [ConnectionAbortedError()] * len(left))
 
     async def _send(self, commands: list[_Args]) -> Sequence[Any]:
         try:
             pipeline = self._redis.pipeline(transaction=False)
             for args in commands:
-                # Not evalsha(): a cluster's pipeline blocks the method, though not the command.
-                # The name is text: that is how the client looks up where a command goes.
+                # Not evalsha(): a cluster's pipeline forbids the method, though not the command.
+                # The name is a str: the client looks up the command's node by it.
                 pipeline.execute_command(args[0].decode(), *args[1:])
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(_TIMEOUT_S):
                 answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
         except (RedisError, RedisClusterException, OSError) as error:
             if self._breaker:
@@ -170,37 +170,38 @@ class RequestBatcher:
         return answers
 
 
-def _answer(asked: list[tuple[_Args, _Waiting]], answers: Sequence[Any]) -> None:
-    for (_, waiting), answer in zip(asked, answers, strict=True):
-        for one in waiting:
-            if one.done():  # whoever asked has gone
+def _answer(flushed: list[tuple[_Args, _Waiting]], answers: Sequence[Any]) -> None:
+    for (_, callers), answer in zip(flushed, answers, strict=True):
+        for caller in callers:
+            if caller.done():  # it was cancelled
                 continue
             if isinstance(answer, Exception):
-                one.set_exception(_told(answer))
+                caller.set_exception(_translated(answer))
             else:
-                one.set_result(answer)
+                caller.set_result(answer)
 
 
-def _told(error: Exception) -> Exception:
-    if (
-        isinstance(error, ResponseError)
-        and not isinstance(error, _AWAY)
-        and not _is_away(str(error))
-    ):
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, ResponseError) and not _is_unavailable(error):
         return error
     cause = error.args[0] if isinstance(error, _LostError) else error
-    away = ReadModelUnavailableError(type(cause).__name__)
-    away.__cause__ = cause
-    return away
+    unavailable = ReadModelUnavailableError(type(cause).__name__)
+    unavailable.__cause__ = cause
+    return unavailable
 
 
-def _is_away(said: str) -> bool:
-    """Tell whether a refusal speaks of the server's state; a script may put its own words first."""
-    return said.startswith(_AWAY_WORDS) or any(f" -{word}" in said for word in _AWAY_WORDS)
+def _is_unavailable(error: ResponseError) -> bool:
+    """Return whether an error is one of the server's state; a script may prefix its own words."""
+    text = str(error)
+    return (
+        isinstance(error, _UNAVAILABLE)
+        or text.startswith(_UNAVAILABLE_PREFIXES)
+        or any(f" -{prefix}" in text for prefix in _UNAVAILABLE_PREFIXES)
+    )
 
 
 def _encoded(arg: str | bytes | float) -> bytes:
-    # Here and not in the pipeline, where one that cannot be sent would fail all others.
+    # Not in the pipeline, where an argument of another type would fail all commands.
     if isinstance(arg, bytes):
         return arg
     if isinstance(arg, str):

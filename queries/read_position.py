@@ -1,7 +1,6 @@
-"""How far the read model is, known in every process without asking.
+"""Read position: the position of the live generation, tracked by each process.
 
-One subscription a process follows the live generation. Who waits for a position is woken by it;
-nobody polls.
+One subscription per process follows it and wakes the requests that wait for a position.
 """
 
 import asyncio
@@ -18,16 +17,16 @@ from projections.generation.state import LIVE as STATE_LIVE
 from projections.keys import LIVE, POSITION, Keys
 
 MAX_WAITING = 10_000
-# Silence this long makes the feed look for itself: a broken line can look like a quiet one.
+# After this silence the position is read: a broken connection can look like a quiet one.
 _SILENCE_S = 1.0
-# Short even at its longest: what was away for long is back as soon as any.
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+# Even the longest pause is short: after a long outage, recovery is noticed as fast.
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 0.5
 _LOG_S = 30.0
 log = structlog.get_logger(__name__)
 
 
 class ReadPosition:
-    """Follows the position that the live generation shows, for one event loop."""
+    """Tracks the position of the live generation, for one event loop."""
 
     def __init__(
         self,
@@ -37,9 +36,9 @@ class ReadPosition:
         log: Callable[[], str] = lambda: "",
         breaker: Breaker | None = None,
     ) -> None:
-        """``log`` tells the identity of the log that a generation must show, "" for any.
+        """``log`` returns the identity of the log that a generation must show, "" for any.
 
-        While the ``breaker`` is open, nobody waits.
+        While the ``breaker`` is open, no request waits.
         """
         self._redis = redis
         self._breaker = breaker
@@ -54,33 +53,33 @@ class ReadPosition:
         self.connected = False
 
     async def start(self) -> None:
-        """Begin to follow; returns when connected or after the first try."""
-        first_try = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._follow(first_try))
-        await first_try.wait()
+        """Begin to follow; return when connected or after the first attempt."""
+        first_attempt = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._follow(first_attempt))
+        await first_attempt.wait()
 
     def forget(self) -> None:
-        """Count nothing as shown until the head was read again: the log is another one."""
+        """Count no position as shown until it is read again: the log is another one."""
         self.current = (0, 0)
 
     async def stop(self) -> None:
-        """End; whoever waits gets False."""
+        """Stop; waiting requests get False."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        self._wake(everyone=True)
+        self._wake(all_waiting=True)
 
     async def wait_for(self, position: int, timeout_s: float) -> bool:
-        """Return whether the live generation shows ``position``, at the latest after ``timeout_s``.
+        """Return whether the live generation shows ``position`` within ``timeout_s``.
 
-        False at once while there is no connection, or when too many wait already.
+        Does not wait without a connection, nor where too many requests wait already.
         """
-        away = self._breaker is not None and self._breaker.is_open
-        if not self.connected or away or self._alive >= self._limit:
-            return self.connected and self.current[1] >= position
-        if self.current[1] >= position:
+        if self.connected and self.current[1] >= position:
             return True
+        is_open = self._breaker is not None and self._breaker.is_open
+        if not self.connected or is_open or self._alive >= self._limit:
+            return False
         loop = asyncio.get_running_loop()
         shown: asyncio.Future[bool] = loop.create_future()
         heapq.heappush(self._waiting, (position, next(self._numbers), shown))
@@ -93,32 +92,32 @@ class ReadPosition:
             timer.cancel()
             self._sweep()
 
-    def _wake(self, *, everyone: bool = False) -> None:
-        while self._waiting and (everyone or self._waiting[0][0] <= self.current[1]):
+    def _wake(self, *, all_waiting: bool = False) -> None:
+        while self._waiting and (all_waiting or self._waiting[0][0] <= self.current[1]):
             _, _, shown = heapq.heappop(self._waiting)
-            _answer(shown, not everyone)
+            _answer(shown, not all_waiting)
 
     def _sweep(self) -> None:
-        """Drop those that no longer wait, once they are most of the heap."""
+        """Remove finished waits once they are most of the heap."""
         if len(self._waiting) > 2 * self._alive + 64:
             self._waiting = [one for one in self._waiting if not one[2].done()]
             heapq.heapify(self._waiting)
 
-    async def _follow(self, first_try: asyncio.Event) -> None:
+    async def _follow(self, first_attempt: asyncio.Event) -> None:
         pause_s, log_at = 0.0, 0.0
         while True:
             try:
-                await self._redis.initialize()  # a cluster's subscription must know the nodes
+                await self._redis.initialize()  # a cluster's subscription needs the nodes
                 async with contextlib.aclosing(self._redis.pubsub()) as pubsub:
                     await pubsub.subscribe(POSITION)
                     while True:
-                        await self._hear(pubsub)
+                        await self._receive(pubsub)
                         pause_s, log_at = 0.0, 0.0
-                        first_try.set()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the loop must live on
+                        first_attempt.set()
+            except Exception as error:  # noqa: BLE001 - the loop must live on
                 self.connected = False
-                first_try.set()
-                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2 or _FIRST_PAUSE_S)
+                first_attempt.set()
+                pause_s = min(_MAX_PAUSE_S, pause_s * 2 or _FIRST_PAUSE_S)
                 if (now := asyncio.get_running_loop().time()) >= log_at:
                     log_at = now + _LOG_S
                     log.warning(
@@ -130,20 +129,20 @@ class ReadPosition:
             finally:
                 self.connected = False
 
-    async def _hear(self, pubsub: Any) -> None:
-        """Take one message. After a (re)connection and after silence the head is read instead."""
+    async def _receive(self, pubsub: Any) -> None:
+        """Process one message; after (re)connecting and after silence read the position instead."""
         message = await pubsub.get_message(timeout=_SILENCE_S)
         if message is not None and message["type"] == "message":
             generation, position = map(int, message["data"].split(b":"))
-            # Who lets a generation go live may tell its position after others told of a later one.
+            # The message of a generation that goes live may come after one with a later position.
             least = self.current[1] if self.current[0] == generation else 0
             self._set(generation, max(least, position))
         elif message is None or message["type"] == "subscribe":
-            # Also where the client connected again by itself: what was published between is lost.
-            await self._read_head()
+            # Also after a reconnection by the client: messages in between are lost.
+            await self._read_current()
             self.connected = True
 
-    async def _read_head(self) -> None:
+    async def _read_current(self) -> None:
         generation = await self._redis.get(LIVE)
         position, state, shown = None, None, None
         if generation is not None:

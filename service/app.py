@@ -17,8 +17,7 @@ from projections.generation.state import event_name_at
 from projections.keys import APPENDED
 from projections.redis_client import breaker_for, open_async_redis, open_redis
 from projections.subprocesses import command, environment
-from queries.log.catch_up import EventBatch
-from queries.log.change_feed import ChangeFeed, rendered
+from queries.log.change_feed import ChangeFeed, EventBatch, rendered
 from queries.log.history import changes_after
 from queries.log.timeline import Timeline
 from queries.movies import Readers

@@ -1,19 +1,19 @@
-"""What happened to an account, from its own stream. Synchronous, like the store."""
+"""An account's history, from its own stream. Synchronous, like the store."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from commands.errors import NotFoundError
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
 from commands.user import User
+from queries.log.history import HistoryPage
+from queries.movie_query import page_within
 
 
 class AccountEntry(NamedTuple):
-    """One event of an account; of what it holds only the sessions, never a name or a hash.
+    """One event of an account, without names and hashes.
 
-    ``session`` is the one that acted, None on registering; ``ended_session`` one that ended alone.
+    ``session`` is the acting session, None on registration; ``ended_session`` the one it ended.
     """
 
     version: int
@@ -25,30 +25,17 @@ class AccountEntry(NamedTuple):
     ended_session: str | None
 
 
-@dataclass(frozen=True)
-class AccountPage:
-    """A page of an account's history, oldest first; ``count`` entries in all."""
-
-    count: int
-    entries: list[AccountEntry]
-    page: int
-    last_page: int
-
-
 def account_history(
     store: Store, account_id: UUID, page: int | None, page_size: int
-) -> AccountPage:
-    """Return a page of what happened to an account; None is the last page.
+) -> HistoryPage[AccountEntry]:
+    """Return a page of an account's history, oldest first; None is the last page.
 
-    Raises NotFoundError where there is no such page.
+    Raises NotFoundError for a page out of range.
     """
     count = store.last_version(User, account_id)
-    last_page = max(1, -(-count // page_size))
-    number = last_page if page is None else page
-    if number > last_page:
-        raise NotFoundError("Invalid page.")
+    number, last_page = page_within(count, page, page_size)
     events = store.read_stream(account_id, (number - 1) * page_size, page_size)
-    return AccountPage(count, [_entry(event) for event in events], number, last_page)
+    return HistoryPage(count, [_entry(event) for event in events], number, last_page)
 
 
 def _entry(event: RecordedEvent) -> AccountEntry:

@@ -1,49 +1,112 @@
-"""The change feed: follows the log for the clients of one process.
+"""The change feed: follows the log for the stream clients of one process.
 
-One loop a process reads each new event once and keeps the last few thousand, rendered. A client is
-a coroutine with a place in the log: it takes what follows that place from what is kept, or, while
-it is too far behind, from the log. So nothing queues up for anyone, however slow, and a client
-that comes back with the last position it saw neither misses nor repeats an event.
+One task reads each new event once and keeps the last few thousand, rendered. A client is a
+coroutine with a position: it takes the events after it from memory, or from the log where it is
+further behind. Nothing is queued per client, however slow, and a client that returns with the last
+position it saw neither misses nor repeats an event.
 """
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from typing import NamedTuple
 
 import orjson
 import structlog
 
 from commands.errors import BusyError
-from queries.log.catch_up import CatchUp, EventBatch, ReadBatch, RenderedEvent
 from queries.log.history import Changes
+from queries.turns import Turns
 
 KEPT = 4_096
 MAX_CLIENTS = 3_072
 PING_S = 15.0
 BUSY_S = 5
-_LOOK_S = 1.0
-_NEW = 500
+_POLL_S = 1.0
+_LIVE_BATCH, _CATCH_UP_BATCH = 500, 200
+# A catch-up read is followed by a pause of twice its duration, a cached one by a millisecond.
+_PAUSE_FACTOR, _MAX_PAUSE_S, _CACHED_PAUSE_S = 2.0, 0.05, 0.001
+_CACHED_BATCHES = 64
 # Server-sent events (WHATWG HTML, 9.2). No blank line follows the greeting: it would end an event,
-# and some clients deliver one that has no data.
+# and some clients deliver an event without data.
 GREETING = b": Cinelog\nretry: 1000\n"
 PING = b": ping\n"
-# Some clients end a line at these too. JSON has them in texts only, where an escape means the same.
+# Some clients end a line at these too. JSON has them only in texts, where an escape is equivalent.
 _LINE_ENDS = tuple((end.encode(), b"\\u%04x" % ord(end)) for end in ("\u0085", "\u2028", "\u2029"))
 log = structlog.get_logger(__name__)
+
+
+class RenderedEvent(NamedTuple):
+    """The bytes of an event, and the position that a client has reached with it."""
+
+    position: int
+    text: bytes
+
+
+class EventBatch(NamedTuple):
+    """Events in log order, complete up to the position ``reached``."""
+
+    events: list[RenderedEvent]
+    reached: int
+
+
+ReadBatch = Callable[[int, int], Awaitable[EventBatch]]
+
+
+def rendered(changes: Changes, username_of: Callable[[str], str]) -> EventBatch:
+    """Return changes as server-sent events."""
+    events = []
+    for entry in changes.entries:
+        data = orjson.dumps({"movie_id": entry.movie_id, **entry.to_dict(username_of)})
+        for raw, escaped in _LINE_ENDS:
+            data = data.replace(raw, escaped)
+        text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), data)
+        events.append(RenderedEvent(entry.position, text))
+    return EventBatch(events, changes.reached)
+
+
+class CatchUp:
+    """Reads of the log for clients that are far behind, at a pace that spares others.
+
+    One read at a time, accounts in turn, with a pause after each. Clients at the same position
+    share a read.
+    """
+
+    def __init__(self, read: ReadBatch) -> None:
+        self._read = read
+        # A client waits at most once, and the number of clients is bounded elsewhere.
+        self._turns = Turns("reads of the log", running=1, waiting=1_000_000, patient=True)
+        self._cached: OrderedDict[int, EventBatch] = OrderedDict()
+
+    async def after(self, position: int, account: Hashable) -> EventBatch:
+        """Return events after a position. Raises what ``read`` raises."""
+        async with self._turns.of(account):
+            if batch := self._cached.get(position):
+                pause_s = _CACHED_PAUSE_S
+            else:
+                began = time.monotonic()
+                batch = await self._read(position, _CATCH_UP_BATCH)
+                pause_s = min(_MAX_PAUSE_S, _PAUSE_FACTOR * (time.monotonic() - began))
+                if batch.reached > position:  # an empty batch at the end of the log grows soon
+                    self._cached[position] = batch
+                    if len(self._cached) > _CACHED_BATCHES:
+                        self._cached.popitem(last=False)
+            await asyncio.sleep(pause_s)
+        return batch
 
 
 class ChangeFeed:
     """Follows the log for all stream clients of a process.
 
-    ``read(after, limit)`` reads a stretch, ``grown(position, timeout_s)`` waits until the log may
-    reach beyond a position. At most ``most`` listen at a time.
+    ``read(after, limit)`` reads a batch, ``wait_for(position, timeout_s)`` waits until the log may
+    have a position. At most ``most`` clients at a time.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part or a bound
         self,
         read: ReadBatch,
-        grown: Callable[[int, float], Awaitable[bool]],
+        wait_for: Callable[[int, float], Awaitable[bool]],
         head: Callable[[], Awaitable[int]],
         *,
         kept: int = KEPT,
@@ -52,16 +115,16 @@ class ChangeFeed:
     ) -> None:
         self._read = read
         self._catch_up = CatchUp(read)
-        self._most = most
-        self._grown = grown
+        self._wait_for = wait_for
         self._head = head
-        self._kept: deque[RenderedEvent] = deque(maxlen=kept)
+        self._most = most
         self._most_kept = kept
         self._ping_s = ping_s
+        self._kept: deque[RenderedEvent] = deque(maxlen=kept)
         self._kept_after = self._reached = 0
         self._news = asyncio.Event()
         self._clients = 0
-        self._log = 0
+        self._epoch = 0
         self._starting = asyncio.Lock()
         self._follower: asyncio.Task[None] | None = None
         self._closing = False
@@ -69,10 +132,10 @@ class ChangeFeed:
     async def events(
         self, after: int | None, until: float, account: Hashable = None
     ) -> AsyncGenerator[RenderedEvent]:
-        """Yield what follows ``after`` (None: from now on), then what comes, until a Unix time.
+        """Yield the events after a position (None: from now on) as they come, until a Unix time.
 
-        The greeting comes first, with the place after which it begins; once it is there nothing is
-        missed. A comment stands where nothing came for 15 s. Raises BusyError when too many listen.
+        The greeting comes first, with the position to begin after; no later event is missed. A
+        comment follows 15 s of silence. Raises BusyError where too many clients listen.
         """
         if self._clients >= self._most:
             raise BusyError("too many streams", retry_after_s=BUSY_S)
@@ -83,98 +146,86 @@ class ChangeFeed:
                     self._reached = self._kept_after = await self._head()
                     self._kept.clear()
                     self._follower = asyncio.create_task(self._follow())
-                    self._tell()  # whoever waits still reads from the log what came meanwhile
-            place = self._reached if after is None else after
-            log = self._log
-            yield RenderedEvent(place, GREETING)
-            while not self._closing and log == self._log and (left := until - time.time()) > 0:
+                    self._notify()  # waiting clients read from the log what came meanwhile
+            position = self._reached if after is None else after
+            epoch = self._epoch
+            yield RenderedEvent(position, GREETING)
+            while not self._closing and epoch == self._epoch and (left := until - time.time()) > 0:
                 news = self._news
-                if place < self._kept_after:
-                    stretch = await self._catch_up.after(place, account)
+                if position < self._kept_after:
+                    batch = await self._catch_up.after(position, account)
                 else:
-                    stretch = self._after(place)
-                if log != self._log:
+                    batch = self._after(position)
+                if epoch != self._epoch:
                     break
-                if stretch.events:
-                    yield RenderedEvent(
-                        stretch.reached, b"".join(sent.text for sent in stretch.events)
-                    )
-                if stretch.reached > place:
-                    place = stretch.reached
+                if batch.events:
+                    yield RenderedEvent(batch.reached, b"".join(one.text for one in batch.events))
+                if batch.reached > position:
+                    position = batch.reached
                     continue
                 try:
                     await asyncio.wait_for(news.wait(), min(self._ping_s, left))
                 except TimeoutError:
-                    yield RenderedEvent(place, PING)
+                    yield RenderedEvent(position, PING)
         finally:
             self._clients -= 1
-            if not self._clients and self._follower:
-                self._follower.cancel()
-                self._follower = None
+            if not self._clients:
+                self._stop()
 
-    def _after(self, place: int) -> EventBatch:
-        """Return what is kept after a place, found from the new end: most want only that."""
-        found: list[RenderedEvent] = []
-        for sent in reversed(self._kept):
-            if sent.position <= place:
+    def _after(self, position: int) -> EventBatch:
+        """Return the kept events after a position, searched from the end: most clients are near."""
+        events: list[RenderedEvent] = []
+        for event in reversed(self._kept):
+            if event.position <= position:
                 break
-            found.append(sent)
-        return EventBatch(found[::-1], max(place, self._reached))
+            events.append(event)
+        return EventBatch(events[::-1], max(position, self._reached))
 
     async def _follow(self) -> None:
         while True:
             try:
                 await self._step()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the streams must live on
+            except Exception as error:  # noqa: BLE001 - the streams must live on
                 log.warning(
                     "stream waits",
                     position=self._reached,
                     error=f"{type(error).__name__}: {error}",
                 )
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_POLL_S)
 
     async def _step(self) -> None:
-        """Keep what is new, once there is something."""
-        if not await self._grown(self._reached + 1, _LOOK_S):
-            await asyncio.sleep(_LOOK_S / 4)
-        stretch = await self._read(self._reached, _NEW)
-        overflow = len(self._kept) + len(stretch.events) - self._most_kept
+        """Wait for new events and keep them."""
+        if not await self._wait_for(self._reached + 1, _POLL_S):
+            await asyncio.sleep(_POLL_S / 4)
+        batch = await self._read(self._reached, _LIVE_BATCH)
+        overflow = len(self._kept) + len(batch.events) - self._most_kept
         if overflow > 0:
-            dropped = (*self._kept, *stretch.events)[overflow - 1]
-            self._kept_after = dropped.position
-        self._kept.extend(stretch.events)
-        if stretch.reached > self._reached:
-            self._reached = stretch.reached
-            self._tell()
+            evicted = (*self._kept, *batch.events)[overflow - 1]
+            self._kept_after = evicted.position
+        self._kept.extend(batch.events)
+        if batch.reached > self._reached:
+            self._reached = batch.reached
+            self._notify()
 
     def restart(self) -> None:
-        """End every stream, since another log or epoch began; clients come back and are told."""
-        self._log += 1
+        """End every stream, because another log or epoch began; clients come back and learn it."""
+        self._epoch += 1
+        self._stop()
+        self._notify()
+
+    def _stop(self) -> None:
         if self._follower:
             self._follower.cancel()
             self._follower = None
-        self._tell()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
     async def close(self) -> None:
         """End every stream."""
         self._closing = True
-        self._tell()
+        self._notify()
         if self._follower:
             self._follower.cancel()
             await asyncio.wait([self._follower])
-
-
-def rendered(changes: Changes, name_of: Callable[[str], str]) -> EventBatch:
-    """Return changes as they go over the wire."""
-    events = []
-    for entry in changes.entries:
-        data = orjson.dumps({"movie_id": entry.movie_id, **entry.shown(name_of)})
-        for raw, escaped in _LINE_ENDS:
-            data = data.replace(raw, escaped)
-        text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), data)
-        events.append(RenderedEvent(entry.position, text))
-    return EventBatch(events, changes.reached)

@@ -1,11 +1,11 @@
-"""What happened to a movie, from the log itself: the log does not lag.
+"""A movie's history and the feed of all changes, read from the log.
 
 Synchronous, like the store: a server calls these on a thread.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from commands.errors import NotFoundError, UnreadableEventError
@@ -14,15 +14,17 @@ from commands.event_store.store import Store
 from commands.event_types import MOVIE_EVENTS
 from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_timestamp
+from queries.movie_query import page_within
 
-# How much of the log a page of changes looks at for one it is short of: claims lie between.
+# Events that one read of the feed takes: claims and accounts lie between the changes.
 _CHUNK = 1_000
+E = TypeVar("E")
 
 
 class Entry(NamedTuple):
-    """One change: ``changes`` maps a field to what it was and what it became.
+    """One event of a movie; ``changes`` maps a field to its old and new value.
 
-    Of an event that cannot be read there is no more than its place and its type.
+    An unreadable event has only its position, version and type.
     """
 
     movie_id: str
@@ -35,49 +37,43 @@ class Entry(NamedTuple):
     request_id: str | None
     reason: str | None
 
-    def shown(self, name_of: Callable[[str], str]) -> dict[str, Any]:
-        """Return the entry as clients see it; ``name_of`` gives an account's username.
-
-        Its ``id``, which tables and data providers ask for, is its position.
-        """
+    def to_dict(self, username_of: Callable[[str], str]) -> dict[str, Any]:
+        """Return the public JSON of the entry; its ``id`` is its position."""
         return {
             "id": self.position,
             "version": self.version,
             "position": self.position,
             "type": self.type,
             "at": self.at,
-            "actor": {"id": self.by, "username": _known(name_of, self.by)},
+            "actor": {"id": self.by, "username": _username(username_of, self.by)},
             "changes": {
-                name: {"from": was, "to": now} for name, (was, now) in self.changes.items()
+                name: {"from": old, "to": new} for name, (old, new) in self.changes.items()
             },
             "request_id": self.request_id,
             "reason": self.reason,
         }
 
 
-def _known(name_of: Callable[[str], str], account: str | None) -> str | None:
+def _username(username_of: Callable[[str], str], account: str | None) -> str | None:
     if account is None:
         return None
     try:
-        return name_of(account)
+        return username_of(account)
     except (NotFoundError, UnreadableEventError, ValueError):
         return None
 
 
 def entries(events: Iterable[RecordedEvent]) -> Iterator[Entry]:
-    """Yield an entry for each event of one movie, which must come from its creation on.
+    """Yield an entry for each event of one movie; the events must begin with its creation.
 
-    Changes go from None on creation, are empty on deletion, and on restoration go from the state
-    before the deletion.
+    On creation the old values are None. A deletion changes nothing; a restoration is compared with
+    the state before the deletion.
     """
     state: dict[str, Any] = dict.fromkeys(MovieDetails._fields)
     for event in events:
         data = event.data
-        given = ((name, data.get(name)) for name in MovieDetails._fields)
-        new = {name: value for name, value in given if value is not None}
-        changes = {
-            name: (state[name], value) for name, value in new.items() if state[name] != value
-        }
+        new = {name: data[name] for name in MovieDetails._fields if data.get(name) is not None}
+        changes = {name: (state[name], new[name]) for name in new if state[name] != new[name]}
         state |= new
         yield Entry(
             event.stream_id,
@@ -93,35 +89,31 @@ def entries(events: Iterable[RecordedEvent]) -> Iterator[Entry]:
 
 
 @dataclass(frozen=True)
-class HistoryPage:
-    """A page of a movie's history, oldest first; ``count`` entries in all."""
+class HistoryPage(Generic[E]):
+    """A page of a history, oldest first; ``count`` entries in all."""
 
     count: int
-    entries: list[Entry]
+    entries: list[E]
     page: int
     last_page: int
 
 
-def history(store: Store, movie_id: UUID, page: int | None, page_size: int) -> HistoryPage:
-    """Return a page of what happened to a movie, deleted ones included; None is the last page.
+def history(store: Store, movie_id: UUID, page: int | None, page_size: int) -> HistoryPage[Entry]:
+    """Return a page of a movie's history, also of a deleted one; None is the last page.
 
-    Raises NotFoundError where there never was such a movie, or no such page.
+    Raises NotFoundError for an unknown movie and a page out of range.
     """
     count = store.last_version(Movie, movie_id)
     if count == 0:
         raise NotFoundError
-    last_page = -(-count // page_size)
-    number = last_page if page is None else page
-    if number > last_page:
-        raise NotFoundError("Invalid page.")
-    # The first event of a page needs the state that all before it led to.
+    number, last_page = page_within(count, page, page_size)
+    # The changes of a page's first event need the state before it.
     events = store.read_stream(movie_id, limit=number * page_size)
-    shown = list(entries(events))[(number - 1) * page_size :]
-    return HistoryPage(count, shown, number, last_page)
+    return HistoryPage(count, list(entries(events))[(number - 1) * page_size :], number, last_page)
 
 
 def movie_at_version(store: Store, movie_id: UUID, version: int) -> Movie:
-    """Return a movie as it was at a version. Raises NotFoundError where it was not there then."""
+    """Return a movie at a version. Raises NotFoundError where it did not exist then."""
     if not 1 <= version <= store.last_version(Movie, movie_id):
         raise NotFoundError
     movie = store.movie_at(movie_id, version)
@@ -130,7 +122,7 @@ def movie_at_version(store: Store, movie_id: UUID, version: int) -> Movie:
 
 
 def movie_at_position(store: Store, movie_id: UUID, position: int) -> Movie:
-    """Return a movie as it was at a position. Raises NotFoundError where it was not there then."""
+    """Return a movie at a position. Raises NotFoundError where it did not exist then."""
     versions = (
         event.version for event in store.read_stream(movie_id) if event.position <= position
     )
@@ -138,7 +130,7 @@ def movie_at_position(store: Store, movie_id: UUID, position: int) -> Movie:
 
 
 class Changes(NamedTuple):
-    """Entries of all movies in log order, up to the position ``reached``; whether more follow."""
+    """Entries of all movies in log order, complete up to ``reached``; whether more follow."""
 
     entries: list[Entry]
     reached: int
@@ -160,18 +152,18 @@ def changes_after(store: Store, after: int, limit: int) -> Changes:
     events = events[:limit]
     if more:
         reached = events[-1].position
-    return Changes(_in_their_streams(store, events), reached, more)
+    return Changes(_entries_of(store, events), reached, more)
 
 
-def _in_their_streams(store: Store, events: list[RecordedEvent]) -> list[Entry]:
-    """Return the entries of ``events``, whose changes begin at what came before them."""
+def _entries_of(store: Store, events: list[RecordedEvent]) -> list[Entry]:
+    """Return the entries of ``events``, compared with the state before each of them."""
     last = {event.stream_id: event.version for event in events}
     wanted = {event.position for event in events}
     firsts = {event.stream_id: [event] for event in events if event.version == 1}
-    found: dict[int, Entry] = {}
+    by_position: dict[int, Entry] = {}
     for stream_id, version in last.items():
         stream = (
             firsts[stream_id] if version == 1 else store.read_stream(UUID(stream_id), limit=version)
         )
-        found |= {one.position: one for one in entries(stream) if one.position in wanted}
-    return [found[event.position] for event in events]
+        by_position |= {one.position: one for one in entries(stream) if one.position in wanted}
+    return [by_position[event.position] for event in events]

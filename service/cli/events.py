@@ -49,7 +49,7 @@ def show_events(
         try:
             for changes in _pages(store, after, follow=follow):
                 for entry in changes.entries:
-                    row = {"movie_id": entry.movie_id, **entry.shown(username_of)}
+                    row = {"movie_id": entry.movie_id, **entry.to_dict(username_of)}
                     print_result(row, [_event_line(row)], as_json=as_json)
                 out.file.flush()
         except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def show_history(
         if store.last_version(Movie, stream_id) == 0:
             raise NotFoundError
         username_of = lru_cache(store.username_of)
-        rows = [entry.shown(username_of) for entry in entries(store.read_stream(stream_id))]
+        rows = [entry.to_dict(username_of) for entry in entries(store.read_stream(stream_id))]
     if as_json:
         for row in rows:
             print_json(row)

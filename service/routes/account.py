@@ -13,7 +13,8 @@ from sanic import Blueprint
 from commands.errors import NotFoundError, UnavailableError
 from commands.messages import ChangePassword, EndSession, EndSessions
 from commands.rfc3339 import rfc3339
-from queries.log.accounts import AccountPage, account_history
+from queries.log.accounts import AccountEntry, account_history
+from queries.log.history import HistoryPage
 from queries.movie_query import parse_page
 from service.auth.schemas import read_password_change
 from service.auth.sessions import Session, SessionPage
@@ -102,7 +103,7 @@ async def history(request: CinelogRequest) -> HTTPResponse:
     container, principal = container_of(request), request.principal
     number, size = parse_page(request.args)
 
-    def read() -> AccountPage:
+    def read() -> HistoryPage[AccountEntry]:
         account = container.auth_server.account_in(principal)
         return account_history(container.store, account.id, number, size)
 
@@ -127,7 +128,7 @@ def _time(since_1970_s: float) -> str:
 def _page(
     request: CinelogRequest,
     name: str,
-    page: SessionPage | AccountPage,
+    page: SessionPage | HistoryPage[AccountEntry],
     results: Sequence[Mapping[str, Any]],
 ) -> HTTPResponse:
     following, previous = page_links(request, f"{PATH}/{name}/", page.page, page.last_page)

@@ -29,10 +29,10 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     log = container.log
     number, size = parse_page(request.args)
 
-    def read() -> tuple[int, history.HistoryPage, list[dict[str, Any]]]:
+    def read() -> tuple[int, history.HistoryPage[history.Entry], list[dict[str, Any]]]:
         position = container.store.head()
         page = history.history(container.store, wanted, number, size)
-        return position, page, [entry.shown(container.username_of) for entry in page.entries]
+        return position, page, [entry.to_dict(container.username_of) for entry in page.entries]
 
     position, page, results = await container.log_threads.run(read)
     following, previous = page_links(request, f"{PATH}{wanted}/history/", page.page, page.last_page)
@@ -61,7 +61,7 @@ async def events(request: CinelogRequest) -> HTTPResponse:
     def read() -> tuple[history.Changes, list[dict[str, Any]]]:
         changes = history.changes_after(container.store, after or 0, limit)
         return changes, [
-            {"movie_id": entry.movie_id, **entry.shown(container.username_of)}
+            {"movie_id": entry.movie_id, **entry.to_dict(container.username_of)}
             for entry in changes.entries
         ]
 

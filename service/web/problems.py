@@ -1,4 +1,4 @@
-"""One place that turns refusals into HTTP: RFC 9457 problem documents, always."""
+"""Errors become HTTP here, and only here: RFC 9457 problem documents."""
 
 from asyncio import CancelledError
 from collections.abc import Callable
@@ -23,11 +23,11 @@ log = structlog.get_logger(__name__)
 PROBLEM = "application/problem+json"
 _CHALLENGE = "WWW-Authenticate"
 _REALM = 'Bearer realm="api"'
-_CLIENT_GONE = 499  # no answer of ours: it stands in the log, as elsewhere
+_CLIENT_GONE = 499  # never sent, only logged
 
 
 class Problem(NamedTuple):
-    """What a client is told."""
+    """A problem document without what the request adds; ``code`` is for programs."""
 
     status: int
     code: str
@@ -38,7 +38,7 @@ class Problem(NamedTuple):
 
 
 def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a case a line
-    """Return the problem that tells a client of ``error``, never of its own input."""
+    """Return the problem that describes ``error`` to a client, without any input value."""
     match error:
         case errors.NotAuthenticatedError():
             detail = "Authentication credentials were not provided."
@@ -62,8 +62,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.NotAnObjectError():
             return Problem(400, "invalid", str(error))
         case errors.InvalidError():
-            said = {field: list(messages) for field, messages in error.errors.items()}
-            return Problem(400, "invalid", "Invalid input.", errors=said)
+            fields = {field: list(messages) for field, messages in error.errors.items()}
+            return Problem(400, "invalid", "Invalid input.", errors=fields)
         case errors.MalformedError():
             return Problem(400, "parse_error", str(error))
         case errors.MediaTypeError():
@@ -78,26 +78,23 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             detail = "The first request with this idempotency key is still running."
             return Problem(409, "idempotency_key_in_flight", detail, {"Retry-After": "1"})
         case errors.ThrottledError():
-            wait = {"Retry-After": str(error.retry_after_s)}
-            return Problem(429, "throttled", str(error), wait)
+            return Problem(429, "throttled", str(error), {"Retry-After": str(error.retry_after_s)})
         case errors.UnreadableEventError():
             return Problem(500, "event_unreadable", "An event in the log cannot be read.")
-        case errors.OutcomeUnknownError():
-            wait = {"Retry-After": str(error.retry_after_s)}
-            return Problem(503, "outcome_unknown", error.detail, wait)
         case errors.UnavailableError():
-            wait = {"Retry-After": str(error.retry_after_s)}
-            return Problem(503, "unavailable", error.detail, wait)
+            unknown = isinstance(error, errors.OutcomeUnknownError)
+            code = "outcome_unknown" if unknown else "unavailable"
+            return Problem(503, code, error.detail, {"Retry-After": str(error.retry_after_s)})
         case OAuth2Error():
             return Problem(error.status_code, error.error, error.description)
         case SanicException():
             return _of_sanic(error)
         case _:
-            return Problem(500, _UNFORESEEN, "A server error occurred.")
+            return Problem(500, _UNEXPECTED, "A server error occurred.")
 
 
 def _accepted(error: errors.MediaTypeError) -> dict[str, str]:
-    """Return the headers that say what is taken (RFC 9110, 15.5.16; RFC 5789, 2.2)."""
+    """Return the headers that name the accepted types (RFC 9110, 15.5.16; RFC 5789, 2.2)."""
     accepted = {"Accept": ", ".join(error.accepted)}
     if MERGE_PATCH in error.accepted:
         accepted["Accept-Patch"] = accepted["Accept"]
@@ -106,7 +103,7 @@ def _accepted(error: errors.MediaTypeError) -> dict[str, str]:
     return accepted
 
 
-_UNFORESEEN = "error"
+_UNEXPECTED = "error"
 _SANIC = {
     400: ("bad_request", "Bad request."),
     404: ("not_found", "Not found."),
@@ -132,7 +129,7 @@ def _of_sanic(error: SanicException) -> Problem:
 
 
 def respond(request: CinelogRequest, problem: Problem) -> HTTPResponse:
-    """Answer with the problem document."""
+    """Return a response with the problem document."""
     return HTTPResponse(
         orjson.dumps(document(problem, request.path, request.request_id)),
         status=problem.status,
@@ -142,7 +139,7 @@ def respond(request: CinelogRequest, problem: Problem) -> HTTPResponse:
 
 
 def _refuse_tokens(request: CinelogRequest, problem: Problem, exception: Exception) -> HTTPResponse:
-    """Refuse as OAuth has it where the client speaks it, else with a problem document."""
+    """Return an OAuth error where the client speaks OAuth, else a problem document."""
     error = oauth.oauth_error_of(exception, problem.status, problem.detail)
     if not oauth.speaks_oauth(request):
         headers, members = problem.headers | oauth.NO_STORE, {"error": error.error}
@@ -159,7 +156,7 @@ def _refuse_tokens(request: CinelogRequest, problem: Problem, exception: Excepti
 
 def document(problem: Problem, instance: str, request_id: str) -> representations.Problem:
     """Return the problem document."""
-    said: representations.Problem = {
+    body: representations.Problem = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
@@ -169,31 +166,31 @@ def document(problem: Problem, instance: str, request_id: str) -> representation
         "request_id": request_id,
     }
     if problem.errors is not None:
-        said["errors"] = problem.errors
-    said.update(problem.members)  # type: ignore[typeddict-item]
-    return said
+        body["errors"] = problem.errors
+    body.update(problem.members)  # type: ignore[typeddict-item]
+    return body
 
 
 class ProblemHandler(ErrorHandler):
-    """Answers every error with a problem document; only what nobody foresaw is logged.
+    """Answers every error with a problem document, and logs unexpected ones.
 
-    ``count``, where set, is told of every error.
+    ``count`` is called with every error.
     """
 
     count: Callable[[BaseException], None] | None = None
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
-        """Answer ``exception``."""
+        """Return the answer to ``exception``."""
         assert isinstance(request, CinelogRequest)  # noqa: S101 - the application makes no other
         if self.count:
             self.count(exception)
-        if isinstance(exception, CancelledError):  # nobody reads it
+        if isinstance(exception, CancelledError):  # the client is gone
             return HTTPResponse(status=_CLIENT_GONE)
         problem = problem_of(exception)
         if isinstance(exception, MethodNotAllowed):
             detail = f'Method "{request.method}" not allowed.'
             problem = problem._replace(detail=detail, headers={"Allow": methods_of(request)})
-        if problem.code == _UNFORESEEN:
+        if problem.code == _UNEXPECTED:
             known = {"request_id": request.request_id}
             if request.trace:
                 known["trace_id"] = request.trace.trace_id
@@ -204,4 +201,4 @@ class ProblemHandler(ErrorHandler):
 
     @staticmethod
     def log(request: Request, exception: Exception) -> None:
-        """Stay silent: Sanic would log the URL, and ``default`` has said what matters."""
+        """Do nothing: Sanic would log the URL, and ``default`` logs what matters."""

@@ -8,8 +8,7 @@ from contextlib import closing
 import pytest
 
 from commands.errors import EventStoreUnavailableError
-from queries.log.catch_up import EventBatch, RenderedEvent
-from queries.log.change_feed import GREETING, PING, ChangeFeed
+from queries.log.change_feed import GREETING, PING, ChangeFeed, EventBatch, RenderedEvent
 from tests.controls import ALIEN
 from tests.running import Cinelog, eventually
 

@@ -13,8 +13,7 @@ import pytest
 from httpx_sse import connect_sse
 from sseclient import SSEClient
 
-from queries.log.catch_up import EventBatch, RenderedEvent
-from queries.log.change_feed import ChangeFeed
+from queries.log.change_feed import ChangeFeed, EventBatch, RenderedEvent
 from tests.controls import ALIEN
 
 NODE_MODULES = Path(__file__).parent / "node_modules"

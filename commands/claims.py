@@ -1,8 +1,8 @@
-"""Claims: what makes a value unique, or a request happen once.
+"""Claims: they make a value unique, or a request idempotent.
 
-1. Uniqueness is decided by the event store: a claim is an aggregate whose id is made from the
-   value, saved in the same transaction as what it guards. Two at once: one of them conflicts.
-2. A claim holds nothing that can be read: what is personal stands in the account's own stream.
+1. The event store decides uniqueness: a claim is an aggregate whose id is a hash of the value,
+   saved in the same transaction as its owner. Of two at once, one conflicts.
+2. A claim contains no readable value: personal data stands in the account's own stream only.
 """
 
 from typing import Any
@@ -13,15 +13,15 @@ from eventsourcing.domain import Aggregate
 from commands.movie import EventMetadata, MovieDetails
 from commands.text import caseless, fold_name
 
-# Stored for ever: the ids of all claims hang on it.
+# Stored for ever: the ids of all claims depend on it.
 CLAIMS = UUID("0d1f8a52-6f0b-5b7e-9d0a-5c1f5a1c7e11")
 
 
 class Claim(Aggregate):
-    """A value that has an owner. ``id`` is made from the kind and the value.
+    """A value that has an owner. ``id`` is a hash of the kind and the value.
 
-    A claim on a request answers the same request ever after: with ``owner`` as it was at
-    ``version``. ``fingerprint`` tells the request from another one.
+    A claim on a request answers the same request for ever, with ``owner`` at ``version``;
+    ``fingerprint`` identifies the request.
     """
 
     TOPIC = "Claim"
@@ -39,7 +39,7 @@ class Claim(Aggregate):
 
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
-            """Say what was so: claims were on names and on imported rows, which are created."""
+            """v1 claims were on names and imported rows, so their owners had version 1."""
             state |= {"version": 1, "fingerprint": ""}
 
     def __init__(self, owner: str, version: int, fingerprint: str) -> None:
@@ -51,7 +51,7 @@ class Claim(Aggregate):
     def make(
         cls, claim_id: UUID, owner: Aggregate, metadata: EventMetadata, fingerprint: str = ""
     ) -> "Claim":
-        """Claim ``claim_id`` for ``owner`` as it is now."""
+        """Claim ``claim_id`` for ``owner`` at its current version."""
         return cls._create(
             cls.Created,
             id=claim_id,
@@ -73,10 +73,10 @@ def email_claim(email: str) -> UUID:
 
 
 def row_claim(account: str, details: MovieDetails, nth: int) -> UUID:
-    """Return the id of the claim on the ``nth`` such row that ``account`` imports.
+    """Return the id of the claim on the ``nth`` row with these ``details`` in an import.
 
-    A field with a default counts, by its name, only where it has another value. So a new field
-    leaves the ids of rows without it as they are.
+    A field with a default is hashed, with its name, only if it has another value. So a new field
+    does not change the ids of rows without it.
     """
     defaults = details._field_defaults
     values = (

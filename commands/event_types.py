@@ -1,6 +1,6 @@
-"""Which events there are, by their stored names, and how old ones are brought up to date.
+"""The types of events by their stored names, and how older forms are upcast.
 
-A stored name means the same event for ever; what its fields are may have changed since.
+A stored name means the same event for ever; its fields may change with its class version.
 """
 
 from typing import Any
@@ -20,21 +20,22 @@ EVENT_TYPES: dict[str, Any] = {
 CURRENT_VERSIONS = {topic: getattr(kind, "class_version", 1) for topic, kind in EVENT_TYPES.items()}
 
 MOVIE_EVENTS = tuple(topic for topic, kind in EVENT_TYPES.items() if issubclass(kind, Movie.Event))
-"""The types of a movie's events. Each begins with ``Movie.TOPIC``: by that, a release knows that an
-event which it does not know is of a movie."""
+"""The types of a movie's events. Each begins with ``Movie.TOPIC``: so an older release recognizes
+an unknown event of a movie."""
 
 DECODE_ERRORS = (ValueError, TypeError, AttributeError, LookupError)
-"""What comes of an event that is not what its name says; what the library makes of one is among
-them."""
+"""Exceptions that decoding a malformed event can raise, in this code or in the library."""
 
 
-def upcast(topic: str, data: dict[str, Any], stored_as: int) -> None:
-    """Bring the fields of an event that was stored in form ``stored_as`` to the form of today.
+def upcast(topic: str, data: dict[str, Any], stored_version: int) -> None:
+    """Bring the fields of an event up to the current class version.
 
-    Raises ValueError for a form of a later release.
+    Raises ValueError for a version of a later release.
     """
     kind, current = EVENT_TYPES[topic], CURRENT_VERSIONS[topic]
-    if stored_as > current:
-        raise ValueError(f"its form {stored_as} is of a later release; this one knows {current}")
-    for version in range(stored_as, current):
+    if stored_version > current:
+        raise ValueError(
+            f"its form {stored_version} is of a later release; this one knows {current}"
+        )
+    for version in range(stored_version, current):
         getattr(kind, f"upcast_v{version}_v{version + 1}")(data)

@@ -1,7 +1,7 @@
-"""One short function a command: load, check, decide, return what is to be saved."""
+"""One short function for each command: load, check, decide, return what to save."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
@@ -14,6 +14,7 @@ from commands.errors import (
     TakenError,
     TokenNotValidError,
 )
+from commands.event_store.store import Store
 from commands.messages import (
     ChangePassword,
     CheckMovie,
@@ -22,7 +23,6 @@ from commands.messages import (
     DeleteMovie,
     EndSession,
     EndSessions,
-    IdempotencyToken,
     OpenSession,
     RegisterUser,
     ReportReuse,
@@ -35,64 +35,81 @@ from commands.user import User
 A = TypeVar("A", bound=Aggregate)
 
 
-class AggregateReader(Protocol):
-    """What handlers read. ``is_retry`` tells that a first try of this command conflicted."""
+class DeferredError(Exception):
+    """The command needs an aggregate that its batch has already changed."""
 
-    is_retry: bool
+
+class AggregateReader:
+    """Loads aggregates for the handlers. Raises DeferredError for those in ``changed``."""
+
+    def __init__(self, store: Store, *, is_retry: bool = False) -> None:
+        self._store = store
+        self.changed: set[UUID] = set()
+        self.is_retry = is_retry
+        """Whether an earlier try of the command may have been committed."""
 
     def get(self, kind: type[A], stream_id: UUID) -> A | None:
-        """Return the aggregate, or None where the stream is empty or of another kind."""
+        """Return the aggregate, None if the stream is empty or of another kind."""
+        self._check(stream_id)
+        return self._store.get(kind, stream_id)
 
     def movie(self, movie_id: UUID) -> Movie:
-        """Return a movie that is there. Raises NotFoundError."""
+        """Return a movie. Raises NotFoundError, also for a deleted one."""
+        self._check(movie_id)
+        return self._store.movie(movie_id)
 
     def movie_at(self, movie_id: UUID, version: int) -> Movie:
-        """Return a movie as it was at a version it has had."""
+        """Return a movie at one of its versions."""
+        self._check(movie_id)
+        return self._store.movie_at(movie_id, version)
+
+    def _check(self, stream_id: UUID) -> None:
+        if stream_id in self.changed:
+            raise DeferredError
 
 
 class CommandOutcome(NamedTuple):
-    """What a handler answers with, and what else is to be saved in the same transaction."""
+    """The aggregate that a handler answers with, and others to save in the same transaction."""
 
     aggregate: Movie | User
     also_save: tuple[Aggregate, ...] = ()
     replayed: bool = False
 
 
-def _first_answer(
-    idempotency: IdempotencyToken | None, aggregates: AggregateReader
+def _replay(
+    command: CreateMovie | RevertMovie, aggregates: AggregateReader
 ) -> CommandOutcome | None:
-    """Return the answer of the first such request. Raises KeyReusedError for another request."""
-    claim = aggregates.get(Claim, idempotency.claim) if idempotency else None
-    if idempotency is None or claim is None:
+    """Return the outcome of the first such request. Raises KeyReusedError for another request."""
+    token = command.idempotency
+    claim = aggregates.get(Claim, token.claim) if token else None
+    if token is None or claim is None:
         return None
-    if claim.fingerprint != idempotency.fingerprint:
+    if claim.fingerprint != token.fingerprint:
         raise KeyReusedError
     return CommandOutcome(aggregates.movie_at(UUID(claim.owner), claim.version), replayed=True)
 
 
-def _claimed(movie: Movie, command: CreateMovie | RevertMovie) -> CommandOutcome:
-    """Return the decision about ``movie``, with the claim on its request where it has one."""
-    if command.idempotency is None:
+def _with_claim(movie: Movie, command: CreateMovie | RevertMovie) -> CommandOutcome:
+    """Return the outcome with a claim on the request, if it has an idempotency token."""
+    token = command.idempotency
+    if token is None:
         return CommandOutcome(movie)
-    claim = Claim.make(
-        command.idempotency.claim, movie, command.metadata(), command.idempotency.fingerprint
-    )
+    claim = Claim.make(token.claim, movie, command.metadata(), token.fingerprint)
     return CommandOutcome(movie, (claim,))
 
 
 def create_movie(command: CreateMovie, aggregates: AggregateReader) -> CommandOutcome:
-    """Create a movie; what is to happen once is answered as it was the first time."""
-    if first := _first_answer(command.idempotency, aggregates):
+    """Create a movie; an idempotent request is answered as it was the first time."""
+    if first := _replay(command, aggregates):
         return first
-    # A lost connection can hide a commit that happened: the second try finds it by its id.
-    if aggregates.is_retry and (there := aggregates.get(Movie, command.movie_id)):
-        return CommandOutcome(there)
+    # A lost connection can hide a commit that happened: the retry finds the movie by its id.
+    if aggregates.is_retry and (movie := aggregates.get(Movie, command.movie_id)):
+        return CommandOutcome(movie)
     movie = Movie.create(command.movie_id, command.fields.details(), command.metadata())
-    return _claimed(movie, command)
+    return _with_claim(movie, command)
 
 
-def _found(movie_id: UUID, aggregates: AggregateReader) -> Movie:
-    """Return a movie, deleted or not. Raises NotFoundError."""
+def _movie_or_deleted(movie_id: UUID, aggregates: AggregateReader) -> Movie:
     movie = aggregates.get(Movie, movie_id)
     if movie is None:
         raise NotFoundError
@@ -100,28 +117,40 @@ def _found(movie_id: UUID, aggregates: AggregateReader) -> Movie:
 
 
 def check_movie(command: CheckMovie, aggregates: AggregateReader) -> CommandOutcome:
-    """Check that a movie is one's own."""
-    movie = _found(command.movie_id, aggregates)
+    """Check that the account owns a movie."""
+    movie = _movie_or_deleted(command.movie_id, aggregates)
     if not command.or_deleted:
         movie.ensure_exists()
     movie.check_creator(str(command.by))
     return CommandOutcome(movie)
 
 
-def update_movie(command: UpdateMovie, aggregates: AggregateReader) -> CommandOutcome:
-    """Change a movie of one's own."""
+def _checked_movie(command: UpdateMovie | DeleteMovie, aggregates: AggregateReader) -> Movie:
     movie = aggregates.movie(command.movie_id)
     movie.check_creator(str(command.by))
     movie.check_version(command.expected, command.excluded)
+    return movie
+
+
+def update_movie(command: UpdateMovie, aggregates: AggregateReader) -> CommandOutcome:
+    """Change fields of the account's movie."""
+    movie = _checked_movie(command, aggregates)
     movie.update(command.fields.changes(), command.metadata())
     return CommandOutcome(movie)
 
 
+def delete_movie(command: DeleteMovie, aggregates: AggregateReader) -> CommandOutcome:
+    """Delete the account's movie."""
+    movie = _checked_movie(command, aggregates)
+    movie.delete(command.metadata())
+    return CommandOutcome(movie)
+
+
 def revert_movie(command: RevertMovie, aggregates: AggregateReader) -> CommandOutcome:
-    """Take a movie of one's own back to a version at which it was there."""
-    if first := _first_answer(command.idempotency, aggregates):
+    """Restore the fields that the account's movie had at a version, undeleting it if necessary."""
+    if first := _replay(command, aggregates):
         return first
-    movie = _found(command.movie_id, aggregates)
+    movie = _movie_or_deleted(command.movie_id, aggregates)
     movie.check_creator(str(command.by))
     if command.target.version > movie.version:
         raise InvalidError({"version": ["The movie has no such version."]})
@@ -130,16 +159,7 @@ def revert_movie(command: RevertMovie, aggregates: AggregateReader) -> CommandOu
         raise InvalidError({"version": ["The movie was deleted at this version."]})
     movie.check_version(command.expected, command.excluded)
     movie.revert(then.details, command.metadata())
-    return _claimed(movie, command)
-
-
-def delete_movie(command: DeleteMovie, aggregates: AggregateReader) -> CommandOutcome:
-    """Delete a movie of one's own."""
-    movie = aggregates.movie(command.movie_id)
-    movie.check_creator(str(command.by))
-    movie.check_version(command.expected, command.excluded)
-    movie.delete(command.metadata())
-    return CommandOutcome(movie)
+    return _with_claim(movie, command)
 
 
 def register_user(command: RegisterUser, aggregates: AggregateReader) -> CommandOutcome:
@@ -148,8 +168,8 @@ def register_user(command: RegisterUser, aggregates: AggregateReader) -> Command
         "username": (username_claim(command.username), "A user with that username already exists."),
         "email": (email_claim(command.email), "This field must be unique."),
     }
-    if aggregates.is_retry and (there := aggregates.get(User, command.by)):
-        return CommandOutcome(there)
+    if aggregates.is_retry and (user := aggregates.get(User, command.by)):
+        return CommandOutcome(user)
     taken = {
         field: [message]
         for field, (claim_id, message) in claims.items()
@@ -158,16 +178,14 @@ def register_user(command: RegisterUser, aggregates: AggregateReader) -> Command
     if taken:
         raise TakenError(taken)
     metadata = command.metadata()
-    user = User._create(  # noqa: SLF001 - the library's way to give an aggregate its id
-        User.Created,
-        id=command.by,
+    user = User.register(
+        command.by,
         username=command.username,
         email=command.email,
         first_name=command.first_name,
         last_name=command.last_name,
         password_hash=command.password_hash.get_secret_value(),
-        request_id=command.request_id,
-        timestamp=command.at,
+        metadata=metadata,
     )
     return CommandOutcome(
         user, tuple(Claim.make(claim_id, user, metadata) for claim_id, _ in claims.values())
@@ -175,7 +193,7 @@ def register_user(command: RegisterUser, aggregates: AggregateReader) -> Command
 
 
 def _account(command: Command, aggregates: AggregateReader) -> User:
-    """Return the account that acts. Raises TokenNotValidError where this log has none such."""
+    """Return the acting account. Raises TokenNotValidError if the log does not have it."""
     user = aggregates.get(User, command.by)
     if user is None:
         raise TokenNotValidError
@@ -183,7 +201,7 @@ def _account(command: Command, aggregates: AggregateReader) -> User:
 
 
 def open_session(command: OpenSession, aggregates: AggregateReader) -> CommandOutcome:
-    """Open a session, unless it comes too late."""
+    """Open a session, unless the password was changed or all sessions ended meanwhile."""
     user, metadata = _account(command, aggregates), command.metadata()
     user.open_session(command.sid, metadata)
     if command.renewed_hash:
@@ -193,7 +211,7 @@ def open_session(command: OpenSession, aggregates: AggregateReader) -> CommandOu
 
 
 def change_password(command: ChangePassword, aggregates: AggregateReader) -> CommandOutcome:
-    """Set a new password; other sessions end."""
+    """Set a new password and end all other sessions."""
     user = _account(command, aggregates)
     new = command.password_hash.get_secret_value()
     user.change_password(command.sid, command.password_version, new, command.metadata())
@@ -215,7 +233,7 @@ def end_sessions(command: EndSessions, aggregates: AggregateReader) -> CommandOu
 
 
 def report_reuse(command: ReportReuse, aggregates: AggregateReader) -> CommandOutcome:
-    """End a session that two hold."""
+    """End a session whose refresh token was used twice."""
     user = _account(command, aggregates)
     user.report_reuse(command.sid, command.metadata())
     return CommandOutcome(user)

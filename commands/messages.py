@@ -1,4 +1,4 @@
-"""What the write side is asked to do: frozen commands, and the request bodies inside them."""
+"""Commands, and the request bodies inside them: frozen plain data."""
 
 import re
 from collections.abc import Mapping
@@ -36,24 +36,24 @@ class Body(BaseModel):
         try:
             return cls.model_validate(body)
         except ValidationError as error:
-            raise InvalidError(messages_of(error)) from None
+            raise InvalidError(error_messages(error)) from None
 
 
-def messages_of(error: ValidationError) -> dict[str, list[str]]:
-    """Return field → messages, in the words of the contract and without any input."""
-    said: dict[str, list[str]] = {}
+def error_messages(error: ValidationError) -> dict[str, list[str]]:
+    """Return the messages of each field, without any input."""
+    messages: dict[str, list[str]] = {}
     for one in error.errors(include_input=False, include_url=False):
         field = str(one["loc"][0]) if one["loc"] else "detail"
         if one["type"] == "missing":
-            messages: tuple[str, ...] = ("This field is required.",)
+            texts: tuple[str, ...] = ("This field is required.",)
         else:
-            messages = one.get("ctx", {}).get("all", (one["msg"],))
-        said.setdefault(field, []).extend(messages)
-    return said
+            texts = one.get("ctx", {}).get("all", (one["msg"],))
+        messages.setdefault(field, []).extend(texts)
+    return messages
 
 
 class MovieFields(Body):
-    """A whole movie, as POST and PUT take it."""
+    """All fields of a movie: the body of POST and PUT."""
 
     title: Text
     genre: Text
@@ -69,25 +69,25 @@ class MovieFields(Body):
 
 
 class MovieChanges(Body):
-    """Some fields of a movie, as PATCH takes them."""
+    """Some fields of a movie: the body of PATCH."""
 
     title: OptionalText = None
     genre: OptionalText = None
     year: OptionalYear = None
 
     def changes(self) -> dict[str, str | int]:
-        """Return the fields that were given."""
+        """Return the fields in the body."""
         return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
 
 
 class RevertTarget(Body):
-    """The version to go back to."""
+    """The version to revert to."""
 
     version: Version
 
 
 class Registration(Body):
-    """What opens an account. ``password1`` is another name of ``password``."""
+    """The body of a registration. ``password1`` is another name of ``password``."""
 
     username: Username
     email: Email
@@ -97,26 +97,28 @@ class Registration(Body):
     last_name: Name = ""
 
 
-# Python does not count them as printable, yet words and emoji are made with them: spaces of other
-# widths, and what joins letters or keeps them apart.
-_UNSEEN_PARTS = re.compile("[\u00a0\u2000-\u200a\u200c\u200d\u202f\u205f\u3000]")
+# Python does not count them as printable, but words and emoji contain them: spaces of other widths,
+# joiners and non-joiners.
+_INVISIBLE_PARTS = re.compile("[\u00a0\u2000-\u200a\u200c\u200d\u202f\u205f\u3000]")
 
 
-def reason_of(given: str, name: str) -> str | None:
-    """Return why a change is made, as its event keeps it; None where nothing is said.
+def parse_reason(text: str, field: str) -> str | None:
+    """Return the reason of a change for its event, None for a blank text.
 
-    Raises InvalidError, for the field ``name``, for more than 200 characters or unprintable ones.
+    Raises InvalidError, for ``field``, for more than 200 characters or unprintable ones.
     """
-    reason = given.strip()
+    reason = text.strip()
     if len(reason) > MAX_REASON:
-        raise InvalidError({name: [f"Ensure this field has no more than {MAX_REASON} characters."]})
-    if not _UNSEEN_PARTS.sub("", reason).isprintable():
-        raise InvalidError({name: ["Not a valid string."]})
+        raise InvalidError(
+            {field: [f"Ensure this field has no more than {MAX_REASON} characters."]}
+        )
+    if not _INVISIBLE_PARTS.sub("", reason).isprintable():
+        raise InvalidError({field: ["Not a valid string."]})
     return reason or None
 
 
 class Command(BaseModel):
-    """Who asks, for which request, and when."""
+    """A command of the account ``by``, for a request, at a time."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -126,12 +128,12 @@ class Command(BaseModel):
     reason: str | None = None
 
     def metadata(self) -> EventMetadata:
-        """Return what every event of this command carries."""
+        """Return the fields that every event of this command has."""
         return EventMetadata(str(self.by), self.request_id, self.at, self.reason)
 
 
 class IdempotencyToken(BaseModel):
-    """What makes a command happen once: the claim it needs, and what tells it from others."""
+    """Makes a command happen once: the claim to reserve and the request's fingerprint."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -140,7 +142,7 @@ class IdempotencyToken(BaseModel):
 
 
 class CreateMovie(Command):
-    """Create ``movie_id``."""
+    """Create a movie."""
 
     movie_id: UUID
     fields: MovieFields
@@ -148,7 +150,7 @@ class CreateMovie(Command):
 
 
 class UpdateMovie(Command):
-    """Change a movie. ``expected`` and ``excluded`` are the versions of the preconditions."""
+    """Change a movie, if its version is ``expected`` and not ``excluded``."""
 
     movie_id: UUID
     fields: MovieFields | MovieChanges
@@ -157,7 +159,7 @@ class UpdateMovie(Command):
 
 
 class RevertMovie(Command):
-    """Take a movie back to a version; one that is deleted comes back. See UpdateMovie."""
+    """Restore the fields of a version, undeleting the movie if necessary. See UpdateMovie."""
 
     movie_id: UUID
     target: RevertTarget
@@ -167,10 +169,7 @@ class RevertMovie(Command):
 
 
 class CheckMovie(Command):
-    """Check that a movie is there and belongs to ``by``; change nothing.
-
-    A deleted movie counts as there with ``or_deleted``.
-    """
+    """Check that a movie exists, or existed (``or_deleted``), and belongs to ``by``."""
 
     movie_id: UUID
     or_deleted: bool = False
@@ -185,7 +184,7 @@ class DeleteMovie(Command):
 
 
 class RegisterUser(Command):
-    """Open the account ``by`` (its own id); the password has been hashed by then."""
+    """Open the account ``by``."""
 
     username: str
     email: str
@@ -195,9 +194,9 @@ class RegisterUser(Command):
 
 
 class OpenSession(Command):
-    """Open a session, and keep the password under a renewed hash where there is one.
+    """Open a session; store the ``renewed_hash`` of the password, if any.
 
-    ``password_version`` is the version that set the password which was checked.
+    ``password_version`` is the account's version that set the password that was checked.
     """
 
     sid: str
@@ -206,7 +205,7 @@ class OpenSession(Command):
 
 
 class ChangePassword(Command):
-    """Set a new password, from session ``sid``; the old one has been checked by then."""
+    """Set a new password, from session ``sid``. See OpenSession."""
 
     sid: str
     password_version: int
@@ -227,6 +226,6 @@ class EndSessions(Command):
 
 
 class ReportReuse(Command):
-    """End session ``sid``, of which a used refresh token came again."""
+    """End session ``sid``, whose refresh token was used twice."""
 
     sid: str

@@ -1,9 +1,9 @@
 """The Movie aggregate.
 
 1. A movie belongs to the account that created it; no other account changes, deletes or restores it.
-2. A change names only what changes; one that changes nothing leaves no event.
-3. A deleted movie is gone for everyone but its history, and its creator can bring it back.
-4. Decisions are pure: who, when and for which request come in with the stamp.
+2. A change has only the fields that change; one that changes nothing leaves no event.
+3. A deleted movie has only its history left, and its creator can restore it.
+4. Decisions are pure: account, time and request are arguments (``EventMetadata``).
 """
 
 from dataclasses import field
@@ -16,11 +16,11 @@ from eventsourcing.domain import Aggregate
 from commands.errors import NotCreatorError, NotFoundError, VersionConflictError
 
 Versions = tuple[int, ...] | Literal["any"] | None
-"""Versions of a movie that a client names: those listed, whichever it has, or none named."""
+"""Versions of a movie in a precondition: those listed, "any" one, or no condition."""
 
 
 class EventMetadata(NamedTuple):
-    """Who acts, for which request, when (UTC), and why, where the caller says so."""
+    """The acting account, the request, the time (UTC) and, optionally, the reason."""
 
     by: str
     request_id: str
@@ -29,10 +29,10 @@ class EventMetadata(NamedTuple):
 
 
 class MovieDetails(NamedTuple):
-    """The fields of a movie. History, rows, export and import take their names and order from here.
+    """A movie's editable fields, in the order of history, rows, export and import.
 
-    A later field goes to the end and has a default, which stands for "not given": movies that are
-    older have it. None means "unchanged" in ``Movie.Updated``, so it is no value of a field.
+    A new field goes to the end and has a default, which older movies get. None is not a value of a
+    field: it means "unchanged" in ``Movie.Updated``.
     """
 
     title: str
@@ -40,12 +40,12 @@ class MovieDetails(NamedTuple):
     year: int
 
 
-def _named(versions: tuple[int, ...] | Literal["any"]) -> str:
+def _describe(versions: tuple[int, ...] | Literal["any"]) -> str:
     return "any" if versions == "any" else " or ".join(map(str, versions)) or "none"
 
 
 class Movie(Aggregate):
-    """One movie: ``MovieDetails``, its creator, and whether it is deleted."""
+    """A movie: its details, its creator, and whether it is deleted."""
 
     TOPIC = "Movie"
 
@@ -59,7 +59,7 @@ class Movie(Aggregate):
 
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
-            """Say that nobody gave a reason: there was no way to."""
+            """v1 events have no reason."""
             state["reason"] = None
 
     class Created(Event, Aggregate.Created):
@@ -75,8 +75,8 @@ class Movie(Aggregate):
         year: int | None = None
 
         def apply(self, aggregate: "Movie") -> None:
-            given = ((name, getattr(self, name)) for name in MovieDetails._fields)
-            changes = {name: value for name, value in given if value is not None}
+            fields = ((name, getattr(self, name)) for name in MovieDetails._fields)
+            changes = {name: value for name, value in fields if value is not None}
             aggregate.details = aggregate.details._replace(**changes)
 
     class Deleted(Event):
@@ -92,8 +92,8 @@ class Movie(Aggregate):
         year: int
 
         def apply(self, aggregate: "Movie") -> None:
-            said = {name: getattr(self, name) for name in MovieDetails._fields}
-            aggregate.details = MovieDetails(**said)
+            fields = {name: getattr(self, name) for name in MovieDetails._fields}
+            aggregate.details = MovieDetails(**fields)
             aggregate.deleted = False
 
     def __init__(self, title: str, genre: str, year: int, by: str) -> None:
@@ -107,7 +107,7 @@ class Movie(Aggregate):
         return cls._create(cls.Created, id=movie_id, **details._asdict(), **metadata._asdict())
 
     def ensure_exists(self) -> None:
-        """Raise NotFoundError for a deleted movie."""
+        """Raise NotFoundError if the movie is deleted."""
         if self.deleted:
             raise NotFoundError
 
@@ -117,27 +117,27 @@ class Movie(Aggregate):
             raise NotCreatorError
 
     def check_version(self, expected: Versions, excluded: Versions = None) -> None:
-        """Raise VersionConflictError unless the movie is at an ``expected`` version.
+        """Raise VersionConflictError unless the version is ``expected`` and not ``excluded``.
 
-        And where it is at an ``excluded`` one. A deleted movie is not at "any".
+        A deleted movie has no version that "any" matches.
         """
-        if expected is not None and not self._is_at(expected):
-            raise VersionConflictError(_named(expected), self.version)
-        if excluded is not None and self._is_at(excluded):
-            raise VersionConflictError(f"other than {_named(excluded)}", self.version)
+        if expected is not None and not self._matches(expected):
+            raise VersionConflictError(_describe(expected), self.version)
+        if excluded is not None and self._matches(excluded):
+            raise VersionConflictError(f"other than {_describe(excluded)}", self.version)
 
-    def _is_at(self, versions: tuple[int, ...] | Literal["any"]) -> bool:
+    def _matches(self, versions: tuple[int, ...] | Literal["any"]) -> bool:
         return not self.deleted if versions == "any" else self.version in versions
 
     def update(self, changes: dict[str, str | int], metadata: EventMetadata) -> None:
-        """Change what differs."""
+        """Change the fields that differ."""
         now = self.details._asdict()
         differing = {name: value for name, value in changes.items() if now[name] != value}
         if differing:
             self.trigger_event(self.Updated, **differing, **metadata._asdict())
 
     def revert(self, details: MovieDetails, metadata: EventMetadata) -> None:
-        """Say again what the movie said once; bring it back if it is deleted."""
+        """Restore earlier details, undeleting the movie if necessary."""
         if self.deleted:
             self.trigger_event(self.Restored, **details._asdict(), **metadata._asdict())
         else:

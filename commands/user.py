@@ -2,14 +2,14 @@
 
 1. A username and an e-mail belong to one account at a time, without regard to case
    (``commands/claims.py``).
-2. What is personal stands in the account's own stream and nowhere else.
-3. A session's id begins with the version that the account was at when its password was checked.
-   A new password ends all sessions opened before it but the one it was changed from, signing out
-   everywhere ends all. So a log-in that was under way with the old password comes too late, and
-   no clock is asked.
-4. A session that has ended never lives again, whatever else remembers it, and does nothing more to
-   the account.
+2. Personal data stands in the account's own stream and nowhere else.
+3. A session's id begins with the version of the account when its password was checked. A new
+   password ends all sessions opened before it except the current one, signing out everywhere ends
+   all. So a concurrent log-in with the old password is refused, without any clock.
+4. An ended session stays ended, and can no longer change the account.
 """
+
+from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
@@ -20,7 +20,7 @@ WRONG_OLD = "Your old password was entered incorrectly. Please enter it again."
 
 
 def session_id(version: int, secret: str) -> str:
-    """Return the id of a session that is opened when the account is at ``version``."""
+    """Return the id of a session whose password was checked at ``version`` of the account."""
     return f"{version}.{secret}"
 
 
@@ -30,12 +30,12 @@ def _opened_at(sid: str) -> int:
 
 
 class User(Aggregate):
-    """An account: what it is called, its password, and which of its sessions have ended."""
+    """An account: its names, its password, and its ended sessions."""
 
     TOPIC = "User"
 
     # Stored for ever: names and fields of these events stand in every log. Change one only by
-    # a new class_version with an upcast. ``sid`` is the session that acts.
+    # a new class_version with an upcast. ``sid`` is the acting session.
     class Event(Aggregate.Event):
         request_id: str
 
@@ -69,7 +69,7 @@ class User(Aggregate):
         def apply(self, aggregate: "User") -> None:
             aggregate.password_hash = self.password_hash
             aggregate.password_version = self.originator_version
-            aggregate.end_all_before(self.originator_version, spared=self.sid)
+            aggregate.end_all_before(self.originator_version, except_for=self.sid)
 
     class SessionEnded(Event):
         TOPIC = "SessionEnded"
@@ -104,31 +104,42 @@ class User(Aggregate):
         self.password_version = 1
         self.active = True
         self.last_opened = ""
-        self.sessions_since = 0
-        self.spared: str | None = None
+        self.sessions_valid_from = 0
+        self.kept_session: str | None = None
         self.ended: frozenset[str] = frozenset()
+
+    @classmethod
+    def register(cls, account_id: UUID, *, metadata: EventMetadata, **fields: str) -> "User":
+        """Return a new account; ``fields`` are those of ``Created``."""
+        return cls._create(
+            cls.Created,
+            id=account_id,
+            **fields,
+            request_id=metadata.request_id,
+            timestamp=metadata.timestamp,
+        )
 
     def __repr__(self) -> str:
         return f"User(id={self.id}, username={self.username!r})"
 
-    def end_all_before(self, version: int, spared: str | None = None) -> None:
-        """Let every session opened before ``version`` have ended."""
-        self.sessions_since, self.spared = version, spared
-        self.ended = frozenset()  # they were all opened before
+    def end_all_before(self, version: int, except_for: str | None = None) -> None:
+        """Mark all sessions opened before ``version`` as ended."""
+        self.sessions_valid_from, self.kept_session = version, except_for
+        self.ended = frozenset()  # all of them were opened before
 
     def has_ended(self, sid: str) -> bool:
-        """Tell whether a session of this account may not go on."""
+        """Return whether a session of this account has ended."""
         if sid in self.ended:
             return True
-        return sid != self.spared and _opened_at(sid) < self.sessions_since
+        return sid != self.kept_session and _opened_at(sid) < self.sessions_valid_from
 
     def check_session(self, sid: str) -> None:
-        """Raise TokenNotValidError for a session that has ended."""
+        """Raise TokenNotValidError if a session has ended."""
         if self.has_ended(sid):
             raise TokenNotValidError
 
     def open_session(self, sid: str, metadata: EventMetadata) -> None:
-        """Open a session with a password that was right when the account was as ``sid`` says."""
+        """Open a session whose password was correct at the version in ``sid``."""
         if sid == self.last_opened:
             return
         if self.has_ended(sid):
@@ -138,14 +149,14 @@ class User(Aggregate):
     def rehash_password(
         self, password_version: int, password_hash: str, metadata: EventMetadata
     ) -> None:
-        """Keep the same password under another hash, unless a new one was set meanwhile."""
+        """Store another hash of the same password, unless a new one was set meanwhile."""
         if self.password_version == password_version and self.password_hash != password_hash:
             self._trigger(self.PasswordRehashed, metadata, password_hash=password_hash)
 
     def change_password(
         self, sid: str, password_version: int, password_hash: str, metadata: EventMetadata
     ) -> None:
-        """Set a new password; the old one given was that of version ``password_version``."""
+        """Set a new password; the old one was checked against that of ``password_version``."""
         if self.password_hash == password_hash:
             return
         self.check_session(sid)
@@ -154,7 +165,7 @@ class User(Aggregate):
         self._trigger(self.PasswordChanged, metadata, sid=sid, password_hash=password_hash)
 
     def end_session(self, sid: str, ended: str, metadata: EventMetadata) -> None:
-        """End one session, from another or from itself."""
+        """End one session, from another session or from itself."""
         if not self.has_ended(ended):
             self.check_session(sid)
             self._trigger(self.SessionEnded, metadata, sid=sid, ended=ended)
@@ -165,7 +176,7 @@ class User(Aggregate):
         self._trigger(self.SessionsEnded, metadata, sid=sid)
 
     def report_reuse(self, sid: str, metadata: EventMetadata) -> None:
-        """End a session of which a used refresh token came again."""
+        """End a session whose refresh token was used twice."""
         if not self.has_ended(sid):
             self._trigger(self.RefreshTokenReused, metadata, sid=sid)
 

@@ -1,4 +1,4 @@
-"""Opens the log that all aggregates share from a URL, and tells when its database is away."""
+"""Opens the log from a URL, with messages for all that can be wrong with it."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +17,9 @@ from commands.database.urls import quoted
 from commands.errors import ConfigurationError, EventStoreUnavailableError, StoreDamagedError
 
 VARIABLE = "CINELOG_EVENT_STORE_URL"
-# How many aggregates a process keeps: what was appended since is read on top at each use.
-_KEPT = 2_000
-# What libpq or the server says, and what that means. Else the server does not answer.
+# Aggregates cached in a process; each use reads the events appended since.
+_CACHED = 2_000
+# Parts of messages of libpq or the server, and what to do. Without any the server is away.
 _REFUSALS = {
     "authentication failed": "PostgreSQL refuses the user or the password in the URL",
     "no password supplied": "PostgreSQL wants a password; write it as user:password@ in the URL",
@@ -27,14 +27,14 @@ _REFUSALS = {
     " its pg_hba.conf, or ask for TLS with ?sslmode=require",
     "does not support SSL": "PostgreSQL there has no TLS; leave sslmode=require out of the URL",
     "certificate": "the TLS certificate of PostgreSQL is not trusted; see sslrootcert of libpq",
-    "resolve": "its host is not known by name; correct the URL, in which what is special in the"
-    " password is percent-encoded",
+    "resolve": "its host name cannot be resolved; correct the URL, and percent-encode special"
+    " characters in the password",
     "starting up": "PostgreSQL is starting up; try again in a moment",
     "too many": "PostgreSQL has no connection left; raise its max_connections",
     "role": "PostgreSQL has no such user; create it or correct the URL",
     "database": "PostgreSQL has no database of that name; create it or correct the URL",
 }
-_MADE_BY = "cinelog serve makes one, or name another data directory or store"
+_CREATED_BY = "cinelog serve makes one, or name another data directory or store"
 
 
 class CinelogApplication(Application[UUID]):
@@ -43,23 +43,23 @@ class CinelogApplication(Application[UUID]):
     name = "cinelog"
 
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
-        """Configure from what is given and nothing else: the environment belongs to the service."""
+        """Ignore the process environment: it belongs to the service."""
         return Environment(name, dict(env or {}))
 
     def clear_cache(self) -> None:
-        """Drop the aggregates that are kept."""
-        self.repository.cache = LRUCache(maxsize=_KEPT)
+        """Drop all cached aggregates."""
+        self.repository.cache = LRUCache(maxsize=_CACHED)
 
 
 def open_application(url: str, *, create: bool) -> CinelogApplication:
     """Open ``sqlite:///path`` or ``postgresql://…``; ``create`` makes what is missing.
 
-    Raises ConfigurationError where the URL cannot work or its server does not answer.
+    Raises ConfigurationError if the URL cannot work or its server does not answer.
     """
     scheme = url.partition(":")[0]
     env = {
         "TRANSCODER_TOPIC": "commands.event_store.event_codec:OrjsonTranscoder",
-        "AGGREGATE_CACHE_MAXSIZE": str(_KEPT),
+        "AGGREGATE_CACHE_MAXSIZE": str(_CACHED),
         "CREATE_TABLE": "n",
     }
     if scheme == "sqlite":
@@ -82,7 +82,7 @@ def open_application(url: str, *, create: bool) -> CinelogApplication:
         recorder.damage.report(error.reason)
     except (PersistenceError, EventStoreUnavailableError, OSError) as error:
         if _lacks_tables(error):
-            problem = f"there is no event store in this database; {_MADE_BY}"
+            problem = f"there is no event store in this database; {_CREATED_BY}"
             raise ConfigurationError(VARIABLE, problem) from None
         raise ConfigurationError(
             VARIABLE, f"the event store cannot be opened ({first_line(error)})"
@@ -103,7 +103,7 @@ def _sqlite(url: str, *, create: bool) -> dict[str, str]:
     if not url.startswith("sqlite:///") or not path.name:
         raise ConfigurationError(VARIABLE, "write it as sqlite:///path/to/events.db")
     if not create and not path.exists():
-        raise ConfigurationError(VARIABLE, f"there is no event store at {path}; {_MADE_BY}")
+        raise ConfigurationError(VARIABLE, f"there is no event store at {path}; {_CREATED_BY}")
     return {"PERSISTENCE_MODULE": "commands.event_store.sqlite:Factory", "SQLITE_DBNAME": str(path)}
 
 
@@ -113,16 +113,17 @@ def _postgresql(url: str) -> dict[str, str]:
         conninfo_to_dict(url)
     except psycopg.Error:  # its text repeats the URL, and so the password
         raise ConfigurationError(
-            VARIABLE, "it is not a PostgreSQL URL; percent-encode what is special in the password"
+            VARIABLE,
+            "it is not a PostgreSQL URL; percent-encode the password",
         ) from None
     try:
         psycopg.connect(url, connect_timeout=3).close()
     except (psycopg.Error, UnicodeError) as error:
-        raise ConfigurationError(VARIABLE, _why_not(str(error))) from None
+        raise ConfigurationError(VARIABLE, _refusal(str(error))) from None
     return {
         "PERSISTENCE_MODULE": "commands.event_store.postgres:Factory",
         "POSTGRES_URL": url,
-        # The library insists on these; what libpq makes of the URL takes their place.
+        # The library requires these; libpq's reading of the URL takes precedence.
         "POSTGRES_DBNAME": "-",
         "POSTGRES_HOST": "-",
         "POSTGRES_USER": "-",
@@ -130,9 +131,9 @@ def _postgresql(url: str) -> dict[str, str]:
     }
 
 
-def _why_not(said: str) -> str:
-    """Return why PostgreSQL takes no connection; what it said may repeat a part of the URL."""
-    for sign, problem in _REFUSALS.items():
-        if sign in said:
+def _refusal(message: str) -> str:
+    """Return why PostgreSQL refuses a connection, without the URL that its message may repeat."""
+    for part, problem in _REFUSALS.items():
+        if part in message:
             return problem
     return "PostgreSQL does not answer there; start it or correct the URL"

@@ -1,8 +1,8 @@
-"""Hybrid clock: an event is stamped no earlier than the one before it in the log.
+"""Hybrid clock: an event's timestamp is no earlier than that of the event before it in the log.
 
-Clocks of machines differ, and are put right. A stamp follows the log's last one as long as that is
-at most ``TOLERATED`` ahead of this machine (Kulkarni et al., "Logical Physical Clocks", 2014, with
-time alone). Beyond that the other clock is wrong: this machine's time stands, and a warning tells.
+Clocks of machines differ and are adjusted. A timestamp follows the log's last one as long as that
+is at most ``TOLERATED`` ahead of this machine (Kulkarni et al., "Logical Physical Clocks", 2014,
+with time alone). Beyond that the other clock is wrong: this machine's time is used, with a warning.
 """
 
 import time
@@ -16,24 +16,20 @@ _WARNED_EVERY_S = 60.0
 log = structlog.get_logger(__name__)
 
 
-def _machine_time() -> datetime:
-    return datetime.now(UTC)
-
-
 class HybridClock:
-    """Stamps for the writer whose turn it is. Warns at most once a minute."""
+    """Timestamps for the holder of the writer lock. Warns at most once a minute."""
 
-    def __init__(self, now: Callable[[], datetime] = _machine_time) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._warn_at = time.monotonic()
 
-    def stamp(self, asked: datetime, last: datetime | None) -> datetime:
-        """Return when something happens that was ``asked`` for then.
+    def timestamp(self, requested: datetime, last: datetime | None) -> datetime:
+        """Return the timestamp of an event that was ``requested`` for a time.
 
-        ``last`` is the stamp of the log's last event, None where there is none.
+        ``last`` is the timestamp of the log's last event, None for an empty log.
         """
-        if last is None or last <= asked:
-            return asked
+        if last is None or last <= requested:
+            return requested
         now = self._now()
         if last - now <= TOLERATED:
             return last

@@ -6,8 +6,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from commands.errors import InvalidError
-from commands.field_schemas import text_schema
-from commands.fields import LoginText, Password, text
+from commands.fields import LoginText, Password, text, text_schema
 from commands.messages import Body, Registration
 from commands.user import WRONG_OLD, User
 from service.auth.passwords import password_problems

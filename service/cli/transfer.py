@@ -58,11 +58,11 @@ def import_file(
 
 
 def _import_movies(file: Path, username: str | None, reason: str, *, as_json: bool) -> NoReturn:
-    from commands.messages import reason_of
+    from commands.messages import parse_reason
     from service.known_log import check_served
     from service.transfer.readers.source import RowSource
 
-    checked_reason = reason_of(reason, "--reason")
+    checked_reason = parse_reason(reason, "--reason")
     if username is None:
         usage_error("--as USERNAME is required")
     settings = load_settings()

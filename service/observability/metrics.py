@@ -194,7 +194,7 @@ class Metrics:
     def committed(self, batch: CommittedBatch) -> None:
         """Count the commands and events of one group commit."""
         commands = len(batch.commands)
-        events = sum(one.events for one in batch.answers if isinstance(one, CommandResult))
+        events = sum(one.events for one in batch.results if isinstance(one, CommandResult))
         self._record(lambda instruments: instruments.commits.observe(commands))
         self._record(lambda instruments: instruments.events.inc(events))
 

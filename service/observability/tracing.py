@@ -57,7 +57,7 @@ class Tracing:
         """Tell of commands, and of the transaction that carried them."""
         from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
 
-        for command, answer in zip(batch.commands, batch.answers, strict=True):
+        for command, answer in zip(batch.commands, batch.results, strict=True):
             trace = Trace.of_request_id(command.request_id)
             if trace is None:
                 continue

@@ -22,7 +22,7 @@ from commands.messages import (
     RevertMovie,
     RevertTarget,
     UpdateMovie,
-    reason_of,
+    parse_reason,
 )
 from commands.movie import Movie
 from service.container import Container, container_of
@@ -176,7 +176,7 @@ async def _wait(
 
 
 def _metadata(request: CinelogRequest) -> dict[str, Any]:
-    reason = reason_of(request.header("Change-Reason") or "", "Change-Reason")
+    reason = parse_reason(request.header("Change-Reason") or "", "Change-Reason")
     return request.command_metadata(request.principal.account_id) | {"reason": reason}
 
 

@@ -37,18 +37,18 @@ def later(seconds):
 def test_a_stamp(asked, last, stamped):
     """Seconds from now: asked for, of the last event, of the new one."""
     clock = HybridClock(lambda: NOW)
-    assert clock.stamp(later(asked), last if last is None else later(last)) == later(stamped)
+    assert clock.timestamp(later(asked), last if last is None else later(last)) == later(stamped)
 
 
 def test_a_clock_far_ahead_is_told_once_a_minute():
     clock = HybridClock(lambda: NOW)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
-            clock.stamp(NOW, later(3600))
+            clock.timestamp(NOW, later(3600))
     assert [line["ahead_s"] for line in logs] == [3600]
     clock._warn_at -= 60
     with structlog.testing.capture_logs() as logs:
-        clock.stamp(NOW, later(3600))
+        clock.timestamp(NOW, later(3600))
     assert len(logs) == 1
 
 

@@ -38,7 +38,7 @@ class RedisWrite(NamedTuple):
 
     command: str
     key: str
-    """The name of an attribute of ``Keys``."""
+    """The stored name of the key, as ``Keys.named`` takes it."""
     args: list[Any]
 
 

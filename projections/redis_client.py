@@ -24,14 +24,14 @@ from commands.errors import ConfigurationError, ReadModelUnavailableError
 
 VARIABLE = "CINELOG_REDIS_URL"
 TIMEOUT_S = 1.0
-# Of a connection that broke; an answer that does not come in time is not waited for again.
+# Retries of a broken connection; a late answer is not waited for again.
 RETRIES = 2
-_RETRIED = (RedisConnectionError,)
 _SCHEMES = frozenset(
     ["unix", *(f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster"))]
 )
 _MAX_NUMBER = 65_535  # of a port; no server has as many databases
-_CONNECTIONS = 32  # of one process at a time; who comes later waits
+_MAX_CONNECTIONS = 32  # of one process; further requests wait for one
+_TIMEOUTS: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
 
 
 @dataclass(frozen=True)
@@ -43,57 +43,30 @@ class _Address:
 
 
 def open_redis(url: str, *, retries: int = RETRIES) -> Any:
-    """Return a synchronous client that is safe to share between threads.
+    """Return a synchronous client that threads may share.
 
-    Raises ConfigurationError for a URL that makes no sense; whether a server answers is not asked,
-    but for a cluster, whose nodes must be known first: ReadModelUnavailableError.
+    Connects only to a cluster, whose nodes must be known first: raises ReadModelUnavailableError if
+    none answers. Raises ConfigurationError for an invalid URL.
     """
-    url = quoted(url)
-    address = _address(url)
-    settings = _settings(Retry(_backoff(), retries, _RETRIED)) | address.options
-    if address.kind == "sentinel":
-        sentinel: Any = redis.Sentinel
-        return sentinel(address.nodes, sentinel_kwargs=_timeouts(), **settings).master_for(
-            address.path[0]
-        )
-    if address.kind == "cluster":
-        node: Any = redis.cluster.ClusterNode
-        nodes = [node(*place) for place in address.nodes]
-        try:
-            return redis.RedisCluster(startup_nodes=nodes, **settings)
-        except (RedisError, redis.exceptions.RedisClusterException) as error:
-            raise ReadModelUnavailableError("no node of the cluster answers") from error
-    return _plain(redis.Redis.from_url, url, settings)
+    retry = Retry(_backoff(), retries, (RedisConnectionError,))
+    return _open(redis, redis.Redis.from_url, quoted(url), retry)
 
 
 def open_async_redis(url: str) -> Any:
-    """Return a client for one event loop.
+    """Return an asynchronous client. Raises ConfigurationError for an invalid URL."""
 
-    Raises ConfigurationError for a URL that makes no sense.
-    """
-    url = quoted(url)
-    address = _address(url)
-    settings = _settings(AsyncRetry(_backoff(), RETRIES, _RETRIED)) | address.options
-    if address.kind == "sentinel":
-        sentinel: Any = redis.asyncio.Sentinel
-        return sentinel(address.nodes, sentinel_kwargs=_timeouts(), **settings).master_for(
-            address.path[0]
-        )
-    if address.kind == "cluster":
-        nodes = [redis.asyncio.cluster.ClusterNode(*node) for node in address.nodes]
-        return redis.asyncio.RedisCluster(startup_nodes=nodes, **settings)
-
-    def bounded(given: str, **kwargs: Any) -> Any:
+    def bounded(url: str, **options: Any) -> Any:
         pool = redis.asyncio.BlockingConnectionPool.from_url(
-            given, max_connections=_CONNECTIONS, timeout=TIMEOUT_S, **kwargs
+            url, max_connections=_MAX_CONNECTIONS, timeout=TIMEOUT_S, **options
         )
         return redis.asyncio.Redis.from_pool(pool)
 
-    return _plain(bounded, url, settings)
+    retry = AsyncRetry(_backoff(), RETRIES, (RedisConnectionError,))
+    return _open(redis.asyncio, bounded, quoted(url), retry)
 
 
 def breaker_for(url: str) -> Breaker:
-    """Return a breaker that all clients of one process share: it asks the server by itself."""
+    """Return a breaker for all clients of one process; it probes the server itself."""
 
     def probe() -> None:
         client = open_redis(url, retries=0)
@@ -105,47 +78,51 @@ def breaker_for(url: str) -> Breaker:
     return Breaker("read model", probe, ReadModelUnavailableError)
 
 
-def why_not(error: RedisError) -> str:
-    """Return what a server does instead of answering; what it said is not repeated."""
-    said = str(error)
-    if isinstance(error, AuthenticationError) or "NOAUTH" in said or "WRONGPASS" in said:
+def describe_error(error: RedisError) -> str:
+    """Return what a server does instead of answering, without repeating its words."""
+    text = str(error)
+    if isinstance(error, AuthenticationError) or "NOAUTH" in text or "WRONGPASS" in text:
         return "refuses the user or the password in the URL"
-    if "NOPERM" in said:
+    if "NOPERM" in text:
         return "does not let its user do what Cinelog needs (see ACL SETUSER)"
-    if "DB index" in said:
+    if "DB index" in text:
         return "has no database of that number"
-    if "SSL" in said or "certificate" in said:
+    if "SSL" in text or "certificate" in text:
         return "does not agree on TLS (rediss:// asks for it, redis:// does without)"
-    if "Connection closed" in said:
+    if "Connection closed" in text:
         return "closes the connection (where it speaks TLS, begin the URL with rediss://)"
     return f"does not answer ({type(error).__name__})"
 
 
-def _plain(open_: Callable[..., Any], url: str, settings: dict[str, Any]) -> Any:
+def _open(library: Any, open_server: Callable[..., Any], url: str, retry: Any) -> Any:
+    """Return a client of ``library``, which is ``redis`` or ``redis.asyncio``."""
+    address = _parse(url)
+    options = _TIMEOUTS | {"retry": retry} | address.options
+    if address.kind == "sentinel":
+        sentinel = library.Sentinel(address.nodes, sentinel_kwargs=_TIMEOUTS, **options)
+        return sentinel.master_for(address.path[0])
+    if address.kind == "cluster":
+        nodes = [library.cluster.ClusterNode(*node) for node in address.nodes]
+        try:
+            return library.RedisCluster(startup_nodes=nodes, **options)
+        except (RedisError, redis.exceptions.RedisClusterException) as error:
+            raise ReadModelUnavailableError("no node of the cluster answers") from error
     try:
-        client = open_(url, **settings)
+        client = open_server(url, **options)
+        # Makes a connection without connecting: an unknown option fails now, not later.
         pool = client.connection_pool
-        # Not connected, only made: an option that no connection knows is told now, not later.
         pool.connection_class(**pool.connection_kwargs)
     except (ValueError, TypeError):
         raise ConfigurationError(VARIABLE, "it is not a Redis URL") from None
     return client
 
 
-def _timeouts() -> dict[str, Any]:
-    return {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
-
-
-def _settings(retry: Any) -> dict[str, Any]:
-    return _timeouts() | {"retry": retry}
-
-
 def _backoff() -> ExponentialWithJitterBackoff:
     return ExponentialWithJitterBackoff(base=0.01, cap=0.1)
 
 
-def _address(url: str) -> _Address:
-    """Take a URL apart. No message repeats it: it may hold a password."""
+def _parse(url: str) -> _Address:
+    """Parse a URL. No message repeats it: it may contain a password."""
     scheme, found, rest = url.partition("://")
     transport, _, kind = scheme.partition("+")
     if not found or not rest or scheme not in _SCHEMES:

@@ -12,7 +12,7 @@ import structlog
 
 from commands.errors import ReadModelUnavailableError
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE
-from projections.rebuild.point_in_time import EXIT_BUSY, MARK_USED, USE_SCRIPT, use_of
+from projections.rebuild.point_in_time import EXIT_BUSY, NOTE_USE, TOUCH_LIST, touch_arguments
 from queries.read_model import ReadModel
 from queries.slots import Slots
 
@@ -124,10 +124,10 @@ class PointInTimeLists:
             await asyncio.wait([self._building])
 
     async def _use(self, position: int, last: str) -> bool:
-        keys, args = use_of(position, last)
-        if not await self._live.batcher.script(USE_SCRIPT, keys, args):
+        keys, args = touch_arguments(position, last)
+        if not await self._live.batcher.script(TOUCH_LIST, keys, args):
             return False
-        await self._live.batcher.script(MARK_USED, [POINT_IN_TIME], [position])
+        await self._live.batcher.script(NOTE_USE, [POINT_IN_TIME], [position])
         return True
 
     async def _build(self, position: int) -> None:

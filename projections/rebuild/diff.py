@@ -1,28 +1,44 @@
-"""Finds what a live generation shows otherwise than it should, while it changes.
+"""Compares a generation with its expected state while it changes, and repairs the differences.
 
-First everything is compared as it comes. What differs may only have been read too early or too
-late, so it is looked at again: what the generation shows at a position that is read in the same
-step, against what it should show at that very position. Only what differs then counts.
+The first pass compares fields as they come. A difference there may only have been read too early
+or too late, so it is checked again: what the generation has at a position that is read in the same
+step, against what it must have at that position. Only the fields that differ then count.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from dataclasses import field as made
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from projections.generation.reader import NAMES, Fields, count, id_in, pieces, read, same, scan
-from projections.generation.writer import GenerationWriter
+from commands.errors import ReadModelUnavailableError
+from projections.generation.pause import Pause
+from projections.generation.reader import (
+    HASHES,
+    NAMES,
+    Fields,
+    count,
+    id_in,
+    pieces,
+    read,
+    same,
+    scan,
+)
+from projections.generation.state import CONSTANTS, Generation
+from projections.lua import arguments, load_script
+from projections.movie_rows import RedisWrite
+from projections.rebuild.expected import ExpectedState
 
 Value = bytes | float | None
 MAX_REPORTED = 1_000
-"""How many differences are kept to be told one by one."""
-# How many fields of a key are kept in mind at once, each by a number of 64 bits.
-_AT_ONCE = 1_000_000
+"""The number of differences that a report keeps; the others are only counted."""
+# Fields of a key that are held in memory at once, each as a hash of 64 bits.
+_MAX_HASHES = 1_000_000
+
+_REPAIR = load_script("projections.lua.rebuild.repair", CONSTANTS)
 
 
 class Difference(NamedTuple):
-    """One field (or member) of a key that should be otherwise; None is none."""
+    """A field (or member) of a key with its expected and its actual value; None if missing."""
 
     key: str
     field: bytes
@@ -32,115 +48,120 @@ class Difference(NamedTuple):
 
 @dataclass
 class DiffReport:
-    """Differences: all counted by key, the first of them as they are."""
+    """The number of differences by key, and the first of them."""
 
-    counts: Counter[str] = made(default_factory=Counter)
-    first: list[Difference] = made(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    first: list[Difference] = field(default_factory=list)
 
-    def add(self, found: Difference) -> None:
-        """Take down one more."""
-        self.counts[found.key] += 1
+    def add(self, difference: Difference) -> None:
+        """Count a difference."""
+        self.counts[difference.key] += 1
         if len(self.first) < MAX_REPORTED:
-            self.first.append(found)
+            self.first.append(difference)
 
 
-class Expected(Protocol):
-    """What a generation should show."""
+class Comparison:
+    """Compares a live generation with its expected state, but for ``ignored`` ids."""
 
-    def all(self) -> Iterator[dict[str, Fields]]:
-        """Yield everything there should be, about as it is now, a part at a time."""
+    def __init__(
+        self, expected: ExpectedState, live: Generation, *, ignored: Collection[str] = ()
+    ) -> None:
+        self.expected = expected
+        self.live = live
+        self.report = DiffReport()
+        self.compared = 0
+        self._ignored = ignored
 
-    def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
-        """Return what there should be of some fields at a position, each later than the last."""
+    def differences(self, advance: Callable[[int, int], None]) -> Iterator[Difference]:
+        """Yield each difference once it is in the report.
 
-    def counts(self, position: int) -> dict[str, int]:
-        """Return how much of everything there should be at a position, later than the last."""
+        Calls ``advance`` with the number of fields compared and the number of all. Raises
+        ReadModelUnavailableError where the live generation is gone.
+        """
+        for difference in self._find(advance):
+            if id_in(difference.key, difference.field) not in self._ignored:
+                self.report.add(difference)
+                yield difference
 
+    def recheck(self, name: str, fields: Iterable[bytes]) -> Iterator[Difference]:
+        """Yield those of ``fields`` that differ at one position."""
+        for piece in pieces(list(fields)):
+            position, shown = read(self.live, name, piece)
+            wanted = self.expected.at(position, name, piece)
+            for one in piece:
+                if not same(name, wanted.get(one), shown.get(one)):
+                    yield Difference(name, one, wanted.get(one), shown.get(one))
 
-def differences(
-    expected: Expected,
-    live: GenerationWriter,
-    *,
-    ignored: Collection[str] = (),
-    advance: Callable[[int], None] = lambda _: None,
-) -> Iterator[Difference]:
-    """Yield what differs but for ``ignored`` ids; ``advance`` is told how much was compared.
+    def _find(self, advance: Callable[[int, int], None]) -> Iterator[Difference]:
+        total = count(self.live).total
+        for part in self.expected.parts():
+            for name, fields in part.items():
+                yield from self._find_missing_or_wrong(name, fields)
+            self.compared += sum(map(len, part.values()))
+            advance(self.compared, max(self.compared, total))
+        position, counts = count(self.live)
+        wanted = self.expected.counts(position)
+        # A missing and an extra entry cancel out in the count. Few streams are parked, and an
+        # ignored id may be one of them.
+        suspect = [
+            name
+            for name in NAMES
+            if name != "parked" and (name in self.report.counts or counts[name] != wanted[name])
+        ]
+        yield from self._find_extraneous(suspect, max(counts.values()))
+        if not self._ignored and counts["events"] != wanted["events"]:
+            yield Difference("head", b"events", wanted["events"], counts["events"])
 
-    Raises ReadModelUnavailableError where the live generation is gone.
-    """
-    done, differing = 0, set()
-    for part in expected.all():
-        for name, fields in part.items():
-            for found in _wrong(expected, live, name, fields):
-                if id_in(name, found.field) not in ignored:
-                    differing.add(name)
-                    yield found
-        done += sum(map(len, part.values()))
-        advance(done)
-    position, counts = count(live)
-    wanted = expected.counts(position)
-    # One that lacks and one that is too many leave the count as it should be. Few are parked, and
-    # an id that is ignored may well be one of them.
-    crowded = [
-        name
-        for name in NAMES
-        if name != "parked" and (name in differing or counts[name] != wanted[name])
-    ]
-    for found in _too_many(expected, live, crowded, max(counts.values())):
-        if id_in(found.key, found.field) not in ignored:
-            yield found
-    if not ignored and counts["events"] != wanted["events"]:
-        yield Difference("head", b"events", wanted["events"], counts["events"])
+    def _find_missing_or_wrong(self, name: str, fields: Fields) -> Iterator[Difference]:
+        doubtful: list[bytes] = []
+        for piece in pieces(fields):
+            _, shown = read(self.live, name, piece)
+            doubtful += (one for one in piece if not same(name, fields[one], shown.get(one)))
+        yield from self.recheck(name, doubtful)
 
-
-def recheck(
-    expected: Expected, live: GenerationWriter, name: str, fields: Iterable[bytes]
-) -> Iterator[Difference]:
-    """Yield which of ``fields`` differ at one position."""
-    for piece in pieces(list(fields)):
-        position, shown = read(live, name, piece)
-        wanted = expected.at(position, name, piece)
-        for field in piece:
-            if not same(name, wanted.get(field), shown.get(field)):
-                yield Difference(name, field, wanted.get(field), shown.get(field))
-
-
-def _wrong(
-    expected: Expected, live: GenerationWriter, name: str, fields: Fields
-) -> Iterator[Difference]:
-    doubtful: list[bytes] = []
-    for piece in pieces(fields):
-        _, shown = read(live, name, piece)
-        doubtful += (field for field in piece if not same(name, fields[field], shown.get(field)))
-    return recheck(expected, live, name, doubtful)
-
-
-def _too_many(
-    expected: Expected, live: GenerationWriter, names: list[str], most: int
-) -> Iterator[Difference]:
-    """Yield what should not be there: all that is there but for what should be."""
-    for shown in scan(live, "parked"):
-        yield from _unwanted(expected, live, "parked", shown)
-    shares = 1 + most // _AT_ONCE if names else 0
-    for share in range(shares):
-        known: dict[str, set[int]] = {name: set() for name in names}
-        for part in expected.all():
+    def _find_extraneous(self, names: list[str], largest: int) -> Iterator[Difference]:
+        """Yield the fields that the generation must not have, a bucket of hashes at a time."""
+        for shown in scan(self.live, "parked"):
+            yield from self._unwanted("parked", shown)
+        buckets = 1 + largest // _MAX_HASHES if names else 0
+        for bucket in range(buckets):
+            known: dict[str, set[int]] = {name: set() for name in names}
+            for part in self.expected.parts():
+                for name, hashes in known.items():
+                    numbers = map(hash, part.get(name, ()))
+                    hashes.update(number for number in numbers if number % buckets == bucket)
             for name, hashes in known.items():
-                numbers = map(hash, part.get(name, ()))
-                hashes.update(number for number in numbers if number % shares == share)
-        for name, hashes in known.items():
-            for shown in scan(live, name):
-                strange = (
-                    field
-                    for field in shown
-                    if hash(field) % shares == share and hash(field) not in hashes
-                )
-                yield from _unwanted(expected, live, name, strange)
+                for shown in scan(self.live, name):
+                    unknown = [
+                        one
+                        for one in shown
+                        if hash(one) % buckets == bucket and hash(one) not in hashes
+                    ]
+                    yield from self._unwanted(name, unknown)
+
+    def _unwanted(self, name: str, fields: Iterable[bytes]) -> Iterator[Difference]:
+        return (found for found in self.recheck(name, fields) if found.wanted is None)
 
 
-def _unwanted(
-    expected: Expected, live: GenerationWriter, name: str, fields: Iterable[bytes]
-) -> Iterator[Difference]:
-    for found in recheck(expected, live, name, fields):
-        if found.wanted is None:
-            yield found
+def writes_for(differences: Iterable[Difference]) -> list[RedisWrite]:
+    """Return the writes that remove what is wrong and add what is wanted."""
+    writes: list[RedisWrite] = []
+    for key, name, wanted, _ in differences:
+        if wanted is None:
+            writes.append(RedisWrite("HDEL" if key in HASHES else "ZREM", key, [name]))
+        elif key in (*HASHES, "head"):
+            writes.append(RedisWrite("HSET", key, [name, wanted]))
+        else:
+            writes.append(RedisWrite("ZADD", key, [wanted, name]))
+    return writes
+
+
+def repair(generation: Generation, paused: Pause, writes: Sequence[RedisWrite]) -> None:
+    """Apply writes to a paused generation in one step, and count its entries anew.
+
+    Raises ReadModelUnavailableError where the pause is over; then nothing was changed.
+    """
+    keys = generation.keys
+    args: list[Any] = [paused.position, paused.until_ms, *arguments(keys, writes)]
+    if not _REPAIR.run(generation.redis, [*keys.lasting, keys.cached_results], args):
+        raise ReadModelUnavailableError("it took too long; try again")

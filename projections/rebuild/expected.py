@@ -1,4 +1,4 @@
-"""What a generation should show, folded from the log."""
+"""The expected state of a generation, folded from the log."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -6,72 +6,96 @@ from uuid import UUID
 
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
-from projections.generation.reader import NAMES, Fields, fields_of, id_in
+from projections.generation.reader import NAMES, Fields, count, fields_of, id_in, scan
+from projections.generation.state import Generation
 from projections.rebuild.replay import Usernames, fold_streams, whole_streams
 
-ExpectedFields = dict[str, Fields]
 
+class ExpectedState:
+    """The fields that each key of a generation must have, at any position of the log.
 
-class ExpectedFromLog:
-    """The ``Expected`` of a log, first up to ``until``.
-
-    Of ``given_up`` streams that cannot be applied there is nothing but the mark that says so.
+    ``discarded`` streams that cannot be applied have only their mark. A generation that was
+    ``replayed`` up to ``position`` and takes no events saves folding the whole log again.
     """
 
-    def __init__(self, store: Store, until: int, given_up: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        position: int,
+        *,
+        discarded: Collection[str] = (),
+        replayed: Generation | None = None,
+    ) -> None:
         self._store = store
-        self._until = until
-        self._given_up = given_up
-        self._names = Usernames(store)
-        self._counts: Counter[str] = Counter()
+        self._position = position
+        self._discarded = discarded
+        self._replayed = replayed
+        self._usernames = Usernames(store)
+        self._counts: Counter[str] = Counter(count(replayed).of if replayed else {})
 
-    def all(self) -> Iterator[ExpectedFields]:
-        """Yield everything, stream by stream."""
+    def parts(self) -> Iterator[dict[str, Fields]]:
+        """Yield all fields by key, a part at a time, as of about ``position``."""
+        if self._replayed is not None:
+            for name in NAMES:
+                for fields in scan(self._replayed, name):
+                    yield {name: fields}
+            return
         self._counts.clear()
-        for events in whole_streams(self._store, self._until):
-            kept, tally = self._fold(events)
-            self._counts += tally
-            yield kept
+        for events in whole_streams(self._store, self._position):
+            fields_by_key, counts = self._fold(events)
+            self._counts += counts
+            yield fields_by_key
 
     def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
-        """Return what there is of some fields at a position."""
-        wanted: Fields = {}
-        for kept, _ in self._streams({id_in(name, field) for field in fields}, position):
-            wanted |= kept.get(name, {})
-        return {field: wanted[field] for field in fields if field in wanted}
+        """Return those of ``fields`` that a key must have at a position."""
+        expected: Fields = {}
+        for fields_by_key, _ in self._streams({id_in(name, field) for field in fields}, position):
+            expected |= fields_by_key.get(name, {})
+        return {field: expected[field] for field in fields if field in expected}
 
     def counts(self, position: int) -> dict[str, int]:
-        """Return how much there is of all that was yielded, at a position later than the last."""
+        """Return the number of fields by key, and of ``events``, at a position.
+
+        Requires that ``parts`` are exhausted.
+        """
         touched: set[str] = set()
-        after = self._until
-        while events := self._store.read(after, until=position):
+        after, end = sorted((self._position, position))
+        while events := self._store.read(after, until=end):
             after = events[-1].position
             touched.update(event.stream_id for event in events)
-        for before, sign in ((self._until, -1), (position, 1)):
-            for _, tally in self._streams(touched, before):
-                for name, number in tally.items():
+        for until, sign in ((self._position, -1), (position, 1)):
+            for _, counts in self._streams(touched, until):
+                for name, number in counts.items():
                     self._counts[name] += sign * number
-        self._until = position
+        self._position = position
         return {name: self._counts[name] for name in ("events", *NAMES)}
 
     def _streams(
         self, ids: Iterable[str], until: int
-    ) -> Iterator[tuple[ExpectedFields, Counter[str]]]:
-        for one in sorted(ids):
-            try:
-                stream = self._store.read_stream(UUID(one))
-            except ValueError:  # what is no id has no events
-                continue
-            yield self._fold([event for event in stream if event.position <= until])
+    ) -> Iterator[tuple[dict[str, Fields], Counter[str]]]:
+        for key in sorted(ids):
+            events = read_stream(self._store, key, until)
+            if events:
+                yield self._fold(events)
 
-    def _fold(self, events: list[RecordedEvent]) -> tuple[ExpectedFields, Counter[str]]:
-        changes = fold_streams(events, self._names)
-        kept = fields_of(changes.writes)
-        for key in changes.refused.keys() & self._given_up:
-            for name, fields in kept.items():
+    def _fold(self, events: list[RecordedEvent]) -> tuple[dict[str, Fields], Counter[str]]:
+        """Return the fields of whole streams by key, and their numbers."""
+        changes = fold_streams(events, self._usernames)
+        fields_by_key = fields_of(changes.writes)
+        for key in changes.refused.keys() & self._discarded:
+            for name, fields in fields_by_key.items():
                 if name != "parked":
                     for field in [field for field in fields if id_in(name, field) == key]:
                         del fields[field]
-        tally = Counter({name: len(fields) for name, fields in kept.items()})
-        tally["events"] = changes.applied
-        return kept, tally
+        counts = Counter({name: len(fields) for name, fields in fields_by_key.items()})
+        counts["events"] = changes.applied
+        return fields_by_key, counts
+
+
+def read_stream(store: Store, key: str, until: int) -> list[RecordedEvent]:
+    """Return the events of a stream up to a position; none for a ``key`` that is no id."""
+    try:
+        stream_id = UUID(key)
+    except ValueError:
+        return []
+    return [event for event in store.read_stream(stream_id) if event.position <= until]

@@ -1,125 +1,117 @@
-"""Movies that are put aside because an event of theirs cannot be applied.
+"""Parked movies: an event of theirs cannot be applied.
 
-Readers see the last good row of a parked movie. ``retry`` takes it up again, after a release that
-can apply the event, as a projection does by itself when it starts; ``drop`` gives up on it: it
-leaves the lists, and its later events are passed over without a word, until a retry or a rebuild.
+Readers see the last good row of a parked movie. ``retry`` applies its events again, after a release
+that can apply them; a projection does so by itself when it starts. ``discard`` removes the movie
+from the lists and skips its later events without a warning, until a retry or a rebuild.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import orjson
 from redis.exceptions import ResponseError
 
-from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
 from projections.generation.pause import pause
 from projections.generation.reader import Fields, fields_of
-from projections.generation.writer import GenerationWriter
+from projections.generation.state import Generation
 from projections.lua import of_another_type
 from projections.movie_rows import SEPARATOR, RedisWrite
-from projections.rebuild.diff import Difference
-from projections.rebuild.repair import commands_for, repair
+from projections.rebuild.diff import Difference, repair, writes_for
+from projections.rebuild.expected import read_stream
 from projections.rebuild.replay import Usernames, fold_streams
 
 
 class Parked(NamedTuple):
-    """A movie that is put aside from the event at ``position`` on."""
+    """A movie that is parked from the event at ``position`` on."""
 
     id: str
     position: int
     type: str
     error: str
     dropped: bool
+    """An operator discarded it."""
 
 
-def parked_in(view: GenerationWriter) -> dict[str, Parked]:
-    """Return what is parked, by id, in log order."""
+def parked_in(generation: Generation) -> dict[str, Parked]:
+    """Return the parked movies of a generation by id, in log order."""
     try:
-        found = view.redis.execute_command("HGETALL", view.keys.parked)
+        marks = generation.redis.execute_command("HGETALL", generation.keys.parked)
     except ResponseError as error:
         if not of_another_type(error):
             raise
-        found = {}
-    marks = (_mark(key.decode(errors="replace"), value) for key, value in found.items())
-    return {mark.id: mark for mark in sorted(marks, key=lambda mark: mark.position)}
+        marks = {}
+    movies = [_decode_mark(key.decode(errors="replace"), mark) for key, mark in marks.items()]
+    return {movie.id: movie for movie in sorted(movies, key=lambda movie: movie.position)}
 
 
 def retry(
-    store: Store, view: GenerationWriter, ids: Iterable[str]
+    store: Store, generation: Generation, ids: Iterable[str]
 ) -> Iterator[tuple[str, str | None]]:
-    """Take movies up again; yields each with the error that still keeps it out, or None.
+    """Apply the events of parked movies again, up to the first that still cannot be applied.
 
-    What can be applied is applied, up to the event that cannot. Raises ReadModelUnavailableError.
+    Yields each id with the error that keeps the movie parked, or None. Raises
+    ReadModelUnavailableError.
     """
-    names = Usernames(store)
+    usernames = Usernames(store)
     for key in ids:
-        with pause(view) as held:
-            mark = parked_in(view).get(key)
-            if mark is None:
+        with pause(generation) as paused:
+            movie = parked_in(generation).get(key)
+            if movie is None:
                 continue
-            stream = [e for e in _stream(store, key) if e.position <= held.position]
-            changes = fold_streams(stream, names)
-            wanted = fields_of(changes.writes)
-            applied = sum(event.position < mark.position for event in stream)
-            numbers = [("events", changes.applied - applied), ("dropped", -mark.dropped)]
-            repair(view, held, [*_to(view, key, wanted), *_counted(numbers)])
-        why = changes.refused.get(key)
-        yield key, why["error"] if why else None
+            stream = read_stream(store, key, paused.position)
+            changes = fold_streams(stream, usernames)
+            applied_before = sum(event.position < movie.position for event in stream)
+            writes = _replacement(generation, key, fields_of(changes.writes))
+            writes += _increments(events=changes.applied - applied_before, dropped=-movie.dropped)
+            repair(generation, paused, writes)
+        refused = changes.refused.get(key)
+        yield key, refused["error"] if refused else None
 
 
-def discard(view: GenerationWriter, key: str) -> bool:
-    """Give up on a parked movie; False where it is none. Raises ReadModelUnavailableError."""
-    with pause(view) as held:
-        mark = parked_in(view).get(key)
-        if mark is None:
+def discard(generation: Generation, key: str) -> bool:
+    """Discard a parked movie; False if it is not parked. Raises ReadModelUnavailableError."""
+    with pause(generation) as paused:
+        movie = parked_in(generation).get(key)
+        if movie is None:
             return False
-        said = mark._asdict() | {"dropped": True}
-        wanted: dict[str, Fields] = {"parked": {key.encode(): orjson.dumps(said)}}
-        counted = _counted([("dropped", 1 - mark.dropped)])
-        repair(view, held, [*_to(view, key, wanted), *counted])
+        mark = orjson.dumps(movie._replace(dropped=True)._asdict())
+        writes = _replacement(generation, key, {"parked": {key.encode(): mark}})
+        repair(generation, paused, [*writes, *_increments(dropped=1 - movie.dropped)])
     return True
 
 
-def _to(view: GenerationWriter, key: str, wanted: dict[str, Fields]) -> list[RedisWrite]:
-    """Return the commands that leave of a movie what is wanted and nothing else."""
-    line = view.redis.execute_command("HGET", view.keys.rows, key)
-    fields = {name: [key.encode()] for name in ("rows", "gone", "created", "years", "parked")}
-    titles = line.split(SEPARATOR, 3)[2:3] if line else []  # none in a line that is no row
-    fields["titles"] = [title + b"\0" + key.encode() for title in titles]
-    out = [
+def _replacement(generation: Generation, key: str, wanted: dict[str, Fields]) -> list[RedisWrite]:
+    """Return the writes after which a movie has exactly the fields that are wanted."""
+    encoded = generation.redis.execute_command("HGET", generation.keys.rows, key)
+    existing = {name: [key.encode()] for name in ("rows", "gone", "created", "years", "parked")}
+    titles = encoded.split(SEPARATOR, 3)[2:3] if encoded else []  # none if the row is damaged
+    existing["titles"] = [title + SEPARATOR + key.encode() for title in titles]
+    removed = [
         Difference(name, field, None, None)
-        for name, there in fields.items()
-        for field in there
+        for name, fields in existing.items()
+        for field in fields
         if field not in wanted.get(name, {})
     ]
-    into = [
+    added = [
         Difference(name, field, value, None)
-        for name, kept in wanted.items()
-        for field, value in kept.items()
+        for name, fields_of_key in wanted.items()
+        for field, value in fields_of_key.items()
     ]
-    return commands_for([*out, *into])
+    return writes_for([*removed, *added])
 
 
-def _stream(store: Store, key: str) -> list[RecordedEvent]:
+def _increments(**numbers: int) -> list[RedisWrite]:
+    return [RedisWrite("HINCRBY", "head", [name, by]) for name, by in numbers.items() if by]
+
+
+def _decode_mark(key: str, mark: bytes) -> Parked:
+    """Return the movie of a mark, without position and type if the mark is damaged."""
     try:
-        return store.read_stream(UUID(key))
-    except ValueError:  # what is no id has no events
-        return []
-
-
-def _counted(numbers: Iterable[tuple[str, int]]) -> list[RedisWrite]:
-    return [RedisWrite("HINCRBY", "head", [name, by]) for name, by in numbers if by]
-
-
-def _mark(key: str, value: bytes) -> Parked:
-    """Return what a mark says; one that cannot be read says nothing but that it is there."""
-    try:
-        said: dict[str, Any] = orjson.loads(value)
-        mark = Parked(key, said["position"], said["type"], said["error"], "dropped" in said)
-        if (type(mark.position), type(mark.type), type(mark.error)) == (int, str, str):
-            return mark._replace(dropped=said.get("dropped") is True)
+        fields: dict[str, Any] = orjson.loads(mark)
+        movie = Parked(key, fields["position"], fields["type"], fields["error"], dropped=False)
+        if (type(movie.position), type(movie.type), type(movie.error)) == (int, str, str):
+            return movie._replace(dropped=fields.get("dropped") is True)
     except (ValueError, TypeError, KeyError):
         pass
     return Parked(key, 0, "", "the mark cannot be read", dropped=False)

@@ -1,108 +1,98 @@
-"""Builds the list as it was at a position, in a process of its own.
+"""Builds the list of movies at a position of the log, in a process of its own.
 
-``python -m projections.rebuild.point_in_time`` hears on standard input what to build, and ends when
-that closes: with who asked. One is built at
-a time, whoever asks; a few are kept, for some minutes after their last use. A build that dies
-leaves nothing: what it wrote goes by itself.
+``python -m projections.rebuild.point_in_time`` takes its order on standard input and ends when that
+closes. One list is built at a time on all machines; a few are kept for some minutes after their
+last use. An interrupted build leaves nothing: its keys expire.
 """
 
-import os
 import sys
-import threading
 from typing import Any
 
-import orjson
-from redis.exceptions import RedisError
-
-from commands.errors import CinelogError
 from commands.event_store.store import Store
 from projections.follow.lease import Lease
 from projections.generation import lifecycle
-from projections.generation.state import CONSTANTS, LIVE, REPLAYING, ROW_FORMAT, event_name_at
-from projections.generation.writer import GenerationWriter
+from projections.generation.state import (
+    CONSTANTS,
+    LIVE,
+    REPLAYING,
+    ROW_FORMAT,
+    Generation,
+    event_name_at,
+)
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.lua import load_script
-from projections.rebuild.replay import collect_garbage_rarely, finish, replay
+from projections.rebuild.replay import finish, replay, run_worker
 from projections.redis_client import open_redis
-from projections.subprocesses import die_with_stdin
 
-MAX_SNAPSHOTS, SNAPSHOT_TTL_S = 3, 600
-# How many movies may be in those that are kept besides the one that was built last.
-MAX_SNAPSHOT_ROWS = 500_000
-# How long a build may take between two steps.
-_STEP_S = 60
-_NICE = 5
+MAX_LISTS, LIST_TTL_S = 3, 600
+MAX_OTHER_ROWS = 500_000
+"""The most movies in the lists that are kept beside the one built last."""
+# The longest time between two steps of a build.
+_STEP_TTL_S = 60
+_NICENESS = 5
 EXIT_BUSY = 3
-"""The exit code where another one is being built."""
+"""The exit code if another list is being built."""
 
-USE_SCRIPT = load_script("projections.lua.rebuild.touch_list", CONSTANTS)
-MARK_USED = load_script("projections.lua.rebuild.note_use")
+TOUCH_LIST = load_script("projections.lua.rebuild.touch_list", CONSTANTS)
+NOTE_USE = load_script("projections.lua.rebuild.note_use")
 
 
-def use_of(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
-    """Return what ``USE_SCRIPT`` takes for the list as it was at a position."""
+def touch_arguments(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
+    """Return the keys and arguments of ``TOUCH_LIST`` for the list at a position."""
     keys = Keys(-position)
-    return (*keys.lasting, keys.cached_results), [SNAPSHOT_TTL_S, last, ROW_FORMAT]
+    return (*keys.lasting, keys.cached_results), [LIST_TTL_S, last, ROW_FORMAT]
 
 
 def build(store: Store, redis: Any, position: int) -> bool:
-    """Build the list as it was at a position; False where another one is being built."""
+    """Build the list at a position unless it exists; False if another list is being built."""
     lease = Lease(redis, key=POINT_IN_TIME_LEASE)
     if not lease.acquire_or_renew():
         return False
     try:
-        use = use_of(position, event_name_at(store, position))
-        if USE_SCRIPT.run(redis, *use):
+        touch = touch_arguments(position, event_name_at(store, position))
+        if TOUCH_LIST.run(redis, *touch):
             return True
         _make_room(redis, position)
-        # To the end: an earlier one of this position would be mixed with the new one.
+        # To the end: else an earlier list of this position would mix with the new one.
         for _ in lifecycle.sweep(redis):
             if not lease.acquire_or_renew():
                 return False
-        MARK_USED.run(redis, [POINT_IN_TIME], [position])
-        view = GenerationWriter(redis, -position)
-        view.create(REPLAYING)
+        NOTE_USE.run(redis, [POINT_IN_TIME], [position])
+        generation = Generation(redis, -position)
+        generation.create(REPLAYING)
         read = applied = 0
-        for step in replay(store, view, position, keep_s=_STEP_S):
+        for step in replay(store, generation, position, ttl_s=_STEP_TTL_S):
             if not lease.acquire_or_renew():
                 return False
             read, applied = read + step.read, applied + step.applied
         store.integrity.check_count(position, read)
-        finish(store, view, position, applied, LIVE)
-        USE_SCRIPT.run(redis, *use)
+        finish(store, generation, position, applied, LIVE)
+        TOUCH_LIST.run(redis, *touch)
     finally:
         lease.release()
     return True
 
 
 def _make_room(redis: Any, position: int) -> None:
-    """Drop all but those used last, and whatever an earlier build left."""
+    """Drop all lists but those used last, and the remains of earlier builds."""
     others = [int(one) for one in redis.execute_command("ZREVRANGE", POINT_IN_TIME, 0, -1)]
-    kept, rows = [position], 0
+    kept: set[int] = set()
+    rows = 0
     for other in others:
         state, number = redis.execute_command("HMGET", Keys(-other).state, "state", "rows")
         rows += int(number or 0)
-        there = state == LIVE.encode() and other != position
-        if there and len(kept) < MAX_SNAPSHOTS and rows <= MAX_SNAPSHOT_ROWS:
-            kept.append(other)
-    for other in {*others, position} - {*kept[1:]}:
+        is_list = state == LIVE.encode() and other != position
+        if is_list and len(kept) < MAX_LISTS - 1 and rows <= MAX_OTHER_ROWS:
+            kept.add(other)
+    for other in {*others, position} - kept:
         lifecycle.drop(redis, -other)
         redis.execute_command("ZREM", POINT_IN_TIME, other)
 
 
-def main() -> int:
-    """Build what is asked for."""
-    os.nice(_NICE)
-    collect_garbage_rarely()
-    order = orjson.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=die_with_stdin, daemon=True).start()
-    try:
-        store = Store.open(order["store"], create=False)
-        return 0 if build(store, open_redis(order["redis"]), order["position"]) else EXIT_BUSY
-    except (CinelogError, RedisError) as error:
-        sys.stderr.write(f"cinelog: {type(error).__name__}: {error}\n")
-        return 1
+def _build_ordered(order: dict[str, Any]) -> int:
+    store = Store.open(order["store"], create=False)
+    return 0 if build(store, open_redis(order["redis"]), order["position"]) else EXIT_BUSY
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_worker(_build_ordered, niceness=_NICENESS))

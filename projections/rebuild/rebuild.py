@@ -1,13 +1,12 @@
-"""Builds the read model again from the log, beside the live one, and puts it in its place.
+"""Rebuilds the read model from the log beside the live generation, and switches to the new one.
 
-The live generation serves and takes events all the while. A rebuild that is interrupted leaves it
-as it is; what it left behind itself, the next one drops. Readers see one generation or the other,
-at the same position: the live one is held for the moment of the switch.
+The live generation serves readers and takes events all the while. An interrupted rebuild leaves it
+as it is; the next rebuild drops what the first one left. Readers see either generation at the same
+position: the live one is paused for the moment of the switch.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
@@ -18,25 +17,27 @@ from projections.follow.lease import Lease
 from projections.follow.subscription import catch_up
 from projections.generation import lifecycle
 from projections.generation.pause import pause
-from projections.generation.reader import NAMES, Fields, count, read, scan
-from projections.generation.state import BUILDING, DAMAGED, LIVE, REPLAYING
+from projections.generation.reader import count
+from projections.generation.state import BUILDING, DAMAGED, LIVE, REPLAYING, Generation
 from projections.generation.writer import GenerationWriter
 from projections.keys import REBUILDING
-from projections.rebuild.diff import DiffReport, differences
+from projections.rebuild.diff import Comparison, DiffReport
+from projections.rebuild.expected import ExpectedState
 from projections.rebuild.parked import parked_in
 from projections.rebuild.replay import ReplayProgress, finish, replay
 
-Replayer = Callable[[Store, GenerationWriter, int], Iterator[ReplayProgress]]
+Replayer = Callable[[Store, Generation, int], Iterator[ReplayProgress]]
 OnProgress = Callable[[str, int, int], None]
-# Of the time the live generation is held: what may pass between Redis's look at it and our switch.
+"""Called with the phase, the number of its steps done, and of all its steps."""
+# Time that may pass between Redis's check of the pause and the switch.
 _MARGIN_MS = 500
-_TRIES = 20
-# Events that are applied in one step: Redis does nothing else in the meantime.
-_FOLLOWED = 100
+_MAX_SWITCHES = 20
+# Events applied in one step: Redis serves nothing else meanwhile.
+_BATCH = 100
 
 
 class RebuildResult(NamedTuple):
-    """The new live generation, and what differed in the one before."""
+    """The new live generation, and the differences of the previous one."""
 
     generation: int
     position: int
@@ -44,32 +45,8 @@ class RebuildResult(NamedTuple):
     movies: int
     parked: int
     compared: int
-    """How many fields; 0 where there was none to compare with."""
+    """The number of fields compared; 0 if no previous generation could be."""
     diff: DiffReport
-
-
-@dataclass(frozen=True)
-class ExpectedFromGeneration:
-    """The ``Expected`` of a generation that is being built, which is brought along."""
-
-    store: Store
-    view: GenerationWriter
-
-    def all(self) -> Iterator[dict[str, Fields]]:
-        """Yield everything, key by key."""
-        for name in NAMES:
-            for fields in scan(self.view, name):
-                yield {name: fields}
-
-    def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
-        """Return what there is of some fields at a position."""
-        catch_up(self.store, self.view, position, limit=_FOLLOWED)
-        return read(self.view, name, fields)[1]
-
-    def counts(self, position: int) -> dict[str, int]:
-        """Return how much there is of everything at a position."""
-        catch_up(self.store, self.view, position, limit=_FOLLOWED)
-        return count(self.view).of
 
 
 def rebuild(
@@ -77,109 +54,102 @@ def rebuild(
     redis: Any,
     *,
     replay: Replayer = replay,
-    advance: OnProgress = lambda _what, _done, _total: None,
+    advance: OnProgress = lambda _phase, _done, _total: None,
 ) -> RebuildResult:
-    """Rebuild, compare, switch, drop the old one.
+    """Replay, compare, switch, drop the previous generation.
 
-    ``advance`` is told what is being done, how much of it and of how much. Raises
-    StoreDamagedError where the event store is damaged, RebuildRunningError, and
-    ReadModelUnavailableError where Redis is wiped meanwhile.
+    Raises StoreDamagedError if the event store is damaged, RebuildRunningError, and
+    ReadModelUnavailableError if Redis is wiped meanwhile.
     """
     if (damage := store.integrity.quick_check()) is not None:
         raise StoreDamagedError(damage)
     lease = Lease(redis, key=REBUILDING)
-    _check(lease)
+
+    def keep_on(phase: str, done: int, total: int) -> None:
+        _renew(lease)
+        advance(phase, done, max(done, total))
+
+    _renew(lease)
     try:
         lifecycle.drop_leftovers(redis)
-        view = lifecycle.new(redis, state=REPLAYING)
-        view.set_log(str(store.identity()))
+        new = lifecycle.new(redis, state=REPLAYING)
+        new.set_log(str(store.identity()))
         try:
-            return _rebuild(store, view, replay, lease, advance)
+            return _rebuild(store, new, replay, keep_on)
         except BaseException:
             with suppress(RedisError):
-                if lifecycle.live_number(redis) != view.number:
-                    lifecycle.drop(redis, view.number)
+                if lifecycle.live_number(redis) != new.number:
+                    lifecycle.drop(redis, new.number)
             raise
     finally:
         with suppress(RedisError):
             lease.release()
 
 
-def _rebuild(
-    store: Store, view: GenerationWriter, replay: Replayer, lease: Lease, advance: OnProgress
-) -> RebuildResult:
-    until, total = store.head(), store.count()
-    done = applied = 0
-    for step in replay(store, view, until):
-        _check(lease)
-        done, applied = done + step.read, applied + step.applied
-        advance("rebuild", done, total)
-    store.integrity.check_count(until, done)
-    lifecycle.check_not_fewer(store, view.redis)
-    finish(store, view, until, applied, BUILDING)
-    compared, report = 0, DiffReport()
-    live = _comparable(store, view, until)
-    if live is not None:
-        total = count(view).total
-
-        def reached(done: int) -> None:
-            nonlocal compared
-            _check(lease)
-            compared = done
-            advance("compare", done, max(done, total))
-
-        parked = parked_in(live)
-        for found in differences(
-            ExpectedFromGeneration(store, view), live, ignored=parked, advance=reached
-        ):
-            report.add(found)
-    _switch(store, view)
-    catch_up(store, view, store.head(), limit=_FOLLOWED)
-    total = count(view).total // lifecycle.SWEEP_STEP
-    for done, _ in enumerate(lifecycle.sweep(view.redis), 1):
-        _check(lease)
-        advance("drop", done, max(done, total))
-    head, there = view.read_state(), count(view).of
-    position = head.position if head else until
-    movies, aside = there["rows"], there["parked"]
-    return RebuildResult(view.number, position, there["events"], movies, aside, compared, report)
-
-
-def _comparable(store: Store, view: GenerationWriter, until: int) -> GenerationWriter | None:
-    """Return the live generation, at a position not before ``until``; None where that cannot be."""
-    live = lifecycle.live_generation(view.redis)
-    head = live.read_state(store) if live else None
-    # Rows of another format differ, whatever they say.
-    if live is None or head is None or head.state not in (LIVE, DAMAGED):
-        return None
-    if head.position < until:
-        try:
-            catch_up(store, live, until, limit=_FOLLOWED)  # nobody else may be there to do it
-        except ReadModelUnavailableError:
-            return None
-    return live
-
-
-def _switch(store: Store, view: GenerationWriter) -> None:
-    """Let readers see the new generation from the position on that the live one is at."""
-    redis = view.redis
-    for _ in range(_TRIES):
-        live = lifecycle.live_generation(redis)
-        head = live.read_state(store) if live else None
-        if live is None or head is None or head.state != LIVE:
-            catch_up(store, view, store.head(), limit=_FOLLOWED)
-            if lifecycle.go_live(redis, view, instead_of=live.number if live else 0):
-                return
-            continue
-        catch_up(store, view, head.position, limit=_FOLLOWED)
-        with pause(live) as held:
-            catch_up(store, view, held.position)
-            last_ms = held.until_ms - _MARGIN_MS
-            if lifecycle.go_live(redis, view, instead_of=live.number, before_ms=last_ms):
-                return
-    raise ReadModelUnavailableError("something else builds it all the time")
-
-
-def _check(lease: Lease) -> None:
+def _renew(lease: Lease) -> None:
     if not lease.acquire_or_renew():
         raise RebuildRunningError
+
+
+def _rebuild(
+    store: Store, new: GenerationWriter, replay: Replayer, keep_on: OnProgress
+) -> RebuildResult:
+    until, total = store.head(), store.count()
+    read = applied = 0
+    for step in replay(store, new, until):
+        read, applied = read + step.read, applied + step.applied
+        keep_on("rebuild", read, total)
+    store.integrity.check_count(until, read)
+    lifecycle.check_not_fewer(store, new.redis)
+    finish(store, new, until, applied, BUILDING)
+    compared, diff = _compare(store, new, until, keep_on)
+    _switch(store, new)
+    catch_up(store, new, store.head(), limit=_BATCH)
+    steps = count(new).total // lifecycle.SWEEP_STEP
+    for done, _ in enumerate(lifecycle.sweep(new.redis), 1):
+        keep_on("drop", done, steps)
+    position, entries = count(new)
+    return RebuildResult(
+        new.number,
+        position,
+        entries["events"],
+        movies=entries["rows"],
+        parked=entries["parked"],
+        compared=compared,
+        diff=diff,
+    )
+
+
+def _compare(
+    store: Store, new: Generation, until: int, keep_on: OnProgress
+) -> tuple[int, DiffReport]:
+    """Return the number of fields compared and the differences of the live generation, if any."""
+    live = lifecycle.live_generation(new.redis)
+    state = live.read_state(store) if live else None
+    if live is None or state is None or state.state not in (LIVE, DAMAGED):
+        return 0, DiffReport()
+    expected = ExpectedState(store, until, replayed=new)
+    comparison = Comparison(expected, live, ignored=parked_in(live))
+    for _ in comparison.differences(lambda done, total: keep_on("compare", done, total)):
+        pass
+    return comparison.compared, comparison.report
+
+
+def _switch(store: Store, new: GenerationWriter) -> None:
+    """Show the new generation to readers, at the position of the live one."""
+    redis = new.redis
+    for _ in range(_MAX_SWITCHES):
+        live = lifecycle.live_generation(redis)
+        state = live.read_state(store) if live else None
+        if live is None or state is None or state.state != LIVE:
+            catch_up(store, new, store.head(), limit=_BATCH)
+            if lifecycle.go_live(redis, new, instead_of=live.number if live else 0):
+                return
+            continue
+        catch_up(store, new, state.position, limit=_BATCH)
+        with pause(live) as paused:
+            catch_up(store, new, paused.position)
+            deadline_ms = paused.until_ms - _MARGIN_MS
+            if lifecycle.go_live(redis, new, instead_of=live.number, before_ms=deadline_ms):
+                return
+    raise ReadModelUnavailableError("something else builds it all the time")

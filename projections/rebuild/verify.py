@@ -1,4 +1,4 @@
-"""Holds the live generation against the log, and mends what differs."""
+"""Verifies the live generation against the log, and repairs the differences."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -7,27 +7,25 @@ from commands.errors import ReadModelUnavailableError
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.pause import pause
-from projections.generation.reader import count
 from projections.generation.state import (
     DAMAGED,
     LIVE,
     OTHER_FORMAT,
     OTHER_LOG,
     ROW_FORMAT,
-    GenerationState,
+    Generation,
 )
 from projections.generation.writer import GenerationWriter
-from projections.rebuild.diff import Difference, DiffReport, differences, recheck
-from projections.rebuild.expected import ExpectedFromLog
+from projections.rebuild.diff import Comparison, Difference, DiffReport, repair, writes_for
+from projections.rebuild.expected import ExpectedState
 from projections.rebuild.parked import parked_in
-from projections.rebuild.repair import commands_for, repair
 
-# How many fields are mended in one hold.
-_MENDED = 100
+# Fields repaired in one pause.
+_REPAIRED_AT_ONCE = 100
 
 
 class VerifyResult(NamedTuple):
-    """What was found in the live generation, which stood at ``position`` to begin with."""
+    """The differences of the live generation, which was at ``position`` in the beginning."""
 
     generation: int
     position: int
@@ -46,87 +44,74 @@ def verify(
     repair: bool = False,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> VerifyResult:
-    """Compare every row and index of the live generation, and the counts, with the log.
+    """Compare every row, index and count of the live generation with the log.
 
-    Beside a projection at work. Movies that an operator gave up must not be shown, as long as the
-    log has an event of theirs that cannot be applied. To ``repair`` puts right what differs and
-    nothing else. ``advance`` is told how much of how much is compared.
-    Raises ReadModelUnavailableError where no generation is live.
+    A projection may be at work. Discarded movies must not be shown, as long as the log has an event
+    of theirs that cannot be applied. With ``repair`` exactly the differences are put right. Calls
+    ``advance`` with the number of fields compared and of all. Raises ReadModelUnavailableError if
+    no generation is live.
     """
-    live = live_generation(redis)
-    head = live.read_state(store)
-    if head is None or head.state not in (LIVE, DAMAGED, OTHER_FORMAT, OTHER_LOG):
+    live = require_live(redis)
+    state = live.read_state(store)
+    if state is None or state.state not in (LIVE, DAMAGED, OTHER_FORMAT, OTHER_LOG):
         raise ReadModelUnavailableError("it is being built")
-    if (unlike := _incomparable(live, head)) is not None:
-        return unlike
-    report = DiffReport()
-    marks = parked_in(live).values()
-    if head.state == DAMAGED:
+    result = VerifyResult(live.number, state.position, 0, DiffReport())
+    if state.state == OTHER_LOG:
+        result.diff.add(Difference("head", b"last", None, state.last.encode()))
+        return result._replace(foreign=True)
+    if state.state == OTHER_FORMAT:
+        formats = b"%d" % ROW_FORMAT, b"%d" % state.format
+        result.diff.add(Difference("head", b"format", *formats))
+        return result._replace(other_format=True)
+
+    discarded = {movie.id for movie in parked_in(live).values() if movie.dropped}
+    comparison = Comparison(ExpectedState(store, state.position, discarded=discarded), live)
+    report = comparison.report
+    if state.state == DAMAGED:
         report.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
-    given_up = {mark.id for mark in marks if mark.dropped}
     now = live.read_state()
-    # Not where one was given up just now.
-    if now is not None and head.dropped == now.dropped != len(given_up):
-        told = [b"%d" % number for number in (len(given_up), head.dropped)]
-        report.add(Difference("head", b"dropped", *told))
-    expected = ExpectedFromLog(store, head.position, given_up)
-    total = count(live).total
-    compared = 0
-
-    def reached(done: int) -> None:
-        nonlocal compared
-        compared = done
-        advance(done, max(done, total))
-
-    waiting: list[Difference] = []
-    for found in differences(expected, live, advance=reached):
-        report.add(found)
-        waiting.append(found)
-        if repair and len(waiting) >= _MENDED:
-            _mend(expected, live, waiting)
-            waiting.clear()
+    # Skipped if a movie was discarded meanwhile.
+    if now is not None and state.dropped == now.dropped != len(discarded):
+        numbers = b"%d" % len(discarded), b"%d" % state.dropped
+        report.add(Difference("head", b"dropped", *numbers))
+    pending: list[Difference] = []
+    for difference in comparison.differences(advance):
+        pending.append(difference)
+        if repair and len(pending) >= _REPAIRED_AT_ONCE:
+            _repair(comparison, pending)
+            pending.clear()
     if repair and report.counts:
-        if head.state == DAMAGED:
-            waiting.append(Difference("head", b"events", None, None))
-        _mend(expected, live, waiting)
-    return VerifyResult(live.number, head.position, compared, report)
+        if state.state == DAMAGED:
+            pending.append(Difference("head", b"events", None, None))
+        _repair(comparison, pending)
+    return result._replace(compared=comparison.compared, diff=report)
 
 
-def _incomparable(live: GenerationWriter, head: GenerationState) -> VerifyResult | None:
-    """Return what is said of a generation that no field of can be compared with the log."""
-    report = DiffReport()
-    found = VerifyResult(live.number, head.position, 0, report)
-    if head.state == OTHER_LOG:
-        report.add(Difference("head", b"last", None, head.last.encode()))
-        return found._replace(foreign=True)
-    if head.state == OTHER_FORMAT:
-        report.add(Difference("head", b"format", b"%d" % ROW_FORMAT, b"%d" % head.format))
-        return found._replace(other_format=True)
-    return None
-
-
-def live_generation(redis: Any) -> GenerationWriter:
-    """Return the live generation. Raises ReadModelUnavailableError where there is none."""
+def require_live(redis: Any) -> GenerationWriter:
+    """Return the live generation. Raises ReadModelUnavailableError if none is."""
     live = lifecycle.live_generation(redis)
     if live is None:
         raise ReadModelUnavailableError("it is being built")
     return live
 
 
-def _mend(expected: ExpectedFromLog, live: GenerationWriter, found: Iterable[Difference]) -> None:
-    by_key: dict[str, set[bytes]] = {}
-    for one in found:
-        by_key.setdefault(one.key, set()).add(one.field)
-    with pause(live) as held:
-        again: list[Difference] = []
-        for key, fields in by_key.items():
+def _repair(comparison: Comparison, differences: Iterable[Difference]) -> None:
+    """Compare the differing fields again during a pause, and repair those that still differ."""
+    fields: dict[str, set[bytes]] = {}
+    for difference in differences:
+        fields.setdefault(difference.key, set()).add(difference.field)
+    live: Generation = comparison.live
+    with pause(live) as paused:
+        differing: list[Difference] = []
+        for key, names in fields.items():
             if key != "head":
-                again += recheck(expected, live, key, fields)
-            elif b"events" in fields:
-                events = expected.counts(held.position)["events"]
-                again.append(Difference(key, b"events", events, None))
-        lost = {one.field.decode(errors="replace") for one in again if one.key == "parked"}
-        dropped = sum(mark.dropped for mark in parked_in(live).values() if mark.id not in lost)
-        again.append(Difference("head", b"dropped", b"%d" % dropped, None))
-        # Also where nothing is left to do: it counts anew what there is.
-        repair(live, held, commands_for(again))
+                differing += comparison.recheck(key, names)
+            elif b"events" in names:
+                events = comparison.expected.counts(paused.position)["events"]
+                differing.append(Difference(key, b"events", events, None))
+        rewritten = {one.field.decode(errors="replace") for one in differing if one.key == "parked"}
+        marks = parked_in(live).values()
+        discarded = sum(movie.dropped for movie in marks if movie.id not in rewritten)
+        differing.append(Difference("head", b"dropped", b"%d" % discarded, None))
+        # Also without a difference left: a repair counts the entries anew.
+        repair(live, paused, writes_for(differing))

@@ -75,7 +75,7 @@ def open_store_and_redis() -> "Iterator[tuple[Settings, Store, Any]]":
     """Open the event store and Redis. Raises ReadModelUnavailableError where Redis fails."""
     from redis.exceptions import RedisError
 
-    from projections.redis_client import RETRIES, open_redis, why_not
+    from projections.redis_client import RETRIES, describe_error, open_redis
 
     settings = load_settings()
     with open_store(settings) as store, running_redis(settings):
@@ -84,7 +84,7 @@ def open_store_and_redis() -> "Iterator[tuple[Settings, Store, Any]]":
         try:
             yield settings, store, redis
         except RedisError as error:
-            raise ReadModelUnavailableError(f"Redis {why_not(error)}") from error
+            raise ReadModelUnavailableError(f"Redis {describe_error(error)}") from error
         finally:
             redis.close()
 

@@ -21,10 +21,10 @@ parked = typer.Typer(
 def show(as_json: AsJson = False) -> None:
     """List the parked movies, each with the event that cannot be applied and the error."""
     from projections.rebuild.parked import parked_in
-    from projections.rebuild.verify import live_generation
+    from projections.rebuild.verify import require_live
 
     with open_store_and_redis() as (_, _store, redis):
-        marks = list(parked_in(live_generation(redis)).values())
+        marks = list(parked_in(require_live(redis)).values())
     if as_json:
         print_json([mark._asdict() for mark in marks])
         return
@@ -45,10 +45,10 @@ def retry(
     """Apply the events of parked movies again. Exit 1 if a movie stays parked."""
     from projections.rebuild.parked import parked_in
     from projections.rebuild.parked import retry as retry_movies
-    from projections.rebuild.verify import live_generation
+    from projections.rebuild.verify import require_live
 
     with open_store_and_redis() as (_, store, redis):
-        live = live_generation(redis)
+        live = require_live(redis)
         known = parked_in(live)
         _check_parked(movie_ids or [], known)
         outcomes = list(retry_movies(store, live, movie_ids or list(known)))
@@ -68,10 +68,10 @@ def discard(
     """Remove a parked movie from the lists until a retry or a rebuild."""
     from projections.rebuild.parked import discard as discard_movie
     from projections.rebuild.parked import parked_in
-    from projections.rebuild.verify import live_generation
+    from projections.rebuild.verify import require_live
 
     with open_store_and_redis() as (_, _store, redis):
-        live = live_generation(redis)
+        live = require_live(redis)
         _check_parked([movie_id], parked_in(live))
         discard_movie(live, movie_id)
     print_result({"dropped": [movie_id]}, [f"{movie_id} is dropped"], as_json=as_json)

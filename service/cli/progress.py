@@ -31,12 +31,21 @@ class _Rate(ProgressColumn):
 class Progress:
     """Shows how many steps are done, of ``total`` unless that is None."""
 
-    def __init__(self, console: Console, what: str, total: int | None, *, unit: str = "") -> None:
+    def __init__(
+        self,
+        console: Console,
+        what: str,
+        total: int | None,
+        *,
+        unit: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
         self._what = what
         self._unit = f" {unit}" if unit else ""
         self._total = total
-        self._started = self._printed = time.monotonic()
+        self._clock = clock
+        self._started = self._printed = clock()
         count = DownloadColumn(binary_units=True) if unit == "bytes" else MofNCompleteColumn()
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -45,6 +54,7 @@ class Progress:
             _Rate(),
             TimeRemainingColumn(),
             console=console,
+            get_time=clock,
             transient=True,
             disable=not console.is_terminal,
         )
@@ -64,7 +74,7 @@ class Progress:
     def reach(self, done: int) -> None:
         """Show that ``done`` steps are done."""
         self._bar.update(self._task, completed=done)
-        now = time.monotonic()
+        now = self._clock()
         if self._console.is_terminal or now - self._printed < EVERY_S:
             return
         self._printed = now

@@ -35,9 +35,8 @@ def rebuild(
     The service keeps serving meanwhile. The previous generation is compared with the new one:
     exit 1 if they differ.
     """
-    from projections.rebuild.parallel_replay import ReplayWorkers
     from projections.rebuild.rebuild import rebuild as build
-    from projections.rebuild.replay import collect_garbage_rarely, replay
+    from projections.rebuild.replay import ReplayWorkers, collect_garbage_rarely, replay
     from service.known_log import check_served
 
     os.nice(NICE)

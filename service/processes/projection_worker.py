@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from commands.errors import CinelogError, ConfigurationError
 from commands.event_store.known_log import Accept
 from projections.rebuild.replay import collect_garbage_rarely
-from projections.redis_client import open_redis, why_not
+from projections.redis_client import describe_error, open_redis
 from projections.worker import Projection
 from service.embedded_redis.client import EmbeddedRedis
 from service.known_log import KnownLogStore, KnownLogUpdater, open_served
@@ -126,7 +126,7 @@ def _ping(ping: Callable[[], object]) -> None:
         # Not the URL: it may hold a password.
         raise ConfigurationError(
             "CINELOG_REDIS_URL",
-            f"the Redis it names {why_not(error)}; start it, correct the URL, or"
+            f"the Redis it names {describe_error(error)}; start it, correct the URL, or"
             " unset it for the embedded one",
         ) from None
 

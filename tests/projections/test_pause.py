@@ -9,8 +9,7 @@ from commands.errors import ReadModelUnavailableError
 from projections.follow.subscription import Subscription, catch_up
 from projections.generation import pause as holding
 from projections.generation.pause import pause
-from projections.rebuild.diff import Difference
-from projections.rebuild.repair import commands_for, repair
+from projections.rebuild.diff import Difference, repair, writes_for
 from projections.redis_client import open_redis
 from tests.controls import ANN, create
 from tests.library import caught_up, kept, library, live, write
@@ -93,7 +92,7 @@ def test_a_mend_after_the_hold_changes_nothing(redis, view):
         time.sleep(0.01)
         before = kept(redis)
         with pytest.raises(ReadModelUnavailableError):
-            repair(view, held, commands_for(wrong))
+            repair(view, held, writes_for(wrong))
     with pytest.raises(ReadModelUnavailableError):
-        repair(view, held, commands_for(wrong))
+        repair(view, held, writes_for(wrong))
     assert kept(redis) == before

@@ -12,9 +12,8 @@ from projections.generation.pause import pause
 from projections.generation.state import LIVE
 from projections.generation.writer import GenerationWriter
 from projections.keys import REBUILDING
-from projections.rebuild.parallel_replay import ReplayWorkers
 from projections.rebuild.rebuild import rebuild
-from projections.rebuild.replay import replay
+from projections.rebuild.replay import ReplayWorkers, replay
 from tests.controls import ANN, create, new_id, update
 from tests.library import catch_up, caught_up, heal, kept, library, live, replayed, spoil, write
 from tests.projections.faulty import Between, every_death

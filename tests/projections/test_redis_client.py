@@ -7,7 +7,7 @@ import redis as redis_py
 from redis.exceptions import RedisError
 
 from commands.errors import ConfigurationError, ReadModelUnavailableError
-from projections.redis_client import open_async_redis, open_redis, why_not
+from projections.redis_client import describe_error, open_async_redis, open_redis
 
 
 def closed(client):
@@ -99,4 +99,4 @@ def test_a_wrong_password_is_said_to_be_one(valkey):
     with pytest.raises(RedisError) as refused:
         client.ping()
     client.close()
-    assert why_not(refused.value) == "refuses the user or the password in the URL"
+    assert describe_error(refused.value) == "refuses the user or the password in the URL"

@@ -6,8 +6,14 @@ from commands.errors import ReadModelUnavailableError
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, REPLAYING
 from projections.rebuild import replay as filling
-from projections.rebuild.parallel_replay import ReplayWorkers, stream_ranges
-from projections.rebuild.replay import StreamRange, finish, replay, whole_streams
+from projections.rebuild.replay import (
+    ReplayWorkers,
+    StreamRange,
+    finish,
+    replay,
+    stream_ranges,
+    whole_streams,
+)
 from tests.controls import ANN, create
 from tests.library import caught_up, kept, library, replayed, spoil, write
 from tests.read_side import contents
@@ -27,7 +33,7 @@ def filled(store, redis, *, by=replay, state=LIVE):
 def way(request, monkeypatch):
     monkeypatch.setattr(filling, "BATCH", 4)
     if request.param == "by stream":
-        monkeypatch.setattr(filling, "FEW", 0)
+        monkeypatch.setattr(filling, "MAX_SORTED", 0)
 
 
 def test_filling_and_applying_give_the_same(store, redis, way):

@@ -13,7 +13,7 @@ from projections.generation import lifecycle
 from projections.generation.pause import pause
 from projections.generation.state import LIVE, OTHER_FORMAT, ROW_FORMAT
 from projections.keys import NEWEST_FORMAT, Keys
-from projections.rebuild.point_in_time import USE_SCRIPT, build, use_of
+from projections.rebuild.point_in_time import TOUCH_LIST, build, touch_arguments
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from projections.worker import Projection
@@ -120,9 +120,9 @@ def test_a_list_as_it_was_of_another_format_is_built_anew(sqlite_store, redis):
     head = Keys(-5).state
     name = redis.hget(head, "last").decode()
     redis.hdel(head, "format")
-    assert not USE_SCRIPT.run(redis, *use_of(5, name))
+    assert not TOUCH_LIST.run(redis, *touch_arguments(5, name))
     assert build(sqlite_store, redis, 5)
-    assert USE_SCRIPT.run(redis, *use_of(5, name))
+    assert TOUCH_LIST.run(redis, *touch_arguments(5, name))
 
 
 @contextmanager

@@ -89,8 +89,8 @@ def test_a_difference_tells_both_sides(sqlite_store, redis, books):
 def test_much_that_differs(sqlite_store, redis, books, monkeypatch):
     """All is counted and mended, in several holds and shares; only the first are told."""
     monkeypatch.setattr(diff, "MAX_REPORTED", 5)
-    monkeypatch.setattr(diff, "_AT_ONCE", 3)
-    monkeypatch.setattr("projections.rebuild.verify._MENDED", 3)
+    monkeypatch.setattr(diff, "_MAX_HASHES", 3)
+    monkeypatch.setattr("projections.rebuild.verify._REPAIRED_AT_ONCE", 3)
     monkeypatch.setattr(filling, "BATCH", 4)
     write(sqlite_store, *(create(by=ANN) for _ in range(20)))
     caught_up(sqlite_store, redis)

@@ -78,7 +78,7 @@ async def test_it_is_what_was_shown(sqlite_store, redis, reader, monkeypatch):
             pass
         pages[tail.position] = await shown(reader)
     for few in (0, 1000):
-        monkeypatch.setattr(replay, "FEW", few)
+        monkeypatch.setattr(replay, "MAX_SORTED", few)
         redis.flushall()
         for position, page in pages.items():
             assert build(sqlite_store, redis, position)
@@ -118,14 +118,13 @@ def test_a_few_are_kept(sqlite_store, redis):
     kept = redis.keys("{movies:-*}:*")
     assert {key.split(b"}")[0] for key in kept} == {b"{movies:-1", b"{movies:-3", b"{movies:-4"}
     assert all(
-        point_in_time.SNAPSHOT_TTL_S - 5 < redis.ttl(key) <= point_in_time.SNAPSHOT_TTL_S
-        for key in kept
+        point_in_time.LIST_TTL_S - 5 < redis.ttl(key) <= point_in_time.LIST_TTL_S for key in kept
     )
 
 
 def test_large_ones_are_not_kept_together(sqlite_store, redis, monkeypatch):
     """Their movies are counted too."""
-    monkeypatch.setattr(point_in_time, "MAX_SNAPSHOT_ROWS", 8)
+    monkeypatch.setattr(point_in_time, "MAX_OTHER_ROWS", 8)
     library(sqlite_store)
     for position in (12, 11, 10):
         build(sqlite_store, redis, position)

@@ -3,19 +3,20 @@
 import itertools
 import json
 import sqlite3
-import subprocess
 import threading
-import time
 import uuid
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 
 import httpx
 import pytest
 
 from commands.event_store.store import Store
+from projections.keys import REBUILDING, Keys
+from projections.rebuild.rebuild import rebuild
 from tests.library import heal, library, spoil
-from tests.running import COMMAND, Cinelog, environment, eventually, problem, run
+from tests.projections.faulty import DiedError, Dying
+from tests.running import Cinelog, eventually, problem, run
 
 _titles = itertools.count(1)
 
@@ -41,7 +42,7 @@ def generation(cinelog):
 
 
 def key(cinelog, name):
-    return f"{{movies:{generation(cinelog)}}}:{name}"
+    return Keys(generation(cinelog)).named(name)
 
 
 @contextmanager
@@ -104,20 +105,21 @@ def ready(cinelog):
     return httpx.get(f"{cinelog.url}/readyz").json()
 
 
-def test_a_rebuild_that_is_killed(cinelog):
-    """At whatever moment: what is live is served on, and the next one clears up."""
-    live = generation(cinelog)
-    for pause_s in (0.35, 0.45, 0.55):
-        rebuild = subprocess.Popen(
-            [COMMAND, "rebuild", "--parallel", "2"],
-            env=environment(cinelog.data_dir),
-            stdout=subprocess.DEVNULL,
-        )
-        time.sleep(pause_s)
-        rebuild.kill()
-        rebuild.wait()
+def test_a_rebuild_that_dies(cinelog):
+    """Whichever call to Redis is its last: readers see no change, and the next one clears up."""
+    live, redis = generation(cinelog), cinelog.redis()
+    store = Store.open(f"sqlite:///{cinelog.events}", create=False)
+    for at in itertools.count(1, 7):
+        dying = Dying(redis, at, after=at % 2 == 0)
+        with suppress(DiedError):
+            rebuild(store, dying)
         assert generation(cinelog) >= live
         assert cinelog.eve.get("/movies/", params={"title": "alien"}).json()["count"] == 4
+        redis.delete(REBUILDING)  # as if its process had died, too
+        if not dying.died:
+            break
+    assert at > 30
+    store.close()
     done = run(cinelog.data_dir, "rebuild")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no differences" in done.stdout

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -192,16 +193,16 @@ def status(as_json: AsJson = False) -> None:
                 check_served(settings, store)
         except ConfigurationError as error:
             report(error)
-            state["event_store"]["state"] = OTHER_LOG
+            state = replace(state, event_store=replace(state.event_store, state=OTHER_LOG))
         except EventStoreUnavailableError:
             pass  # the state shows it
-    usable = state["read_model"]["state"] != UNAVAILABLE
-    usable = usable and state["event_store"]["state"] not in (UNAVAILABLE, OTHER_LOG, DAMAGED)
+    usable = state.read_model.state != UNAVAILABLE
+    usable = usable and state.event_store.state not in (UNAVAILABLE, OTHER_LOG, DAMAGED)
     if as_json:
-        print_json(state)
+        print_json(state.as_dict())
     else:
         table = Table(box=None, show_header=False)
-        for part, facts in state.items():
+        for part, facts in state.as_dict().items():
             for name, value in facts.items():
                 table.add_row(part.replace("_", " "), name.replace("_", " "), _cell(value))
                 part = ""  # noqa: PLW2901 - the name of a part stands in its first row only

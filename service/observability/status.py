@@ -1,85 +1,211 @@
-"""How far each part is, for ``cinelog status``, ``/readyz`` and ``/metrics``."""
+"""The status of the event store, the read model and the projection.
 
+``cinelog status``, ``/readyz`` and ``/metrics`` show it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
-from commands.errors import DiskFullError, EventStoreUnavailableError, ReadModelUnavailableError
+from commands.database.breaker import Breaker
+from commands.errors import (
+    BusyError,
+    DiskFullError,
+    EventStoreUnavailableError,
+    ReadModelUnavailableError,
+)
 from commands.event_store.store import Store
 from projections.generation import lifecycle
-from projections.generation.state import LIVE, ROW_FORMAT, event_time
+from projections.generation.state import LIVE, OTHER_FORMAT, ROW_FORMAT, event_time
 from projections.keys import LEASE
 from projections.redis_client import open_redis
 from service.settings import Settings
+from service.thread_pool import Pool
 
 UNAVAILABLE = "unavailable"
 OTHER_LOG = "another log"
-"""The event store answers, but it holds another log than the one that was served."""
+"""The event store answers, but holds another log than the one that was served."""
 NO_ROOM = "no room"
-"""What is stored can be read, but nothing can be written: its file system is full."""
+"""Reads work, writes fail: the file system is full."""
 DAMAGED = "damaged"
-"""The event store takes no writes, since not all of it is what was written."""
-Status = dict[str, dict[str, Any]]
-NO_READ_MODEL: Status = {"read_model": {"state": UNAVAILABLE}, "projection": {"active": False}}
-NO_EVENT_STORE: Status = {"event_store": {"state": UNAVAILABLE}}
+"""The event store refuses writes because a part of it is damaged."""
+CACHE_S = 1.0
+TIMEOUT_S = 1.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventStoreStatus:
+    """The state of the event store. Fields that are not known are None."""
+
+    kind: str | None = None
+    version: str | None = None
+    state: str = UNAVAILABLE
+    position: int | None = None
+    events: int | None = None
+    log: str | None = None
+    damage: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadModelStatus:
+    """The state of the live generation, and how far it is behind. Unknown fields are None."""
+
+    state: str = UNAVAILABLE
+    generation: int | None = None
+    format: int | None = None
+    format_expected: int | None = None
+    position: int | None = None
+    events_applied: int | None = None
+    parked: int | None = None
+    dropped: int | None = None
+    events_missing: int | None = None
+    lag_events: int | None = None
+    lag_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class ProjectionStatus:
+    """Whether a projection is running."""
+
+    active: bool = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """The status of all parts."""
+
+    event_store: EventStoreStatus = EventStoreStatus()
+    read_model: ReadModelStatus = ReadModelStatus()
+    projection: ProjectionStatus = ProjectionStatus()
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Return part → facts, without those that are not known."""
+        return {
+            part: {name: value for name, value in facts.items() if value is not None}
+            for part, facts in asdict(self).items()
+        }
+
+
+def is_usable(part: EventStoreStatus | ReadModelStatus) -> bool:
+    """Return whether requests that need this part can be served."""
+    # Lists of another release's row format are served until the generation is rebuilt.
+    return part.state in ("ok", LIVE, OTHER_FORMAT)
 
 
 def status_of(settings: Settings, store: Store) -> Status:
-    """Return part → facts. A part that is away has the state ``unavailable``."""
-    # First how far the read model is, then how far the log: so it never seems to be ahead.
-    shown = read_model_status(settings)
-    stored = event_store_status(settings, store, shown["read_model"])
-    return {"event_store": stored["event_store"], **shown, "read_model": stored["read_model"]}
+    """Return the status of all parts."""
+    # First the read model, then the log: the read model never seems to be ahead of it.
+    read_model, projection = _read_model_status(settings)
+    event_store, read_model = _event_store_status(settings, store, read_model)
+    return Status(event_store, read_model, projection)
 
 
-def read_model_status(settings: Settings) -> Status:
-    """Return what Redis knows: of the read model, and whether a projection is at work."""
+class HealthCheck:
+    """The status of all parts, looked up at most once in ``CACHE_S``.
+
+    Each part is asked on a thread of its own, so that one that hangs does not hide the other. A
+    part that is known to be unreachable is not asked.
+    """
+
+    def __init__(self, settings: Settings, store: Store, read_model: Breaker) -> None:
+        self._settings = settings
+        self._read_model = read_model
+        self._store = store
+        self._redis_thread = Pool("looking at Redis", threads=1, waiting=0)
+        self._store_thread = Pool("looking at the event store", threads=1, waiting=0)
+        self._check: asyncio.Task[Status] | None = None
+        self._valid_until = 0.0
+
+    async def status(self) -> Status:
+        """Return the status of all parts, within twice ``TIMEOUT_S``."""
+        if self._check is None or (self._check.done() and time.monotonic() >= self._valid_until):
+            self._check = asyncio.get_running_loop().create_task(self._ask_all())
+        return await asyncio.shield(self._check)
+
+    async def _ask_all(self) -> Status:
+        settings, store = self._settings, self._store
+        shown = ReadModelStatus(), ProjectionStatus()
+        if not self._read_model.is_open:
+            shown = await _ask(self._redis_thread, shown, lambda: _read_model_status(settings))
+        read_model, projection = shown
+        event_store, read_model = await _ask(
+            self._store_thread,
+            (EventStoreStatus(), read_model),
+            lambda: _event_store_status(settings, store, read_model),
+        )
+        self._valid_until = time.monotonic() + CACHE_S
+        return Status(event_store, read_model, projection)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._redis_thread.close()
+        self._store_thread.close()
+
+
+async def _ask(pool: Pool, unknown: T, ask: Callable[[], T]) -> T:
+    """Return ``unknown`` if the answer takes too long, now or still since the last time."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await pool.run(ask)
+    except (TimeoutError, BusyError):
+        return unknown
+
+
+def _read_model_status(settings: Settings) -> tuple[ReadModelStatus, ProjectionStatus]:
+    """Return what Redis knows."""
+    unknown = ReadModelStatus(), ProjectionStatus()
     try:
         client = open_redis(settings.redis_url_or_embedded, retries=0)
     except ReadModelUnavailableError:
-        return NO_READ_MODEL
+        return unknown
     try:
-        return {
-            "read_model": _read_model(client),
-            "projection": {"active": bool(client.exists(LEASE))},
-        }
+        return _live_generation(client), ProjectionStatus(active=bool(client.exists(LEASE)))
     except redis.RedisError:
-        return NO_READ_MODEL
+        return unknown
     finally:
         client.close()
 
 
-def event_store_status(settings: Settings, store: Store, read_model: dict[str, Any]) -> Status:
-    """Return what the event store knows, and how far ``read_model`` is behind it."""
-    kind = settings.event_store_url.partition(":")[0]
-    about: dict[str, Any] = {"kind": kind}
+def _event_store_status(
+    settings: Settings, store: Store, read_model: ReadModelStatus
+) -> tuple[EventStoreStatus, ReadModelStatus]:
+    """Return what the event store knows, and how far the read model is behind it."""
+    status = EventStoreStatus(kind=settings.event_store_url.partition(":")[0])
     try:
-        about["version"] = store.database_version
+        status = replace(status, version=store.database_version)
         position, events = store.head(), store.count()
-        if "position" in read_model:
-            read_model = read_model | {
-                "events_missing": events - read_model["events_applied"],
-                "lag_events": max(0, position - read_model["position"]),
-                "lag_seconds": _lag_s(store, read_model["position"]),
-            }
+        if read_model.position is not None:
+            read_model = replace(
+                read_model,
+                events_missing=events - (read_model.events_applied or 0),
+                lag_events=max(0, position - read_model.position),
+                lag_seconds=_lag_s(store, read_model.position),
+            )
     except EventStoreUnavailableError:
-        about["state"] = DAMAGED if store.damage.reason else UNAVAILABLE
+        pass
     else:
-        about |= {"state": _writable(store), "position": position, "events": events}
         identity = store.continuity.identity or store.read_identity()
-        if identity:
-            about["log"] = str(identity)
-        if store.continuity.replaced:
-            about["state"] = OTHER_LOG
+        status = replace(
+            status,
+            state=OTHER_LOG if store.continuity.replaced else _writable(store),
+            position=position,
+            events=events,
+            log=str(identity) if identity else None,
+        )
     if damage := store.damage.reason:
-        about |= {"state": DAMAGED, "damage": damage}
-    return {"event_store": about, "read_model": read_model}
+        status = replace(status, state=DAMAGED, damage=damage)
+    return status, read_model
 
 
 def _writable(store: Store) -> str:
-    """Return the state of a store that can be read."""
+    """Return the state of a readable store."""
     try:
         store.check_writable()
         store.check_disk_space()
@@ -90,38 +216,38 @@ def _writable(store: Store) -> str:
     return "ok"
 
 
-def _read_model(client: Any) -> dict[str, Any]:
+def _live_generation(client: Any) -> ReadModelStatus:
     live = lifecycle.live_generation(client)
-    head = live.read_state() if live else None
-    if live is None or head is None:
-        return {"state": "not built"}
-    return {
-        "state": NO_ROOM if head.state == LIVE and _cannot_write(client) else head.state,
-        "generation": live.number,
-        "format": head.format,
-        "format_expected": ROW_FORMAT,
-        "position": head.position,
-        "events_applied": head.events,
-        "parked": head.parked,
-        "dropped": head.dropped,
-    }
+    state = live.read_state() if live else None
+    if live is None or state is None:
+        return ReadModelStatus(state="not built")
+    return ReadModelStatus(
+        state=NO_ROOM if state.state == LIVE and _cannot_write(client) else state.state,
+        generation=live.number,
+        format=state.format,
+        format_expected=ROW_FORMAT,
+        position=state.position,
+        events_applied=state.events,
+        parked=state.parked,
+        dropped=state.dropped,
+    )
 
 
 def _cannot_write(client: Any) -> bool:
-    """Tell whether Redis refuses writes because its own file could not be written."""
+    """Return whether Redis refuses writes because its own file could not be written."""
     try:
-        said = client.info("persistence")
-    except redis.ResponseError:  # a server that does not tell
+        info = client.info("persistence")
+    except redis.ResponseError:  # a server without this command
         return False
-    return bool(said.get("aof_enabled")) and said.get("aof_last_write_status") == "err"
+    return bool(info.get("aof_enabled")) and info.get("aof_last_write_status") == "err"
 
 
 def _lag_s(store: Store, position: int) -> float:
-    """Return for how long the first event that is not shown has been stored."""
+    """Return the age of the first event that is not applied."""
     waiting = store.read(position, 1)
     if not waiting:
         return 0.0
-    with suppress(ValueError):  # one that does not say when it happened
+    with suppress(ValueError):  # an event without a valid time
         stored = datetime.fromisoformat(event_time(waiting[0]))
         return round(max(0.0, (datetime.now(UTC) - stored).total_seconds()), 3)
     return 0.0

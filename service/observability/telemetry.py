@@ -9,10 +9,10 @@ from commands.errors import ConfigurationError
 from commands.event_store.store import Store
 from commands.executor import CommittedBatch
 from service.data_dir import METRICS, VARIABLE
-from service.observability.health import Health
 from service.observability.logs import RequestLog, current
 from service.observability.metrics import Metrics
 from service.observability.request_log import RequestLogBuffer
+from service.observability.status import HealthCheck
 from service.observability.tracing import Tracing
 from service.settings import Settings
 from service.web.server import Connection, answering
@@ -33,7 +33,7 @@ class Telemetry:
         logs = current()
         self._lines = RequestLog(self.metrics.log_lines_lost, fd=logs.fd)
         self.ledger = RequestLogBuffer(self.metrics, self._lines, logs)
-        self.health = Health(settings, store, read_model)
+        self.health = HealthCheck(settings, store, read_model)
         self._spans = Tracing.open("api")
         self._sampling = asyncio.get_running_loop().create_task(self._sample())
 

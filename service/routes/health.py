@@ -11,9 +11,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sanic import Blueprint, Request
 
-from projections.generation.state import LIVE, OTHER_FORMAT
 from service.container import container_of
-from service.observability.status import UNAVAILABLE, Status
+from service.observability.status import UNAVAILABLE, Status, is_usable
 from service.web.response import HTTPResponse
 
 blueprint = Blueprint("operations")
@@ -32,59 +31,51 @@ _GAUGES = (
 )
 
 
-class _StateCollector(Collector):
-    """The state of the parts as metrics; they are not any one worker's."""
+class _StatusCollector(Collector):
+    """The status of the parts as metrics, which belong to no single worker."""
 
-    def __init__(self, state: Status) -> None:
-        self._state = state
+    def __init__(self, status: Status) -> None:
+        self._status = status
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        state = self._state
+        status, facts = self._status, self._status.as_dict()
         up = GaugeMetricFamily("cinelog_up", "Whether a part answers.", labels=["part"])
-        up.add_metric(["event_store"], _answers(state["event_store"]))
-        up.add_metric(["read_model"], _answers(state["read_model"]))
+        up.add_metric(["event_store"], is_usable(status.event_store))
+        up.add_metric(["read_model"], is_usable(status.read_model))
         yield up
         for part, fact, name, about in _GAUGES:
-            if (value := state[part].get(fact)) is not None:
-                yield GaugeMetricFamily(f"cinelog_{name}", about, value)
-        events, missing = (
-            state["event_store"].get("events"),
-            state["read_model"].get("events_missing"),
-        )
+            if fact in facts[part]:
+                yield GaugeMetricFamily(f"cinelog_{name}", about, facts[part][fact])
+        events, missing = status.event_store.events, status.read_model.events_missing
         if missing is not None:
-            whole = 1 - missing / events if events else 1.0
+            complete = 1 - missing / events if events else 1.0
             about = "Events applied to the read model, of those stored."
-            yield GaugeMetricFamily("cinelog_read_model_completeness", about, whole)
-
-
-def _answers(part: dict[str, Any]) -> bool:
-    # Of another release's format, lists are shown until they are built anew.
-    return part["state"] in ("ok", LIVE, OTHER_FORMAT)
+            yield GaugeMetricFamily("cinelog_read_model_completeness", about, complete)
 
 
 @blueprint.get("/livez", name="livez", ctx_open=True)
 async def livez(request: Request) -> HTTPResponse:  # noqa: ARG001 - Sanic gives it
-    """Tell that this process serves."""
+    """Answer 200 while this process serves."""
     return _answer({"status": "ok"})
 
 
 @blueprint.get("/readyz", name="readyz", ctx_open=True)
 async def readyz(request: Request) -> HTTPResponse:
-    """Tell how far each part is; 503 while some calls can only be refused for lack of one.
+    """Answer the status of each part; 503 while some requests cannot be served.
 
-    A projection that lags is told, but refuses nobody.
+    A projection that lags is shown, but is no reason for a 503.
     """
-    state = await container_of(request).telemetry.health.state()
-    ready = _answers(state["event_store"]) and _answers(state["read_model"])
+    status = await container_of(request).telemetry.health.status()
+    ready = is_usable(status.event_store) and is_usable(status.read_model)
+    facts = status.as_dict()
+    read_model = facts["read_model"]
     body = {
         "status": "ready" if ready else UNAVAILABLE,
-        "event_store": _told(state["event_store"], "state", "damage", "log", "position"),
-        "read_model": _told(
-            state["read_model"], "state", "position", "parked", "format", "format_expected"
-        ),
+        "event_store": _pick(facts["event_store"], "state", "damage", "log", "position"),
+        "read_model": _pick(read_model, "state", "position", "parked", "format", "format_expected"),
         "projection": {
-            "state": "active" if state["projection"]["active"] else "stopped",
-            **_told(state["read_model"], "lag_events", "lag_seconds"),
+            "state": "active" if status.projection.active else "stopped",
+            **_pick(read_model, "lag_events", "lag_seconds"),
         },
     }
     return _answer(body, 200 if ready else 503)
@@ -94,16 +85,16 @@ async def readyz(request: Request) -> HTTPResponse:
 async def metrics(request: Request) -> HTTPResponse:
     """Show the metrics of all workers added up, as Prometheus reads them."""
     telemetry = container_of(request).telemetry
-    state = await telemetry.health.state()
+    status = await telemetry.health.status()
     telemetry.ledger.settle()
     telemetry.metrics.sample()
-    text = telemetry.metrics.text(_StateCollector(state))
+    text = telemetry.metrics.text(_StatusCollector(status))
     return HTTPResponse(
         text, headers=_NO_STORE, content_type="text/plain; version=0.0.4; charset=utf-8"
     )
 
 
-def _told(part: dict[str, Any], *facts: str) -> dict[str, Any]:
+def _pick(part: dict[str, Any], *facts: str) -> dict[str, Any]:
     return {name: part[name] for name in facts if name in part}
 
 

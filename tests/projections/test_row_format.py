@@ -17,7 +17,7 @@ from projections.rebuild.point_in_time import TOUCH_LIST, build, touch_arguments
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from projections.worker import Projection
-from service.observability.status import Status, _read_model
+from service.observability.status import _live_generation
 from tests.controls import ANN, create, register
 from tests.library import caught_up, kept, library, live, write
 
@@ -109,8 +109,8 @@ def test_the_state_of_the_read_model_tells_the_format(sqlite_store, redis):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     built_by_another(redis, ROW_FORMAT + 1)
-    state: Status = _read_model(redis)
-    facts = (state["state"], state["format"], state["format_expected"])
+    status = _live_generation(redis)
+    facts = (status.state, status.format, status.format_expected)
     assert facts == (OTHER_FORMAT, ROW_FORMAT + 1, ROW_FORMAT)
 
 

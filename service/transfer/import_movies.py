@@ -67,12 +67,8 @@ def import_movies(  # noqa: PLR0913 - two callbacks
     """
     request_id = f"import-{uuid_utils.compat.uuid7()}"
     line = added = already = refused = position = 0
-    unreadable: UnreadableInputError | None = None
     with closing(_Occurrences()) as seen:
-        while unreadable is None:
-            batch, unreadable = _batch(rows)
-            if not batch:
-                break
+        for batch in _batches(rows):
             commands: list[CreateMovie] = []
             line = batch[-1].line
             for row in batch:
@@ -82,7 +78,7 @@ def import_movies(  # noqa: PLR0913 - two callbacks
                     refused += 1
                     refuse(RefusedRow(row.line, str(error)))
                     continue
-                nth = seen.count(fields)
+                claim = row_claim(str(account), fields.details(), seen.count(fields))
                 commands.append(
                     CreateMovie(
                         by=account,
@@ -91,9 +87,7 @@ def import_movies(  # noqa: PLR0913 - two callbacks
                         reason=reason,
                         movie_id=uuid_utils.compat.uuid7(),
                         fields=fields,
-                        idempotency=IdempotencyToken(
-                            claim=row_claim(str(account), fields.details(), nth)
-                        ),
+                        idempotency=IdempotencyToken(claim=claim),
                     )
                 )
             for answer in commit(store, commands):
@@ -103,24 +97,27 @@ def import_movies(  # noqa: PLR0913 - two callbacks
                 already += not answer.appended
                 position = max(position, answer.position if answer.appended else 0)
             advance(ImportReport(line, added, already, refused, position))
-    if unreadable is not None:
-        raise unreadable
     return ImportReport(line, added, already, refused, position)
 
 
-def _batch(rows: Iterator[Row]) -> tuple[list[Row], UnreadableInputError | None]:
-    """Return the next rows, and the error that ended them, if any."""
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Yield the rows in batches; those before an unreadable part, then raise."""
     batch: list[Row] = []
+    unreadable: UnreadableInputError | None = None
     try:
         for row in rows:
             batch.append(row)
             if len(batch) == BATCH:
-                break
+                yield batch
+                batch = []
     except UnreadableInputError as error:
-        return batch, error
+        unreadable = error
     except OSError as error:
-        return batch, UnreadableInputError(None, error.strerror or type(error).__name__)
-    return batch, None
+        unreadable = UnreadableInputError(None, error.strerror or type(error).__name__)
+    if batch:
+        yield batch
+    if unreadable:
+        raise unreadable
 
 
 def _fields(row: Row) -> MovieFields:

@@ -1,4 +1,4 @@
-"""Gzip in which every changed bit is detected, as the contract of an exported log requires.
+"""Gzip streams, and sealed gzip: every changed bit of an exported log must be detected.
 
 Gzip checks its content, but neither its header nor the padding bits of its last byte. So the header
 has an extra field (RFC 1952, 2.3.1.1; other tools ignore it) with the SHA-256 of all bytes after
@@ -22,6 +22,7 @@ _HEADER = (
 )
 _CHUNK_BYTES = 1 << 18
 _LEVEL = 5
+_GZIP_WBITS = 16 + zlib.MAX_WBITS
 
 
 class BrokenGzipError(Exception):
@@ -57,29 +58,54 @@ class GzipWriter:
 
 
 def read_gzip(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the content in chunks of bounded size. Raises BrokenGzipError."""
+    """Yield the content of a file with one gzip member, which may be sealed.
+
+    Raises BrokenGzipError.
+    """
     head = file.read(len(_HEADER) + _SEAL_BYTES)
     sealed = len(head) > _FLAGS and bool(head[_FLAGS] & _HAS_EXTRA)
     if sealed and not head.startswith(_HEADER):
         raise BrokenGzipError("its header was changed")
     seal = hashlib.sha256()
-    inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    pending = head
-    while not inflate.eof:
-        if not pending:
-            pending = file.read(_CHUNK_BYTES)
-            seal.update(pending)
+
+    def chunks() -> Iterator[bytes]:
+        yield head
+        while chunk := file.read(_CHUNK_BYTES):
+            seal.update(chunk)
+            yield chunk
+
+    yield from decompress(chunks(), _CHUNK_BYTES)
+    if sealed and seal.digest() != head[len(_HEADER) :]:
+        raise BrokenGzipError("its SHA-256 differs")
+
+
+def decompress(
+    chunks: Iterator[bytes], max_bytes: int, *, concatenated: bool = False
+) -> Iterator[bytes]:
+    """Yield the content of gzip in chunks of at most ``max_bytes``. Raises BrokenGzipError.
+
+    ``concatenated`` gzip may have several members, and zeros as padding. A chunk whose check fails
+    is not yielded.
+    """
+    member, pending = zlib.decompressobj(wbits=_GZIP_WBITS), b""
+    while True:
+        pending = pending or next(chunks, b"")
         at_end = not pending
+        if member.eof:
+            pending = pending.lstrip(b"\0") if concatenated else pending
+            if at_end:
+                return
+            if not concatenated:
+                raise BrokenGzipError("something follows its end")
+            if not pending:
+                continue
+            member = zlib.decompressobj(wbits=_GZIP_WBITS)
         try:
-            data = inflate.decompress(pending, _CHUNK_BYTES)
+            data = member.decompress(pending, max_bytes)
         except zlib.error as error:
             raise BrokenGzipError(str(error)) from None
-        pending = inflate.unconsumed_tail
+        pending = member.unconsumed_tail or member.unused_data
         if data:
             yield data
         elif at_end:
             raise BrokenGzipError("it is cut off")
-    if inflate.unused_data or file.read(1):
-        raise BrokenGzipError("something follows its end")
-    if sealed and seal.digest() != head[len(_HEADER) :]:
-        raise BrokenGzipError("its SHA-256 differs")

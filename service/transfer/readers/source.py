@@ -5,16 +5,16 @@ gzipped. Other kinds are refused by name.
 """
 
 import codecs
-import gzip
 import os
 import stat
-import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 from commands.movie import MovieDetails
 from service.transfer.readers.file_kinds import UNPACK, UnreadableInputError, check_readable
+from service.transfer.sealed_gzip import MAGIC, BrokenGzipError, decompress
 
 COLUMNS = MovieDetails._fields
 REQUIRED = tuple(name for name in COLUMNS if name not in MovieDetails._field_defaults)
@@ -23,10 +23,10 @@ TOO_LONG = "longer than 1 MiB"
 STANDARD_INPUT = Path("-")
 CHUNK_BYTES = 1 << 16
 HEAD_BYTES = 4096
-_GZIP = b"\x1f\x8b"
+# Small, because damage costs the rows of a whole decompressed chunk.
+_EXPANDED_BYTES = 1 << 13
 # No list of movies compresses better (deflate reaches 1,032).
 _MAX_RATIO, _RATIO_FROM_BYTES = 200, 1 << 28
-_UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 class Row(NamedTuple):
@@ -47,10 +47,12 @@ class RowSource:
     """An open input, whose ``text`` is UTF-8; undecodable parts stay invalid."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._raw = _Peekable(file)
+        self._file = file
         self.encoding = "UTF-8"
         status = os.fstat(file.fileno())
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
+        self.bytes_read = 0
+        """Before decompression."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -63,93 +65,56 @@ class RowSource:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._raw.close()
-
-    @property
-    def bytes_read(self) -> int:
-        """Number of bytes read, before decompression."""
-        return self._raw.count
+        self._file.close()
 
     def text(self) -> Iterator[bytes]:
         """Yield the input in UTF-8 without byte order mark. Raises UnreadableInputError, OSError.
 
         Nothing after a damaged part is yielded.
         """
-        source = self._raw
-        if source.peek(len(_GZIP)) == _GZIP:
-            source = _Peekable(_Gunzip(source))
-        head = source.peek(HEAD_BYTES)
-        if head.startswith(_GZIP):
-            raise UnreadableInputError(None, f"gzip within gzip; {UNPACK}")
+        head, chunks = _with_head(self._chunks())
+        if head.startswith(MAGIC):
+            head, chunks = _with_head(self._decompressed(chunks))
+            if head.startswith(MAGIC):
+                raise UnreadableInputError(None, f"gzip within gzip; {UNPACK}")
         check_readable(head)
-        if (mark := head[:2]) in _UTF16:
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             self.encoding = "UTF-16"
-            source.read(len(mark))
-            return _from_utf16(source, _UTF16[mark])
-        if head.startswith(codecs.BOM_UTF8):
-            source.read(len(codecs.BOM_UTF8))
-        return iter(lambda: source.read(CHUNK_BYTES), b"")
+            return _from_utf16(chunks)
+        return chain([next(chunks, b"").removeprefix(codecs.BOM_UTF8)], chunks)
 
+    def _chunks(self) -> Iterator[bytes]:
+        while chunk := self._file.read(CHUNK_BYTES):
+            self.bytes_read += len(chunk)
+            yield chunk
 
-class _Peekable:
-    """A stream whose first bytes can be read ahead, even of a pipe."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._ahead = b""
-        self.count = 0
-
-    def read(self, size: int) -> bytes:
-        if self._ahead:
-            data, self._ahead = self._ahead[:size], self._ahead[size:]
-            return data
-        return self._read(size)
-
-    def peek(self, size: int) -> bytes:
-        while len(self._ahead) < size:
-            data = self._read(size)
-            if not data:
-                break
-            self._ahead += data
-        return self._ahead[:size]
-
-    def _read(self, size: int) -> bytes:
-        data: bytes = self._file.read(size)
-        self.count += len(data)
-        return data
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _Gunzip:
-    """Decompresses gzip, including several members and padding, up to a ratio."""
-
-    def __init__(self, source: _Peekable) -> None:
-        self._source = source
-        self._gzip = gzip.GzipFile(fileobj=cast("Any", source), mode="rb")
-        self._count = 0
-
-    def read(self, size: int) -> bytes:
+    def _decompressed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
         try:
-            data = self._gzip.read1(size)
-        except EOFError:
-            raise UnreadableInputError(None, "the gzip is damaged: it is cut off") from None
-        except (gzip.BadGzipFile, zlib.error) as error:
+            for chunk in decompress(chunks, _EXPANDED_BYTES, concatenated=True):
+                size += len(chunk)
+                if size > max(_RATIO_FROM_BYTES, _MAX_RATIO * self.bytes_read):
+                    raise UnreadableInputError(
+                        None, f"it expands more than {_MAX_RATIO} times; the rest is not read"
+                    )
+                yield chunk
+        except BrokenGzipError as error:
             raise UnreadableInputError(None, f"the gzip is damaged: {error}") from None
-        self._count += len(data)
-        if self._count > max(_RATIO_FROM_BYTES, _MAX_RATIO * self._source.count):
-            raise UnreadableInputError(
-                None, f"it expands more than {_MAX_RATIO} times; the rest is not read"
-            )
-        return data
 
 
-def _from_utf16(source: _Peekable, encoding: str) -> Iterator[bytes]:
+def _with_head(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes, and all chunks including them."""
+    head = b""
+    while len(head) < HEAD_BYTES and (chunk := next(chunks, b"")):
+        head += chunk
+    return head, chain([head], chunks)
+
+
+def _from_utf16(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield UTF-8; an unpaired surrogate becomes invalid UTF-8."""
-    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    while data := source.read(CHUNK_BYTES):
-        yield decoder.decode(data).encode("utf-8", "surrogatepass")
+    decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
+    for chunk in chunks:
+        yield decoder.decode(chunk).encode("utf-8", "surrogatepass")
     if decoder.getstate()[0]:
         yield b"\xff"  # half a character at the end
 

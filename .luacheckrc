@@ -1,4 +1,4 @@
--- Scripts that run inside Redis (Lua 5.1); load_script in projections/lua prepends `constants`.
+-- Scripts that run inside Redis (Lua 5.1); load_script in projections/lua inserts `constants`.
 std = "lua51"
 read_globals = {"KEYS", "ARGV", "redis", "cjson", "cmsgpack", "bit", "constants"}
 max_line_length = 100

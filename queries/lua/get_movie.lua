@@ -8,7 +8,7 @@ local state = require("projections.lua.state")
 local keys = state.keys(KEYS)
 local id = ARGV[1]
 
-local shown = state.shown(keys)
-if not shown then return { "gone" } end
+local position = state.shown(keys)
+if not position then return { "gone" } end
 local line = redis.call("HGET", keys.rows, id)
-return { "movie", tonumber(shown.position), line and row.json(line) }
+return { "movie", tonumber(position), line and row.json(line) }

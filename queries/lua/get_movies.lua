@@ -8,6 +8,6 @@ local state = require("projections.lua.state")
 local keys = state.keys(KEYS)
 local ids = ARGV
 
-local shown = state.shown(keys)
-if not shown then return { "gone" } end
-return row.append_json({ "rows", tonumber(shown.position) }, keys.rows, ids)
+local position = state.shown(keys)
+if not position then return { "gone" } end
+return row.append_json({ "rows", tonumber(position) }, keys.rows, ids)

@@ -4,13 +4,13 @@
 -- has ('' none).
 -- Returns {'page', ...} as pages.lua does; {'same', position} if the client has the page;
 -- {'gone'} if the generation must not be shown.
-local pages = require("queries.lua.pages")
+local page = require("queries.lua.pages")
 local state = require("projections.lua.state")
 local keys, index = state.keys(KEYS), KEYS[6]
 local ordering, descending, seek, size, known_position =
   ARGV[1], ARGV[2] == "1", ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
-local shown = state.shown(keys)
-if not shown then return { "gone" } end
-if shown.position == known_position then return { "same", tonumber(shown.position) } end
-return pages.page(keys.rows, shown.position, index, ordering, descending, seek, size)
+local position = state.shown(keys)
+if not position then return { "gone" } end
+if position == known_position then return { "same", tonumber(position) } end
+return page(keys.rows, position, index, ordering, descending, seek, size)

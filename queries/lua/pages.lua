@@ -7,8 +7,6 @@
 local row = require("projections.lua.row")
 local TITLE_TO = -(row.ID_LENGTH + 2) -- in a member of the index of titles: title, NUL, id
 
-local pages = {}
-
 -- How many members precede a bucket, and how many it has.
 local function bucket_of_title(index, title)
   return redis.call("ZLEXCOUNT", index, "-", "(" .. title .. "\0"),
@@ -94,7 +92,7 @@ end
 -- `seek` is a page number (0 is the last page), or the seek key that the page follows: key, NUL, id
 -- or, in an index of sort keys, the sort key. After a seek key, the last page is 1 if more follow,
 -- else 0.
-function pages.page(rows, position, index, ordering, descending, seek, size)
+local function page(rows, position, index, ordering, descending, seek, size)
   local count = redis.call("ZCARD", index)
   local last = math.max(1, math.ceil(count / size))
   local number = tonumber(seek) or 0
@@ -127,4 +125,4 @@ function pages.page(rows, position, index, ordering, descending, seek, size)
   return row.append_json(reply, rows, ids)
 end
 
-return pages
+return page

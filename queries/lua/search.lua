@@ -10,9 +10,7 @@ local TITLE_FROM = row.TITLE_FROM
 -- the memory, and each takes longer.
 local SCANNED_SHARE = 4
 
-local search = {}
-
-function search.arguments(args, first)
+local function arguments(args, first)
   return {
     ordering = args[first],
     orderings = args[first + 1],
@@ -122,7 +120,7 @@ local function piece(keys, wanted, cursor)
 end
 
 -- Returns the next cursor and the hits of a piece: score, member, score, member...
-function search.next(keys, wanted, cursor)
+local function next_hits(keys, wanted, cursor)
   local next_cursor, lines = piece(keys, wanted, cursor)
   local passes, entry, hits = text_filter(wanted), entry_of(wanted), {}
   local first_year, last_year = wanted.first_year, wanted.last_year
@@ -138,4 +136,4 @@ function search.next(keys, wanted, cursor)
   return next_cursor, hits
 end
 
-return search
+return { arguments = arguments, next = next_hits }

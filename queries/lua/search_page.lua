@@ -13,7 +13,7 @@
 -- Returns {'more', position that the scan began at} until the scan has ended, then {'page', ...}
 -- as pages.lua does; {'same', position} if the client has the page; {'gone'} if the generation must
 -- not be shown.
-local pages = require("queries.lua.pages")
+local page = require("queries.lua.pages")
 local search = require("queries.lua.search")
 local state = require("projections.lua.state")
 local keys, results, prefix = state.keys(KEYS), KEYS[6], KEYS[7]
@@ -40,15 +40,15 @@ local function scan_from(position)
   return result, redis.call("GET", result .. ":scan")
 end
 
-local shown = state.shown(keys)
-if not shown then return { "gone" } end
-if shown.position == known_position then return { "same", tonumber(shown.position) } end
+local position = state.shown(keys)
+if not position then return { "gone" } end
+if position == known_position then return { "same", tonumber(position) } end
 local result, cursor
 if start ~= "" then
   result, cursor = scan_from(start)
 end
 if not cursor then
-  start = shown.position
+  start = position
   result, cursor = scan_from(start)
 end
 if not cursor then
@@ -67,4 +67,4 @@ end
 redis.call("EXPIRE", result .. ":scan", constants.RESULT_TTL_S)
 redis.call("EXPIRE", result, constants.RESULT_TTL_S)
 if cursor ~= "done" then return { "more", tonumber(start) } end
-return pages.page(keys.rows, start, result, wanted.ordering, descending, seek, size)
+return page(keys.rows, start, result, wanted.ordering, descending, seek, size)

@@ -10,11 +10,11 @@ local keys = state.keys(KEYS)
 local cursor, known_position = ARGV[1], ARGV[2]
 local wanted = search.arguments(ARGV, 3)
 
-local shown = state.shown(keys)
-if not shown then return { "gone" } end
-if shown.position == known_position then return { "same", tonumber(shown.position) } end
+local position = state.shown(keys)
+if not position then return { "gone" } end
+if position == known_position then return { "same", tonumber(position) } end
 local next_cursor, hits = search.next(keys, wanted, cursor == "" and "0" or cursor)
-local reply = { "piece", tonumber(shown.position), next_cursor }
+local reply = { "piece", tonumber(position), next_cursor }
 for member = 2, #hits, 2 do
   reply[#reply + 1] = hits[member]
 end

@@ -10,11 +10,12 @@ local keys = state.keys(KEYS)
 local after, position, at, name = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local events, repair_epoch, row_format, first_write = ARGV[5], ARGV[6], ARGV[7], 8
 
-local fields = state.read(keys, "position", "state", "mends", "hold", "format")
-local current = fields.position and state.of(keys, fields, row_format)
+local stored_position, stored_state, stored_epoch, hold, format =
+  unpack(redis.pcall("HMGET", keys.state, "position", "state", "mends", "hold", "format"))
+local current = stored_position and state.of(keys, stored_state, format, row_format)
 if not state.takes_events(current) then return -1 end
-if fields.position ~= after or fields.mends ~= repair_epoch or state.is_paused(fields.hold) then
-  return tonumber(fields.position)
+if stored_position ~= after or stored_epoch ~= repair_epoch or state.is_paused(hold) then
+  return tonumber(stored_position)
 end
 apply_writes(KEYS, ARGV, first_write)
 redis.call("HSET", keys.state, "position", position, "last", name)

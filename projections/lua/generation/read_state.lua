@@ -7,17 +7,11 @@ local state = require("projections.lua.state")
 local keys = state.keys(KEYS)
 local row_format = ARGV[1]
 
-local fields = state.read(
-  keys, "position", "events", "at", "state", "last", "parked", "dropped", "format", "log"
+local position, events, at, stored, last, parked, discarded, format, log = unpack(
+  redis.pcall(
+    "HMGET", keys.state,
+    "position", "events", "at", "state", "last", "parked", "dropped", "format", "log"
+  )
 )
-return {
-  fields.position or false,
-  fields.events,
-  fields.at,
-  state.of(keys, fields, row_format),
-  fields.last,
-  fields.parked,
-  fields.dropped,
-  fields.format,
-  fields.log,
-}
+local current = state.of(keys, stored, format, row_format)
+return { position or false, events, at, current, last, parked, discarded, format, log }

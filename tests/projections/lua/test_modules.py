@@ -2,8 +2,8 @@
 
 import pytest
 
-from projections.generation.state import LIVE, OTHER_FORMAT, PAUSE_MS, ROW_FORMAT
-from projections.lua import read_lua, with_required
+from projections.generation.state import CONSTANTS, LIVE, OTHER_FORMAT, PAUSE_MS, ROW_FORMAT
+from projections.lua import assemble, read_lua
 from tests.read_side import Story, shown
 from tests.scripts import evaluate
 
@@ -47,8 +47,7 @@ STATE = """
     local state = require("projections.lua.state")
     local keys = state.keys(KEYS)
     local fields = state.read(keys, "state", "format")
-    local shown = state.shown(keys, "last")
-    return {state.of(keys, fields, ARGV[1]), shown and shown.position, shown and shown.last}
+    return {state.of(keys, fields.state, fields.format, ARGV[1]), state.shown(keys)}
 """
 
 
@@ -57,13 +56,11 @@ def state_of(redis, generation, row_format=ROW_FORMAT):
 
 
 def test_a_complete_generation_is_live_and_shown(redis, generation):
-    last = redis.hget(generation.keys.state, "last")
-    assert state_of(redis, generation) == [LIVE.encode(), b"2", last]
+    assert state_of(redis, generation) == [LIVE.encode(), b"2"]
 
 
 def test_the_format_of_another_release_is_told_and_shown(redis, generation):
-    last = redis.hget(generation.keys.state, "last")
-    assert state_of(redis, generation, 99) == [OTHER_FORMAT.encode(), b"2", last]
+    assert state_of(redis, generation, 99) == [OTHER_FORMAT.encode(), b"2"]
 
 
 @pytest.mark.parametrize("name", ["rows", "created", "years", "titles"])
@@ -138,8 +135,16 @@ def test_the_parts_of_a_row(redis, generation):
     ]
 
 
-def test_a_file_is_loaded_once_after_those_that_it_requires():
-    text = with_required(read_lua("projections.lua.generation.apply_batch"))
-    assert text.count('loaded["projections.lua.number"]') == 1
-    order = [text.index(f'loaded["projections.lua.{name}"]') for name in ("number", "state")]
-    assert order == sorted(order)
+def test_a_file_is_run_once_after_those_that_it_requires():
+    text = assemble(read_lua("projections.lua.generation.apply_batch"), CONSTANTS)
+    names = ("clock", "number", "state")
+    at = [text.index(f"local projections_lua_{name} = (function()") for name in names]
+    assert at == sorted(at)
+    assert text.count("local projections_lua_number =") == 1
+    assert "require" not in text
+
+
+def test_a_constant_is_a_literal_and_must_be_known():
+    assert assemble("return constants.A .. constants.B", {"A": "x", "B": 1}) == "return 'x' .. 1"
+    with pytest.raises(KeyError):
+        assemble("return constants.C", {"A": "x"})

@@ -89,8 +89,8 @@ def test_a_page_of_sort_keys(redis, movies):
     members = {f"{number}\0{key}": 0 for number, key in enumerate(movies.ids)}
     redis.zadd("{movies:1}:sorted", members)
     lua = """
-        local pages = require("queries.lua.pages")
-        return pages.page(KEYS[1], ARGV[1], KEYS[2], "key", true, ARGV[2], 3)
+        local page = require("queries.lua.pages")
+        return page(KEYS[1], ARGV[1], KEYS[2], "key", true, ARGV[2], 3)
     """
     keys = [movies.keys.rows, "{movies:1}:sorted"]
     first = evaluate(redis, lua, keys, 9, 1)

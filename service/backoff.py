@@ -25,9 +25,7 @@ class Backoff:
         long = lived_s >= CALM_S or served_s >= SERVED_S
         self.short_lives = 1 if long else self.short_lives + 1
         if self.short_lives >= TRIES:
-            raise GiveUpError(
-                f"{self.name} ended {self.short_lives} times in a row ({reason}); giving up"
-            )
+            raise GiveUpError(f"{self.name} ended {self.short_lives} times in a row ({reason})")
         pause_s = float(min(FIRST_S * 2 ** (self.short_lives - 1), LONGEST_S))
         warn(f"{self.name} ended ({reason}); started again in {pause_s:.1f} s")
         return pause_s

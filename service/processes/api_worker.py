@@ -1,8 +1,7 @@
-"""One API process: ``python -m service.processes.api_worker MODULE:FACTORY SAID SOCKET``.
+"""An API worker: ``python -m service.processes.api_worker MODULE:FACTORY STATUS_FD SOCKET_FD``.
 
-The supervisor starts it. It serves on a socket that it inherits and shares with the other workers.
-On SIGTERM it stops accepting, answers what is in flight for at most 3 s, and ends; nothing can make
-it stay longer.
+The supervisor starts it. It serves on a listening socket that all workers inherit. On SIGTERM it
+stops accepting, finishes its requests for at most 3 s, and ends, whatever is still running.
 """
 
 import asyncio
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
     from sanic import Sanic
 
 GRACE_S, CLOSE_S = 3.0, 0.3
-# Until the kernel ends a process that hangs in its own end: in a thread, or in what has no await.
 LAST_S = 3.4
+"""When the kernel ends a process whose shutdown hangs in a thread or in code without an await."""
 
 
-def main(app_name: str, said: str, listening: str) -> int:
-    """Serve until told to end. Exit 2 where that cannot begin; the parent is told why."""
-    handshake = WorkerHandshake(int(said))
-    # What is loaded stays: to look for cycles in it takes a fifth of the time to start.
+def main(app_name: str, status_fd: str, socket_fd: str) -> int:
+    """Serve until SIGTERM. If that cannot begin, report why and return 2."""
+    handshake = WorkerHandshake(int(status_fd))
+    # Modules stay loaded: searching them for garbage takes a fifth of the time to start.
     gc.disable()
     module, _, name = app_name.partition(":")
     factory = getattr(import_module(module), name)
@@ -38,7 +37,7 @@ def main(app_name: str, said: str, listening: str) -> int:
     gc.enable()
     message = handshake.receive()
     message.configure_logs()
-    with socket.socket(fileno=int(listening)) as sock, asyncio.Runner(loop_factory=_loop) as runner:
+    with socket.socket(fileno=int(socket_fd)) as sock, asyncio.Runner(loop_factory=_loop) as runner:
         try:
             app: Sanic[Any, Any] = factory(message.settings)
             app.config.MOTD = False
@@ -50,21 +49,21 @@ def main(app_name: str, said: str, listening: str) -> int:
 
 def _loop() -> asyncio.AbstractEventLoop:
     try:
-        import uvloop  # noqa: PLC0415 - not there on every system
+        import uvloop  # noqa: PLC0415 - not available on every system
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
 
 
 async def serve(app: "Sanic[Any, Any]", sock: socket.socket, handshake: WorkerHandshake) -> int:
-    """Serve ``app`` on ``sock`` until SIGTERM; the parent is told when it accepts."""
+    """Serve ``app`` on ``sock`` until SIGTERM. Reports ``ready`` once it accepts connections."""
     from sanic.application.state import ApplicationServerInfo  # noqa: PLC0415 - loaded by the app
     from sanic.http.constants import HTTP  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # Sanic's own way of serving says this; without it every answer has an empty Alt-Svc header.
+    # Without this entry, which Sanic's own runner adds, each response has an empty Alt-Svc header.
     host, port = sock.getsockname()[:2]
     app.state.server_info.append(
         ApplicationServerInfo({"version": HTTP.VERSION_1, "host": host, "port": port})
@@ -78,28 +77,28 @@ async def serve(app: "Sanic[Any, Any]", sock: socket.socket, handshake: WorkerHa
     await server.after_start()
     app.set_serving(True)
     handshake.send_ready()
-    beating = loop.create_task(_beat(handshake))
+    heartbeat = loop.create_task(_send_heartbeats(handshake))
     await stop.wait()
-    beating.cancel()
+    heartbeat.cancel()
     signal.setitimer(signal.ITIMER_REAL, LAST_S)
     await _drain(app, server)
     return 0
 
 
-async def _beat(handshake: WorkerHandshake) -> None:
-    """Let the parent know that this event loop turns."""
+async def _send_heartbeats(handshake: WorkerHandshake) -> None:
+    """Show the parent that this event loop is not blocked."""
     while True:
         handshake.send_heartbeat()
         await asyncio.sleep(HEARTBEAT_S)
 
 
 async def _drain(app: "Sanic[Any, Any]", server: Any) -> None:
-    """End in order: accept nothing, end streams, answer what is in flight, close the parts."""
+    """Shut down in order: stop accepting, end streams, finish requests, close the parts."""
     until = asyncio.get_running_loop().time() + min(app.config.GRACEFUL_SHUTDOWN_TIMEOUT, GRACE_S)
     server.server.close()
     app.config.KEEP_ALIVE = False
     await _within(server.before_stop(), until)
-    await asyncio.sleep(0.02)  # to read what had come in by then
+    await asyncio.sleep(0.02)  # to read requests that have already arrived
     while server.connections and asyncio.get_running_loop().time() < until - CLOSE_S:
         for connection in list(server.connections):
             if connection.http is not None:

@@ -1,7 +1,6 @@
-"""Checks the pages of a SQLite store again and again beside the projection.
+"""Checks the pages of a SQLite store periodically, beside the projection.
 
-Damage is found where nobody reads: an index page that only a rare question needs, or a disk that
-forgets. PostgreSQL has its own ways (checksums, amcheck).
+It finds damage in pages that are rarely read. PostgreSQL has its own means (checksums, amcheck).
 """
 
 import os
@@ -14,21 +13,23 @@ import structlog
 from commands.errors import CinelogError
 from commands.event_store.store import Store
 
-FIRST_S, EVERY_S = 2.0, 10.0
-# Of the time at most, whatever the size: 1.3 million events take about a second.
+DELAY_S, INTERVAL_S = 2.0, 10.0
 _SHARE = 0.005
+"""Largest share of the time, for stores of any size: 1.3 million events take about a second."""
 _NICE, _LAST_S = 10, 1.0
 log = structlog.get_logger(__name__)
 
 
 class IntegrityChecker:
-    """A thread that checks for as long as nothing is known; use it as a context."""
+    """A thread that checks until it finds damage; use it as a context manager."""
 
-    def __init__(self, store: Store, *, first_s: float = FIRST_S, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self, store: Store, *, delay_s: float = DELAY_S, interval_s: float = INTERVAL_S
+    ) -> None:
         self._store = store
-        self._first_s, self._every_s = first_s, every_s
+        self._delay_s, self._interval_s = delay_s, interval_s
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="store watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="integrity checker", daemon=True)
 
     def __enter__(self) -> Self:
         if self._store.integrity.is_cheap:
@@ -41,12 +42,12 @@ class IntegrityChecker:
             self._thread.join(_LAST_S)
 
     def _run(self) -> None:
-        os.nice(_NICE)  # on Linux, of this thread alone
-        pause_s = self._first_s
+        os.nice(_NICE)  # on Linux, only this thread
+        pause_s = self._delay_s
         while not self._stop.wait(pause_s):
             began = time.monotonic()
             self._check()
-            pause_s = max(self._every_s, (time.monotonic() - began) / _SHARE)
+            pause_s = max(self._interval_s, (time.monotonic() - began) / _SHARE)
 
     def _check(self) -> None:
         if self._store.damage.reason:
@@ -54,9 +55,9 @@ class IntegrityChecker:
         try:
             wrong = self._store.integrity.check_pages()
         except CinelogError:
-            return  # it is away, which others tell
+            return  # unreachable, which others report
         except Exception as error:  # noqa: BLE001 - the projection must live on
-            log.warning("store watch", error=f"{type(error).__name__}: {error}")
+            log.warning("integrity checker", error=f"{type(error).__name__}: {error}")
             return
         if wrong:
             log.error("the event store is damaged and is only read", damage=wrong[0])

@@ -1,4 +1,4 @@
-"""The one socket that every API worker accepts on."""
+"""The listening socket, on which every API worker accepts connections."""
 
 import errno
 import fcntl
@@ -13,27 +13,27 @@ from commands.errors import ConfigurationError
 from service.urls import served_url
 
 BACKLOG = 1024
-WAIT_S, LOOK_S = 5.0, 0.02
+WAIT_S, RETRY_S = 5.0, 0.02
 
 
 class PortLock:
-    """A lock in the data directory that says who holds a port: we, and workers that inherit it.
+    """A shared lock in the data directory, held by the processes that listen on a port.
 
-    ``others`` tells whether processes of this data directory held it before us.
+    Workers inherit it. ``held_by_others`` is true if a process of this data directory held it.
     """
 
     def __init__(self, data_dir: Path, port: int) -> None:
         self.fds: list[int] = []
-        self.others = False
+        self.held_by_others = False
         if not port:
             return
-        with suppress(OSError):  # no room on the disk for a name: then nobody waits
+        with suppress(OSError):  # the disk is full: then nothing waits for the port
             file = os.open(data_dir / f"port-{port}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             self.fds.append(file)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self.others = True
+                self.held_by_others = True
             fcntl.flock(file, fcntl.LOCK_SH)
 
     def __enter__(self) -> Self:
@@ -45,10 +45,9 @@ class PortLock:
 
 
 def listen(host: str, port: int, *, wait_s: float = 0.0) -> socket.socket:
-    """Return a socket that listens on ``host`` and ``port``; 0 takes a free port.
+    """Return a socket that listens on ``host`` and ``port``; port 0 takes a free one.
 
-    A port that is taken is tried again for ``wait_s``. Raises ConfigurationError that says what is
-    in the way.
+    A port in use is tried again for ``wait_s``. Raises ConfigurationError with the reason.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -69,7 +68,7 @@ def listen(host: str, port: int, *, wait_s: float = 0.0) -> socket.socket:
 
 
 def url_of(sock: socket.socket) -> str:
-    """Return where a browser on this machine finds what listens there."""
+    """Return the URL at which a browser on this machine reaches the socket."""
     host, port = sock.getsockname()[:2]
     return served_url(host, str(port))
 
@@ -81,7 +80,7 @@ def _bind(sock: socket.socket, address: Any, until: float) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= until:
                 raise
-            time.sleep(LOOK_S)
+            time.sleep(RETRY_S)
         else:
             return
 
@@ -91,9 +90,9 @@ def _refused(error: OSError, host: str, port: int) -> ConfigurationError:
         case errno.EADDRINUSE:
             problem = f"{host}:{port} is taken by another program; stop it or choose another port"
         case errno.EACCES:
-            problem = f"port {port} is not for this user; choose one above 1023"
+            problem = f"this user may not use port {port}; choose one above 1023"
         case errno.EADDRNOTAVAIL:
-            return ConfigurationError("CINELOG_HOST", f"{host} is no address of this machine")
+            return ConfigurationError("CINELOG_HOST", f"{host} is not an address of this machine")
         case _:
             problem = f"cannot listen on {host}:{port} ({error.strerror})"
     return ConfigurationError("CINELOG_PORT", problem)

@@ -1,4 +1,4 @@
-"""Processes of Cinelog's own, as the process that starts them sees them."""
+"""A child process, from the side of its parent: start, status, end, and what it prints."""
 
 import json
 import os
@@ -18,17 +18,17 @@ from projections.subprocesses import environment
 from service.backoff import Backoff
 
 NEVER = float("inf")
-# What comes within so short a time, and is not longer, is one line: a traceback is told whole.
+# Output within this time, up to this size, becomes one log line: so a traceback stays whole.
 TOGETHER_S, MAX_BYTES = 0.1, 65_536
 _CRASHES = ("Traceback (most recent call last)", "Fatal Python error")
 
 
 class ManagedProcess:
-    """One process that is to run: started, told what to do, asked whether it is ready.
+    """A child process that can be started again.
 
-    What it is told goes over its standard input, which stays open for as long as we live; what it
-    says comes over a pipe (``service/processes/handshake.py`` is the other end). It is a process
-    group of its own: Ctrl-C reaches the parent alone, which ends its children in order.
+    It gets the startup message on its standard input, which stays open as long as the parent
+    lives, and reports its status on a pipe (``handshake.py`` is its side). It has a process group
+    of its own: Ctrl-C reaches only the parent, which ends its children in order.
     """
 
     def __init__(
@@ -37,99 +37,99 @@ class ManagedProcess:
         argv: Sequence[str],
         fds: Sequence[int] = (),
         *,
-        kept: Sequence[int] = (),
+        inherited_fds: Sequence[int] = (),
         log_fd: int | None = None,
     ) -> None:
-        """Where ``log_fd`` is given, the child logs there, and what it prints is wrapped.
+        """With a ``log_fd``, the child logs there, and its other output is wrapped into log lines.
 
-        It is told the numbers of ``fds``; those of ``kept`` it only keeps open.
+        The child gets the numbers of ``fds`` as arguments; ``inherited_fds`` only stay open.
         """
         self.name = name
         self.log_fd = log_fd
         self.backoff = Backoff(name)
         self.ready = self.heartbeat_seen = self.hung = False
-        self.reloads = False
-        """Whether it was asked to end so that it loads changed sources."""
+        self.reloading = False
+        """Whether it was asked to end in order to load changed sources."""
         self.silent_s = 0.0
-        """For how long a child that beats has been silent, in time that its parent was awake."""
+        """Time since the last heartbeat in which the parent was awake."""
         self.started_at = 0.0
         self.start_at = self.ready_by = self.ready_at = NEVER
         self.status_fd: int | None = None
         self._argv = argv
         self._fds = tuple(fds)
-        self._kept = tuple(kept)
+        self._inherited_fds = tuple(inherited_fds)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the process; it gets ready as far as it can without being told anything."""
+        """Start the process, which loads its code and waits for the startup message."""
         self.ready = self.heartbeat_seen = self.hung = False
         self.silent_s, self.started_at = 0.0, time.monotonic()
         self.start_at = self.ready_by = self.ready_at = NEVER
-        self.status_fd, theirs = os.pipe()
+        self.status_fd, child_fd = os.pipe()
         os.set_blocking(self.status_fd, False)
-        printed = None if self.log_fd is None else _wrap_output(self.name)
+        output_fd = None if self.log_fd is None else _wrap_output(self.name)
         logs = () if self.log_fd is None else (self.log_fd,)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [*self._argv, str(theirs), *map(str, self._fds)],
+                [*self._argv, str(child_fd), *map(str, self._fds)],
                 stdin=subprocess.PIPE,
-                stdout=printed,
-                stderr=printed,
+                stdout=output_fd,
+                stderr=output_fd,
                 env=environment(),
-                pass_fds=(theirs, *self._fds, *self._kept, *logs),
+                pass_fds=(child_fd, *self._fds, *self._inherited_fds, *logs),
                 process_group=0,
             )
         finally:
-            os.close(theirs)
-            if printed is not None:
-                os.close(printed)
+            os.close(child_fd)
+            if output_fd is not None:
+                os.close(output_fd)
 
-    def send(self, order: dict[str, Any]) -> None:
-        """Tell it what to do: one line of JSON."""
+    def send(self, message: dict[str, Any]) -> None:
+        """Send the startup message, one line of JSON."""
         if self.log_fd is not None:
-            order = order | {"log_fd": self.log_fd}
+            message = message | {"log_fd": self.log_fd}
         if self._process and self._process.stdin:
-            with suppress(BrokenPipeError):  # it died, which its parent is about to see
-                self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            with suppress(BrokenPipeError):  # it died, which ``poll`` reports
+                self._process.stdin.write(json.dumps(message).encode() + b"\n")
                 self._process.stdin.flush()
 
     def read_status(self) -> dict[str, Any] | None:
-        """Return what it says: nothing, that it is ready, or why it cannot work.
+        """Return a new status: ``ready``, or why it refuses to work. Empty if there is none.
 
-        A sentence is far shorter than what a pipe takes in one piece.
+        A status is far shorter than the size that a pipe takes in one piece.
         """
         if self.status_fd is None:
             return None
         try:
-            heard = os.read(self.status_fd, 65536)
+            received = os.read(self.status_fd, 65536)
         except BlockingIOError:
             return None
-        if not heard:
+        if not received:
             os.close(self.status_fd)
             self.status_fd = None
             return {}
-        line, beats = (b"", heard) if self.ready else heard.split(b"\n", 1)
-        if beats:
+        line, heartbeats = (b"", received) if self.ready else received.split(b"\n", 1)
+        if heartbeats:
             self.heartbeat_seen, self.silent_s = True, 0.0
         if not line:
             return {}
-        said: dict[str, Any] = json.loads(line)
-        self.ready = said.get("ready", False)
+        status: dict[str, Any] = json.loads(line)
+        self.ready = status.get("ready", False)
         self.ready_at = time.monotonic()
-        return said
+        return status
 
     @property
     def next_deadline(self) -> float:
-        """When it is to be started, or to have said that it is ready."""
+        """The time of its next start, or by which it must be ready."""
         return self.start_at if self.ready else min(self.start_at, self.ready_by)
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is there."""
+        """Whether a process was started and its end was not yet reported by ``poll``."""
         return self._process is not None
 
     def poll(self) -> str | None:
-        """Return how the process ended, where it has since the last call."""
+        """Return how the process ended, once."""
         if self._process is None or (code := self._process.poll()) is None:
             return None
         if self._process.stdin:
@@ -142,19 +142,19 @@ class ManagedProcess:
         return f"killed by {Signals(-code).name}" if code < 0 else f"exit {code}"
 
     def signal(self, number: Signals) -> None:
-        """Send a signal to the process, if it is there."""
+        """Send a signal, if the process runs."""
         if self._process is not None:
             self._process.send_signal(number)
 
 
-def end_all(children: Sequence[ManagedProcess], until: float, hurried: Callable[[], bool]) -> None:
-    """Ask the processes to end and return when they have, killed where they do not in time."""
+def end_all(children: Sequence[ManagedProcess], deadline: float, hurry: Callable[[], bool]) -> None:
+    """Ask the processes to end, kill the rest at ``deadline`` or on ``hurry``, and wait."""
     for child in children:
         child.start_at = NEVER
         child.signal(Signals.SIGTERM)
     killed = False
     while any(child.is_running and child.poll() is None for child in children):
-        if not killed and (hurried() or time.monotonic() > until):
+        if not killed and (hurry() or time.monotonic() > deadline):
             killed = True
             for child in children:
                 child.signal(Signals.SIGKILL)
@@ -162,10 +162,10 @@ def end_all(children: Sequence[ManagedProcess], until: float, hurried: Callable[
 
 
 def _wrap_output(name: str) -> int:
-    """Return the descriptor that the child ``name`` prints to; its owner closes it here."""
-    ours, theirs = os.pipe()
-    Thread(target=_wrap, args=[name, ours], name=f"output of {name}", daemon=True).start()
-    return theirs
+    """Return a descriptor whose output becomes log lines of ``name``; the caller closes it."""
+    read_fd, write_fd = os.pipe()
+    Thread(target=_wrap, args=[name, read_fd], name=f"output of {name}", daemon=True).start()
+    return write_fd
 
 
 def _wrap(name: str, fd: int) -> None:
@@ -175,7 +175,7 @@ def _wrap(name: str, fd: int) -> None:
                 if not (more := pipe.read(MAX_BYTES)):
                     break
                 text += more
-            with suppress(OSError, ValueError):  # the log cannot be written to: nothing to be done
+            with suppress(OSError, ValueError):  # the log cannot be written
                 _log(name, text.decode(errors="backslashreplace"))
 
 
@@ -186,11 +186,11 @@ def _log(name: str, text: str) -> None:
         event = _logged(line)
         if event is None:
             plain.append(line)
-        else:  # a process below the child, which logs by itself
+        else:  # a log line of a grandchild
             log.log(30, event.pop("event", "output"), process=name, **event)
-    if said := "\n".join(plain).strip("\n"):
-        crashed = any(sign in said for sign in _CRASHES)
-        log.log(40 if crashed else 30, "output", process=name, text=said)
+    if printed := "\n".join(plain).strip("\n"):
+        crashed = any(sign in printed for sign in _CRASHES)
+        log.log(40 if crashed else 30, "output", process=name, text=printed)
 
 
 def _logged(line: str) -> dict[str, object] | None:

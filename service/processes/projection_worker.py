@@ -1,12 +1,11 @@
-"""The projection process.
+"""The projection process: ``python -m service.processes.projection_worker STATUS_FD``.
 
-``python -m service.processes.projection_worker SAID``, or ``cinelog project`` alone.
+The supervisor starts it. ``cinelog project`` runs the projection without a supervisor.
 """
 
 import signal
 import sys
 from collections.abc import Callable
-from functools import partial
 from threading import Event, Thread
 
 import structlog
@@ -25,55 +24,41 @@ from service.processes.integrity_checker import IntegrityChecker
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
-STOPS = {signal.SIGTERM, signal.SIGINT}
+_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
-def main(said: str) -> int:
+def main(status_fd: str) -> int:
     """Run under the supervisor."""
-    handshake = WorkerHandshake(int(said))
+    handshake = WorkerHandshake(int(status_fd))
     message = handshake.receive()
     message.configure_logs()
+    stop = _stop_on_signal()
+
+    def send_heartbeats() -> None:  # from a thread: the event store or Redis may be slow
+        handshake.send_heartbeat()
+        while not stop.wait(HEARTBEAT_S):
+            handshake.send_heartbeat()
+
+    def ready() -> None:
+        handshake.send_ready()
+        Thread(target=send_heartbeats, name="heartbeat", daemon=True).start()
+
+    # A projection that is started again accepts everything that the running service accepts.
+    accept: Accept = "nothing" if message.first else "same log"
+    if message.accept_log:
+        accept = "any log"
     try:
-        stop = _stop_on_signal()
-        run(
-            message.settings,
-            stop,
-            check=message.first,
-            accept=_accepted(accept_log=message.accept_log, first=message.first),
-            ready=partial(_ready, handshake, stop),
-        )
+        run(message.settings, stop, check=message.first, accept=accept, ready=ready)
     except CinelogError as error:
         return handshake.send_refusal(error)
     return 0
 
 
-def _ready(handshake: WorkerHandshake, stop: Event) -> None:
-    handshake.send_ready()
-    Thread(target=_beat, args=[handshake, stop], name="heartbeat", daemon=True).start()
-
-
-def _beat(handshake: WorkerHandshake, stop: Event) -> None:
-    """Let the parent know that this process runs, also while the event store or Redis is slow."""
-    handshake.send_heartbeat()
-    while not stop.wait(HEARTBEAT_S):
-        handshake.send_heartbeat()
-
-
-def _accepted(*, accept_log: bool, first: bool) -> Accept:
-    """Return which log may take the place of the one that was served.
-
-    What a running service would go on with does not stop its projection from starting again.
-    """
-    if accept_log:
-        return "any log"
-    return "nothing" if first else "same log"
-
-
 def run_alone(
     settings: Settings, *, accept_log: bool = False, ready: Callable[[], None] = lambda: None
 ) -> None:
-    """Run as a command of its own, until SIGTERM or Ctrl-C. Raises what ``run`` does."""
-    accept = _accepted(accept_log=accept_log, first=True)
+    """Run as a command, until SIGTERM or Ctrl-C. Raises ConfigurationError like ``run``."""
+    accept: Accept = "any log" if accept_log else "nothing"
     stop = _stop_on_signal()
     if settings.redis_url is not None:
         run(settings, stop, accept=accept, ready=ready)
@@ -94,11 +79,11 @@ def run(
     accept: Accept = "nothing",
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Follow the log until ``stop``; ``ready`` is called when that begins.
+    """Run the projection until ``stop`` is set; ``ready`` is called when it begins.
 
-    Raises ConfigurationError where the event store cannot be opened or is not the log that was
-    served before (unless that may be: ``accept``) and, asked to ``check``, where
-    Redis does not answer; later on neither stops it.
+    Raises ConfigurationError if the event store cannot be opened, if it is not the log that was
+    served before and ``accept`` does not allow that, or, with ``check``, if the configured Redis
+    does not answer. Later, the projection waits for an unreachable store.
     """
     store = open_served(settings, accept=accept)
     if damage := store.damage.reason:
@@ -106,7 +91,7 @@ def run(
     collect_garbage_rarely()
     try:
         redis = open_redis(settings.redis_url_or_embedded)
-        if check and settings.redis_url:  # the embedded one may be between two owners
+        if check and settings.redis_url:  # the embedded one may just be starting again
             _ping(redis.ping)
         ready()
         spans = Tracing.open("projection")
@@ -123,7 +108,7 @@ def _ping(ping: Callable[[], object]) -> None:
     try:
         ping()
     except RedisError as error:
-        # Not the URL: it may hold a password.
+        # Without the URL, which may contain a password.
         raise ConfigurationError(
             "CINELOG_REDIS_URL",
             f"the Redis it names {describe_error(error)}; start it, correct the URL, or"
@@ -132,15 +117,15 @@ def _ping(ping: Callable[[], object]) -> None:
 
 
 def _stop_on_signal() -> Event:
-    """Return what is set on SIGTERM or Ctrl-C, which then no longer interrupt this thread.
+    """Return an event that SIGTERM and Ctrl-C set; they no longer interrupt this thread.
 
-    A thread waits for them: a handler could come in the middle of the event's own lock.
+    A thread waits for them: a signal handler could run while this thread holds the event's lock.
     """
     stop = Event()
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
 
     def wait() -> None:
-        signal.sigwait(STOPS)
+        signal.sigwait(_STOP_SIGNALS)
         stop.set()
 
     Thread(target=wait, name="signals", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Tells when a source file of the product changes, for ``cinelog serve --reload``."""
+"""Detects changes of source files, for ``cinelog serve --reload``."""
 
 import os
 import time
@@ -11,28 +11,28 @@ POLL_S = 0.5
 
 
 class SourceWatcher:
-    """Compares the times and sizes of all source files below ``root`` with those it saw before."""
+    """Polls the modification times and sizes of all source files below ``root``."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._seen = self._look()
+        self._seen = self._scan()
         self.next_deadline = time.monotonic() + POLL_S
 
     def changed(self, now: float) -> str | None:
-        """Return a file that was added, changed or removed since the last call, None for none.
+        """Return a file that was added, changed or removed since the last poll, if any.
 
-        It looks at most twice a second.
+        Polls at most twice a second.
         """
         if now < self.next_deadline:
             return None
         self.next_deadline = now + POLL_S
-        before, self._seen = self._seen, self._look()
+        before, self._seen = self._seen, self._scan()
         if before == self._seen:
             return None
         paths = (path for path, _ in before.items() ^ self._seen.items())
         return str(Path(min(paths)).relative_to(self._root))
 
-    def _look(self) -> dict[str, tuple[int, int]]:
+    def _scan(self) -> dict[str, tuple[int, int]]:
         return dict(self._stamps())
 
     def _stamps(self) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -1,8 +1,9 @@
-"""What ``cinelog serve`` runs: the one place that owns every process.
+"""The supervisor, which ``cinelog serve`` runs: it owns every process of the service.
 
-It opens the socket, runs the projection and the API workers (``managed_process.py``),
-and uses the embedded Redis. It starts again what dies, with growing pauses, and ends all with one
-line when that does not help. It imports none of what its children need, so as to stay small.
+It opens the listening socket, starts the projection and the API workers (``managed_process.py``),
+and uses the embedded Redis. It starts children that die again, with growing pauses, and ends the
+service with one line when that does not help. It imports nothing that only its children need, to
+stay small.
 """
 
 import json
@@ -35,16 +36,15 @@ from service.processes.handshake import HEARTBEAT_S
 from service.processes.listener import WAIT_S, PortLock, listen, url_of
 from service.processes.managed_process import ManagedProcess, end_all
 from service.processes.reloader import SourceWatcher
-from service.signals import wake_on_signals
 
 if TYPE_CHECKING:
     from service.settings import Settings
 
 READY_S = 20.0
-# From the wish to end: when the workers, the projection and the embedded Redis have ended.
+# Counted from the request to stop: when the workers, the projection, the embedded Redis must end.
 WORKERS_S, PROJECTION_S, ALL_S = 3.6, 4.3, 4.8
-# A child whose heartbeat was not heard for so long is replaced.
 HANGS_S = 15.0
+"""A child without a heartbeat for this long is replaced."""
 NEVER = float("inf")
 log = structlog.get_logger(__name__)
 
@@ -59,19 +59,19 @@ def serve(  # noqa: PLR0913 - tests replace the parts
     reload: bool = False,
     ready: Callable[[], None] = lambda: None,
 ) -> int:
-    """Serve until SIGTERM or Ctrl-C, then return the exit code. Only for the main thread.
+    """Serve until SIGTERM or Ctrl-C, then return the exit code. Requires the main thread.
 
-    To ``accept_log`` goes on with an event store that is not the one that was served before.
-    To ``reload`` starts the children again when a source file changes.
-    ``before`` is called once the port is ours and before anything is served, ``ready`` once the
-    service answers. Raises ConfigurationError where the service cannot start because of a setting.
+    ``accept_log`` accepts an event store that is not the one that was served before. ``reload``
+    restarts the children when a source file changes. ``before`` is called when the port is bound
+    and before the first request, ``ready`` when the service answers. Raises ConfigurationError if
+    a setting keeps the service from starting.
     """
     configure_logs(settings.log_format, settings.log_level)
-    mark = PortLock(settings.data_dir, settings.port)
-    # Workers of a root that was killed hold the port until the kernel has ended them.
-    wait_s = WAIT_S if mark.others else 0.0
-    with mark, listen(settings.host, settings.port, wait_s=wait_s) as listening:
-        supervisor = Supervisor(settings, listening, mark.fds, app, projection)
+    port_lock = PortLock(settings.data_dir, settings.port)
+    # Workers of a killed supervisor hold the port until the kernel has ended them.
+    wait_s = WAIT_S if port_lock.held_by_others else 0.0
+    with port_lock, listen(settings.host, settings.port, wait_s=wait_s) as listener:
+        supervisor = Supervisor(settings, listener, port_lock.fds, app, projection)
         supervisor.accept_log, supervisor.on_ready = accept_log, ready
         if reload:
             supervisor.sources = SourceWatcher(Path(ROOT))
@@ -79,30 +79,30 @@ def serve(  # noqa: PLR0913 - tests replace the parts
             supervisor.start()
             if before is not None:
                 before()
-            supervisor.run(wake_on_signals(supervisor.stop_signals.append))
+            supervisor.run()
         except GiveUpError as error:
-            log.error(str(error))  # noqa: TRY400 - one line says it all
+            log.error(f"{error}; giving up")  # noqa: TRY400, G004 - one line without a stack
             return 1
         finally:
-            listening.close()  # new clients are refused rather than left waiting
+            listener.close()  # refuses new clients at once
             supervisor.end()
     return 0
 
 
 class Supervisor:
-    """The children, the embedded Redis, and the loop that minds them."""
+    """The children, the embedded Redis, and the loop that watches them."""
 
     def __init__(
         self,
         settings: "Settings",
-        listening: socket.socket,
-        kept: Sequence[int],
+        listener: socket.socket,
+        inherited_fds: Sequence[int],
         app: str,
         projection: str,
     ) -> None:
         self.accept_log = False
         self.on_ready: Callable[[], None] = lambda: None
-        self.url = url_of(listening)
+        self.url = url_of(listener)
         self.settings = settings.served_at(self.url)
         log_fd = None if current().text else os.dup(STANDARD_ERROR)
         self.projection = ManagedProcess("the projection", command(projection), log_fd=log_fd)
@@ -110,8 +110,8 @@ class Supervisor:
             ManagedProcess(
                 f"API worker {number}",
                 command("service.processes.api_worker", app),
-                [listening.fileno()],
-                kept=kept,
+                [listener.fileno()],
+                inherited_fds=inherited_fds,
                 log_fd=log_fd,
             )
             for number in range(1, settings.workers + 1)
@@ -120,31 +120,29 @@ class Supervisor:
         self.stop_signals: list[int] = []
         self.redis: EmbeddedRedis | None = None
         self.sources: SourceWatcher | None = None
-        self.open = self.announced = False
+        self.projection_ready = self.announced = False
         self.ready_by = NEVER
         self.awake_at = time.monotonic()
 
     def start(self) -> None:
-        """Start the processes, so that they load while the rest gets ready.
-
-        As many as there are cores: more would only make the first answer come later.
-        """
+        """Start as many children as there are cores, which load their code meanwhile."""
         for child in self.children[: max(2, os.cpu_count() or 1)]:
             child.start()
 
-    def run(self, wakeup_fd: int) -> None:
-        """Mind them all until a signal asks to end. ``wakeup_fd`` is readable after a signal."""
+    def run(self) -> None:
+        """Watch all parts until a signal asks to stop. Raises GiveUpError, ConfigurationError."""
+        wakeup_fd = _handle_signals(self.stop_signals.append)
         if self.settings.redis_url is None:
             self.redis = EmbeddedRedis.join(self.settings.data_dir, give_up=self._stopping)
         self.ready_by = time.monotonic() + READY_S
-        # It makes what is missing in the event store, and refuses what cannot work: one line, not
-        # one a process.
+        # The projection creates the event store and checks the settings first, so that a refusal
+        # is one line and not one a process.
         self._send_startup_message(self.projection)
         while not self._stopping():
             self._sleep(wakeup_fd)
             now = time.monotonic()
-            # Asleep for longer than planned, we were stopped or starved, and so were the children
-            # perhaps: only a little of that counts as their silence.
+            # A longer sleep than planned means that this process was stopped or starved, and
+            # perhaps its children too: at most one interval counts as their silence.
             passed_s, self.awake_at = min(now - self.awake_at, HEARTBEAT_S), now
             if self.sources is not None and (changed := self.sources.changed(now)):
                 self._reload(changed, now)
@@ -155,10 +153,10 @@ class Supervisor:
             if self.redis is not None and self.redis.failure:
                 raise GiveUpError(self.redis.failure.problem)
             if not self.announced and now > self.ready_by:
-                raise GiveUpError(f"nothing answers after {READY_S:.0f} s; giving up")
+                raise GiveUpError(f"nothing answers after {READY_S:.0f} s")
 
     def end(self) -> None:
-        """End the workers, which finish what is in flight, then the projection, then the Redis."""
+        """End the workers, which finish their requests, then the projection, then the Redis."""
         asked_at = time.monotonic()
         end_all(self.workers, asked_at + WORKERS_S, self._second_interrupt)
         end_all([self.projection], asked_at + PROJECTION_S, self._second_interrupt)
@@ -169,45 +167,40 @@ class Supervisor:
         return bool(self.stop_signals)
 
     def _second_interrupt(self) -> bool:
-        # A second Ctrl-C does not wait for what is in flight.
+        # A second Ctrl-C does not wait for requests in flight.
         return self.stop_signals.count(signal.SIGINT) > 1
 
     def _sleep(self, wakeup_fd: int) -> None:
-        """Return when a child or the Redis has something to say, a signal came, or work is due."""
+        """Wait for a child's status, a signal or the next deadline."""
         poll = select.poll()
         poll.register(wakeup_fd, select.POLLIN)
         for child in self.children:
             if child.status_fd is not None:
                 poll.register(child.status_fd, select.POLLIN)
-        due = min(child.next_deadline for child in self.children)
+        deadline = min(self.awake_at + HEARTBEAT_S, *(c.next_deadline for c in self.children))
         if self.sources is not None:
-            due = min(due, self.sources.next_deadline)
-        if not self.announced:
-            due = min(due, self.ready_by)
-        if any(child.heartbeat_seen for child in self.children):
-            due = min(due, self.awake_at + HEARTBEAT_S)
-        wait_s = max(0.0, due - time.monotonic())
-        poll.poll(None if due == NEVER else wait_s * 1000 + 1)
+            deadline = min(deadline, self.sources.next_deadline)
+        poll.poll(max(0.0, deadline - time.monotonic()) * 1000 + 1)
         with suppress(BlockingIOError):
             os.read(wakeup_fd, 4096)
 
     def _send_startup_message(self, child: ManagedProcess) -> None:
         settings = json.loads(self.settings.model_dump_json())
         first = not self.announced
-        order = {"parent": os.getpid(), "first": first, "settings": settings}
-        child.send(order | {"accept_log": self.accept_log and first})
+        message = {"parent": os.getpid(), "first": first, "settings": settings}
+        child.send(message | {"accept_log": self.accept_log and first})
         child.ready_by = time.monotonic() + READY_S
 
     def _read_status(self, child: ManagedProcess) -> None:
-        said = child.read_status()
-        if not said:
+        status = child.read_status()
+        if not status:
             return
         if not child.ready:
             if not self.announced:
-                raise ConfigurationError(said["variable"], said["problem"])
-            warn(f"{child.name}: {said['variable']}: {said['problem']}")
-        elif child is self.projection and not self.open:
-            self.open = True
+                raise ConfigurationError(status["variable"], status["problem"])
+            warn(f"{child.name}: {status['variable']}: {status['problem']}")
+        elif child is self.projection and not self.projection_ready:
+            self.projection_ready = True
             for worker in self.workers:
                 if worker.is_running:
                     self._send_startup_message(worker)
@@ -220,28 +213,28 @@ class Supervisor:
             self.on_ready()
 
     def _reload(self, changed: str, now: float) -> None:
-        """Start all children again: those that run are asked to end first."""
+        """Restart all children; running ones get SIGTERM first."""
         warn(f"{changed} changed; the workers and the projection are started again")
         for child in self.children:
             child.backoff = Backoff(child.name)
             if child.is_running:
-                child.reloads = True
+                child.reloading = True
                 child.signal(signal.SIGTERM)
             elif self.announced:
                 child.start_at = now
 
     def _check_child(self, child: ManagedProcess, now: float) -> None:
-        if (how := child.poll()) is not None:
-            if child.reloads:
-                child.reloads, child.start_at = False, now
+        if (reason := child.poll()) is not None:
+            if child.reloading:
+                child.reloading, child.start_at = False, now
                 return
             if child.hung:
-                how = f"no heartbeat for {HANGS_S:.0f} s, {how}"
+                reason = f"no heartbeat for {HANGS_S:.0f} s, {reason}"
             if self.sources is not None and self.announced and child.ready_at == NEVER:
-                warn(f"{child.name} ended ({how}); started again when a source file changes")
+                warn(f"{child.name} ended ({reason}); started again when a source file changes")
                 return
             child.start_at = now + child.backoff.after(
-                how, now - child.started_at, now - child.ready_at
+                reason, now - child.started_at, now - child.ready_at
             )
         elif child.is_running and not child.ready and now > child.ready_by:
             warn(f"{child.name} is not ready after {READY_S:.0f} s")
@@ -252,15 +245,32 @@ class Supervisor:
             child.signal(signal.SIGKILL)
         elif now >= child.start_at:
             child.start()
-            if self.open or child is self.projection:
+            if self.projection_ready or child is self.projection:
                 self._send_startup_message(child)
 
 
 def _announce(settings: "Settings", url: str, number: int) -> None:
-    """Tell on standard output that the service serves; scripts wait for it there."""
+    """Write to standard output that the service is ready; scripts wait for this line."""
     line = f"Cinelog serves on {url} ({number} worker{'s' * (number > 1)})"
     if not is_text(settings.log_format, 1):
         line = json_line(line, url=url, workers=number)
     with suppress(OSError):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+def _handle_signals(on_stop: Callable[[int], object]) -> int:
+    """Return a descriptor that is readable after a signal to stop or the end of a child.
+
+    ``on_stop`` is called with the number of each SIGTERM, SIGINT and SIGHUP, except for signals
+    that the process ignored from its start.
+    """
+    wakeup_fd, write_fd = os.pipe()
+    os.set_blocking(wakeup_fd, False)
+    os.set_blocking(write_fd, False)
+    signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: on_stop(number))
+    return wakeup_fd

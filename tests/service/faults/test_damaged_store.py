@@ -156,7 +156,7 @@ def test_damage_that_nobody_reads_is_found(var):
     path = var / "events.db"
     page = middle(leaves(path, INDEX))
     with closing(Store.open(f"sqlite:///{path}", create=False)) as store:
-        with IntegrityChecker(store, first_s=0.0, every_s=0.01):
+        with IntegrityChecker(store, delay_s=0.0, interval_s=0.01):
             time.sleep(0.2)
             assert store.damage.reason is None
             junk_page(path, page, 100)

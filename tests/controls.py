@@ -1,4 +1,4 @@
-"""Example values: what a test does not care about, it takes from here."""
+"""Example values and commands: the defaults for everything that a test does not depend on."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -7,12 +7,17 @@ import uuid_utils.compat
 from pydantic import SecretStr
 
 from commands.messages import (
+    ChangePassword,
     CheckMovie,
     CreateMovie,
     DeleteMovie,
+    EndSession,
+    EndSessions,
     MovieChanges,
     MovieFields,
+    OpenSession,
     RegisterUser,
+    ReportReuse,
     RevertMovie,
     RevertTarget,
     UpdateMovie,
@@ -34,13 +39,13 @@ def metadata(by=ANN, *, minutes=0, request_id="request-1"):
     return EventMetadata(str(by), request_id, NOON + timedelta(minutes=minutes))
 
 
-def _who(by, request_id):
+def _metadata(by=ANN, request_id="request-1"):
     return {"by": by, "request_id": request_id, "at": datetime.now(UTC)}
 
 
 def create(movie_id=None, *, by=ANN, request_id="request-1", idempotency=None, **fields):
     return CreateMovie(
-        **_who(by, request_id),
+        **_metadata(by, request_id),
         movie_id=movie_id or new_id(),
         fields=MovieFields.of(ALIEN | fields),
         idempotency=idempotency,
@@ -49,28 +54,54 @@ def create(movie_id=None, *, by=ANN, request_id="request-1", idempotency=None, *
 
 def update(movie_id=MOVIE, *, by=ANN, request_id="request-1", expected=None, **changes):
     fields = MovieChanges.of(changes)
-    return UpdateMovie(**_who(by, request_id), movie_id=movie_id, fields=fields, expected=expected)
+    return UpdateMovie(
+        **_metadata(by, request_id), movie_id=movie_id, fields=fields, expected=expected
+    )
 
 
 def delete(movie_id=MOVIE, *, by=ANN, request_id="request-1", expected=None):
-    return DeleteMovie(**_who(by, request_id), movie_id=movie_id, expected=expected)
+    return DeleteMovie(**_metadata(by, request_id), movie_id=movie_id, expected=expected)
 
 
 def check(movie_id=MOVIE, *, by=ANN, or_deleted=False):
-    return CheckMovie(**_who(by, "request-1"), movie_id=movie_id, or_deleted=or_deleted)
+    return CheckMovie(**_metadata(by), movie_id=movie_id, or_deleted=or_deleted)
 
 
 def revert(movie_id=MOVIE, *, version=1, by=ANN, expected=None):
     target = RevertTarget.of({"version": version})
-    return RevertMovie(**_who(by, "request-1"), movie_id=movie_id, target=target, expected=expected)
+    return RevertMovie(**_metadata(by), movie_id=movie_id, target=target, expected=expected)
 
 
 def register(account=None, *, username="ann", email=None, password_hash="$argon2id$x"):
     return RegisterUser(
-        **_who(account or new_id(), "request-1"),
+        **_metadata(account or new_id()),
         username=username,
         email=email or f"{username}@example.org",
         first_name="",
         last_name="",
         password_hash=SecretStr(password_hash),
     )
+
+
+def open_session(sid, *, password_version=1, renewed_hash=None):
+    return OpenSession(
+        **_metadata(), sid=sid, password_version=password_version, renewed_hash=renewed_hash
+    )
+
+
+def change_password(sid, password_hash="$argon2id$new", *, password_version=1):
+    return ChangePassword(
+        **_metadata(), sid=sid, password_version=password_version, password_hash=password_hash
+    )
+
+
+def end_session(sid, ended=None):
+    return EndSession(**_metadata(), sid=sid, ended=ended or sid)
+
+
+def end_sessions(sid):
+    return EndSessions(**_metadata(), sid=sid)
+
+
+def report_reuse(sid):
+    return ReportReuse(**_metadata(), sid=sid)

@@ -1,106 +1,114 @@
-"""The Movie aggregate: given events, when a decision, then events."""
+"""The Movie aggregate: given events, when a command, then events."""
 
 import pytest
 
-from commands.errors import CinelogError, NotCreatorError, NotFoundError, VersionConflictError
-from commands.movie import Movie, MovieDetails
-from tests.controls import ANN, BOB, MOVIE, metadata
+from commands.errors import InvalidError, NotCreatorError, NotFoundError, VersionConflictError
+from commands.movie import Movie
+from tests.commands.given import given, happened, movie_created
+from tests.controls import ALIEN, ANN, BOB, MOVIE, check, create, delete, new_id, revert, update
+
+UPDATED = happened(Movie.Updated, title="Aliens", year=1986)
+DELETED = happened(Movie.Deleted)
 
 
-class Given:
-    """Reads as given(…).when(decision).then(Event, field=value)."""
-
-    def __init__(self, *decisions):
-        self.movie = Movie.create(MOVIE, MovieDetails("Alien", "Horror", 1979), metadata())
-        for decision in decisions:
-            decision(self.movie)
-        self.movie.collect_events()
-        self.error = None
-
-    def when(self, decision):
-        try:
-            decision(self.movie)
-        except CinelogError as error:
-            self.error = error
-        return self
-
-    def then(self, kind, **fields):
-        assert self.error is None
-        (event,) = self.movie.collect_events()
-        assert type(event) is kind
-        assert {name: getattr(event, name) for name in fields} == fields
-        return self
-
-    def then_nothing(self):
-        assert self.error is None
-        assert not self.movie.collect_events()
-
-    def then_refused(self, kind):
-        assert type(self.error) is kind
-        assert not self.movie.collect_events()
-
-
-def given(*decisions):
-    return Given(*decisions)
-
-
-def update(**changes):
-    return lambda movie: movie.update(changes, metadata(minutes=1))
-
-
-def delete(movie):
-    movie.delete(metadata(minutes=2))
-
-
-def test_creation_names_the_creator_and_the_request():
+def test_creation_names_the_creator():
     """A movie belongs to the account that created it."""
-    movie = Movie.create(
-        MOVIE, MovieDetails("Alien", "Horror", 1979), metadata(ANN, request_id="r-7")
-    )
-    (event,) = movie.collect_events()
-    assert (event.by, event.request_id, event.title) == (str(ANN), "r-7", "Alien")
-    assert (movie.creator, movie.version) == (str(ANN), 1)
+    given().when(create(MOVIE, by=BOB)).then(Movie.Created, by=str(BOB), **ALIEN)
 
 
 def test_change():
-    """A change names only what changes."""
-    given().when(update(title="Aliens", year=1979)).then(
-        Movie.Updated, title="Aliens", genre=None, year=None
+    """A change has only the fields that change."""
+    given(movie_created()).when(update(title="Aliens", year=1979)).then(
+        Movie.Updated, by=str(ANN), title="Aliens", genre=None, year=None
     )
 
 
 def test_no_change():
     """A change that changes nothing leaves no event."""
-    given().when(update(title="Alien")).then_nothing()
-    given().when(update()).then_nothing()
+    given(movie_created()).when(update(title="Alien")).then_nothing()
+    given(movie_created()).when(update()).then_nothing()
+    given(movie_created(), UPDATED).when(update(title="Aliens")).then_nothing()
 
 
-def test_change_is_idempotent():
-    """The same change twice leaves one event."""
-    given(update(title="Aliens")).when(update(title="Aliens")).then_nothing()
+def test_delete():
+    given(movie_created()).when(delete()).then(Movie.Deleted, by=str(ANN))
 
 
-def test_delete_once():
-    """A movie is deleted once."""
-    given().when(delete).then(Movie.Deleted, by=str(ANN))
-    given(delete).when(delete).then_nothing()
-
-
-def test_deleted_is_not_there():
-    """A deleted movie is not found."""
-    given(delete).when(Movie.ensure_exists).then_refused(NotFoundError)
-
-
-def test_only_the_creator():
-    """No other account passes for the creator."""
-    given().when(lambda movie: movie.check_creator(str(BOB))).then_refused(NotCreatorError)
-    given().when(lambda movie: movie.check_creator(str(ANN))).then_nothing()
+@pytest.mark.parametrize("command", [update(title="x"), delete(), check()])
+def test_missing_movie(command):
+    """A deleted movie is missing, as is one that never existed."""
+    given(movie_created(), DELETED).when(command).then_refused(NotFoundError)
+    given().when(command).then_refused(NotFoundError)
 
 
 @pytest.mark.parametrize(
-    ("expected", "refused"), [(None, False), ((2, 1), False), ((), True), ((2,), True)]
+    "command", [update(by=BOB, title="x"), delete(by=BOB), revert(by=BOB), check(by=BOB)]
 )
-def test_expected_version(expected, refused):
-    """A movie at another version than those expected is not touched."""
-    checked = given().when(lambda movie: movie.check_version(expected))
-    checked.then_refused(VersionConflictError) if refused else checked.then_nothing()
+def test_only_the_creator(command):
+    """No other account changes, deletes or reverts a movie."""
+    given(movie_created()).when(command).then_refused(NotCreatorError)
+
+
+def test_check():
+    given(movie_created()).when(check()).then_nothing()
+    given(movie_created(), DELETED).when(check(or_deleted=True)).then_nothing()
+
+
+@pytest.mark.parametrize("expected", [None, (1,), (2, 1), "any"])
+def test_expected_version(expected):
+    given(movie_created()).when(update(title="x", expected=expected)).then(Movie.Updated)
+    given(movie_created()).when(delete(expected=expected)).then(Movie.Deleted)
+
+
+@pytest.mark.parametrize("expected", [(), (2,)])
+def test_unexpected_version(expected):
+    """A movie at another version is not changed."""
+    for command in (update(title="x", expected=expected), delete(expected=expected)):
+        given(movie_created()).when(command).then_refused(VersionConflictError)
+
+
+def test_excluded_version():
+    command = update(title="x")
+    given(movie_created()).when(command.model_copy(update={"excluded": (2,)})).then(Movie.Updated)
+    for excluded in ("any", (1, 2)):
+        refused = command.model_copy(update={"excluded": excluded})
+        given(movie_created()).when(refused).then_refused(VersionConflictError)
+
+
+def test_revert():
+    """The event has only the fields that differ from those of the version."""
+    given(movie_created(), UPDATED).when(revert(version=1)).then(
+        Movie.Updated, by=str(ANN), title="Alien", genre=None, year=1979
+    )
+
+
+def test_revert_to_equal_fields():
+    given(movie_created(), UPDATED).when(revert(version=2)).then_nothing()
+    given(movie_created()).when(revert(version=1)).then_nothing()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_revert_of_a_deleted_movie(version):
+    """The movie is restored, with all fields in the event."""
+    restored = given(movie_created(), UPDATED, DELETED).when(revert(version=version))
+    fields = ALIEN if version == 1 else ALIEN | {"title": "Aliens", "year": 1986}
+    restored.then(Movie.Restored, by=str(ANN), **fields)
+    assert not restored.aggregate.deleted
+
+
+def test_revert_to_a_version_without_the_movie():
+    """That is one that the movie does not have yet, or at which it was deleted."""
+    restored = happened(Movie.Restored, **ALIEN)
+    given(movie_created()).when(revert(version=2)).then_refused(InvalidError)
+    given(movie_created(), DELETED).when(revert(version=2)).then_refused(InvalidError)
+    given(movie_created(), DELETED, restored).when(revert(version=2)).then_refused(InvalidError)
+    given(movie_created(), DELETED, restored).when(revert(version=3)).then_nothing()
+    given(movie_created()).when(revert(new_id())).then_refused(NotFoundError)
+
+
+def test_revert_of_another_version():
+    given(movie_created(), UPDATED).when(revert(expected=(1,))).then_refused(VersionConflictError)
+    given(movie_created(), UPDATED).when(revert(expected=(2,))).then(Movie.Updated)
+    # "any" is any version of a movie that exists.
+    deleted = given(movie_created(), DELETED)
+    deleted.when(revert(expected="any")).then_refused(VersionConflictError)

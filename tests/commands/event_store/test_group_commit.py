@@ -1,6 +1,7 @@
-"""Group commit: what waits together is durable together, and no command suffers for another."""
+"""Group commit: many commands in one transaction, each with its own result."""
 
-import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -25,8 +26,8 @@ def versions(answers):
     return [answer.aggregate.version for answer in answers]
 
 
-def test_receipts_come_in_order_with_positions(store):
-    """Each command is answered with its own aggregate and the position that shows it."""
+def test_results_come_in_order_with_positions(store):
+    """Each result has the aggregate of its command, and a position that shows it."""
     answers = commit(store, [create(year=1979), create(year=1986), register()])
     assert [answer.position for answer in answers] == [1, 2, 5]
     assert [answer.aggregate.details.year for answer in answers[:2]] == [1979, 1986]
@@ -59,8 +60,8 @@ def test_a_refused_command_refuses_only_itself(store):
     assert (answers[3].expected, answers[3].actual) == ("9", 2)
 
 
-def test_whose_movie_it_is_can_be_checked_without_a_change(store):
-    """What is wrong with a body is told only to the creator of a movie that exists."""
+def test_check_appends_nothing(store):
+    """Errors of a body are shown only to the creator of a movie that exists."""
     commit(store, [create(MOVIE)])
     answers = commit(store, [check(), check(by=BOB), check(new_id())])
     assert [type(answer) for answer in answers] == [CommandResult, NotCreatorError, NotFoundError]
@@ -77,7 +78,7 @@ def test_nothing_changed_nothing_appended(store):
     assert store.head() == 1
 
 
-def test_a_deleted_movie_is_gone(store):
+def test_deleted_movie_is_not_found(store):
     commit(store, [create(MOVIE), delete()])
     answers = commit(store, [update(title="x"), delete()])
     assert [type(answer) for answer in answers] == [NotFoundError, NotFoundError]
@@ -91,14 +92,14 @@ def test_usernames_and_addresses_are_unique_without_regard_to_case(store, again)
     assert answer.errors["username"] == ["A user with that username already exists."]
 
 
-def test_both_names_taken_are_both_told(store):
+def test_taken_username_and_email_are_both_reported(store):
     commit(store, [register(username="ann", email="ann@example.org")])
     (answer,) = commit(store, [register(username="Ann", email="ANN@example.org")])
     assert set(answer.errors) == {"username", "email"}
 
 
-def test_one_name_twice_in_one_batch(store):
-    """Of two registrations at once one wins, whichever batch they come in."""
+def test_same_username_twice_in_one_batch(store):
+    """One of two concurrent registrations wins."""
     answers = commit(store, [register(username="ann"), register(username="ann", email="b@x.org")])
     assert [type(answer) for answer in answers] == [CommandResult, TakenError]
 
@@ -111,7 +112,7 @@ def test_a_claimed_row_is_created_once(store):
 
 
 def test_a_repeated_request_is_answered_as_the_first_was(store):
-    """Exactly once, whatever has happened to the movie since, in one batch or in two."""
+    """The movie may have changed since; the requests may be in one batch or in two."""
     token = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
     first, again = commit(store, [create(MOVIE, idempotency=token), create(idempotency=token)])
     commit(store, [update(title="Aliens"), delete()])
@@ -128,7 +129,7 @@ def test_a_key_belongs_to_one_request(store):
     assert isinstance(answer, KeyReusedError)
 
 
-def test_a_lost_race_for_a_key_is_answered_by_the_winner(store):
+def test_retry_replays_the_winner_of_a_key(store):
     token = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
     other = Store(store._application)
     races = [lambda: commit(other, [create(MOVIE, idempotency=token)])]
@@ -138,7 +139,7 @@ def test_a_lost_race_for_a_key_is_answered_by_the_winner(store):
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_a_movie_goes_back_to_an_earlier_version(store, deleted):
+def test_revert_appends_once(store, deleted):
     commit(store, [create(MOVIE), update(title="Aliens", year=1986)])
     if deleted:
         commit(store, [delete()])
@@ -149,7 +150,7 @@ def test_a_movie_goes_back_to_an_earlier_version(store, deleted):
     assert commit(store, [revert(version=1)])[0].appended is False
 
 
-def test_what_cannot_be_gone_back_to(store):
+def test_refused_reverts(store):
     commit(store, [create(MOVIE), delete()])
     answers = commit(
         store, [revert(version=3), revert(version=2), revert(by=BOB), revert(new_id())]
@@ -167,7 +168,7 @@ def test_a_preview_appends_nothing(store):
     assert store.movie(MOVIE).details.title == "Aliens"
 
 
-def test_a_reason_is_kept_and_older_events_have_none(store):
+def test_reason_is_stored(store):
     commit(store, [create(MOVIE), update(title="x").model_copy(update={"reason": "typo"})])
     created, updated = store.read_stream(MOVIE)
     assert (created.data.get("reason"), updated.data.get("reason")) == (None, "typo")
@@ -186,7 +187,7 @@ class Racing(Store):
         return super().append(aggregates)
 
 
-def test_lost_races_are_run_again(store):
+def test_conflicting_commands_are_retried(store):
     """Without If-Match both writers succeed, one after the other."""
     commit(store, [create(MOVIE)])
     other = Store(store._application)
@@ -199,7 +200,7 @@ def test_lost_races_are_run_again(store):
     assert (movie.details.title, movie.details.genre, movie.version) == ("Ours", "Opera", 6)
 
 
-def test_a_lost_race_for_an_expected_version_is_refused(store):
+def test_retry_checks_the_expected_version_again(store):
     commit(store, [create(MOVIE)])
     other = Store(store._application)
     races = [lambda: commit(other, [update(title="Theirs")])]
@@ -207,38 +208,33 @@ def test_a_lost_race_for_an_expected_version_is_refused(store):
     assert isinstance(answer, VersionConflictError)
 
 
-def test_a_commit_whose_answer_was_lost_is_found_again(store):
-    """A creation that was committed before the connection broke is not made twice."""
+def test_retry_of_a_lost_commit_appends_nothing(store):
+    """A movie whose commit was not confirmed is not created twice."""
     command = create(MOVIE)
     commit(store, [command])
     (answer,) = commit(store, [command], is_retry=True)
     assert (answer.appended, answer.aggregate.version) == (False, 1)
 
 
+def _write_ten(store_url, number):
+    """Change the movie in a process of its own; return the errors."""
+    store = Store.open(store_url, create=False)
+    results = [commit(store, [update(title=f"{number}-{n}")])[0] for n in range(10)]
+    store.close()
+    return [repr(one) for one in results if not isinstance(one, CommandResult)]
+
+
 def test_many_processes_many_writers(store, store_url):
-    """Writers in parallel on one movie: every write is there, every version once."""
+    """Writers in parallel on one movie: no write is lost, and no version is used twice."""
     commit(store, [create(MOVIE)])
-    failed = []
-
-    def write(number):
-        mine = Store.open(store_url, create=False)
-        for n in range(10):
-            (answer,) = commit(mine, [update(title=f"{number}-{n}")])
-            if not isinstance(answer, CommandResult):
-                failed.append(answer)
-        mine.close()
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as processes:
+        errors = list(processes.map(_write_ten, [store_url] * 4, range(4)))
+    assert errors == [[]] * 4
     assert store.movie(MOVIE).version == 41
     assert [event.version for event in store.read_stream(MOVIE)] == list(range(1, 42))
 
 
-def test_a_store_that_is_away_answers_each_command(sqlite_store, tmp_path):
+def test_unavailable_store_fails_each_command(sqlite_store, tmp_path):
     commit(sqlite_store, [create()])
     sqlite_store._recorder.datastore.pool.close()
     (answer,) = commit(sqlite_store, [create()])

@@ -1,4 +1,4 @@
-"""A log with something of everything in it, and ways to spoil it."""
+"""A log with all kinds of events, and ways to corrupt it."""
 
 import sqlite3
 from contextlib import closing
@@ -15,7 +15,7 @@ from tests.read_side import contents
 
 
 def library(store, *, movies=6):
-    """Two accounts and their movies: created, changed, deleted, brought back."""
+    """Two accounts and their movies: created, changed, deleted, restored."""
     ids = [new_id() for _ in range(movies)]
     write(store, register(ANN, username="ann"), register(BOB, username="Zoë"))
     write(
@@ -32,7 +32,7 @@ def library(store, *, movies=6):
 
 
 def write(store, *commands):
-    """Carry out commands that must succeed; return the last receipt."""
+    """Execute commands that must succeed; return the last result."""
     answers = commit(store, commands)
     for answer in answers:
         if isinstance(answer, Exception):
@@ -58,7 +58,7 @@ def live(redis):
 
 
 def kept(redis, generation=None):
-    """What a generation keeps, the live one where none is named; without what filters found."""
+    """The contents of a generation, by default the live one, without cached filter results."""
     found = contents(redis, lifecycle.live_number(redis) if generation is None else generation)
     found["head"] = {
         name: value
@@ -69,7 +69,7 @@ def kept(redis, generation=None):
 
 
 def replayed(store, redis):
-    """What a generation keeps that was built from nothing, batch by batch; nothing else is left."""
+    """The contents of a generation that was built batch by batch; Redis is empty afterwards."""
     redis.flushall()
     caught_up(store, redis, limit=7)
     found = kept(redis)
@@ -78,17 +78,17 @@ def replayed(store, redis):
 
 
 def spoil(path, movie_id, version=1):
-    """Make an event of a movie one that cannot be applied."""
+    """Corrupt an event of a movie so that it cannot be applied."""
     _replace(path, movie_id, version, '"timestamp":', '"pmatsemit":')
 
 
 def heal(path, movie_id, version=1):
-    """Take ``spoil`` back, as a release does that knows what to make of such an event."""
+    """Undo ``spoil``, as a release does that can apply such an event."""
     _replace(path, movie_id, version, '"pmatsemit":', '"timestamp":')
 
 
 def rewrite(path, stream_id, version=1, **fields):
-    """Give an event other fields; None takes one out."""
+    """Replace fields of an event; None removes one."""
     with closing(sqlite3.connect(path)) as connection, connection:
         where = "WHERE originator_id = ? AND originator_version = ?"
         key = (stream_id.replace("-", ""), version)

@@ -1,4 +1,4 @@
-"""A real Valkey, and events as they come from the log."""
+"""A real Valkey, and events as the log returns them."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
 
 
 class Valkey:
-    """A server that can be stopped and started again on the same socket, empty."""
+    """A server that can be stopped, and started again empty on the same socket."""
 
     def __init__(self, folder):
         self.url = f"unix://{folder}/s"
@@ -37,7 +37,7 @@ class Valkey:
 
 
 class Story:
-    """Events in log order: what happened, told by the movie."""
+    """Events in log order."""
 
     def __init__(self):
         self.events = []
@@ -81,27 +81,27 @@ class Story:
 
 
 def shown(redis, story, *, batch=1000):
-    """Apply a story to a new generation and show it; return its view."""
-    view = GenerationWriter(
+    """Apply a story to a new generation and make it live; return its writer."""
+    writer = GenerationWriter(
         redis, 1 + max(map(int, redis.smembers("movies:generations")), default=0)
     )
-    view.create()
-    redis.sadd("movies:generations", view.number)
-    apply(view, story, batch=batch)
-    assert lifecycle.go_live(redis, view)
-    return view
+    writer.create()
+    redis.sadd("movies:generations", writer.number)
+    apply(writer, story, batch=batch)
+    assert lifecycle.go_live(redis, writer)
+    return writer
 
 
-def apply(view, story, *, batch=1000):
-    """Apply what of a story a view does not show yet."""
-    position = view.checkpoint()
+def apply(writer, story, *, batch=1000):
+    """Apply the events of a story after the checkpoint."""
+    position = writer.checkpoint()
     for start in range(position, len(story.events), batch):
-        position = view.apply(story.events[start : start + batch], position)
+        position = writer.apply(story.events[start : start + batch], position)
     assert position == len(story.events)
 
 
 def contents(redis, generation):
-    """Everything a generation keeps: key to value."""
+    """The value of each key of a generation, by name."""
     found = {}
     for key in redis.scan_iter(f"{{movies:{generation}}}:*"):
         name = key.decode().rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""The whole against a plain model in Python, whatever accounts do and whatever breaks.
+"""The read model equals a plain model in Python, for any commands and any outage.
 
 Random commands, refused ones and ones that change nothing among them; projections that die, a Redis
 that is wiped, rebuilds. After every step lists of all kinds, single movies, their histories, what
@@ -72,7 +72,7 @@ def shown_as(value):
 
 
 class Model:
-    """What there is, as plain dicts: every movie's states, and the lists of all positions."""
+    """All states of each movie, and the list at each position, as dicts."""
 
     def __init__(self):
         self.states = {}
@@ -108,7 +108,7 @@ class Model:
         self.shown[receipt.position] = [one[-1] for one in self.states.values() if one[-1]]
 
     def listed(self, position, asked):
-        """The page that is to be shown of the movies at a position."""
+        """The expected page of the movies at a position."""
         query = parse_query({name: [str(value)] for name, value in asked.items()})
         rows = [
             row
@@ -144,7 +144,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             self.accounts = {name: new_id() for name in ACCOUNTS}
             commands = [register(one, username=name) for name, one in self.accounts.items()]
             commit(self.store, commands)
-            self.tail = Subscription(self.store, client, limit=3)
+            self.subscription = Subscription(self.store, client, limit=3)
             self.timeline = Timeline(self.store, stretch=3)
             self.clock_ahead = timedelta()
 
@@ -271,7 +271,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
 
         @invariant()
         def all_is_as_in_the_model(self):
-            while not self.tail.process_batch():
+            while not self.subscription.process_batch():
                 pass
             self.check_lists(reader, max(self.model.shown))
             for key, states in self.model.states.items():

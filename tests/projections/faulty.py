@@ -1,4 +1,4 @@
-"""Redis clients between whose calls something happens: the end of their process, or whatever."""
+"""Redis clients that call back before each command, or die at one."""
 
 from contextlib import suppress
 
@@ -6,7 +6,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 
 class DiedError(RedisConnectionError):
-    """From here on nothing reaches Redis any more."""
+    """The client is dead: no command reaches Redis any more."""
 
 
 class Between:
@@ -27,7 +27,7 @@ class Between:
 
 
 class Dying(Between):
-    """Dies at call number ``at``, before Redis hears of it or right after.
+    """Dies at call number ``at``, before Redis gets the command or right after.
 
     What runs on it afterwards (cleaning up, say) finds that every call fails, as it would not have
     run at all after ``kill -9``.

@@ -1,22 +1,22 @@
-"""Which generation is live, and how one comes and goes."""
+"""Generations begin, go live and are dropped."""
 
 from projections.generation import lifecycle
 from projections.generation.writer import GenerationWriter
 from tests.read_side import Story, shown
 
 
-def test_a_half_built_generation_is_gone_on_with(redis):
-    """A projection that starts again does not begin from nothing."""
+def test_an_unfinished_generation_is_continued(redis):
+    """A restarted projection does not begin from nothing."""
     story = Story()
     story.account()
-    view = lifecycle.begin(redis)
-    view.apply(story.events, 0)
+    writer = lifecycle.begin(redis)
+    writer.apply(story.events, 0)
     again = lifecycle.begin(redis)
-    assert (again.number, again.checkpoint()) == (view.number, 1)
+    assert (again.number, again.checkpoint()) == (writer.number, 1)
 
 
 class Racing:
-    """A client beside which another projection begins, just before it says what it builds."""
+    """Another projection begins just before this client sets the pointer."""
 
     def __init__(self, redis):
         self._redis = redis
@@ -28,8 +28,8 @@ class Racing:
         return self._redis.execute_command(*args)
 
 
-def test_two_that_begin_at_once_build_the_same(redis):
-    """Who comes second joins the first."""
+def test_projections_that_begin_at_once_build_the_same_generation(redis):
+    """The second one joins the first."""
     racing = Racing(redis)
     mine = lifecycle.begin(racing)
     assert mine.number == racing.theirs.number
@@ -37,8 +37,8 @@ def test_two_that_begin_at_once_build_the_same(redis):
     assert redis.get("movies:building") == b"%d" % mine.number
 
 
-def test_a_lost_generation_is_begun_anew_with_a_higher_number(redis):
-    """Its number is above every one known to Redis or to the caller."""
+def test_the_next_generation_has_a_higher_number(redis):
+    """Higher than all numbers known to Redis or the caller."""
     first = lifecycle.begin(redis)
     redis.delete(first.keys.state)
     second = lifecycle.begin(redis)
@@ -58,9 +58,9 @@ def test_going_live_shows_a_generation_and_drops_older_ones(redis):
     assert not redis.exists(old.keys.state)
 
 
-def test_a_generation_that_is_gone_does_not_go_live(redis):
+def test_a_deleted_generation_does_not_go_live(redis):
     """A wipe just before the switch must not leave a pointer to nothing."""
-    view = lifecycle.begin(redis)
+    writer = lifecycle.begin(redis)
     redis.flushall()
-    assert not lifecycle.go_live(redis, view)
+    assert not lifecycle.go_live(redis, writer)
     assert redis.keys("*") == []

@@ -30,7 +30,7 @@ ROW_FORMATS = {
 
 
 class Kept:
-    """What Redis would keep: dicts in place of its hashes and sorted sets."""
+    """Redis as dicts in place of hashes and sorted sets."""
 
     def __init__(self):
         self.keys = {
@@ -94,7 +94,7 @@ def test_a_created_movie_is_a_row_and_three_index_entries():
 
 
 def test_the_row_format_counts_up_with_the_fields():
-    """Else rows of an earlier release would be shown without them."""
+    """Otherwise rows of an earlier release would be shown without them."""
     assert ROW_FORMATS.get(ROW_FORMAT) == ROW_FIELDS
 
 
@@ -103,7 +103,7 @@ def test_every_event_of_a_movie_has_a_handler():
 
 
 def test_an_update_moves_only_what_changes():
-    """An index is left alone where the movie stays at its place."""
+    """An index without a change is not written."""
     story = Story()
     key = story.created(story.account())
     kept = Kept()
@@ -119,7 +119,7 @@ def test_an_update_moves_only_what_changes():
 
 
 def test_a_deleted_movie_leaves_every_index():
-    """Only its last state stays, for the event that may bring it back."""
+    """Its last state stays, for the event that may restore it."""
     story = Story()
     key = story.created(story.account())
     story.deleted(key)
@@ -131,7 +131,7 @@ def test_a_deleted_movie_leaves_every_index():
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5])
 def test_a_restored_movie_keeps_creator_and_creation(batch):
-    """Title, genre and year come with the event; who made it and when does not change."""
+    """The event carries title, genre and year only."""
     story = Story()
     key = story.created(story.account("ann"))
     story.deleted(key)
@@ -146,8 +146,8 @@ def test_a_restored_movie_keeps_creator_and_creation(batch):
     assert list(kept["titles"]) == [f"alien³\0{key}"]
 
 
-def test_other_events_mean_nothing_here():
-    """What does not happen to a movie is passed over, and counts as applied."""
+def test_other_events_change_nothing():
+    """They count as applied."""
     story = Story()
     story.claimed()
     story.tell("ReviewAdded", "some-review", stars=5)
@@ -157,8 +157,8 @@ def test_other_events_mean_nothing_here():
 
 @pytest.mark.slow
 @given(st.data())
-def test_how_the_log_is_cut_into_batches_makes_no_difference(data):
-    """One batch, or any other cut, leaves the same rows and indexes."""
+def test_the_size_of_batches_makes_no_difference(data):
+    """Any batches leave the same rows and indexes."""
     story, alive, dead = Story(), [], []
     by = [story.account("ann"), story.account("bob")]
     for _ in range(data.draw(st.integers(1, 25))):
@@ -194,7 +194,7 @@ def test_how_the_log_is_cut_into_batches_makes_no_difference(data):
     ],
 )
 def test_an_event_that_cannot_be_applied_stops_only_its_movie(bad):
-    """It and all later ones of its movie are refused; position, type and reason are told."""
+    """It is refused with position, type and reason, as are later events of its movie."""
     story = Story()
     by = story.account()
     poison = story.created(by, **bad) if "by" not in bad else story.created(bad["by"])
@@ -210,8 +210,8 @@ def test_an_event_that_cannot_be_applied_stops_only_its_movie(bad):
     assert rows[0::2] == [other]
 
 
-def test_what_came_before_a_refused_event_stays():
-    """The movie is shown as it was before the event that cannot be applied."""
+def test_the_state_before_a_refused_event_stays():
+    """The movie is shown as it was before that event."""
     story = Story()
     key = story.created(story.account())
     story.updated(key, title="Aliens")
@@ -221,8 +221,8 @@ def test_what_came_before_a_refused_event_stays():
     assert decode_row(kept.keys["rows"][key])["title"] == "Aliens"
 
 
-def test_a_movie_event_of_an_unknown_kind_is_refused():
-    """With all later ones of its movie: a later release may know what it changes."""
+def test_a_movie_event_of_an_unknown_type_is_refused():
+    """As are all later ones of its movie: a later release may apply them."""
     story = Story()
     movie = story.created(story.account())
     story.tell("MovieExploded", movie)
@@ -234,7 +234,7 @@ def test_a_movie_event_of_an_unknown_kind_is_refused():
 
 @pytest.mark.parametrize("kind", ["MovieUpdated", "MovieDeleted", "MovieRestored"])
 def test_an_event_of_an_unknown_movie_is_refused(kind):
-    """No movie is made up from a change to one."""
+    """A change does not create a movie."""
     story = Story()
     story.tell(kind, "unknown", title="t", genre="g", year=1)
     assert set(fold_batch(story.events, NOTHING).refused) == {"unknown"}
@@ -255,7 +255,7 @@ def test_an_old_version_is_refused():
     assert set(fold_batch([*story.events[:2], again], NOTHING).refused) == {key}
 
 
-def test_parked_movies_are_passed_over():
+def test_parked_movies_are_skipped():
     """They count as not applied."""
     story = Story()
     key = story.created(story.account())
@@ -267,7 +267,7 @@ def test_parked_movies_are_passed_over():
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)))  # noqa: DTZ001 - made aware below
 def test_microseconds_agree_with_datetime(time):
-    """The cheap route gives what the slow one gives."""
+    """The fast conversion gives the same result."""
     aware = time.replace(tzinfo=UTC)
     exact = (aware - datetime(1970, 1, 1, tzinfo=UTC)) // (datetime.resolution)
     assert microseconds(rfc3339(aware)) == exact

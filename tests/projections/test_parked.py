@@ -1,4 +1,4 @@
-"""A movie that is put aside can be taken up again, or given up."""
+"""A parked movie can be retried or discarded."""
 
 import orjson
 import pytest
@@ -23,8 +23,8 @@ def books(sqlite_store, redis, tmp_path):
     return books
 
 
-def test_what_is_parked(redis, books):
-    """Since when, and why; the head counts it."""
+def test_a_parked_movie_has_a_position_and_a_reason(redis, books):
+    """The state counts it."""
     (mark,) = parked_in(live(redis)).values()
     assert mark[:3] == (books.changed, books.position, "MovieUpdated")
     assert "timestamp" in mark.error
@@ -40,7 +40,7 @@ def test_readers_see_the_last_good_row(redis, books):
 
 
 def test_a_retry_after_the_repair(sqlite_store, redis, books):
-    """All its events are applied and counted, once, and it is a movie like any other."""
+    """All its events are applied and counted once."""
     heal(books.path, books.changed, version=2)
     assert list(retry(sqlite_store, live(redis), [books.changed])) == [(books.changed, None)]
     assert kept(redis) == books.whole
@@ -59,7 +59,7 @@ def test_a_retry_that_fails_again(sqlite_store, redis, books):
     assert kept(redis) == before
 
 
-def test_a_retry_that_comes_further(sqlite_store, redis, books):
+def test_a_retry_that_gets_further(sqlite_store, redis, books):
     """The row is as of the last event that could be applied."""
     heal(books.path, books.changed, version=2)
     spoil(books.path, books.changed, version=3)
@@ -70,7 +70,7 @@ def test_a_retry_that_comes_further(sqlite_store, redis, books):
 
 
 def test_a_creation_that_cannot_be_applied(sqlite_store, redis, books):
-    """Neither can what follows, until a retry applies all of it."""
+    """Later events cannot be applied either, until a retry applies all."""
     heal(books.path, books.changed, version=2)
     spoil(books.path, books.back)
     redis.flushall()
@@ -82,20 +82,20 @@ def test_a_creation_that_cannot_be_applied(sqlite_store, redis, books):
     assert kept(redis) == books.whole
 
 
-def test_a_projection_at_work_notices(sqlite_store, redis, books):
-    """It knew the movie as parked; the next event of it is applied all the same."""
+def test_a_running_projection_notices_a_retry(sqlite_store, redis, books):
+    """It knew the movie as parked, and still applies its next event."""
     write(sqlite_store, create(by=ANN))
-    tail = caught_up(sqlite_store, redis)
+    subscription = caught_up(sqlite_store, redis)
     heal(books.path, books.changed, version=2)
     list(retry(sqlite_store, live(redis), [books.changed]))
     write(sqlite_store, update(books.ids[0], by=ANN, title="Aliens"))
-    while not tail.process_batch():
+    while not subscription.process_batch():
         pass
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
-def test_a_movie_that_is_given_up(sqlite_store, redis, books):
-    """It leaves the lists, its later events are passed over, and it is no problem any more."""
+def test_a_discarded_movie_leaves_the_lists(sqlite_store, redis, books):
+    """Its later events are skipped, and it no longer counts as parked."""
     assert discard(live(redis), books.changed)
     head = live(redis).read_state()
     assert (head.state, head.parked, head.dropped) == ("live", 0, 1)
@@ -111,21 +111,21 @@ def test_a_movie_that_is_given_up(sqlite_store, redis, books):
     assert live(redis).read_state().dropped == 1
 
 
-def test_a_movie_that_was_given_up_is_taken_up_again(sqlite_store, redis, books):
+def test_a_discarded_movie_can_be_retried(sqlite_store, redis, books):
     discard(live(redis), books.changed)
     heal(books.path, books.changed, version=2)
     assert list(retry(sqlite_store, live(redis), [books.changed])) == [(books.changed, None)]
     assert kept(redis) == books.whole
 
 
-def test_one_that_is_not_parked_is_not_dropped(redis, books):
+def test_only_a_parked_movie_can_be_discarded(redis, books):
     before = kept(redis)
     assert not discard(live(redis), books.back)
     assert kept(redis) == before
 
 
 def test_a_retry_that_dies(sqlite_store, redis, books):
-    """It was carried out, or it was not; another one finds out."""
+    """It is complete or has no effect; the next one completes it."""
     heal(books.path, books.changed, version=2)
     copies = {key: redis.dump(key) for key in redis.keys("*")}
     lives = 0
@@ -161,9 +161,7 @@ POISON = {
 
 @pytest.mark.parametrize("what", POISON)
 @pytest.mark.parametrize("last", [False, True])
-def test_poison_of_every_kind_stops_nothing_but_its_movie(
-    sqlite_store, redis, tmp_path, what, last
-):
+def test_a_poison_event_of_any_kind_stops_only_its_movie(sqlite_store, redis, tmp_path, what, last):
     """Wherever it is in a batch, live and in a rebuild; retry and verify cope with it."""
     version, fields = POISON[what]
     books = library(sqlite_store)
@@ -182,7 +180,7 @@ def test_poison_of_every_kind_stops_nothing_but_its_movie(
 
 
 def test_an_account_without_a_name(sqlite_store, redis, tmp_path):
-    """Neither it nor its movies can be shown; everyone else's are."""
+    """It and its movies are not shown; all others are."""
     books = library(sqlite_store)
     rewrite(tmp_path / "events.db", str(ANN), username={"x": 1})
     caught_up(sqlite_store, redis)
@@ -194,8 +192,8 @@ JUNK = (b"x", b"", b"[]", b"{}", b"null", b'{"position":"1","type":1,"error":nul
 
 
 @pytest.mark.parametrize("value", JUNK)
-def test_a_mark_that_cannot_be_read(sqlite_store, redis, books, value):
-    """It parks all the same, and is written anew or taken out."""
+def test_a_damaged_mark(sqlite_store, redis, books, value):
+    """Its movie stays parked, and the mark is rewritten or removed."""
     keys = live(redis).keys
     redis.hset(keys.parked, books.changed, value)
     assert parked_in(live(redis))[books.changed].error
@@ -213,7 +211,7 @@ def test_a_mark_that_cannot_be_read(sqlite_store, redis, books, value):
     assert set(kept(redis)) == set(books.whole)
 
 
-def test_why_is_json(redis, books):
-    """It stands in Redis for whoever looks there."""
+def test_a_mark_is_json(redis, books):
+    """An operator may read it in Redis."""
     value = redis.hget(live(redis).keys.parked, books.changed)
     assert orjson.loads(value).keys() == {"position", "type", "error"}

@@ -1,4 +1,4 @@
-"""A held generation takes no events, for a moment; readers do not notice."""
+"""A paused generation takes no events for a moment; readers do not notice."""
 
 import threading
 import time
@@ -16,36 +16,36 @@ from tests.library import caught_up, kept, library, live, write
 
 
 @pytest.fixture
-def view(sqlite_store, redis):
+def writer(sqlite_store, redis):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     return live(redis)
 
 
-def test_no_event_is_applied(sqlite_store, redis, view):
-    """Until it is given back."""
+def test_no_event_is_applied(sqlite_store, redis, writer):
+    """Until the pause ends."""
     write(sqlite_store, create(by=ANN))
-    tail = Subscription(sqlite_store, redis)
-    with pause(view) as held:
+    subscription = Subscription(sqlite_store, redis)
+    with pause(writer) as held:
         before = kept(redis)
-        assert held.position == view.read_state().position
+        assert held.position == writer.read_state().position
         for _ in range(3):
-            assert not tail.process_batch()
+            assert not subscription.process_batch()
         assert kept(redis) == before
-    assert tail.process_batch()
-    assert view.read_state().position == sqlite_store.head()
+    assert subscription.process_batch()
+    assert writer.read_state().position == sqlite_store.head()
 
 
-def test_it_ends_by_itself(sqlite_store, redis, view):
+def test_a_pause_ends_by_itself(sqlite_store, redis, writer):
     write(sqlite_store, create(by=ANN))
-    with pause(view, 100):
+    with pause(writer, 100):
         started = time.monotonic()
-        catch_up(sqlite_store, view, sqlite_store.head())
+        catch_up(sqlite_store, writer, sqlite_store.head())
         assert time.monotonic() - started > 0.05
 
 
-def test_one_at_a_time(view, valkey):
-    """Another one waits for its end."""
+def test_one_pause_at_a_time(writer, valkey):
+    """The next one waits."""
     other = open_redis(valkey.url)
     ends = []
 
@@ -53,7 +53,7 @@ def test_one_at_a_time(view, valkey):
         with pause(live(other)):
             ends.append("second")
 
-    with pause(view):
+    with pause(writer):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.05)
@@ -63,36 +63,36 @@ def test_one_at_a_time(view, valkey):
     other.close()
 
 
-def test_nobody_waits_for_ever(view, monkeypatch):
+def test_waiting_for_a_pause_has_a_timeout(writer, monkeypatch):
     monkeypatch.setattr(holding, "_TIMEOUT_S", 0.05)
-    with pause(view), pytest.raises(ReadModelUnavailableError), pause(view):
+    with pause(writer), pytest.raises(ReadModelUnavailableError), pause(writer):
         pass
 
 
-def test_who_comes_late_gives_back_nothing_of_others(redis, view):
-    with pause(view, 1):
+def test_an_expired_pause_does_not_end_the_next(redis, writer):
+    with pause(writer, 1):
         time.sleep(0.01)
-        with pause(view) as second:
+        with pause(writer) as second:
             pass
-        redis.hset(view.keys.state, "hold", second.until_ms + 1)
-    assert redis.hget(view.keys.state, "hold")
+        redis.hset(writer.keys.state, "hold", second.until_ms + 1)
+    assert redis.hget(writer.keys.state, "hold")
 
 
-def test_there_must_be_a_generation(redis, view):
+def test_there_must_be_a_generation(redis, writer):
     redis.flushall()
-    with pytest.raises(ReadModelUnavailableError), pause(view):
+    with pytest.raises(ReadModelUnavailableError), pause(writer):
         pass
     assert redis.keys("*") == []
 
 
-def test_a_mend_after_the_hold_changes_nothing(redis, view):
-    """The projection may be at work again."""
+def test_a_repair_after_the_pause_changes_nothing(redis, writer):
+    """The projection may have continued."""
     wrong = [Difference("years", b"x", 1.0, None)]
-    with pause(view, 1) as held:
+    with pause(writer, 1) as held:
         time.sleep(0.01)
         before = kept(redis)
         with pytest.raises(ReadModelUnavailableError):
-            repair(view, held, writes_for(wrong))
+            repair(writer, held, writes_for(wrong))
     with pytest.raises(ReadModelUnavailableError):
-        repair(view, held, writes_for(wrong))
+        repair(writer, held, writes_for(wrong))
     assert kept(redis) == before

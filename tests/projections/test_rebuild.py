@@ -1,4 +1,4 @@
-"""A rebuild puts a new generation in the place of the live one; nobody notices but for what differs."""
+"""A rebuild replaces the live generation; readers see only corrected differences."""
 
 import time
 
@@ -23,7 +23,7 @@ LEFT = {b"movies:live", b"movies:generations"}
 
 @pytest.fixture
 def books(sqlite_store, redis):
-    """A log with something of everything, and the list of it."""
+    """A log with all kinds of events, and its read model."""
     books = library(sqlite_store)
     books.expected = replayed(sqlite_store, redis)
     caught_up(sqlite_store, redis)
@@ -31,13 +31,13 @@ def books(sqlite_store, redis):
 
 
 def keys_of(redis):
-    """Every key there is, but for those of the live generation."""
+    """All keys but those of the live generation."""
     prefix = b"{movies:%d}:" % (lifecycle.live_number(redis) or 0)
     return {key for key in redis.keys("*") if not key.startswith(prefix)}
 
 
-def test_the_new_one_is_as_the_old_one(sqlite_store, redis, books):
-    """It is live, the old one is dropped, and nothing else stays behind."""
+def test_a_rebuild_replaces_the_live_generation(sqlite_store, redis, books):
+    """The previous one is dropped, and no other key is left."""
     told = []
     built = rebuild(sqlite_store, redis, advance=lambda *step: told.append(step))
     assert (built.generation, built.position) == (2, sqlite_store.head())
@@ -50,8 +50,8 @@ def test_the_new_one_is_as_the_old_one(sqlite_store, redis, books):
     assert keys_of(redis) == LEFT
 
 
-def test_a_large_one_is_removed_piece_by_piece(sqlite_store, redis, books, monkeypatch):
-    """To the end, and told step by step."""
+def test_a_large_generation_is_removed_in_steps(sqlite_store, redis, books, monkeypatch):
+    """Each step is reported."""
     monkeypatch.setattr(lifecycle, "_STEPS_AT_ONCE", 1)
     monkeypatch.setattr(lifecycle, "SWEEP_STEP", 1)
     told = []
@@ -63,15 +63,15 @@ def test_a_large_one_is_removed_piece_by_piece(sqlite_store, redis, books, monke
 
 
 def test_without_a_live_one(sqlite_store, redis, books):
-    """There is nothing to compare with."""
+    """Nothing is compared."""
     redis.flushall()
     built = rebuild(sqlite_store, redis)
     assert (built.compared, built.diff.counts) == (0, {})
     assert kept(redis) == books.expected
 
 
-def test_what_differed_is_told(sqlite_store, redis, books):
-    """Row by row and index by index; the new one is as the log says."""
+def test_differences_are_reported(sqlite_store, redis, books):
+    """Of rows, indexes and counts; the new generation is right."""
     keys = live(redis).keys
     one, other, third = (str(books.ids[number]) for number in (3, 4, 5))
     line = redis.hget(keys.rows, one)
@@ -96,23 +96,23 @@ def test_what_differed_is_told(sqlite_store, redis, books):
 
 
 @pytest.mark.parametrize("lost", ["rows", "created", "titles", "gone", "users"])
-def test_a_damaged_one_is_compared_too(sqlite_store, redis, books, lost):
+def test_a_damaged_generation_is_compared(sqlite_store, redis, books, lost):
     redis.delete(live(redis).keys.named(lost))
     built = rebuild(sqlite_store, redis)
     assert set(built.diff.counts) == {lost}
     assert kept(redis) == books.expected
 
 
-def test_one_of_another_log_is_replaced(sqlite_store, redis, books):
-    """Comparing it would say nothing."""
+def test_a_generation_of_another_log_is_not_compared(sqlite_store, redis, books):
+    """A comparison would say nothing."""
     redis.hset(live(redis).keys.state, "last", "another:1")
     built = rebuild(sqlite_store, redis)
     assert built.compared == 0
     assert kept(redis) == books.expected
 
 
-def test_one_that_nobody_follows_is_brought_along(sqlite_store, redis, books):
-    """So that both can be compared at one position."""
+def test_a_generation_behind_the_log_is_compared_at_its_position(sqlite_store, redis, books):
+    """No projection runs; the new one has all events."""
     write(sqlite_store, *(create(by=ANN) for _ in range(3)))
     built = rebuild(sqlite_store, redis)
     assert built.compared
@@ -120,8 +120,8 @@ def test_one_that_nobody_follows_is_brought_along(sqlite_store, redis, books):
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
-def test_events_that_come_meanwhile(sqlite_store, redis, books):
-    """Between any two steps someone writes, and the projection applies it: nothing differs."""
+def test_events_during_a_rebuild_are_no_differences(sqlite_store, redis, books):
+    """Between any two steps a client writes, and the projection applies it."""
     projection = Subscription(sqlite_store, redis)
 
     def busy(*_):
@@ -142,7 +142,7 @@ def test_events_that_come_meanwhile(sqlite_store, redis, books):
 
 
 def test_readers_see_no_hole_and_no_step_back(sqlite_store, redis, books):
-    """Between any two steps of the rebuild someone writes, a projection works, and readers look."""
+    """Between any two steps of the rebuild a client writes, a projection works, and readers look."""
     reader, seen = Reader(redis), [0]
 
     def look():
@@ -153,10 +153,10 @@ def test_readers_see_no_hole_and_no_step_back(sqlite_store, redis, books):
     def meanwhile():
         look()
         write(sqlite_store, create(by=ANN))
-        tail.process_batch()
+        subscription.process_batch()
         look()
 
-    tail = caught_up(sqlite_store, Between(redis, look))
+    subscription = caught_up(sqlite_store, Between(redis, look))
 
     built = rebuild(sqlite_store, Between(redis, meanwhile))
     assert not built.diff.counts
@@ -182,8 +182,8 @@ class Reader:
         raise AssertionError("a hole")
 
 
-def test_a_rebuild_that_dies_leaves_the_live_one_alone(sqlite_store, redis, books):
-    """Wherever it dies; the next one clears up, and is not kept waiting."""
+def test_a_rebuild_that_dies_leaves_the_live_generation(sqlite_store, redis, books):
+    """At any call to Redis; the next rebuild removes the remains."""
     lives = 0
 
     def run(dying):
@@ -200,8 +200,8 @@ def test_a_rebuild_that_dies_leaves_the_live_one_alone(sqlite_store, redis, book
     assert lives > 60
 
 
-def test_a_hold_whose_rebuild_died_ends(sqlite_store, redis, books):
-    """The projection goes on by itself."""
+def test_the_pause_of_a_dead_rebuild_ends(sqlite_store, redis, books):
+    """The projection continues."""
     with pause(live(redis), 200):
         write(sqlite_store, create(by=ANN))
         redis.hset("copy", mapping=redis.hgetall(live(redis).keys.state))
@@ -220,8 +220,8 @@ def test_one_rebuild_at_a_time(sqlite_store, redis, books):
     rebuild(sqlite_store, redis)
 
 
-def test_a_redis_that_is_wiped_meanwhile(sqlite_store, redis, books):
-    """The rebuild ends and says so; the projection builds what there is to show."""
+def test_a_wipe_during_a_rebuild(sqlite_store, redis, books):
+    """The rebuild fails; the projection builds a generation."""
 
     def wiped(*args):
         for step in replay(*args):
@@ -235,8 +235,8 @@ def test_a_redis_that_is_wiped_meanwhile(sqlite_store, redis, books):
     assert keys_of(redis) == LEFT
 
 
-def test_a_projection_that_goes_live_meanwhile(sqlite_store, redis, books):
-    """It was building, as none was live: then the rebuild takes the place of that one."""
+def test_a_generation_that_goes_live_during_a_rebuild(sqlite_store, redis, books):
+    """The rebuild fails, as its generation is older; another rebuild works."""
     redis.flushall()
 
     def overtaken(*args):
@@ -249,21 +249,21 @@ def test_a_projection_that_goes_live_meanwhile(sqlite_store, redis, books):
     assert not rebuild(sqlite_store, redis).diff.counts
 
 
-def test_a_projection_that_was_building_follows_the_new_one(sqlite_store, redis, books):
-    """And what it had begun is dropped."""
+def test_a_projection_that_was_building_follows_the_rebuilt_generation(sqlite_store, redis, books):
+    """Its unfinished generation is dropped."""
     redis.flushall()
-    tail = Subscription(sqlite_store, redis, limit=3)
-    assert not tail.process_batch()
+    subscription = Subscription(sqlite_store, redis, limit=3)
+    assert not subscription.process_batch()
     built = rebuild(sqlite_store, redis)
-    while not tail.process_batch():
+    while not subscription.process_batch():
         pass
     assert lifecycle.live_number(redis) == built.generation
     assert kept(redis) == books.expected
     assert keys_of(redis) == LEFT
 
 
-def test_it_takes_up_what_was_parked(sqlite_store, redis, tmp_path):
-    """A release that can apply the event shows the movie again, and that is no drift."""
+def test_a_rebuild_retries_parked_movies(sqlite_store, redis, tmp_path):
+    """A movie that is no longer parked is no difference."""
     books = library(sqlite_store)
     expected = replayed(sqlite_store, redis)
     spoil(tmp_path / "events.db", books.changed, version=2)
@@ -276,7 +276,7 @@ def test_it_takes_up_what_was_parked(sqlite_store, redis, tmp_path):
     assert kept(redis) == expected
 
 
-def test_several_processes(sqlite_store, redis, books, valkey, tmp_path):
+def test_parallel_workers(sqlite_store, redis, books, valkey, tmp_path):
     workers = ReplayWorkers(2, f"sqlite:///{tmp_path}/events.db", valkey.url)
     assert not rebuild(sqlite_store, redis, replay=workers.replay).diff.counts
     assert kept(redis) == books.expected

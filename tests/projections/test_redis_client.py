@@ -1,4 +1,4 @@
-"""One URL says which Redis, of whatever kind."""
+"""One URL for a server, a socket, sentinels or a cluster."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ def closed(client):
 
 
 def test_a_socket(valkey):
-    """Timeouts are short and retries few: a request does not wait long for a Redis that is away."""
+    """Timeouts are short and retries few: an unreachable Redis does not delay a request long."""
     client = open_redis(valkey.url)
     assert client.ping()
     assert client.connection_pool.connection_kwargs["socket_timeout"] == 1.0
@@ -60,7 +60,7 @@ def test_sentinels(tls):
 
 
 def test_a_cluster_that_does_not_answer():
-    """A synchronous client must know the nodes first; an asynchronous one asks when it is used."""
+    """A synchronous client connects first; an asynchronous one when it is used."""
     url = "redis+cluster://u:p@127.0.0.1:1,[::1]:1"
     with pytest.raises(ReadModelUnavailableError):
         open_redis(url)
@@ -85,8 +85,8 @@ def test_a_cluster_that_does_not_answer():
         "redis+cluster://host:x,other",
     ],
 )
-def test_a_url_that_makes_no_sense(url):
-    """The variable is named, and the URL is not repeated: it may hold a password."""
+def test_an_invalid_url(url):
+    """The error names the variable and does not repeat the URL: it may contain a password."""
     for open_ in (open_redis, open_async_redis):
         with pytest.raises(ConfigurationError) as refused:
             open_(url)
@@ -94,7 +94,7 @@ def test_a_url_that_makes_no_sense(url):
         assert "host" not in refused.value.problem.replace("host:port", "")
 
 
-def test_a_wrong_password_is_said_to_be_one(valkey):
+def test_a_wrong_password_is_reported_as_such(valkey):
     client = open_redis(valkey.url.replace("unix://", "unix://nobody:hu/sh@1@"))
     with pytest.raises(RedisError) as refused:
         client.ping()

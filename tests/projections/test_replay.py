@@ -1,11 +1,11 @@
-"""A generation that is filled stream by stream is the one that batches in log order make."""
+"""A replay stream by stream gives the same generation as batches in log order."""
 
 import pytest
 
 from commands.errors import ReadModelUnavailableError
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, REPLAYING
-from projections.rebuild import replay as filling
+from projections.rebuild import replay as replaying
 from projections.rebuild.replay import (
     ReplayWorkers,
     StreamRange,
@@ -19,46 +19,46 @@ from tests.library import caught_up, kept, library, replayed, spoil, write
 from tests.read_side import contents
 
 
-def filled(store, redis, *, by=replay, state=LIVE):
-    """Fill a new generation; return what it keeps."""
-    view, until = lifecycle.new(redis, state=REPLAYING), store.head()
-    steps = list(by(store, view, until))
-    finish(store, view, until, sum(step.applied for step in steps), state)
+def replayed_into_new(store, redis, *, by=replay, state=LIVE):
+    """Replay into a new generation; return its contents."""
+    writer, until = lifecycle.new(redis, state=REPLAYING), store.head()
+    steps = list(by(store, writer, until))
+    finish(store, writer, until, sum(step.applied for step in steps), state)
     assert sum(step.read for step in steps) == store.count()
-    assert view.checkpoint() == until
-    return kept(redis, view.number)
+    assert writer.checkpoint() == until
+    return kept(redis, writer.number)
 
 
 @pytest.fixture(params=["in log order", "by stream"])
 def way(request, monkeypatch):
-    monkeypatch.setattr(filling, "BATCH", 4)
+    monkeypatch.setattr(replaying, "BATCH", 4)
     if request.param == "by stream":
-        monkeypatch.setattr(filling, "MAX_SORTED", 0)
+        monkeypatch.setattr(replaying, "MAX_SORTED", 0)
 
 
-def test_filling_and_applying_give_the_same(store, redis, way):
-    """Rows, indexes, deleted ones, accounts, counts, the head."""
+def test_replay_and_batches_give_the_same_generation(store, redis, way):
+    """Rows, indexes, deleted movies, accounts, counts, state."""
     library(store)
     expected = replayed(store, redis)
-    assert filled(store, redis) == expected
+    assert replayed_into_new(store, redis) == expected
 
 
-def test_what_cannot_be_applied_is_parked(sqlite_store, redis, tmp_path, way):
-    """With the last good row, as when it happens live."""
+def test_a_replay_parks_movies(sqlite_store, redis, tmp_path, way):
+    """With the last good row, as a projection does."""
     books = library(sqlite_store)
     spoil(tmp_path / "events.db", books.changed, version=2)
     expected = replayed(sqlite_store, redis)
     assert expected["parked"].keys() == {books.changed.encode()}
-    assert filled(sqlite_store, redis) == expected
+    assert replayed_into_new(sqlite_store, redis) == expected
 
 
 def test_an_empty_log(sqlite_store, redis, way):
     expected = replayed(sqlite_store, redis)
-    assert filled(sqlite_store, redis) == expected
+    assert replayed_into_new(sqlite_store, redis) == expected
 
 
 def test_streams_are_never_divided(sqlite_store, way):
-    """Also where they are longer than what is read at a time."""
+    """Even if they are longer than one read."""
     library(sqlite_store)
     seen = []
     for events in whole_streams(sqlite_store, sqlite_store.head()):
@@ -71,7 +71,7 @@ def test_streams_are_never_divided(sqlite_store, way):
     assert len(set(seen)) == len(seen)
 
 
-def test_only_what_was_there_at_the_position(sqlite_store, way):
+def test_streams_end_at_the_position(sqlite_store, way):
     library(sqlite_store)
     for until in range(sqlite_store.head() + 1):
         events = [e for batch in whole_streams(sqlite_store, until) for e in batch]
@@ -79,63 +79,66 @@ def test_only_what_was_there_at_the_position(sqlite_store, way):
 
 
 @pytest.mark.parametrize("number", [1, 3, 64])
-def test_spans_are_everything_once(sqlite_store, number, way):
+def test_ranges_contain_every_event_once(sqlite_store, number, way):
     library(sqlite_store)
     until = sqlite_store.head()
-    spans = stream_ranges(sqlite_store, until, number)
-    assert len(spans) <= number
+    ranges = stream_ranges(sqlite_store, until, number)
+    assert len(ranges) <= number
     found = [
         event.position
-        for span in spans
-        for batch in whole_streams(sqlite_store, until, span)
+        for streams in ranges
+        for batch in whole_streams(sqlite_store, until, streams)
         for event in batch
     ]
     assert sorted(found) == list(range(1, until + 1))
 
 
-def test_several_processes(store, store_url, redis, valkey):
-    """Each fills a part."""
+def test_parallel_workers(store, store_url, redis, valkey):
+    """Each replays a part."""
     library(store)
     expected = replayed(store, redis)
-    assert filled(store, redis, by=ReplayWorkers(2, store_url, valkey.url).replay) == expected
+    assert (
+        replayed_into_new(store, redis, by=ReplayWorkers(2, store_url, valkey.url).replay)
+        == expected
+    )
 
 
-def test_a_process_that_fails_is_told(sqlite_store, redis, valkey, capfd):
-    """Nothing is taken for whole."""
+def test_a_worker_that_fails(sqlite_store, redis, valkey, capfd):
+    """The replay fails with it."""
     library(sqlite_store)
     workers = ReplayWorkers(1, "sqlite:////nowhere/events.db", valkey.url)
     with pytest.raises(ReadModelUnavailableError, match="failed"):
-        filled(sqlite_store, redis, by=workers.replay)
+        replayed_into_new(sqlite_store, redis, by=workers.replay)
     assert capfd.readouterr().err.startswith("cinelog: ConfigurationError: ")
 
 
-def test_a_generation_that_was_dropped_is_not_filled(sqlite_store, redis, monkeypatch):
-    """And nothing of it stays behind."""
-    monkeypatch.setattr(filling, "BATCH", 4)
+def test_the_replay_of_a_dropped_generation_ends(sqlite_store, redis, monkeypatch):
+    """It leaves no key."""
+    monkeypatch.setattr(replaying, "BATCH", 4)
     library(sqlite_store)
-    view = lifecycle.new(redis, state=REPLAYING)
-    steps = replay(sqlite_store, view, sqlite_store.head())
+    writer = lifecycle.new(redis, state=REPLAYING)
+    steps = replay(sqlite_store, writer, sqlite_store.head())
     next(steps)
-    lifecycle.drop(redis, view.number)
+    lifecycle.drop(redis, writer.number)
     with pytest.raises(ReadModelUnavailableError, match="dropped"):
         next(steps)
     with pytest.raises(ReadModelUnavailableError, match="dropped"):
-        finish(sqlite_store, view, sqlite_store.head(), 0, LIVE)
-    assert contents(redis, view.number) == {}
+        finish(sqlite_store, writer, sqlite_store.head(), 0, LIVE)
+    assert contents(redis, writer.number) == {}
 
 
-def test_nobody_else_touches_what_is_being_filled(sqlite_store, redis):
-    """A projection neither goes on with it nor counts it as live."""
+def test_a_projection_ignores_a_generation_in_replay(sqlite_store, redis):
+    """It neither continues it nor takes it for live."""
     write(sqlite_store, create(by=ANN))
-    view = lifecycle.new(redis, state=REPLAYING)
-    assert view.checkpoint() is None
-    assert view.apply(sqlite_store.read(0), 0) is None
-    assert not lifecycle.go_live(redis, view)
+    writer = lifecycle.new(redis, state=REPLAYING)
+    assert writer.checkpoint() is None
+    assert writer.apply(sqlite_store.read(0), 0) is None
+    assert not lifecycle.go_live(redis, writer)
     caught_up(sqlite_store, redis)
-    assert lifecycle.live_number(redis) != view.number
+    assert lifecycle.live_number(redis) != writer.number
 
 
-def test_a_span_without_streams(sqlite_store):
+def test_an_empty_range(sqlite_store):
     library(sqlite_store)
     until = sqlite_store.head()
     assert list(whole_streams(sqlite_store, until, StreamRange("f" * 36, "g"))) == []

@@ -1,4 +1,4 @@
-"""A generation keeps the row format that it was built with; another format is built anew."""
+"""A generation keeps the row format that it was built with; a release with another one rebuilds it."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ from tests.library import caught_up, kept, library, live, write
 
 
 def built_by_another(redis, row_format):
-    """Make the live generation one of another release, its rows one field short."""
+    """Make the live generation one of another release, whose rows lack a field."""
     head = live(redis).keys.state
     if row_format is None:
         redis.hdel(head, "format")
@@ -40,8 +40,8 @@ def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, red
     caught_up(sqlite_store, redis)
     as_it_should_be, old = kept(redis), lifecycle.live_number(redis)
     built_by_another(redis, row_format)
-    tail = Subscription(sqlite_store, redis, limit=5)
-    assert not tail.process_batch()
+    subscription = Subscription(sqlite_store, redis, limit=5)
+    assert not subscription.process_batch()
     assert lifecycle.live_number(redis) == old
     assert live(redis).read_state().state == OTHER_FORMAT
     assert redis.hget(Keys(old).state, "state") == LIVE.encode()
@@ -52,18 +52,18 @@ def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, red
 
 
 def test_a_generation_of_another_format_takes_no_events(sqlite_store, redis):
-    """Not even from one who found it usable just before."""
+    """Not even from a writer that found it usable before."""
     library(sqlite_store)
-    tail = caught_up(sqlite_store, redis)
-    view = live(redis)
-    rows = redis.hgetall(view.keys.rows)
-    redis.hset(view.keys.state, "format", ROW_FORMAT + 1)
+    subscription = caught_up(sqlite_store, redis)
+    writer = live(redis)
+    rows = redis.hgetall(writer.keys.rows)
+    redis.hset(writer.keys.state, "format", ROW_FORMAT + 1)
     write(sqlite_store, create(by=ANN))
-    assert not tail.process_batch()
-    assert redis.hgetall(view.keys.rows) == rows
+    assert not subscription.process_batch()
+    assert redis.hgetall(writer.keys.rows) == rows
 
 
-def test_a_half_built_generation_of_another_format_is_not_gone_on_with(sqlite_store, redis):
+def test_an_unfinished_generation_of_another_format_is_not_continued(sqlite_store, redis):
     library(sqlite_store)
     half = lifecycle.begin(redis, row_format=ROW_FORMAT + 1)
     Subscription(sqlite_store, redis, limit=5, row_format=ROW_FORMAT + 1).process_batch()
@@ -73,7 +73,7 @@ def test_a_half_built_generation_of_another_format_is_not_gone_on_with(sqlite_st
 
 
 def test_another_format_from_another_log_is_not_served(sqlite_store, redis):
-    """Old rows may be shown for a while, those of another log never."""
+    """Rows of an earlier release may be shown for a while, those of another log never."""
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     redis.hset(live(redis).keys.state, mapping={"format": 1, "last": "x:1:y"})
@@ -82,7 +82,7 @@ def test_another_format_from_another_log_is_not_served(sqlite_store, redis):
     assert redis.hget(old, "state") != LIVE.encode()
 
 
-def test_verify_tells_the_format_and_rebuild_replaces_it(sqlite_store, redis):
+def test_verify_reports_another_format_and_rebuild_replaces_it(sqlite_store, redis):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     built_by_another(redis, 1)
@@ -95,8 +95,8 @@ def test_verify_tells_the_format_and_rebuild_replaces_it(sqlite_store, redis):
     assert not verify(sqlite_store, redis).diff.counts
 
 
-def test_nobody_changes_single_fields_of_another_format(sqlite_store, redis):
-    """Neither a repair nor a retry of what is parked."""
+def test_rows_of_another_format_are_not_changed(sqlite_store, redis):
+    """Neither by a repair nor by a retry of parked movies."""
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     redis.hdel(live(redis).keys.state, "format")
@@ -105,7 +105,7 @@ def test_nobody_changes_single_fields_of_another_format(sqlite_store, redis):
     assert redis.hget(live(redis).keys.state, "hold") is None
 
 
-def test_the_state_of_the_read_model_tells_the_format(sqlite_store, redis):
+def test_the_state_has_the_format(sqlite_store, redis):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     built_by_another(redis, ROW_FORMAT + 1)
@@ -114,7 +114,7 @@ def test_the_state_of_the_read_model_tells_the_format(sqlite_store, redis):
     assert facts == (OTHER_FORMAT, ROW_FORMAT + 1, ROW_FORMAT)
 
 
-def test_a_list_as_it_was_of_another_format_is_built_anew(sqlite_store, redis):
+def test_a_point_in_time_list_of_another_format_is_rebuilt(sqlite_store, redis):
     library(sqlite_store)
     assert build(sqlite_store, redis, 5)
     head = Keys(-5).state
@@ -127,7 +127,7 @@ def test_a_list_as_it_was_of_another_format_is_built_anew(sqlite_store, redis):
 
 @contextmanager
 def running(store, redis, row_format, notice_ms=30_000):
-    """A projection of a release with some row format, in a thread of its own."""
+    """A projection of a release with a row format, in a thread."""
     stop = threading.Event()
     projection = Projection(store, redis, row_format=row_format, notice_ms=notice_ms, poll_s=0.02)
     thread = threading.Thread(target=projection.run, args=(stop,))
@@ -154,7 +154,7 @@ def shows(redis, store, row_format):
 
 
 def test_two_releases_side_by_side_do_not_build_over_each_other(sqlite_store, redis):
-    """The newer one projects, whoever came first; once it has ended the older one goes on."""
+    """The newer one projects, in any order of start; the older one continues after its end."""
     write(sqlite_store, register(ANN), create(by=ANN))
     with running(sqlite_store, redis, 7):
         until(lambda: shows(redis, sqlite_store, 7))
@@ -170,8 +170,8 @@ def test_two_releases_side_by_side_do_not_build_over_each_other(sqlite_store, re
         assert lifecycle.live_number(redis) == number + 1
 
 
-def test_a_newer_release_that_was_killed_is_waited_for_a_while(redis):
-    """Its supervisor starts it again, and it would find an older generation."""
+def test_a_killed_newer_release_keeps_precedence_for_a_while(redis):
+    """Its supervisor restarts it, and it would find an older generation."""
     with ExitStack() as stack:
         newer, older = Precedence(redis, 8, 300), Precedence(redis, 7, 300)
         stack.callback(older.withdraw)
@@ -185,7 +185,7 @@ def test_a_newer_release_that_was_killed_is_waited_for_a_while(redis):
 
 
 @pytest.mark.parametrize("junk", ["x", "", "-3"])
-def test_junk_in_the_announcement_stops_nobody(redis, junk):
+def test_junk_in_the_announcement_is_ignored(redis, junk):
     redis.set(NEWEST_FORMAT, junk)
     assert Precedence(redis, 7).is_first()
     redis.delete(NEWEST_FORMAT)

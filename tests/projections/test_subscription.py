@@ -1,4 +1,4 @@
-"""The tail follows a real log into a real Redis."""
+"""The subscription applies a real log to a real Redis."""
 
 import sqlite3
 
@@ -19,10 +19,10 @@ def account(sqlite_store):
     return ann
 
 
-def caught_up(tail):
-    while not tail.process_batch():
+def caught_up(subscription):
+    while not subscription.process_batch():
         pass
-    return tail
+    return subscription
 
 
 def test_an_empty_log_is_caught_up_at_once(sqlite_store, redis):
@@ -31,16 +31,16 @@ def test_an_empty_log_is_caught_up_at_once(sqlite_store, redis):
     assert lifecycle.live_number(redis) == 1
 
 
-def test_the_view_shows_the_whole_log(store, redis):
-    """Positions, claims and all: the head tells the store's last position and number of events."""
+def test_the_read_model_shows_the_whole_log(store, redis):
+    """The state has the log's last position and number of events."""
     ann = new_id()
     commit(store, [register(ann)])
     ids = [new_id() for _ in range(7)]
     commit(store, [create(key, by=ann) for key in ids])
     commit(store, [update(ids[0], by=ann, title="Aliens"), delete(ids[1], by=ann)])
-    tail = caught_up(Subscription(store, redis, limit=3))
+    subscription = caught_up(Subscription(store, redis, limit=3))
     kept = contents(redis, 1)
-    assert int(kept["head"][b"position"]) == tail.position == store.head()
+    assert int(kept["head"][b"position"]) == subscription.position == store.head()
     assert int(kept["head"][b"events"]) == store.count()
     assert {key.decode() for key in kept["rows"]} == {str(key) for key in ids} - {str(ids[1])}
     assert b'"title":"Aliens"' in kept["rows"][str(ids[0]).encode()]
@@ -49,35 +49,35 @@ def test_the_view_shows_the_whole_log(store, redis):
 def test_a_partial_list_is_never_live(sqlite_store, redis, account):
     """The pointer is set only when the new generation has caught up."""
     commit(sqlite_store, [create(by=account) for _ in range(5)])
-    tail = Subscription(sqlite_store, redis, limit=2)
-    while not tail.process_batch():
+    subscription = Subscription(sqlite_store, redis, limit=2)
+    while not subscription.process_batch():
         assert lifecycle.live_number(redis) is None
-    assert tail.position == sqlite_store.head()
+    assert subscription.position == sqlite_store.head()
 
 
-def test_a_new_tail_goes_on_where_the_last_one_was(sqlite_store, redis, account):
+def test_a_new_subscription_continues_at_the_checkpoint(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account) for _ in range(5)])
-    tail = Subscription(sqlite_store, redis, limit=2)
-    tail.process_batch()
+    subscription = Subscription(sqlite_store, redis, limit=2)
+    subscription.process_batch()
     other = caught_up(Subscription(sqlite_store, redis, limit=2))
     assert lifecycle.live_number(redis) == 1
     assert redis.hlen(Keys(1).rows) == 5
-    assert caught_up(tail).position == other.position
+    assert caught_up(subscription).position == other.position
 
 
 @pytest.mark.parametrize("wipe", ["flushall", "head", "pointer"])
 def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
-    """Noticed without a new event; the number of the generation goes up."""
+    """Without a new event; the generation's number increases."""
     commit(sqlite_store, [create(by=account) for _ in range(5)])
-    tail = caught_up(Subscription(sqlite_store, redis, limit=2))
+    subscription = caught_up(Subscription(sqlite_store, redis, limit=2))
     if wipe == "flushall":
         redis.flushall()
     else:
         redis.delete(Keys(1).state)
         if wipe == "pointer":
             redis.delete("movies:live")
-    assert not tail.process_batch()
-    caught_up(tail)
+    assert not subscription.process_batch()
+    caught_up(subscription)
     assert lifecycle.live_number(redis) == 2
     assert redis.hlen(Keys(2).rows) == 5
     assert redis.keys("{movies:1}*") == []
@@ -85,33 +85,33 @@ def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
 
 def test_a_wipe_while_building_starts_again(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account) for _ in range(5)])
-    tail = Subscription(sqlite_store, redis, limit=2)
-    tail.process_batch()
+    subscription = Subscription(sqlite_store, redis, limit=2)
+    subscription.process_batch()
     redis.flushall()
-    caught_up(tail)
+    caught_up(subscription)
     assert redis.hlen(Keys(lifecycle.live_number(redis)).rows) == 5
 
 
 def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account, monkeypatch):
-    """Nothing goes live that is no longer there."""
+    """A deleted generation does not go live."""
     commit(sqlite_store, [create(by=account)])
     go_live, wipes = lifecycle.go_live, [redis.flushall]
 
-    def wiped(client, view, **more):
+    def wiped(client, writer, **more):
         if wipes:
             wipes.pop()()
-        return go_live(client, view, **more)
+        return go_live(client, writer, **more)
 
     monkeypatch.setattr(lifecycle, "go_live", wiped)
-    tail = Subscription(sqlite_store, redis)
-    assert not tail.process_batch()
+    subscription = Subscription(sqlite_store, redis)
+    assert not subscription.process_batch()
     assert redis.keys("*") == []
-    caught_up(tail)
+    caught_up(subscription)
     assert redis.hlen(Keys(lifecycle.live_number(redis)).rows) == 1
 
 
 def test_a_crash_between_going_live_and_the_pointer(sqlite_store, redis, account):
-    """State first, pointer second: the next tail only sets the pointer."""
+    """State first, pointer second: the next subscription only sets the pointer."""
     commit(sqlite_store, [create(by=account)])
     caught_up(Subscription(sqlite_store, redis))
     redis.delete("movies:live")
@@ -120,20 +120,20 @@ def test_a_crash_between_going_live_and_the_pointer(sqlite_store, redis, account
     assert lifecycle.live_number(redis) == 1
 
 
-def test_a_switched_generation_is_followed(sqlite_store, redis, account):
-    """A rebuild that retires the generation hands the running tail to the new one."""
-    tail = caught_up(Subscription(sqlite_store, redis))
+def test_a_retired_generation_is_replaced(sqlite_store, redis, account):
+    """A running subscription builds or finds another one."""
+    subscription = caught_up(Subscription(sqlite_store, redis))
     beside = lifecycle.begin(redis)
     beside.apply(sqlite_store.read(0), 0)
     redis.hset(Keys(1).state, "state", "retired")
     lifecycle.go_live(redis, beside)
     commit(sqlite_store, [create(by=account)])
-    caught_up(tail)
+    caught_up(subscription)
     assert redis.hlen(beside.keys.rows) == 1
 
 
-def test_a_poison_event_stops_nothing_but_its_movie(sqlite_store, redis, account, tmp_path):
-    """After a second try its movie is parked, everything else is shown."""
+def test_a_poison_event_stops_only_its_movie(sqlite_store, redis, account, tmp_path):
+    """After a second try its movie is parked; all others are shown."""
     good, bad = new_id(), new_id()
     commit(sqlite_store, [create(good, by=account), create(bad, by=account)])
     with sqlite3.connect(tmp_path / "events.db") as connection:

@@ -1,4 +1,4 @@
-"""Verify finds what differs from the log and nothing else, whatever is written meanwhile."""
+"""Verify finds exactly the differences from the log, even during writes."""
 
 import itertools
 
@@ -30,7 +30,7 @@ def found(verified):
 
 
 def test_nothing_differs(store, redis):
-    """Every field and member of every key is compared; the view may be behind."""
+    """All fields and members of all keys are compared; the generation may be behind."""
     library(store)
     expected = replayed(store, redis)
     caught_up(store, redis)
@@ -69,8 +69,8 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("what", SPOILT)
-def test_what_differs_is_found_and_mended(sqlite_store, redis, books, what):
-    """That and nothing else; afterwards all is as the log says."""
+def test_a_difference_is_found_and_repaired(sqlite_store, redis, books, what):
+    """No other field is reported or changed."""
     commands, where = SPOILT[what]
     for command in commands:
         name, key, *args = command.replace("SOME", books.some).split()
@@ -81,13 +81,13 @@ def test_what_differs_is_found_and_mended(sqlite_store, redis, books, what):
     assert kept(redis) == books.expected
 
 
-def test_a_difference_tells_both_sides(sqlite_store, redis, books):
+def test_a_difference_has_both_values(sqlite_store, redis, books):
     redis.zadd(books.keys.years, {books.some: 1})
     assert found(verify(sqlite_store, redis)) == {("years", books.some.encode()): (1982.0, 1.0)}
 
 
-def test_much_that_differs(sqlite_store, redis, books, monkeypatch):
-    """All is counted and mended, in several holds and shares; only the first are told."""
+def test_many_differences(sqlite_store, redis, books, monkeypatch):
+    """All are counted and repaired, in several pauses and buckets; the first are reported."""
     monkeypatch.setattr(diff, "MAX_REPORTED", 5)
     monkeypatch.setattr(diff, "_MAX_HASHES", 3)
     monkeypatch.setattr("projections.rebuild.verify._REPAIRED_AT_ONCE", 3)
@@ -104,7 +104,7 @@ def test_much_that_differs(sqlite_store, redis, books, monkeypatch):
 
 
 def busy(movie):
-    """Commands of every kind, for ever."""
+    """Commands of all kinds without end."""
     yield create(movie, by=ANN)
     while True:
         yield update(movie, by=ANN, title=str(new_id()))
@@ -114,16 +114,16 @@ def busy(movie):
 
 
 def test_no_false_alarm(sqlite_store, redis, books, monkeypatch):
-    """Between any two steps events of every kind are appended and applied."""
+    """Between any two steps, events of all kinds are appended and applied."""
     monkeypatch.setattr(filling, "BATCH", 4)
     redis.zadd(books.keys.years, {books.some: 1})
     commands = busy(new_id())
-    tail = caught_up(sqlite_store, redis)
+    subscription = caught_up(sqlite_store, redis)
     before = sqlite_store.head()
 
     def meanwhile():
         write(sqlite_store, next(commands))
-        tail.process_batch()
+        subscription.process_batch()
 
     verified = verify(sqlite_store, Between(redis, meanwhile))
     assert sqlite_store.head() > before + 20
@@ -133,8 +133,8 @@ def test_no_false_alarm(sqlite_store, redis, books, monkeypatch):
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
-def test_filters_see_what_was_mended(sqlite_store, redis, books):
-    """What they found before is forgotten."""
+def test_a_repair_deletes_cached_filter_results(sqlite_store, redis, books):
+    """They may contain the difference."""
     redis.lpush(books.keys.cached_results, "{movies:1}:found:x:1")
     redis.set("{movies:1}:found:x:1:scan", "done")
     redis.zadd(books.keys.years, {books.some: 1})
@@ -143,8 +143,8 @@ def test_filters_see_what_was_mended(sqlite_store, redis, books):
 
 
 @pytest.mark.parametrize("at", range(1, 10))
-def test_a_projection_that_is_at_work_while_something_is_mended(sqlite_store, redis, books, at):
-    """What it read before is not written back, between whichever of its steps that happens."""
+def test_a_repair_between_two_steps_of_a_projection(sqlite_store, redis, books, at):
+    """It does not write back the state that it read before."""
     line = redis.hget(books.keys.rows, books.some)
     redis.hset(books.keys.rows, books.some, line.replace(b"Alien", b"Algae"))
     write(sqlite_store, update(books.ids[3], by=BOB, year=2001))
@@ -159,8 +159,8 @@ def test_a_projection_that_is_at_work_while_something_is_mended(sqlite_store, re
     assert kept(redis) == replayed(sqlite_store, redis)
 
 
-def test_a_movie_that_was_given_up_is_left_out(sqlite_store, redis, books, tmp_path):
-    """It is as the operator wants it."""
+def test_a_discarded_movie_is_no_difference(sqlite_store, redis, books, tmp_path):
+    """Nor is it repaired."""
     spoil(tmp_path / "events.db", books.changed, version=2)
     redis.flushall()
     caught_up(sqlite_store, redis)
@@ -173,7 +173,7 @@ def test_a_movie_that_was_given_up_is_left_out(sqlite_store, redis, books, tmp_p
 
 @pytest.fixture
 def dropped(sqlite_store, redis, books, tmp_path):
-    """The view where a movie was given up; ``row`` and ``title`` are what it showed before."""
+    """A read model with a discarded movie; ``row`` is its encoded row before."""
     spoil(tmp_path / "events.db", books.changed, version=2)
     redis.flushall()
     caught_up(sqlite_store, redis)
@@ -182,8 +182,8 @@ def dropped(sqlite_store, redis, books, tmp_path):
     return books
 
 
-def test_a_movie_that_was_given_up_and_put_back(sqlite_store, redis, dropped):
-    """By hand, everywhere: it is found, and taken out again."""
+def test_a_discarded_movie_that_was_put_back(sqlite_store, redis, dropped):
+    """It is found and removed everywhere."""
     before = kept(redis)
     keys = dropped.keys
     redis.hset(keys.rows, dropped.changed, dropped.row)
@@ -199,8 +199,8 @@ def test_a_movie_that_was_given_up_and_put_back(sqlite_store, redis, dropped):
 
 
 @pytest.mark.parametrize("counted", [False, True])
-def test_a_movie_that_nobody_gave_up(sqlite_store, redis, books, counted):
-    """A mark counts only where the log has an event that cannot be applied."""
+def test_a_forged_mark_is_a_difference(sqlite_store, redis, books, counted):
+    """A mark counts only if the log has an event that cannot be applied."""
     keys = books.keys
     redis.hset(keys.parked, books.some, MARK[:-1] + ',"dropped":true}')
     redis.hincrby(keys.state, "parked", 1)
@@ -220,13 +220,13 @@ def test_a_movie_that_nobody_gave_up(sqlite_store, redis, books, counted):
     assert kept(redis) == books.expected
 
 
-def test_events_are_counted_beside_one_that_was_given_up(sqlite_store, redis, dropped):
+def test_events_are_counted_beside_a_discarded_movie(sqlite_store, redis, dropped):
     redis.hset(dropped.keys.state, "events", 3)
     assert verify(sqlite_store, redis, repair=True).diff.counts == {"head": 1}
     assert not verify(sqlite_store, redis).diff.counts
 
 
-def test_a_view_of_another_log_cannot_be_mended(sqlite_store, redis, books):
+def test_a_generation_of_another_log_cannot_be_repaired(sqlite_store, redis, books):
     redis.hset(books.keys.state, "last", "another:1")
     before = kept(redis)
     verified = verify(sqlite_store, redis, repair=True)

@@ -1,4 +1,4 @@
-"""The loop that keeps the read model up to date, whatever comes and goes."""
+"""The projection keeps the read model up to date, through outages and restarts."""
 
 import os
 import socket
@@ -34,7 +34,7 @@ def account(sqlite_store):
 
 @contextmanager
 def running(store, redis, **settings):
-    """A projection in a thread of its own."""
+    """A projection in a thread."""
     stop = threading.Event()
     projection = Projection(store, redis, **settings)
     thread = threading.Thread(target=projection.run, args=(stop,))
@@ -49,7 +49,7 @@ def running(store, redis, **settings):
 
 
 def until(condition, timeout_s=5):
-    """Wait for what another thread does; return how long it took."""
+    """Wait for a condition; return the seconds it took."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < timeout_s, "it did not happen in time"
@@ -67,8 +67,8 @@ def shows(redis, store):
     return lambda: position_of(redis) == store.head()
 
 
-def test_what_was_parked_is_taken_up_again(sqlite_store, redis, tmp_path):
-    """By a process that starts: its release may know what to make of the event. Not by others."""
+def test_parked_movies_are_retried_at_the_start(sqlite_store, redis, tmp_path):
+    """Its release may be able to apply the event. Discarded movies are not retried."""
     books = library(sqlite_store)
     for movie in (books.changed, books.back):
         spoil(tmp_path / "events.db", movie, version=2)
@@ -83,8 +83,8 @@ def test_what_was_parked_is_taken_up_again(sqlite_store, redis, tmp_path):
     assert b'"title":"\xc3\x89lan"' in row
 
 
-def test_what_is_appended_is_shown(sqlite_store, redis, account):
-    """A publish wakes the loop long before it would look by itself."""
+def test_an_append_is_shown_at_once(sqlite_store, redis, account):
+    """A notification wakes the loop long before its next poll."""
     with running(sqlite_store, redis, poll_s=60):
         until(shows(redis, sqlite_store))
         until(lambda: redis.pubsub_numsub("movies:appended")[0][1] == 1)
@@ -94,7 +94,7 @@ def test_what_is_appended_is_shown(sqlite_store, redis, account):
             assert until(shows(redis, sqlite_store)) < 1
 
 
-def test_a_lost_publish_is_made_up_for(sqlite_store, redis, account):
+def test_a_lost_notification(sqlite_store, redis, account):
     """The loop looks for itself after a while."""
     with running(sqlite_store, redis, poll_s=0.05):
         until(shows(redis, sqlite_store))
@@ -152,7 +152,7 @@ def test_a_store_that_comes_back_is_followed_again(sqlite_store, redis, account)
 
 
 def test_two_projections_at_once_count_each_event_once(sqlite_store, redis, account, valkey):
-    """The lease saves work; the position is what keeps them right."""
+    """The lease only saves work; the position ensures that the result is right."""
     other = open_redis(valkey.url)
     intruder = Subscription(sqlite_store, other)
     with running(sqlite_store, redis, poll_s=0.01) as active:
@@ -168,7 +168,7 @@ def test_two_projections_at_once_count_each_event_once(sqlite_store, redis, acco
 
 
 def test_a_projection_that_ends_hands_over(sqlite_store, redis, account, valkey):
-    """The next one need not wait for the lease to run out."""
+    """The next one does not wait for the lease to expire."""
     other = open_redis(valkey.url)
     with running(sqlite_store, redis):
         until(lambda: redis.exists("movies:lease"))
@@ -186,7 +186,7 @@ def test_a_projection_that_ends_hands_over(sqlite_store, redis, account, valkey)
 
 
 def test_one_lease_at_a_time(redis):
-    """It is kept while it is renewed, and free when it was given back or ran out."""
+    """It lasts while it is renewed, until it is released or expires."""
     mine, yours = Lease(redis, lease_ms=200), Lease(redis, lease_ms=200)
     assert mine.acquire_or_renew()
     assert not yours.acquire_or_renew()
@@ -211,7 +211,7 @@ def test_a_release_leaves_the_lease_of_another_alone(redis):
 
 
 def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
-    """After a crash the projection that is started again goes on without a pause."""
+    """A restarted projection continues at once after a crash."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     redis.set("movies:lease", f"{socket.gethostname()}:{dead.pid}:x", px=60_000)

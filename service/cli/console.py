@@ -60,6 +60,11 @@ class _Errors:
     as_log_lines = False
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun, such as ``1 movie`` or ``2,000 movies``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     print(printable(orjson.dumps(value).decode()))  # noqa: T201 - the output of the command

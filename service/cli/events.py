@@ -11,7 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from commands.errors import EventStoreUnavailableError, NotFoundError
-from service.cli.console import AsJson, err, out, print_json, print_result, report, usage_error
+from service.cli.console import (
+    AsJson,
+    counted,
+    err,
+    out,
+    print_json,
+    print_result,
+    report,
+    usage_error,
+)
 from service.cli.context import load_settings, open_store
 from service.cli.progress import phases
 
@@ -38,8 +47,8 @@ def show_events(
 ) -> None:
     """Print the changes of all movies in log order, one per line.
 
-    A line has the position, the time, the type, the account, the movie and the changes. Events of
-    accounts are left out.
+    A line has the position, the time, the type, the account, the movie and
+    the changes. Events of accounts are left out.
     """
     settings = load_settings()
     with open_store(settings) as store:
@@ -115,8 +124,8 @@ def check(as_json: AsJson = False) -> None:
         "wrong": [one._asdict() for one in problems],
     }
     lines = [*(f"page: {page}" for page in pages), *_problem_lines(problems)]
-    counted = "number of events unknown" if count is None else f"{count:,} events"
-    lines.append(f"{counted}: {'no problems found' if whole else 'the event store is damaged'}")
+    number = "number of events unknown" if count is None else counted(count, "event")
+    lines.append(f"{number}: {'no problems found' if whole else 'the event store is damaged'}")
     if known and whole:
         lines.append(f"the store was marked as damaged ({known}); it accepts writes again")
     print_result(facts, lines, as_json=as_json)

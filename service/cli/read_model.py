@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.console import AsJson, err, print_result
+from service.cli.console import AsJson, counted, err, print_result
 from service.cli.context import open_store_and_redis
 from service.cli.progress import phases
 
@@ -32,8 +32,8 @@ def rebuild(
 ) -> None:
     """Build a new generation of the read model from the log and make it the live one.
 
-    The service keeps serving meanwhile. The previous generation is compared with the new one:
-    exit 1 if they differ.
+    The service keeps serving meanwhile. The previous generation is compared
+    with the new one: exit 1 if they differ.
     """
     from projections.rebuild.rebuild import rebuild as build
     from projections.rebuild.replay import ReplayWorkers, collect_garbage_rarely, replay
@@ -96,11 +96,12 @@ def verify(
 
 def _rebuilt_lines(built: "RebuildResult", seconds: float) -> Iterator[str]:
     yield (
-        f"generation {built.generation} is live: {built.movies:,} movies from {built.events:,}"
-        f" events up to position {built.position:,}, built in {seconds:,.1f} s"
+        f"generation {built.generation} is live: {counted(built.movies, 'movie')} from"
+        f" {counted(built.events, 'event')} up to position {built.position:,},"
+        f" built in {seconds:,.1f} s"
     )
     if built.parked:
-        yield f"{built.parked:,} movies are parked; see cinelog parked list"
+        yield f"parked: {counted(built.parked, 'movie')}; see cinelog parked list"
     if built.compared:
         yield from diff_lines(built.diff)
         yield f"previous generation: {_compared(built)}"
@@ -126,7 +127,7 @@ def _compared(report: "RebuildResult | VerifyResult") -> str:
     total = report.diff.counts.total()
     keys = ", ".join(f"{key}: {count:,}" for key, count in sorted(report.diff.counts.items()))
     differ = f"{total:,} {'differs' if total == 1 else 'differ'} ({keys})"
-    return f"compared {report.compared:,} fields, {differ if total else 'no differences'}"
+    return f"compared {counted(report.compared, 'field')}, {differ if total else 'no differences'}"
 
 
 def _without_diff(report: "RebuildResult | VerifyResult") -> dict[str, Any]:

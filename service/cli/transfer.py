@@ -8,7 +8,16 @@ from uuid import UUID
 import typer
 
 from commands.errors import ConfigurationError, DamagedFileError
-from service.cli.console import AsJson, err, out, print_json, print_result, report, usage_error
+from service.cli.console import (
+    AsJson,
+    counted,
+    err,
+    out,
+    print_json,
+    print_result,
+    report,
+    usage_error,
+)
 from service.cli.context import load_settings, open_store, projection_notifier
 from service.cli.progress import Progress, phases
 
@@ -33,7 +42,9 @@ def import_file(
     ],
     as_: Annotated[
         str | None,
-        typer.Option("--as", metavar="USERNAME", help="Creator of the movies; required."),
+        typer.Option(
+            "--as", metavar="USERNAME", help="Creator of the movies; required unless --events."
+        ),
     ] = None,
     events: Annotated[
         bool,
@@ -46,8 +57,8 @@ def import_file(
 ) -> None:
     """Import movies from a file. Importing the same rows again adds nothing.
 
-    With --events, restore a whole log into an empty event store; of a damaged file, nothing.
-    Exit 1 if a row or the whole input was refused.
+    With --events, restore a whole log into an empty event store, or nothing
+    of a damaged file. Exit 1 if a row or the whole input was refused.
     """
     if not events:
         _import_movies(file, as_, reason, as_json=as_json)
@@ -166,7 +177,9 @@ def _import_events(file: Path, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json(found._asdict() | {"damage": damage})
     elif damage is None:
-        out.print_line(f"{found.events:,} events up to position {found.position:,} imported")
+        out.print_line(
+            f"{counted(found.events, 'event')} up to position {found.position:,} imported"
+        )
     raise typer.Exit(1 if damage else 0)
 
 
@@ -190,8 +203,9 @@ def export_file(
 ) -> None:
     """Write the current movies to a file: CSV if its name ends in .csv, else JSON Lines.
 
-    With --events, write the whole log for import --events; gzipped if the name ends in .gz. A
-    damaged event store is exported only with --salvage; exit 1 if anything is missing.
+    With --events, write the whole log for import --events, gzipped if the
+    name ends in .gz. A damaged event store is exported only with --salvage;
+    exit 1 if anything is missing.
     """
     from service.transfer.export import export_events, export_movies
 
@@ -210,8 +224,8 @@ def export_file(
                 written = export(store, file, progress.reach)
         except OSError as error:
             usage_error(f"{file}: {error.strerror or error}")
-    count, what = written[0], written._fields[0]
-    line = f"{count:,} {what} up to position {written.position:,} written to {file}"
+    what = counted(written[0], "event" if events else "movie")
+    line = f"{what} up to position {written.position:,} written to {file}"
     print_result(written._asdict(), [line], as_json=as_json)
 
 
@@ -233,7 +247,7 @@ def _salvage(settings: "Settings", file: Path, *, as_json: bool) -> NoReturn:
     lines = [
         *(f"lost: positions {one.first:,} to {one.last:,}" for one in found.lost),
         *(f"undecodable, but kept: position {n:,}" for n in found.undecoded[:MAX_LINES]),
-        f"{found.events:,} events up to position {found.position:,} written to {file}",
+        f"{counted(found.events, 'event')} up to position {found.position:,} written to {file}",
     ]
     print_result(found.as_json(), lines, as_json=as_json)
     raise typer.Exit(1 if found.lost or found.undecoded else 0)

@@ -1,8 +1,8 @@
-"""Slots: how many of a kind an account holds at a time, over all processes of a data directory.
+"""Slots: a bound on the things of a kind that an account holds, over all processes of a directory.
 
-A slot is a lock on one byte of a file, at a place made of the kind and the account. The kernel
-frees the locks of a process that dies, so that no count is ever wrong and none needs to expire. The
-file stays empty, so that a full disk changes nothing.
+A slot is a lock on one byte of a file, at an offset hashed from kind and account. The kernel
+releases the locks of a dead process, so no count is ever wrong or needs to expire. The file stays
+empty, so a full disk does no harm.
 """
 
 import fcntl
@@ -15,14 +15,14 @@ from pathlib import Path
 from commands.errors import ThrottledError
 
 FILE = "slots.lock"
-# Places are far apart, and within what the kernel takes for one in a file.
-_PLACES, _APART = 2**38, 2**20
+# Offsets are far apart, and within the kernel's range.
+_OFFSETS, _APART = 2**38, 2**20
 
 
 class Slots:
-    """The slots of one process, for one event loop. Create it once in a process for a file.
+    """The slots of one process, for one event loop. A process must open a file only once.
 
-    A process loses all its locks on a file when it closes any descriptor of it (POSIX).
+    Closing any descriptor of a file releases all locks of the process on it (POSIX).
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,24 +30,24 @@ class Slots:
         self._held: set[int] = set()
 
     def take(self, kind: str, account: str, most: int) -> int | None:
-        """Take one of ``most`` slots and return what ``release`` takes; None where all are held."""
+        """Take one of ``most`` slots and return it for ``release``; None where all are held."""
         digest = hashlib.blake2b(f"{kind}:{account}".encode(), digest_size=8).digest()
-        first = int.from_bytes(digest) % _PLACES * _APART
+        first = int.from_bytes(digest) % _OFFSETS * _APART
         for slot in range(first, first + min(most, _APART)):
             if slot in self._held:
                 continue
             try:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot)
-            except (BlockingIOError, PermissionError):  # both stand for one that is held
+            except (BlockingIOError, PermissionError):  # both mean that it is held
                 continue
-            except OSError:  # no lock to be had (ENOLCK): it is counted in this process alone
+            except OSError:  # no locks left (ENOLCK): count in this process only
                 pass
             self._held.add(slot)
             return slot
         return None
 
     def release(self, slot: int) -> None:
-        """Give a slot back."""
+        """Release a slot."""
         if slot in self._held:
             self._held.discard(slot)
             with suppress(OSError):
@@ -65,6 +65,6 @@ class Slots:
             self.release(slot)
 
     def close(self) -> None:
-        """Give all slots back."""
+        """Release all slots."""
         self._held.clear()
         os.close(self._file)

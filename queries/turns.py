@@ -1,4 +1,4 @@
-"""Turns: a bound on work done at a time, shared fairly between accounts."""
+"""Turns: a bound on concurrent work, shared fairly between accounts."""
 
 import asyncio
 from collections import deque
@@ -13,9 +13,9 @@ WAIT_S = 5.0
 class Turns:
     """At most ``running`` turns at a time, for one event loop.
 
-    Those that wait are served by account, one turn each in rotation: an account with many requests
-    delays another one by a single turn. An account has at most ``waiting`` requests in line, four
-    accounts' worth are in line at most, each for at most 5 s unless ``patient``.
+    Accounts get turns in rotation: an account with many requests delays another by a single turn.
+    An account has at most ``waiting`` requests in line, all accounts at most four times as many,
+    each for at most 5 s unless ``patient``.
     """
 
     def __init__(self, name: str, *, running: int, waiting: int, patient: bool = False) -> None:
@@ -23,7 +23,7 @@ class Turns:
         self._free = running
         self._waiting = waiting
         self.in_line = 0
-        self._patience_s = None if patient else WAIT_S
+        self._timeout_s = None if patient else WAIT_S
         self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
@@ -49,7 +49,7 @@ class Turns:
         self._queues[account] = queue
         self.in_line += 1
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._timeout_s):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
@@ -68,13 +68,13 @@ class Turns:
         return BusyError(f"too many {self._name} at once")
 
     def _pass_on(self) -> None:
-        """Give the turn to the next account in line, or keep it free."""
+        """Give the turn to the next account in line, or free it."""
         while self._queues:
             account = next(iter(self._queues))
             queue = self._queues.pop(account)
             turn = queue.popleft()
             if queue:
-                self._queues[account] = queue  # at the end: the others come first
+                self._queues[account] = queue  # at the end of the rotation
             if not turn.done():
                 turn.set_result(None)
                 return

@@ -1,7 +1,7 @@
 """The API's description, ``/openapi.json``, and a page that shows it, ``/docs``.
 
-Both are sent in gzip to clients that take it. The page is swagger-ui from our own files. It asks no
-other host for anything, and its Content-Security-Policy would not let it.
+Both are sent in gzip to clients that accept it. The page is swagger-ui from the package's files. It
+requests nothing from other hosts, and its Content-Security-Policy forbids it.
 """
 
 import asyncio
@@ -30,31 +30,31 @@ _FILES = {
     "swagger-ui.css": ("swagger-ui/swagger-ui.css", CSS),
 }
 NAMES = tuple(_FILES)
-# What the page may load: its own files, and the pictures inside of its style sheet.
+# The page may load its own files, and the images inside its style sheet.
 _POLICY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 }
 _REVALIDATED = "no-cache"
-_KEPT = "public, max-age=3600"
+_CACHED = "public, max-age=3600"
 
 blueprint = Blueprint("docs")
 
 
 class File(NamedTuple):
-    """What is served as it is, or as gzip ``packed`` it; ``digest`` changes with the content."""
+    """A file, plain and compressed; ``digest`` changes with the content."""
 
     content: bytes
     packed: bytes
     media: str
     digest: str
 
-    def answer(self, request: CinelogRequest, kept: str) -> HTTPResponse:
-        """Answer the file in gzip where the client takes it; each coding has a tag of its own."""
+    def answer(self, request: CinelogRequest, cache_control: str) -> HTTPResponse:
+        """Return the file, in gzip where the client accepts it; each coding has its own tag."""
         packed = takes_gzip(request)
         tag = f'"{self.digest}-gzip"' if packed else f'"{self.digest}"'
-        headers = {"ETag": tag, "Cache-Control": kept}
+        headers = {"ETag": tag, "Cache-Control": cache_control}
         if packed:
             headers["Content-Encoding"] = "gzip"
         media = self.media if self.media == JSON else f"{self.media}; charset=utf-8"
@@ -65,14 +65,14 @@ class File(NamedTuple):
 
 
 class Docs(NamedTuple):
-    """What the API shows of itself; made once, when a process starts."""
+    """The API's description and its page; made once, when a process starts."""
 
     description: File
     page: File
 
     @classmethod
     def of(cls, document: dict[str, Any], settings: Settings) -> "Docs":
-        """Return the description as bytes, and the page that shows it."""
+        """Return the encoded description and page."""
         below = urlsplit(settings.public_url or "").path.rstrip("/")
         page = _asset("docs/page.html").replace(b"{below}", below.encode())
         return cls(_file(orjson.dumps(document), JSON), _file(page, HTML))
@@ -97,8 +97,8 @@ async def show_page(request: CinelogRequest) -> HTTPResponse:
 @blueprint.get("/docs/<name>", name="file", ctx_open=True)
 async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:
     """Answer a file of the page."""
-    file = await asyncio.to_thread(_page_file, name)  # the first time, it takes a while to pack
-    return file.answer(request, _KEPT)
+    file = await asyncio.to_thread(_page_file, name)  # compressed on first use
+    return file.answer(request, _CACHED)
 
 
 @lru_cache(len(_FILES))

@@ -1,7 +1,7 @@
 """Reading request bodies: JSON, and forms or merge patches where a path takes them.
 
-A byte order mark before JSON is skipped (RFC 8259, 8.1). A body with a content coding is refused:
-what it unpacks to has no bound.
+A byte order mark before JSON is skipped (RFC 8259, 8.1). A body with a content coding is refused,
+because its decoded size is unbounded.
 """
 
 from codecs import BOM_UTF8
@@ -22,7 +22,7 @@ _MAX_FIELDS = 100
 
 
 def read_body(request: CinelogRequest, *, also: str | None = None) -> dict[str, Any]:
-    """Return the body as a dictionary; an absent one is empty. ``also`` is taken beside JSON.
+    """Return the body as a dictionary, empty without a body. ``also`` is accepted beside JSON.
 
     Raises MediaTypeError, MalformedError (broken JSON, not UTF-8, lone surrogates, too deep) and
     NotAnObjectError.
@@ -47,7 +47,7 @@ def read_body(request: CinelogRequest, *, also: str | None = None) -> dict[str, 
 
 
 def media_type(request: CinelogRequest) -> str:
-    """Return the media type of the body without parameters, "" where none or several are sent."""
+    """Return the media type of the body without parameters, "" unless exactly one is sent."""
     kinds = request.headers.getall("content-type", [])
     return kinds[0].partition(";")[0].strip().lower() if len(kinds) == 1 else ""
 
@@ -65,6 +65,6 @@ def _form(body: bytes) -> dict[str, Any]:
     except ValueError:
         raise MalformedError("Form parse error.") from None
     fields = dict(pairs)
-    if len(fields) < len(pairs):  # RFC 6749, 3.2; of two passwords neither is the right one
+    if len(fields) < len(pairs):  # RFC 6749, 3.2
         raise MalformedError("Form parse error: a field is repeated.")
     return fields

@@ -1,7 +1,4 @@
-"""CORS: off unless origins are configured; then pages of those origins may call the API.
-
-Never with cookies: there are none. Whoever calls sends a token.
-"""
+"""CORS: pages of the configured origins may call the API with a token, never with cookies."""
 
 from typing import Any
 
@@ -38,7 +35,7 @@ _MAX_AGE_S = 600
 
 
 def cross_origin(origins: str) -> dict[str, Any]:
-    """Return the configuration of sanic-ext for ``origins``, with commas between."""
+    """Return the configuration of sanic-ext for comma-separated ``origins``."""
     if not origins:
         return {"CORS": False}
     return {

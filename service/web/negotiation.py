@@ -1,7 +1,7 @@
-"""What a client may ask for: the methods of a path, and the media types it answers.
+"""Content negotiation (RFC 9110, 12.5), and the methods of a path.
 
-Who accepts nothing that a route produces is told so, with 406 (RFC 9110 §12.5.1). Problem documents
-go out whatever is accepted: a client that cannot read one has the status.
+A client that accepts nothing that a route produces gets 406. Problem documents are sent whatever
+the client accepts: without reading one it still has the status.
 """
 
 import re
@@ -23,16 +23,16 @@ _CODING = re.compile(
 
 
 def methods_of(request: Request) -> str:
-    """Return the methods that a path takes, as ``Allow`` has them.
+    """Return the value of ``Allow`` for a path.
 
-    Asks the router, whose own error does not tell them of a path with parameters.
+    Asks the router: its own error lacks the methods of paths with parameters.
     """
-    found = []
+    methods = []
     for method in _METHODS:
         with suppress(MethodNotAllowed, NotFound):
             request.app.router.get(request.path, method, request.headers.get("host"))
-            found.append(method)
-    return ", ".join(found)
+            methods.append(method)
+    return ", ".join(methods)
 
 
 class NotAcceptableError(SanicException):
@@ -43,16 +43,16 @@ class NotAcceptableError(SanicException):
 
 
 class Negotiation:
-    """Refuses requests whose ``Accept`` the route cannot meet.
+    """Refuses requests whose ``Accept`` excludes the media type of the route.
 
-    ``produced`` is what a handler answers; one that is not known answers nothing that has a type.
+    ``produced`` maps handlers to media types; other handlers answer without a body.
     """
 
     def __init__(self, produced: Mapping[Any, str | None]) -> None:
         self._produced = produced
 
     def check(self, request: Request) -> None:
-        """Raise NotAcceptableError. Costs next to nothing without ``Accept``, and for ``*/*``."""
+        """Raise NotAcceptableError for a request that accepts nothing the route produces."""
         given = request.headers.get("accept")
         if given is None or given == "*/*" or (route := request.route) is None:
             return
@@ -63,9 +63,9 @@ class Negotiation:
 
 
 def accepts(given: str, produced: str) -> bool:
-    """Return whether an ``Accept`` header takes the media type ``produced``.
+    """Return whether an ``Accept`` header includes the media type ``produced``.
 
-    One that is empty or makes no sense takes anything. Parameters but ``q`` make no difference.
+    An empty or malformed header includes every type. Parameters except ``q`` are ignored.
     """
     if given == produced:
         return True
@@ -78,7 +78,7 @@ def _weigh(given: str, produced: str) -> bool:
     except InvalidHeader:
         return True
     matching = [one for one in ranges if one.match(produced)]
-    # The most specific range decides: application/json;q=0 outdoes */*.
+    # The most specific range decides: application/json;q=0 overrides */*.
     return not ranges or (bool(matching) and max(matching, key=_specificity).q > 0)
 
 
@@ -90,9 +90,9 @@ _accepts = lru_cache(_KNOWN)(_weigh)
 
 
 def takes_gzip(request: Request) -> bool:
-    """Return whether the client prefers gzip to no content coding (RFC 9110 §12.5.3).
+    """Return whether the client prefers gzip to no content coding (RFC 9110, 12.5.3).
 
-    An item of ``Accept-Encoding`` that makes no sense counts for nothing.
+    Malformed items of ``Accept-Encoding`` are ignored.
     """
     given = ",".join(request.headers.getall("accept-encoding", []))
     return len(given) <= _LONGEST and prefers_gzip(given.lower())
@@ -100,7 +100,7 @@ def takes_gzip(request: Request) -> bool:
 
 @lru_cache(_KNOWN)
 def prefers_gzip(given: str) -> bool:
-    """Return the same for the value of ``Accept-Encoding``, in lower case."""
+    """Return whether a lower-case value of ``Accept-Encoding`` prefers gzip."""
     weights: dict[str, float] = {}
     for item in given.split(","):
         if found := _CODING.fullmatch(item):

@@ -1,4 +1,4 @@
-"""OAuth clients at the token endpoints: how they are recognized, checked and refused.
+"""OAuth clients at the token endpoints: how they are recognised, checked and refused.
 
 1. A client speaks OAuth where it sends ``grant_type``, or, in a form, another parameter that only
    OAuth has. It gets the errors of RFC 6749, 5.2 and RFC 7009, 2.2.1. Every other client gets a
@@ -33,12 +33,12 @@ _REALM = 'Basic realm="api"'
 
 
 def endpoint_of(request: CinelogRequest) -> str | None:
-    """Return which endpoint of OAuth was asked, TOKEN or REVOCATION; None for other routes."""
+    """Return the OAuth endpoint of a request, TOKEN or REVOCATION; None for other routes."""
     return getattr(request.route.ctx, "oauth", None) if request.route else None
 
 
 def speaks_oauth(request: CinelogRequest) -> bool:
-    """Return whether the client expects the answers of OAuth. A body may be of any kind."""
+    """Return whether the client expects OAuth answers. The body may be of any type."""
     endpoint = endpoint_of(request)
     if endpoint is None:
         return False
@@ -52,12 +52,12 @@ def speaks_oauth(request: CinelogRequest) -> bool:
         return any(f"{one}".encode() in sent for one in (GRANT, *(_SIGNS if is_form else ())))
     if GRANT in body:
         return True
-    names_itself = endpoint == REVOCATION and any(map(_is_basic, _authorization(request)))
-    return is_form and (names_itself or any(name in body for name in _SIGNS))
+    is_basic = endpoint == REVOCATION and any(map(_is_basic, _authorization(request)))
+    return is_form and (is_basic or any(name in body for name in _SIGNS))
 
 
 def read_parameters(request: CinelogRequest) -> dict[str, Any]:
-    """Return what an OAuth client sends; parameters without a value are left out (RFC 6749, 3.2).
+    """Return the parameters of an OAuth client, without empty ones (RFC 6749, 3.2).
 
     Raises InvalidRequestError and InvalidClientError beside what ``read_body`` raises.
     """
@@ -80,26 +80,26 @@ def grant_of(parameters: dict[str, Any], *supported: str) -> str:
 
 
 def secret_refused() -> InvalidClientError:
-    """Return the refusal of a client secret, or of an ``Authorization`` that holds one."""
+    """Return the error for a client secret in the body or in ``Authorization``."""
     description = "Clients have no secret here: token_endpoint_auth_methods_supported is none."
     return InvalidClientError(description, status_code=401)
 
 
 def grant_refused(*supported: str) -> UnsupportedGrantTypeError:
-    """Return the refusal of any other grant type; Authlib's own words would echo it."""
+    """Return the error for another grant type; Authlib's own text would echo it."""
     error = UnsupportedGrantTypeError("")
     error.description = f"Grant types supported here: {', '.join(supported)}."
     return error
 
 
 def scope_of(parameters: dict[str, Any]) -> str:
-    """Return the scope that is asked for, "" where that is left to the server."""
+    """Return the requested scope, "" for the default."""
     scope: str = parameters.get("scope", "")
     return scope
 
 
 def oauth_error_of(error: Exception, status: int, detail: str) -> OAuth2Error:
-    """Return the OAuth error that stands for a refusal with this status and ``detail``."""
+    """Return the OAuth error for an error with this status and ``detail``."""
     if isinstance(error, OAuth2Error):
         return error
     if isinstance(error, InvalidError):
@@ -124,7 +124,7 @@ def form_of(error: OAuth2Error) -> tuple[int, dict[str, str], dict[str, str]]:
 
 
 def _printable(text: str) -> str:
-    """Return ``text`` in the characters that ``error_description`` may have (RFC 6749, 5.2)."""
+    """Return ``text`` with only the characters of ``error_description`` (RFC 6749, 5.2)."""
     return "".join(one for one in text.replace('"', "'") if " " <= one <= "~" and one != "\\")
 
 
@@ -137,12 +137,14 @@ def _is_basic(authorization: str) -> bool:
 
 
 def _is_public(authorization: str) -> bool:
-    """Return whether a header brings no client secret. Bearer tokens prove no client."""
+    """Return whether a header has no client secret. Bearer tokens identify no client."""
     if not _is_basic(authorization):
         return True
     try:
-        said = b64decode(authorization.strip().partition(" ")[2].strip(), validate=True).decode()
+        credentials = b64decode(
+            authorization.strip().partition(" ")[2].strip(), validate=True
+        ).decode()
     except ValueError:
         return False
-    _, colon, secret = said.partition(":")
+    _, colon, secret = credentials.partition(":")
     return colon == ":" and not secret

@@ -1,4 +1,4 @@
-"""The shapes of what the routes answer: for the type checker, and for the API's description."""
+"""Representations: the types of answers, for the type checker and the API's description."""
 
 from typing import Annotated, Any, Literal, Required
 

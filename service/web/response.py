@@ -1,8 +1,8 @@
-"""Responses as Sanic's, quicker to send, and the headers that every response carries.
+"""Responses that are faster to send than Sanic's, and the headers of every response.
 
-Sanic translates each header's name and value so that neither holds a line break, which takes longer
-than all else that is done for a header. Here a value is translated only where it holds a character
-that does not print, and headers that are the same in all responses are encoded once.
+Sanic removes line breaks from each header's name and value, which takes longer than the rest of its
+encoding. Here a value is cleaned only where it has an unprintable character, and headers that are
+the same in all responses are encoded once.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ _BREAKS = str.maketrans("", "", "\r\n\0")
 
 
 class HTTPResponse(sanic.HTTPResponse):
-    """A response whose header names are those of our own code, and so are sound."""
+    """A response whose header names are constants of this code, so they need no check."""
 
     constant: tuple[tuple[bytes, bytes], ...] = ()
-    """Headers to send beside its own, each a name and a value; ``ConstantHeaders`` sets them."""
+    """Encoded headers to send beside its own; ``ConstantHeaders`` sets them."""
 
     varies = ""
-    """The request header that it depends on, to be named in ``Vary``."""
+    """The request header that the response depends on, for ``Vary``."""
 
     @property
     def processed_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]
-        """The headers to send, a name and a value each."""
+        """The encoded names and values of all headers."""
         if has_message_body(self.status):  # type: ignore[no-untyped-call]
             self.headers.setdefault("content-type", self.content_type)
         lines = []
@@ -41,7 +41,7 @@ class HTTPResponse(sanic.HTTPResponse):
 class ConstantHeaders:
     """Headers with the same values in many responses, encoded once.
 
-    A response keeps its own value of ``but``; it has no other of them.
+    A response may set ``but`` itself, and none of the others.
     """
 
     def __init__(self, headers: Mapping[str, str], but: str) -> None:
@@ -50,7 +50,7 @@ class ConstantHeaders:
         self._lines = tuple(HTTPResponse(status=204, headers=self._headers).processed_headers)
 
     def add_to(self, response: BaseHTTPResponse) -> None:
-        """Have ``response`` send them."""
+        """Add the headers to a response."""
         headers = response.headers
         if isinstance(response, HTTPResponse) and self._but not in headers:
             response.constant = self._lines

@@ -1,11 +1,11 @@
-"""Connections that cannot be used to hold the service up.
+"""Bounds on connections, so that clients cannot exhaust the service.
 
-1. A worker keeps at most ``CINELOG_MAX_CONNECTIONS`` open; who comes then is told so and let go.
-2. A few more are kept back for probes: each is closed after one answer, or at once where its first
-   bytes are no probe's.
-3. Streams take at most three quarters of the connections of a worker.
-4. A request has ``RECEIVE_S`` to arrive whole, and a new connection as long to begin. Sanic bounds
-   only the pause between two bytes, so that one byte a while would hold a connection for ever.
+1. A worker has at most ``CINELOG_MAX_CONNECTIONS`` open; further ones get 503 and are closed.
+2. A few more are reserved for probes: each is closed after one answer, or at once where its first
+   bytes do not begin a probe's request.
+3. Streams take at most three quarters of a worker's connections.
+4. A request must arrive within ``RECEIVE_S``, and a new connection must begin one as soon. Sanic
+   bounds only the pause between two bytes: a slow sender could hold a connection for ever.
 """
 
 import resource
@@ -25,13 +25,13 @@ from service.web.strict_parser import StrictHttp
 
 RECEIVE_S = 60
 LINGER_S = 0.5
-KEPT_BACK, PROBE_S = 16, 1.0
+RESERVED, PROBE_S = 16, 1.0
 _PROBES = tuple(
     b"%b /%b" % (method, path)
     for method in (b"GET", b"HEAD")
     for path in (b"livez", b"readyz", b"metrics")
 )
-# Files that a worker has open beside its connections, with room to spare.
+# Open files of a worker beside its connections, generously.
 _OTHER_FILES = 128
 _BODY = b'{"type":"about:blank","title":"Service Unavailable","status":503,\
 "detail":"Too many connections are open.","code":"unavailable"}'
@@ -55,33 +55,33 @@ log = structlog.get_logger(__name__)
 
 
 class Connection(HttpProtocol):
-    """A connection that counts, and whose requests have to arrive in time."""
+    """A connection that is counted, and whose requests must arrive in time."""
 
-    __slots__ = ("_arriving", "_arriving_since", "_begun", "kept_back")
+    __slots__ = ("_arriving", "_arriving_since", "_begun", "reserved")
     HTTP_CLASS = StrictHttp
 
     def connection_made(self, transport: Any) -> None:
-        """Take a client, or turn it away."""
+        """Accept a client, or turn it away."""
         self._arriving: object = None
         self._arriving_since = 0.0
         self._begun: bytes | None = None
-        self.kept_back = False
-        kept_back = self.app.ctx.kept_back
-        if len(self.connections) - len(kept_back) >= self.app.config.MAX_CONNECTIONS:
-            if len(kept_back) >= KEPT_BACK:
-                # Room is made by the one that has been silent for longest.
-                silent = next((one for one in kept_back if one.is_silent), None)
+        self.reserved = False
+        reserved = self.app.ctx.reserved
+        if len(self.connections) - len(reserved) >= self.app.config.MAX_CONNECTIONS:
+            if len(reserved) >= RESERVED:
+                # The one that has been silent for longest makes room.
+                silent = next((one for one in reserved if one.is_silent), None)
                 if silent is None:
                     self._turn_away(transport)
                     return
                 silent.turn_away()
-            self.kept_back, self._begun = True, b""
-            kept_back[self] = None
+            self.reserved, self._begun = True, b""
+            reserved[self] = None
             self.loop.call_later(PROBE_S, self._is_late)
         super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sends; on a connection that is kept back only a probe's request."""
+        """Process received bytes; on a reserved connection only a probe's request."""
         if self._begun is not None:
             self._begun += data
             if not any(probe.startswith(self._begun[: len(probe)]) for probe in _PROBES):
@@ -93,19 +93,19 @@ class Connection(HttpProtocol):
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client."""
-        self.app.ctx.kept_back.pop(self, None)
-        if self.conn_info is not None:  # none was made for one that was turned away
+        """Release the connection."""
+        self.app.ctx.reserved.pop(self, None)
+        if self.conn_info is not None:  # None for one that was turned away
             super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has not yet sent a whole beginning of a probe's request."""
+        """Whether it has not yet sent the beginning of a probe's request."""
         return self._begun is not None
 
     def turn_away(self) -> None:
-        """Tell the client that there is no room, and let it go."""
-        self.app.ctx.kept_back.pop(self, None)
+        """Answer 503 and close the connection."""
+        self.app.ctx.reserved.pop(self, None)
         self.connections.discard(self)
         if self.transport is not None and not self.transport.is_closing():
             self._turn_away(self.transport)
@@ -120,37 +120,37 @@ class Connection(HttpProtocol):
             self.turn_away()
 
     def check_timeouts(self) -> None:
-        """End what takes too long. Called now and again for as long as the connection is open."""
+        """Cancel requests that take too long. Runs repeatedly while the connection is open."""
         now = time.monotonic()
-        arriving = self._what_arrives()
+        arriving = self._arriving_request()
         if arriving is None or arriving is not self._arriving:
             self._arriving, self._arriving_since = arriving, now
         elif now - self._arriving_since > self.app.config.RECEIVE_TIMEOUT and self._task:
             self._http.exception = RequestTimeout("Request Timeout")
             self._task.cancel()
-            # It is told so, and what it still sends is read for a moment: then it ends.
+            # The client gets 408; its input is read for a moment before the connection ends.
             self._callback_check_timeouts = self.loop.call_later(LINGER_S, self.check_timeouts)
             return
         super().check_timeouts()  # type: ignore[no-untyped-call]
 
-    def _what_arrives(self) -> object:
-        """Return what stands for the request that has not arrived yet; None where none is due."""
+    def _arriving_request(self) -> object:
+        """Return an object that identifies the request that is arriving, None where none is."""
         http = self._http
         if http is None:
             return None
         if http.stage is Stage.REQUEST:
             return self  # its head
-        # Its body; also one that goes on after its request was refused. None before the first.
+        # Its body, also of a refused request.
         return http.request if getattr(http, "request_body", None) else None
 
 
 class HttpServer(Sanic[Any, Any]):
-    """A Sanic whose connections are bounded."""
+    """A Sanic application with bounded connections."""
 
     async def create_server(self, *args: Any, **kwargs: Any) -> Any:
-        """Return a server of such connections; they hang on ``ctx.connections``."""
+        """Return a server; ``ctx.connections`` holds its connections."""
         self.config.MAX_CONNECTIONS = _room_for(self.config.MAX_CONNECTIONS)
-        self.ctx.kept_back = {}
+        self.ctx.reserved = {}
         server: Any = await super().create_server(*args, protocol=Connection, **kwargs)
         self.ctx.connections = server.connections
         return server
@@ -167,7 +167,7 @@ def streams_of(connections: int) -> int:
 
 
 def _room_for(connections: int) -> int:
-    """Have the system allow that many connections, and return as many as it does."""
+    """Raise the limit of open files; return the number of connections that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft >= wanted or soft == resource.RLIM_INFINITY:

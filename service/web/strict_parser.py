@@ -1,12 +1,12 @@
-"""Where a request begins and ends: what two readers could read in two ways is refused.
+"""A strict HTTP parser, against request smuggling.
 
-A proxy in front of us that sees other boundaries than we do lets one client write into another's
-request (request smuggling). So a head that is not to the letter of RFC 9112 is answered with 400
-and the connection is closed, where the framework is lenient:
+If a proxy in front of the service sees other request boundaries than the service, one client can
+write into another's request. So a head that violates RFC 9112 gets 400 and the connection is
+closed, where the framework is lenient:
 
-1. Lines end in CRLF; no other control character stands in them, no line is folded, and there is no
-   white space before a colon (RFC 9112, 2.2 and 5.1).
-2. One ``Host``, of its form (3.2). ``Content-Length`` in ASCII digits (6.3).
+1. Lines end in CRLF and have no other control character; no line is folded, and no white space
+   precedes a colon (RFC 9112, 2.2 and 5.1).
+2. There is one well-formed ``Host`` (3.2). ``Content-Length`` has ASCII digits (6.3).
 3. ``Transfer-Encoding`` is ``chunked``, without ``Content-Length`` and not from HTTP/1.0 (6.1).
 4. A chunk's size is hexadecimal digits, and each chunk ends in CRLF (7.1).
 """
@@ -30,22 +30,22 @@ _MAX_CHUNK_LINE = 256
 
 
 class StrictHttp(Http):
-    """Reads requests as the framework does, having checked what it reads."""
+    """Checks requests before the framework reads them."""
 
     __slots__ = ()
 
     async def http1_request_header(self) -> None:
-        """Read the head. Raises BadRequest for one that is not to the letter."""
+        """Read the head. Raises BadRequest for a malformed one."""
         await super().http1_request_header()  # type: ignore[no-untyped-call]
         connection: Any = self.protocol
-        if connection.kept_back:
+        if connection.reserved:
             self.keep_alive = False
-        if not _is_sound(self.request):
-            self.request_body = None  # where it would end, nobody can tell
+        if not _is_valid(self.request):
+            self.request_body = None  # its end is unknown
             raise BadRequest("Bad Request")
 
     async def read(self) -> bytes | None:
-        """Read some of the body. Raises BadRequest for a chunk that is not to the letter."""
+        """Read some of the body. Raises BadRequest for a malformed chunk."""
         body: Any = self.request_body
         if body == "chunked" and self.request_bytes_left == 0:
             await self._check_chunk()
@@ -57,7 +57,7 @@ class StrictHttp(Http):
             self.expecting_continue = False
             await self._send(HTTP_CONTINUE)
         buffer = self.recv_buffer
-        # What is left of the line before comes first: its CRLF.
+        # The buffer begins with the CRLF of the line before.
         while (end := buffer.find(b"\r\n", 2)) < 0 and len(buffer) <= _MAX_CHUNK_LINE:
             await self._receive_more()
         if not 0 <= end <= _MAX_CHUNK_LINE or not _CHUNK.fullmatch(buffer, 0, end + 2):
@@ -65,7 +65,7 @@ class StrictHttp(Http):
             raise BadRequest("Bad chunked encoding")
 
     def create_empty_request(self) -> None:
-        """Stand in for a request that could not be read, whatever its target."""
+        """Create the request that represents an unreadable one, whatever its target."""
         try:
             super().create_empty_request()
         except SanicException:
@@ -73,7 +73,7 @@ class StrictHttp(Http):
             super().create_empty_request()
 
 
-def _is_sound(request: Request) -> bool:
+def _is_valid(request: Request) -> bool:
     if not _HEAD.fullmatch(request.head):
         return False
     headers, old = request.headers, request.version == "1.0"

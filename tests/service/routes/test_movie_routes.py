@@ -1,4 +1,4 @@
-"""The movies over HTTP, as the contract has them, on a running service."""
+"""The movie routes of a running service."""
 
 import re
 import uuid
@@ -44,8 +44,7 @@ def test_a_movie_is_created(ann):
     assert "read-model" not in created.headers
 
 
-def test_what_was_written_is_read_at_once(ann, bob):
-    """A write answers when the read model shows it: for its writer and for everyone."""
+def test_a_write_returns_once_all_accounts_can_read_it(ann, bob):
     for number in range(30):
         movie = ann.post("/movies/", json=ALIEN | {"year": 1900 + number}).json()
         assert bob.get(f"/movies/{movie['id']}/").json() == movie
@@ -54,24 +53,25 @@ def test_what_was_written_is_read_at_once(ann, bob):
         assert bob.get("/movies/").json()["results"][0] == changed
 
 
-def test_put_replaces_and_patch_changes(ann, movie):
+def test_put_replaces_all_fields_and_patch_changes_some(ann, movie):
     url = f"/movies/{movie['id']}/"
     replaced = ann.put(url, json={"title": "Aliens", "genre": "Action", "year": "1986"})
     assert replaced.status_code == 200
-    assert replaced.json() | {"title": "Aliens", "genre": "Action", "year": 1986} == replaced.json()
+    fields = {"title": "Aliens", "genre": "Action", "year": 1986}
+    assert fields.items() <= replaced.json().items()
     assert (replaced.json()["version"], replaced.headers["etag"]) == (2, '"2"')
     changed = ann.patch(url, json={"year": 1987})
     assert (changed.json()["title"], changed.json()["year"]) == ("Aliens", 1987)
     assert changed.json()["created_at"] == movie["created_at"] < changed.json()["updated_at"]
 
 
-def test_a_client_may_put_back_what_it_got(ann, movie):
-    """Read-only fields are ignored, and nothing is appended where nothing changes."""
+def test_put_of_the_own_representation_changes_nothing(ann, movie):
+    """Read-only fields are ignored, and no event is appended."""
     back = ann.put(f"/movies/{movie['id']}/", json=movie | {"creator": "eve", "version": 9})
     assert (back.status_code, back.json()) == (200, movie)
 
 
-def test_a_deleted_movie_is_gone(ann, movie):
+def test_a_deleted_movie_is_not_found(ann, movie):
     url = f"/movies/{movie['id']}/"
     deleted = ann.delete(url)
     assert (deleted.status_code, deleted.content) == (204, b"")
@@ -85,12 +85,12 @@ def test_a_deleted_movie_is_gone(ann, movie):
 
 
 @pytest.mark.parametrize("movie_id", ["nonsense", "1", "0" * 32, "{id}", "%00", "..%2f"])
-def test_a_malformed_id_is_no_movie(ann, movie_id):
+def test_a_malformed_id_is_not_found(ann, movie_id):
     problem(ann.get(f"/movies/{movie_id}/"), 404, "not_found")
     problem(ann.get(f"/movies/{movie_id}/history/"), 404, "not_found")
 
 
-def test_only_accounts_see_movies(service, movie):
+def test_every_route_needs_credentials(service, movie):
     with service.client() as anyone:
         for method, path in (
             ("GET", "/movies/"), ("POST", "/movies/"), ("GET", f"/movies/{movie['id']}/"),
@@ -108,7 +108,7 @@ def test_only_accounts_see_movies(service, movie):
         assert response.headers["www-authenticate"] == 'Bearer realm="api", error="invalid_token"'
 
 
-def test_only_the_creator_changes(bob, movie):
+def test_only_the_creator_may_change_a_movie(bob, movie):
     """Ownership is checked before the body."""
     url = f"/movies/{movie['id']}/"
     for response in (
@@ -124,7 +124,7 @@ def test_only_the_creator_changes(bob, movie):
     assert bob.get(url).json() == movie
 
 
-def test_existence_before_the_body(ann):
+def test_existence_is_checked_before_the_body(ann):
     missing = f"/movies/{uuid.uuid4()}/"
     problem(ann.put(missing, json={}), 404, "not_found")
     problem(
@@ -134,7 +134,7 @@ def test_existence_before_the_body(ann):
     )
 
 
-def test_every_error_of_a_body_at_once(ann, movie):
+def test_all_errors_of_a_body_are_reported_at_once(ann, movie):
     for send in (
         lambda body: ann.post("/movies/", json=body),
         lambda body: ann.put(f"/movies/{movie['id']}/", json=body),
@@ -162,7 +162,7 @@ def test_every_error_of_a_body_at_once(ann, movie):
         (b" " * (1024 * 1024 + 1), "application/json", 413, None),
     ],
 )
-def test_bodies_that_cannot_be_read(ann, content, kind, status, detail):
+def test_unreadable_bodies_are_refused(ann, content, kind, status, detail):
     headers = {"Content-Type": kind} if kind else {}
     response = ann.post("/movies/", content=content, headers=headers)
     assert response.status_code == status
@@ -171,7 +171,7 @@ def test_bodies_that_cannot_be_read(ann, content, kind, status, detail):
         assert response.json()["detail"] == detail
 
 
-def test_no_input_in_an_answer(ann):
+def test_errors_do_not_echo_input(ann):
     response = ann.post(
         "/movies/", json={"title": ["sesame"], "genre": "sesame" * 50, "year": "sesame"}
     )
@@ -179,15 +179,15 @@ def test_no_input_in_an_answer(ann):
     assert "sesame" not in response.text
 
 
-def test_both_slashes(ann, movie):
+def test_paths_work_with_and_without_trailing_slash(ann, movie):
     assert ann.get("/movies").json() == ann.get("/movies/").json()
     assert ann.get(f"/movies/{movie['id']}").json() == movie
     assert ann.post("/movies", json=ALIEN).status_code == 201
 
 
-def test_a_wrong_method(ann, movie):
+def test_a_wrong_method_is_405(ann, movie):
     response = ann.request("TRACE", "/movies/")
-    assert response.status_code in (400, 405)
+    problem(response, 405, "method_not_allowed")
     response = ann.delete("/movies/")
     assert problem(response, 405, "method_not_allowed")["detail"] == 'Method "DELETE" not allowed.'
     assert {"GET", "POST"} <= {name.strip() for name in response.headers["allow"].split(",")}
@@ -195,7 +195,7 @@ def test_a_wrong_method(ann, movie):
 
 
 def test_request_ids(ann, movie):
-    """The client's where it is harmless, else one made here; in the event it caused."""
+    """A safe id of the client is kept, any other replaced; events store it."""
     given = ann.get("/movies/", headers={"X-Request-ID": "trace-1.a_B"})
     assert given.headers["x-request-id"] == "trace-1.a_B"
     for bad in ("a b", "x" * 65, 'a"b', "ü"):
@@ -266,7 +266,7 @@ def test_respond_async_skips_the_wait(ann):
         ("localhost.evil.example", ""),
     ],
 )
-def test_links_come_from_a_host_that_is_ours(ann, host, base):
+def test_links_use_only_a_host_of_the_service(ann, host, base):
     created = ann.post("/movies/", json=ALIEN, headers={"Host": host})
     path = f"/api/v1/movies/{created.json()['id']}/"
     assert created.headers["location"] == base + path
@@ -285,13 +285,13 @@ def eve(service):
     return eve
 
 
-def test_a_host_that_is_none(ann):
+def test_a_malformed_host_is_refused(ann):
     response = ann.get("/movies/", headers={"Host": "localhost@evil.example"})
     assert "evil" not in problem(response, 400, "bad_request").get("detail", "")
 
 
 class TestLists:
-    """Filters, orders and pages of a list of one's own movies."""
+    """Filters, orderings and pages of the movies of one account."""
 
     def ids(self, eve, **params):
         return [row["id"] for row in self.page(eve, **params)["results"]]
@@ -318,7 +318,7 @@ class TestLists:
         assert created == sorted(created, reverse=True)
 
     @pytest.mark.parametrize("page", ["0", "-1", "x", "4", "1.5", "9" * 30])
-    def test_no_such_page(self, eve, page):
+    def test_an_invalid_page_is_not_found(self, eve, page):
         body = problem(eve.get("/movies/", params={"page": page}), 404, "not_found")
         assert body["detail"] == "Invalid page."
 
@@ -351,11 +351,11 @@ class TestLists:
         assert self.page(eve, **params)["count"] == count
 
     @pytest.mark.parametrize("field", ["year", "year__gt", "year__lte"])
-    def test_a_number_filter_that_is_no_number(self, eve, field):
+    def test_a_number_filter_needs_a_number(self, eve, field):
         body = problem(eve.get("/movies/", params={field: "soon"}), 400, "invalid")
         assert body["errors"] == {field: ["Enter a number."]}
 
-    def test_nul_in_a_filter(self, eve):
+    def test_a_filter_must_not_contain_nul(self, eve):
         body = problem(eve.get("/movies/", params={"title": "a\0"}), 400, "invalid")
         assert body["errors"] == {"title": ["Null characters are not allowed."]}
 
@@ -376,7 +376,7 @@ class TestLists:
         assert len({row["genre"] for row in rows}) > 1
 
     @pytest.mark.parametrize("ordering", ["colour", "--year", "Year", "-", "a,b"])
-    def test_an_ordering_that_none_knows(self, eve, ordering):
+    def test_an_unknown_ordering_is_refused(self, eve, ordering):
         answer = eve.get("/movies/", params={"ordering": ordering})
         (message,) = problem(answer, 400, "invalid")["errors"]["ordering"]
         assert ordering not in message.split(": ")[0]

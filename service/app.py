@@ -42,14 +42,13 @@ from service.ratelimit.storage import Counters
 from service.routes import docs, event_stream, health, history, movie_commands, movie_list, movies
 from service.routes import tokens as accounts
 from service.routes.docs import Docs
-from service.routes.pagination import API
 from service.settings import Settings
 from service.thread_pool import Pool
 from service.web.cors import cross_origin
 from service.web.idempotency import InFlight
 from service.web.negotiation import Negotiation
 from service.web.problems import ProblemHandler
-from service.web.request import CinelogRequest
+from service.web.request import API, CinelogRequest
 from service.web.server import RECEIVE_S, HttpServer, streams_of
 
 App = Sanic[Any, Any]

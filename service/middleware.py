@@ -10,12 +10,10 @@ from contextlib import suppress
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter, time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sanic import Sanic
 from sanic.response import BaseHTTPResponse
-from sanic_routing.route import Route
 
 from commands.errors import (
     NotAuthenticatedError,
@@ -32,7 +30,7 @@ from service.routes import health
 from service.web.body import PATCHES
 from service.web.client_address import address_of, logged_as, scheme_of
 from service.web.conditional import CONDITIONS, check_read
-from service.web.negotiation import Negotiation
+from service.web.negotiation import Negotiation, is_open
 from service.web.problems import problem_of, respond
 from service.web.request import CinelogRequest
 from service.web.response import CSP, HSTS, SECURITY, ConstantHeaders, HTTPResponse
@@ -41,7 +39,6 @@ from service.web.trace_context import Trace
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
 # Calls that take a password have rate limits of their own.
-_PASSWORDS = frozenset({"register", "sign_in", "change_password"})
 _READS = ("GET", "HEAD")
 _LOOK_UP_S = 1.0
 _text = lru_cache(10_000)(str)
@@ -68,19 +65,6 @@ def identify(request: CinelogRequest) -> None:
         request.caller = principal_of(request)
     except (NotAuthenticatedError, TokenNotValidError) as error:
         request.auth_error = error
-
-
-def is_open(app: Sanic[Any, Any], route: Route) -> bool:
-    """Return whether a route answers without credentials: only with ``ctx_open=True``.
-
-    HEAD is as open as GET; OPTIONS is open on every path.
-    """
-    if getattr(route.handler, "__auto_handler__", False):
-        if route.methods == {"OPTIONS"}:
-            return True
-        answered_by = getattr(route.handler, "__route_handler__", None)
-        return any(is_open(app, one) for one in app.router.routes if one.handler is answered_by)
-    return getattr(route.ctx, "open", False) is True
 
 
 def _check_conditions(request: CinelogRequest, response: BaseHTTPResponse) -> None:
@@ -206,7 +190,7 @@ class RequestMiddleware:
             return _UNMATCHED
         if (policy := self._policies.get(route.name)) is None:
             is_probe = f".{health.blueprint.name}." in route.name
-            takes_password = route.name.rpartition(".")[2] in _PASSWORDS
+            takes_password = getattr(route.ctx, "password", False)
             policy = self._policies[route.name] = _RoutePolicy(
                 template="/" + _PARAMETER.sub(r"{\1}", route.path).strip("/"),
                 limited=not is_probe and not takes_password,

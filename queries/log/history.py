@@ -19,6 +19,7 @@ from queries.movie_query import page_within
 # Events that one read of the feed takes: claims and accounts lie between the changes.
 _CHUNK = 1_000
 E = TypeVar("E")
+MAX_LIMIT, DEFAULT_LIMIT = 1_000, 100
 
 
 class Entry(NamedTuple):

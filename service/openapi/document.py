@@ -9,23 +9,14 @@ from sanic import Sanic
 from sanic_routing.route import Route
 
 from service.auth.tokens import SCOPE
-from service.middleware import is_open
-from service.openapi import accounts, events, health, movies, tokens
 from service.openapi.about import ABOUT
-from service.openapi.model import Json, Operation, Table
+from service.openapi.model import OPERATIONS, Json, Operation
+from service.openapi.tags import TAGS
 from service.openapi.writer import Writer
-from service.routes.pagination import API
 from service.settings import Settings
+from service.web.negotiation import is_open
+from service.web.request import API
 
-TABLE: Table = movies.TABLE | events.TABLE | accounts.TABLE | tokens.TABLE | health.TABLE
-_TAGS = {
-    movies.TAG: "Movies belong to the account that created them; all accounts see them.",
-    events.TAG: "What happened, straight from the log.",
-    accounts.TAG: "Accounts look after themselves.",
-    tokens.TAG: "Short-lived access tokens, and refresh tokens that are good once.",
-    health.TAG: "For those who run the service.",
-    health.SELF: "What you are reading.",
-}
 _SECURITY = {
     "bearer": {
         "type": "http",
@@ -52,7 +43,7 @@ def document_of(app: Sanic[Any, Any], settings: Settings) -> Json:
     """Return the description of the routes of ``app``."""
     routes = {route.handler: route for route in app.router.routes}
     paths: dict[str, dict[str, Operation]] = {}
-    described = {handler: one for handler, one in TABLE.items() if not one.hidden}
+    described = {handler: one for handler, one in OPERATIONS.items() if not one.hidden}
     for handler, operation in described.items():
         route = routes[handler]
         path = paths.setdefault(path_of(route, slash=operation.slash), {})
@@ -69,7 +60,7 @@ def document_of(app: Sanic[Any, Any], settings: Settings) -> Json:
         },
         "servers": [{"url": settings.public_url or "/"}],
         "security": [{"bearer": []}, {"password": [SCOPE]}],
-        "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
+        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": {path: writer.path(path, operations) for path, operations in paths.items()},
         "components": writer.components | {"securitySchemes": _SECURITY},
     }
@@ -83,4 +74,4 @@ def path_of(route: Route, *, slash: bool) -> str:
 
 def produced_types() -> dict[Any, str | None]:
     """Return the media type that each handler answers."""
-    return {handler: operation.produces for handler, operation in TABLE.items()}
+    return {handler: operation.produces for handler, operation in OPERATIONS.items()}

@@ -9,13 +9,20 @@ from authlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-unt
 from sanic.exceptions import PayloadTooLarge
 
 from commands.errors import (
+    BusyError,
+    EventStoreUnavailableError,
     InvalidError,
     MalformedError,
     MediaTypeError,
     NotAuthenticatedError,
+    NotCreatorError,
+    NotFoundError,
+    OutcomeUnknownError,
     PositionUnknownError,
+    ReadModelUnavailableError,
     ThrottledError,
     TokenNotValidError,
+    VersionConflictError,
 )
 from service.openapi.model import Header, Operation
 from service.openapi.response_headers import WITH_REFUSALS
@@ -25,6 +32,21 @@ from service.web.problems import Problem, document, problem_of
 
 UNKNOWN = PositionUnknownError("0f8fad5b-d9cb-469f-a165-70867728950e.2", 38_624, 38_000)
 """The refusal of a position that the log does not have."""
+WRITE_REFUSED = (
+    NotCreatorError(),
+    NotFoundError(),
+    VersionConflictError("2", 3),
+    EventStoreUnavailableError(),
+    OutcomeUnknownError(),
+    BusyError(),
+)
+LOG_UNAVAILABLE = (EventStoreUnavailableError(), BusyError())
+ACCOUNTS_UNAVAILABLE = (
+    EventStoreUnavailableError(),
+    OutcomeUnknownError(),
+    ReadModelUnavailableError(),
+    BusyError(),
+)
 _REQUEST_ID = "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58"
 
 

@@ -1,11 +1,13 @@
 """What there is to say of a route."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from service.web.body import JSON
 
 Json = dict[str, Any]
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """A route: what it is called, takes, answers and refuses.
+    """What a route is called, takes, answers and refuses; a decorator of its handler.
 
     ``id`` is stable: programs made from the description name their functions after it.
     """
@@ -96,6 +98,17 @@ class Operation:
         """The media type of what it answers, None where that has no body."""
         return next((one.media for one in self.answers.values() if one.shape is not None), None)
 
+    def __call__(self, handler: Handler) -> Handler:
+        """Describe the route of ``handler``; a decorator."""
+        OPERATIONS[handler] = self
+        return handler
 
-Table = dict[Any, Operation]
-"""The operations of a part of the API, by the handlers of their routes."""
+
+def links_to(place: str, *operations: str, parameter: str = "movie_id") -> dict[str, Json]:
+    """Return links to operations; their parameter is the value at a place of the answer's body."""
+    value = {parameter: f"$response.body#{place}"}
+    return {name: {"operationId": name, "parameters": value} for name in operations}
+
+
+OPERATIONS: dict[Any, Operation] = {}
+"""The described operations by the handlers of their routes; importing the routes fills it."""

@@ -6,11 +6,10 @@ and a page size that is no number is the default.
 
 from typing import Any
 
+from queries.log.history import DEFAULT_LIMIT, MAX_LIMIT
 from queries.movie_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, TEXTS
 from queries.orderings import FIELDS
 from service.openapi.model import Parameter
-from service.routes import docs
-from service.routes.history import DEFAULT_LIMIT, MAX_LIMIT
 from service.web.params import MAX_NUMBER
 
 Json = dict[str, Any]
@@ -30,7 +29,6 @@ MOVIE_ID = Parameter(
     "movie_id", "path", "The movie.", {"type": "string", "format": "uuid"}, key="MovieId"
 )
 SESSION_ID = Parameter("sid", "path", "The session.", _TEXT, ("jQ1mC0r1c7v3sYkS",), key="SessionId")
-FILE_NAME = Parameter("name", "path", "The file.", {"enum": list(docs.NAMES)}, key="FileName")
 
 
 def _filter(name: str, field: str) -> Parameter:

@@ -10,20 +10,23 @@ import orjson
 from pydantic import SecretStr
 from sanic import Blueprint
 
-from commands.errors import NotFoundError, UnavailableError
+from commands.errors import InvalidError, NotFoundError, UnavailableError
 from commands.messages import ChangePassword, EndSession, EndSessions
 from commands.rfc3339 import rfc3339
+from commands.user import User
 from queries.log.accounts import AccountEntry, account_history
 from queries.log.history import HistoryPage
 from queries.movie_query import parse_page
-from service.auth.schemas import read_password_change
+from service.auth.schemas import PasswordChange, read_password_change
 from service.auth.sessions import Session, SessionPage
 from service.container import container_of
-from service.routes.pagination import API, page_links
+from service.openapi import errors, examples, parameters, response_headers, tags
+from service.openapi.model import Answer, Body, Operation, links_to
+from service.routes.pagination import page_links
 from service.web import representations
-from service.web.body import read_body
+from service.web.body import JSON, read_body
 from service.web.conditional import check_write
-from service.web.request import CinelogRequest
+from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse, empty
 
 PATH = f"{API}/auth"
@@ -31,7 +34,27 @@ PATH = f"{API}/auth"
 blueprint = Blueprint("account_care", url_prefix=PATH)
 
 
-@blueprint.post("/password/", name="change_password")
+@blueprint.post("/password/", name="change_password", ctx_password=True)
+@Operation(
+    id="changePassword",
+    tag=tags.ACCOUNTS,
+    summary="Change one's own password",
+    about="Ends all other sessions of the account.",
+    body=Body(
+        PasswordChange,
+        {
+            "old_password": examples.PASSWORD,
+            "new_password": "battery-9",
+            "new_password2": "battery-9",
+        },
+    ),
+    answers={204: Answer("It is changed.", None, response_headers.CACHED)},
+    refuses=(
+        InvalidError({"new_password": ["This password is too common."]}),
+        *errors.unreadable(JSON),
+        *errors.ACCOUNTS_UNAVAILABLE,
+    ),
+)
 async def change_password(request: CinelogRequest) -> HTTPResponse:
     """Set a new password and end all sessions except the caller's."""
     container, principal = container_of(request), request.principal
@@ -53,6 +76,31 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
 
 
 @blueprint.get("/sessions/", name="sessions")
+@Operation(
+    id="listSessions",
+    tag=tags.ACCOUNTS,
+    summary="List one's own sessions",
+    about="The most recently used session comes first.",
+    takes=parameters.PAGING,
+    answers={
+        200: Answer(
+            "A page of sessions.",
+            representations.SessionPage,
+            response_headers.CACHED,
+            example=examples.page_of(
+                {
+                    "id": parameters.SESSION_ID.examples[0],
+                    "created_at": examples.AT,
+                    "refreshed_at": None,
+                    "expires_at": "2026-01-03T12:00:00.000250Z",
+                    "current": True,
+                }
+            ),
+            links=links_to("/results/0/id", "endSession", parameter="sid"),
+        )
+    },
+    refuses=(NotFoundError("Invalid page."), *errors.ACCOUNTS_UNAVAILABLE),
+)
 async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of the caller's sessions, the last used first."""
     container, principal = container_of(request), request.principal
@@ -69,6 +117,14 @@ async def list_sessions(request: CinelogRequest) -> HTTPResponse:
 
 
 @blueprint.delete("/sessions/", name="end_sessions")
+@Operation(
+    id="endSessions",
+    tag=tags.ACCOUNTS,
+    summary="Sign out everywhere",
+    about="Ends every session of the account, the calling one included.",
+    answers={204: Answer("All sessions are ended.", None, response_headers.CACHED)},
+    refuses=errors.ACCOUNTS_UNAVAILABLE,
+)
 async def end_sessions(request: CinelogRequest) -> HTTPResponse:
     """End all of the caller's sessions, this one included."""
     check_write(request)
@@ -81,6 +137,15 @@ async def end_sessions(request: CinelogRequest) -> HTTPResponse:
 
 
 @blueprint.delete("/sessions/<sid>/", name="end_session")
+@Operation(
+    id="endSession",
+    tag=tags.ACCOUNTS,
+    summary="End one session",
+    about="Ends a session of the caller's account.",
+    takes=(parameters.SESSION_ID,),
+    answers={204: Answer("It is ended.", None, response_headers.CACHED)},
+    refuses=(NotFoundError("No Session matches the given query."), *errors.ACCOUNTS_UNAVAILABLE),
+)
 async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
     """End one of the caller's sessions."""
     check_write(request)
@@ -98,6 +163,32 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
 
 
 @blueprint.get("/me/history/", name="history")
+@Operation(
+    id="readAccountHistory",
+    tag=tags.ACCOUNTS,
+    summary="Read the history of one's own account",
+    about="One entry for each event of the account, oldest first.",
+    takes=parameters.PAGING,
+    answers={
+        200: Answer(
+            "A page of its history.",
+            representations.AccountHistoryPage,
+            response_headers.CACHED,
+            example=examples.page_of(
+                {
+                    "version": 1,
+                    "position": 1,
+                    "type": User.Created.TOPIC,
+                    "at": examples.AT,
+                    "request_id": examples.ACCOUNT_ID,
+                    "session": None,
+                    "ended_session": None,
+                }
+            ),
+        )
+    },
+    refuses=(NotFoundError("Invalid page."), *errors.ACCOUNTS_UNAVAILABLE),
+)
 async def history(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of what happened to the caller's account, oldest first."""
     container, principal = container_of(request), request.principal

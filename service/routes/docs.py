@@ -16,7 +16,10 @@ import orjson
 from sanic import Blueprint
 from sanic.exceptions import NotFound
 
+from service.openapi import request_headers, response_headers, tags
+from service.openapi.model import Answer, Operation, Parameter
 from service.settings import Settings
+from service.web import representations
 from service.web.body import JSON
 from service.web.negotiation import takes_gzip
 from service.web.request import CinelogRequest
@@ -29,7 +32,7 @@ _FILES = {
     "swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js", SCRIPT),
     "swagger-ui.css": ("swagger-ui/swagger-ui.css", CSS),
 }
-NAMES = tuple(_FILES)
+_FILE_NAME = Parameter("name", "path", "The file.", {"enum": list(_FILES)}, key="FileName")
 # The page may load its own files, and the images inside its style sheet.
 _POLICY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -78,7 +81,21 @@ class Docs(NamedTuple):
         return cls(_file(orjson.dumps(document), JSON), _file(page, HTML))
 
 
+_KNOWN = (response_headers.FILE_TAG, response_headers.CACHE_CONTROL, response_headers.VARY)
+_FILE = (*_KNOWN, response_headers.CONTENT_ENCODING)
+_SAME = Answer("Nothing has changed.", None, _KNOWN)
+
+
 @blueprint.get("/openapi.json", name="description", ctx_open=True)
+@Operation(
+    id="readDescription",
+    tag=tags.DESCRIPTION,
+    summary="Read this description",
+    about="An OpenAPI 3.1 document.",
+    takes=(request_headers.IF_NONE_MATCH,),
+    answers={200: Answer("OpenAPI 3.1.", representations.Description, _FILE), 304: _SAME},
+    slash=False,
+)
 async def show_description(request: CinelogRequest) -> HTTPResponse:
     """Answer the OpenAPI description."""
     docs: Docs = request.app.ctx.docs
@@ -86,6 +103,16 @@ async def show_description(request: CinelogRequest) -> HTTPResponse:
 
 
 @blueprint.get("/docs", name="page", ctx_open=True)
+@Operation(
+    id="readPage",
+    tag=tags.DESCRIPTION,
+    summary="Read this description as a page",
+    about="An HTML page.",
+    hidden=True,
+    takes=(request_headers.IF_NONE_MATCH,),
+    answers={200: Answer("The page.", str, _FILE, media="text/html"), 304: _SAME},
+    slash=False,
+)
 async def show_page(request: CinelogRequest) -> HTTPResponse:
     """Answer the page."""
     docs: Docs = request.app.ctx.docs
@@ -95,6 +122,17 @@ async def show_page(request: CinelogRequest) -> HTTPResponse:
 
 
 @blueprint.get("/docs/<name>", name="file", ctx_open=True)
+@Operation(
+    id="readPageFile",
+    tag=tags.DESCRIPTION,
+    summary="Read a file of the page",
+    about="A script or a style sheet.",
+    hidden=True,
+    takes=(_FILE_NAME, request_headers.IF_NONE_MATCH),
+    answers={200: Answer("The file.", str, _FILE, media="*/*"), 304: _SAME},
+    refuses=(NotFound(),),
+    slash=False,
+)
 async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:
     """Answer a file of the page."""
     file = await asyncio.to_thread(_page_file, name)  # compressed on first use

@@ -8,10 +8,13 @@ from typing import Any
 import orjson
 from sanic import Blueprint
 
-from commands.errors import InvalidError
+from commands.errors import InvalidError, ThrottledError
 from commands.event_store.log_identity import parse_log
+from queries.log import change_feed
 from queries.log.change_feed import BUSY_S
 from service.container import Container, container_of
+from service.openapi import errors, parameters, request_headers, response_headers, tags
+from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, claimed_log, position_headers
 from service.web.params import integer_param, parse_all, parse_integer
 from service.web.request import CinelogRequest
@@ -23,6 +26,37 @@ blueprint = Blueprint("stream")
 
 
 @blueprint.get("/events/stream", name="stream")
+@Operation(
+    id="streamEvents",
+    tag=tags.EVENTS,
+    summary="Follow the events of all movies",
+    about="Server-sent events: `id` is the position, `event` the type, `data` the event as "
+    "`listEvents` has it. Without `after` and `Last-Event-ID` only what comes. It ends when "
+    "the access token expires: come back with `Last-Event-ID`. It ends too when another epoch "
+    "of the log begins, with an event `log` whose data is `log`, `head` and `shared`. An "
+    "account has a bounded number of streams (`CINELOG_STREAMS_PER_ACCOUNT`).",
+    takes=(parameters.AFTER, request_headers.LAST_EVENT_ID, request_headers.EVENT_LOG),
+    answers={
+        200: Answer(
+            "Events, as they happen.",
+            str,
+            (
+                response_headers.CACHE_CONTROL,
+                response_headers.BEGINNING,
+                response_headers.EVENT_LOG,
+            ),
+            media="text/event-stream",
+            example="id: 7\nevent: MovieUpdated\ndata: {}\n\n",
+        )
+    },
+    refuses=(
+        InvalidError({"Last-Event-ID": ["Enter a number."]}),
+        errors.UNKNOWN,
+        ThrottledError(STREAMS, change_feed.BUSY_S),
+        *errors.LOG_UNAVAILABLE,
+    ),
+    slash=False,
+)
 async def stream(request: CinelogRequest) -> None:
     """Send the changes after ``Last-Event-ID`` or ``after``, without these from now on.
 

@@ -13,6 +13,9 @@ from sanic import Blueprint, Request
 
 from service.container import container_of
 from service.observability.status import UNAVAILABLE, Status, is_usable
+from service.openapi import examples, response_headers, tags
+from service.openapi.model import Answer, Operation
+from service.web import representations
 from service.web.response import HTTPResponse
 
 blueprint = Blueprint("operations")
@@ -54,12 +57,47 @@ class _StatusCollector(Collector):
 
 
 @blueprint.get("/livez", name="livez", ctx_open=True)
+@Operation(
+    id="isAlive",
+    tag=tags.OPERATORS,
+    summary="Liveness probe",
+    about="Answers 200 while the process serves.",
+    answers={
+        200: Answer(
+            "It does.", representations.Alive, response_headers.CACHED, example={"status": "ok"}
+        )
+    },
+    slash=False,
+    limited=False,
+)
 async def livez(request: Request) -> HTTPResponse:  # noqa: ARG001 - Sanic gives it
     """Answer 200 while this process serves."""
     return _answer({"status": "ok"})
 
 
 @blueprint.get("/readyz", name="readyz", ctx_open=True)
+@Operation(
+    id="isReady",
+    tag=tags.OPERATORS,
+    summary="Readiness probe",
+    about="Reports the state of each part; 503 while a part that requests need is unavailable.",
+    answers={
+        200: Answer(
+            "All answer.",
+            representations.Readiness,
+            response_headers.CACHED,
+            example=examples.READY,
+        ),
+        503: Answer(
+            "A part is away, so that some calls are refused.",
+            representations.Readiness,
+            response_headers.CACHED,
+            example=examples.UNREADY,
+        ),
+    },
+    slash=False,
+    limited=False,
+)
 async def readyz(request: Request) -> HTTPResponse:
     """Answer the status of each part; 503 while some requests cannot be served.
 
@@ -82,6 +120,23 @@ async def readyz(request: Request) -> HTTPResponse:
 
 
 @blueprint.get("/metrics", name="metrics", ctx_open=True)
+@Operation(
+    id="readMetrics",
+    tag=tags.OPERATORS,
+    summary="Read the metrics",
+    about="The sums over all API processes, in the Prometheus text format.",
+    answers={
+        200: Answer(
+            "The metrics.",
+            str,
+            response_headers.CACHED,
+            media="text/plain",
+            example="cinelog_up 1\n",
+        )
+    },
+    slash=False,
+    limited=False,
+)
 async def metrics(request: Request) -> HTTPResponse:
     """Show the metrics of all workers added up, as Prometheus reads them."""
     telemetry = container_of(request).telemetry

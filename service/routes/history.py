@@ -5,22 +5,52 @@ from typing import Any
 import orjson
 from sanic import Blueprint
 
+from commands.errors import InvalidError, NotFoundError
 from queries.log import history
 from queries.movie_query import parse_page
 from service.container import container_of
+from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
+from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, position_headers
 from service.routes.movies import PATH, parse_movie_id
-from service.routes.pagination import API, link, page_links
+from service.routes.pagination import link, page_links
+from service.web import representations
 from service.web.body import JSON
 from service.web.params import integer_param, parse_all
-from service.web.request import CinelogRequest
+from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse
 
 blueprint = Blueprint("history")
-MAX_LIMIT, DEFAULT_LIMIT = 1_000, 100
 
 
 @blueprint.get("/movies/<movie_id>/history/", name="movie")
+@Operation(
+    id="readMovieHistory",
+    tag=tags.EVENTS,
+    summary="Read what happened to a movie",
+    about="Oldest first, and of a deleted movie, too. Straight from the log: it never lags.",
+    takes=(
+        parameters.MOVIE_ID,
+        *parameters.PAGING,
+        request_headers.MIN_POSITION,
+        request_headers.EVENT_LOG,
+    ),
+    answers={
+        200: Answer(
+            "A page of its history.",
+            representations.HistoryPage,
+            response_headers.POSITIONED,
+            example={"count": 2, "next": None, "previous": None, "results": [examples.ENTRY]},
+        )
+    },
+    refuses=(
+        InvalidError({"Min-Event-Position": ["A valid integer is required."]}),
+        NotFoundError(),
+        NotFoundError("Invalid page."),
+        errors.UNKNOWN,
+        *errors.LOG_UNAVAILABLE,
+    ),
+)
 async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer the events of a movie, oldest first, also of a deleted one."""
     container = container_of(request)
@@ -43,6 +73,28 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
 
 
 @blueprint.get("/events/", name="events")
+@Operation(
+    id="listEvents",
+    tag=tags.EVENTS,
+    summary="List the events of all movies",
+    about="In log order. Whoever follows `next`, and later asks again from the last position, "
+    "sees every event once.",
+    takes=(
+        parameters.AFTER,
+        parameters.LIMIT,
+        request_headers.MIN_POSITION,
+        request_headers.EVENT_LOG,
+    ),
+    answers={
+        200: Answer(
+            "Events after a position.",
+            representations.EventPage,
+            response_headers.POSITIONED,
+            example={"results": [examples.EVENT], "next": None},
+        )
+    },
+    refuses=(InvalidError({"after": ["Enter a number."]}), errors.UNKNOWN, *errors.LOG_UNAVAILABLE),
+)
 async def events(request: CinelogRequest) -> HTTPResponse:
     """Answer the changes of all movies after a position, in log order.
 
@@ -55,7 +107,7 @@ async def events(request: CinelogRequest) -> HTTPResponse:
         lambda: PositionHeaders.parse(request),
     )
     await headers.check(container, after)
-    limit = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
+    limit = history.DEFAULT_LIMIT if limit is None else max(1, min(history.MAX_LIMIT, limit))
     log = container.log
 
     def read() -> tuple[history.Changes, list[dict[str, Any]]]:

@@ -10,7 +10,16 @@ from uuid import UUID
 import uuid_utils.compat
 from sanic import Blueprint
 
-from commands.errors import RefusedError
+from commands.errors import (
+    BusyError,
+    EventStoreUnavailableError,
+    InvalidError,
+    KeyInFlightError,
+    KeyReusedError,
+    OutcomeUnknownError,
+    PreconditionFailedError,
+    RefusedError,
+)
 from commands.group_commit import CommandResult, preview
 from commands.messages import (
     CheckMovie,
@@ -26,10 +35,13 @@ from commands.messages import (
 )
 from commands.movie import Movie
 from service.container import Container, container_of
+from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
+from service.openapi.model import Answer, Body, Operation, links_to
 from service.routes.consistency import position_headers, wait_until_visible
 from service.routes.movies import PATH, parse_movie_id, representation
 from service.routes.pagination import link
-from service.web.body import JSON, MERGE_PATCH, read_body
+from service.web import representations
+from service.web.body import JSON, MERGE_PATCH, PATCHES, read_body
 from service.web.conditional import (
     check_write,
     excluded_versions,
@@ -46,7 +58,59 @@ blueprint = Blueprint("movie_changes")
 T = TypeVar("T")
 
 
+_YEAR_REFUSED = InvalidError({"year": ["A valid integer is required."]})
+_BODY_REFUSED = (_YEAR_REFUSED, *errors.unreadable(JSON))
+_WRITE_TAKES = (
+    parameters.MOVIE_ID,
+    request_headers.IF_MATCH,
+    request_headers.EXCLUDED,
+    request_headers.CHANGE_REASON,
+    request_headers.PREFER,
+)
+_WRITTEN = (response_headers.MOVIE_TAG, *response_headers.AFTER_WRITE)
+
+
 @blueprint.post("/movies/", name="create")
+@Operation(
+    id="createMovie",
+    tag=tags.MOVIES,
+    summary="Create a movie",
+    about="The movie belongs to the caller. Fields that are not known are ignored.",
+    takes=(
+        request_headers.IDEMPOTENCY_KEY,
+        request_headers.SHOWN_MATCH,
+        request_headers.EXCLUDED,
+        request_headers.CHANGE_REASON,
+        request_headers.PREFER,
+    ),
+    body=Body(MovieFields, examples.ALIEN),
+    answers={
+        201: Answer(
+            "The new movie.",
+            representations.Movie,
+            (response_headers.LOCATION, *_WRITTEN, response_headers.REPLAYED),
+            example=examples.MOVIE,
+            links=links_to(
+                "/id",
+                "readMovie",
+                "replaceMovie",
+                "changeMovie",
+                "deleteMovie",
+                "revertMovie",
+                "readMovieHistory",
+            ),
+        )
+    },
+    refuses=(
+        *_BODY_REFUSED,
+        PreconditionFailedError('W/"p42"'),
+        KeyInFlightError(),
+        KeyReusedError(),
+        EventStoreUnavailableError(),
+        OutcomeUnknownError(),
+        BusyError(),
+    ),
+)
 async def create_movie(request: CinelogRequest) -> HTTPResponse:
     """Create a movie that belongs to the caller."""
     container = container_of(request)
@@ -67,12 +131,33 @@ async def create_movie(request: CinelogRequest) -> HTTPResponse:
 
 
 @blueprint.put("/movies/<movie_id>/", name="replace")
+@Operation(
+    id="replaceMovie",
+    tag=tags.MOVIES,
+    summary="Replace a movie",
+    about="Every field but those that only the service sets. What changes nothing leaves the "
+    "movie at its version.",
+    takes=_WRITE_TAKES,
+    body=Body(MovieFields, examples.ALIEN),
+    answers={200: Answer("The movie.", representations.Movie, _WRITTEN, example=examples.MOVIE)},
+    refuses=(*_BODY_REFUSED, *errors.WRITE_REFUSED),
+)
 async def replace_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Replace every field of the caller's movie."""
     return await _update(request, movie_id, lambda: MovieFields.of(read_body(request)))
 
 
 @blueprint.patch("/movies/<movie_id>/", name="change")
+@Operation(
+    id="changeMovie",
+    tag=tags.MOVIES,
+    summary="Change a movie",
+    about="Only the fields that are given.",
+    takes=_WRITE_TAKES,
+    body=Body(MovieChanges, {"year": 1980}, also=MERGE_PATCH, required=False),
+    answers={200: Answer("The movie.", representations.Movie, _WRITTEN, example=examples.MOVIE)},
+    refuses=(_YEAR_REFUSED, *errors.unreadable(*PATCHES), *errors.WRITE_REFUSED),
+)
 async def change_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Change some fields of the caller's movie."""
     return await _update(
@@ -91,6 +176,15 @@ async def _update(
 
 
 @blueprint.delete("/movies/<movie_id>/", name="delete")
+@Operation(
+    id="deleteMovie",
+    tag=tags.MOVIES,
+    summary="Delete a movie",
+    about="Its history stays, and a revert brings it back.",
+    takes=_WRITE_TAKES,
+    answers={204: Answer("It is deleted.", None, response_headers.AFTER_WRITE)},
+    refuses=(*errors.WRITE_REFUSED, InvalidError({"Change-Reason": ["Not a valid string."]})),
+)
 async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Delete the caller's movie."""
     container = container_of(request)
@@ -100,6 +194,27 @@ async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
 
 
 @blueprint.post("/movies/<movie_id>/revert/", name="revert")
+@Operation(
+    id="revertMovie",
+    tag=tags.MOVIES,
+    summary="Take a movie back to a version",
+    about="A deleted movie comes back.",
+    takes=(*_WRITE_TAKES, request_headers.IDEMPOTENCY_KEY, parameters.DRY_RUN),
+    body=Body(RevertTarget, {"version": 1}),
+    answers={
+        200: Answer(
+            "The movie, or what it would be.",
+            representations.Movie,
+            (
+                response_headers.MOVIE_TAG.sometimes(),
+                *response_headers.AFTER_WRITE,
+                response_headers.REPLAYED,
+            ),
+            example=examples.MOVIE,
+        )
+    },
+    refuses=(*_BODY_REFUSED, *errors.WRITE_REFUSED, KeyInFlightError(), KeyReusedError()),
+)
 async def revert_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Take the caller's movie back to a version; with ``dry_run`` only answer the outcome."""
     container = container_of(request)

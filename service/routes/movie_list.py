@@ -3,14 +3,23 @@
 import orjson
 from sanic import Blueprint
 
+from commands.errors import (
+    InvalidError,
+    NotFoundError,
+    PreconditionFailedError,
+    ReadModelUnavailableError,
+)
 from queries import movies
 from queries.log.timeline import AtPosition
 from queries.movie_query import NUMBERS, TEXTS, MovieQuery, parse_query
 from queries.orderings import seek_key
 from service.container import container_of
+from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
+from service.openapi.model import Answer, Operation, links_to
 from service.routes.consistency import PositionHeaders, check_same_log, position_headers
 from service.routes.movies import PATH
 from service.routes.pagination import continue_from, cursor_of, link_with
+from service.web import representations
 from service.web.body import JSON
 from service.web.conditional import list_tag, position_in_tag
 from service.web.params import as_of_param, parse_all
@@ -22,6 +31,46 @@ _KNOWN = {*TEXTS, *NUMBERS, "ordering", "page", "page_size", "cursor", "at", "at
 
 
 @blueprint.get("/movies/", name="list")
+@Operation(
+    id="listMovies",
+    tag=tags.MOVIES,
+    summary="List movies",
+    about="As they are, or with `at` or `at_position` as they were. Filters combine. Of a "
+    "parameter that is repeated the last counts, and those that are not known are ignored.",
+    takes=(
+        *parameters.FILTERS,
+        parameters.ORDERING,
+        *parameters.PAGING,
+        parameters.CURSOR,
+        parameters.AT_TIME,
+        parameters.AT_POSITION,
+        request_headers.SHOWN_MATCH,
+        request_headers.IF_NONE_MATCH,
+        request_headers.MIN_POSITION,
+        request_headers.EVENT_LOG,
+    ),
+    answers={
+        200: Answer(
+            "A page of movies.",
+            representations.MoviePage,
+            (response_headers.LIST_TAG, *response_headers.POSITIONED, response_headers.LINK),
+            example={"count": 1, "next": None, "previous": None, "results": [examples.MOVIE]},
+            links=links_to("/results/0/id", "readMovie", "readMovieHistory"),
+        ),
+        304: Answer(
+            "Nothing has changed.",
+            None,
+            (response_headers.LIST_TAG, *response_headers.POSITIONED),
+        ),
+    },
+    refuses=(
+        InvalidError({"year": ["Enter a number."]}),
+        NotFoundError("Invalid page."),
+        PreconditionFailedError('W/"p42@0f8fad5b-d9cb-469f-a165-70867728950e.1"'),
+        errors.UNKNOWN,
+        ReadModelUnavailableError(),
+    ),
+)
 async def list_movies(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of movies from the read model."""
     container = container_of(request)

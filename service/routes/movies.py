@@ -5,7 +5,12 @@ from uuid import UUID
 import orjson
 from sanic import Blueprint
 
-from commands.errors import NotFoundError, ReadModelUnavailableError
+from commands.errors import (
+    InvalidError,
+    NotFoundError,
+    ReadModelUnavailableError,
+    VersionConflictError,
+)
 from commands.movie import Movie
 from commands.rfc3339 import rfc3339
 from projections.movie_rows import row_of
@@ -13,19 +18,51 @@ from queries.log import history
 from queries.log.timeline import AtTime, AtVersion
 from queries.movies import get_movie
 from service.container import Container, container_of
+from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
+from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, check_same_log, position_headers
-from service.routes.pagination import API
+from service.web import representations
 from service.web.body import JSON
 from service.web.conditional import movie_tag
 from service.web.params import as_of_param, parse_all
-from service.web.request import CinelogRequest
+from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse
 
 blueprint = Blueprint("movies")
 PATH = f"{API}/movies/"
 
 
+_SHOWN = (response_headers.MOVIE_TAG, *response_headers.POSITIONED)
+_UNCHANGED = Answer("Nothing has changed.", headers=_SHOWN)
+
+
 @blueprint.get("/movies/<movie_id>/", name="read")
+@Operation(
+    id="readMovie",
+    tag=tags.MOVIES,
+    summary="Read a movie",
+    about="As it is, or with `version` or `at` as it was. 404 where it was not there then.",
+    takes=(
+        parameters.MOVIE_ID,
+        parameters.AT_VERSION,
+        parameters.AT_TIME,
+        request_headers.SHOWN_MATCH,
+        request_headers.IF_NONE_MATCH,
+        request_headers.MIN_POSITION,
+        request_headers.EVENT_LOG,
+    ),
+    answers={
+        200: Answer("The movie.", representations.Movie, _SHOWN, example=examples.MOVIE),
+        304: _UNCHANGED,
+    },
+    refuses=(
+        InvalidError({"at": ["Enter a valid date/time."]}),
+        NotFoundError(),
+        VersionConflictError("2", 3),
+        errors.UNKNOWN,
+        ReadModelUnavailableError(),
+    ),
+)
 async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer one movie: from the read model, or from the log while that is unavailable.
 

@@ -21,7 +21,6 @@ from queries.orderings import is_seek_key
 from service.container import container_of
 from service.web.client_address import scheme_of
 
-API = "/api/v1"
 MAX_CURSOR = 4_096
 _PAGING = ("page", "page_size")
 _CHECKSUM_BYTES = 12

@@ -6,32 +6,68 @@ from typing import Any
 
 import orjson
 import uuid_utils.compat
+from authlib.oauth2.rfc6749.errors import InvalidScopeError  # type: ignore[import-untyped]
 from pydantic import SecretStr
-from sanic import Blueprint, Request
+from sanic import Blueprint
 
-from commands.errors import TokenReusedError, UnavailableError
-from commands.messages import EndSession, OpenSession, RegisterUser, ReportReuse
+from commands.errors import (
+    InvalidError,
+    NoActiveAccountError,
+    TokenNotValidError,
+    TokenReusedError,
+    UnavailableError,
+)
+from commands.messages import EndSession, OpenSession, RegisterUser, Registration, ReportReuse
 from commands.text import fold_name
 from commands.user import User
 from service.auth.schemas import Credentials, RefreshBody, TokenBody, read_registration
-from service.auth.server import PASSWORD_GRANT, REFRESH_GRANT, server_metadata
+from service.auth.server import PASSWORD_GRANT, REFRESH_GRANT
 from service.auth.tokens import TokenResponse
 from service.container import container_of
-from service.routes import account
-from service.routes.pagination import API
+from service.openapi import errors, examples, response_headers, tags
+from service.openapi.model import Answer, Body, Operation
+from service.routes import account, well_known
 from service.web import oauth, representations
-from service.web.body import FORM, read_body
-from service.web.request import CinelogRequest
+from service.web.body import FORM, JSON, read_body
+from service.web.oauth import grant_refused, secret_refused
+from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse
 
-_PUBLIC = {"Cache-Control": "public, max-age=300"}
-
 auth = Blueprint("auth", url_prefix=f"{API}/auth")
-well_known = Blueprint("well_known", url_prefix="/.well-known")
-blueprint = Blueprint.group(auth, account.blueprint, well_known)
+blueprint = Blueprint.group(auth, account.blueprint, well_known.blueprint)
 
 
-@auth.post("/register/", name="register", ctx_open=True)
+_OAUTH = (
+    secret_refused(),
+    grant_refused(PASSWORD_GRANT, REFRESH_GRANT),
+    InvalidScopeError(),
+)
+
+
+@auth.post("/register/", name="register", ctx_password=True, ctx_open=True)
+@Operation(
+    id="register",
+    tag=tags.ACCOUNTS,
+    summary="Open an account",
+    about="A password is refused that is short, common, entirely numeric, or too like the "
+    "username or the e-mail address; `password2` repeats it.",
+    body=Body(
+        Registration, examples.ANN | {"password": examples.PASSWORD, "password2": examples.PASSWORD}
+    ),
+    answers={
+        201: Answer(
+            "The account.",
+            representations.Account,
+            response_headers.CACHED,
+            example={"id": examples.ACCOUNT_ID} | examples.ANN,
+        )
+    },
+    refuses=(
+        InvalidError({"username": ["A user with that username already exists."]}),
+        *errors.unreadable(JSON),
+        *errors.ACCOUNTS_UNAVAILABLE,
+    ),
+)
 async def register(request: CinelogRequest) -> HTTPResponse:
     """Register an account."""
     container = container_of(request)
@@ -50,7 +86,34 @@ async def register(request: CinelogRequest) -> HTTPResponse:
     return _json(_account(result.aggregate), status=201)
 
 
-@auth.post("/token/", name="sign_in", ctx_open=True, ctx_oauth=oauth.TOKEN)
+@auth.post("/token/", name="sign_in", ctx_password=True, ctx_open=True, ctx_oauth=oauth.TOKEN)
+@Operation(
+    id="signIn",
+    tag=tags.TOKENS,
+    summary="Sign in",
+    about="Begins a session. An OAuth client sends a `grant_type` of `password` or "
+    "`refresh_token` beside the fields of that grant, and gets answers and errors in the terms "
+    "of RFC 6749: refusals are `application/json` with `error` and `error_description`, and "
+    "400 where a password or token is wrong. Clients are public: any `client_id` is accepted, "
+    "a client secret is not.",
+    body=Body(Credentials, {"username": "ann", "password": examples.PASSWORD}, also=FORM),
+    answers={
+        200: Answer(
+            "A pair of tokens.",
+            representations.TokenPair,
+            response_headers.CACHED,
+            example=examples.TOKEN_PAIR,
+        )
+    },
+    refuses=(
+        errors.required("password"),
+        NoActiveAccountError(),
+        *errors.unreadable(JSON, FORM),
+        *_OAUTH,
+        *errors.ACCOUNTS_UNAVAILABLE,
+    ),
+    oauth=True,
+)
 async def sign_in(request: CinelogRequest) -> HTTPResponse:
     """Open a session and answer its first tokens. An OAuth client may refresh here too."""
     if not oauth.speaks_oauth(request):
@@ -63,6 +126,30 @@ async def sign_in(request: CinelogRequest) -> HTTPResponse:
 
 
 @auth.post("/token/refresh/", name="refresh", ctx_open=True, ctx_oauth=oauth.TOKEN)
+@Operation(
+    id="refresh",
+    tag=tags.TOKENS,
+    summary="Exchange a refresh token for the next pair",
+    about="A refresh token is good once. One that was used and comes again ends its session. "
+    "With a `grant_type` of `refresh_token`, the answers are those of RFC 6749.",
+    body=Body(RefreshBody, {"refresh": "eyJ…"}, also=FORM),
+    answers={
+        200: Answer(
+            "The next pair.",
+            representations.TokenPair,
+            response_headers.CACHED,
+            example=examples.TOKEN_PAIR,
+        )
+    },
+    refuses=(
+        errors.required("refresh"),
+        TokenNotValidError(),
+        *errors.unreadable(JSON, FORM),
+        *_OAUTH,
+        *errors.ACCOUNTS_UNAVAILABLE,
+    ),
+    oauth=True,
+)
 async def refresh(request: CinelogRequest) -> HTTPResponse:
     """Exchange a refresh token for the next pair."""
     if not oauth.speaks_oauth(request):
@@ -74,6 +161,22 @@ async def refresh(request: CinelogRequest) -> HTTPResponse:
 
 
 @auth.post("/token/verify/", name="verify", ctx_open=True)
+@Operation(
+    id="verify",
+    tag=tags.TOKENS,
+    summary="Check a token",
+    about="Answers 200 for a token that the service accepts, else 401.",
+    body=Body(TokenBody, {"token": "eyJ…"}),
+    answers={
+        200: Answer("It would.", representations.Nothing, response_headers.CACHED, example={})
+    },
+    refuses=(
+        errors.required("token"),
+        TokenNotValidError(),
+        *errors.unreadable(JSON),
+        *errors.ACCOUNTS_UNAVAILABLE,
+    ),
+)
 async def verify(request: CinelogRequest) -> HTTPResponse:
     """Answer 200 if a token would be accepted."""
     container = container_of(request)
@@ -83,6 +186,25 @@ async def verify(request: CinelogRequest) -> HTTPResponse:
 
 
 @auth.post("/token/revoke/", name="revoke", ctx_open=True, ctx_oauth=oauth.REVOCATION)
+@Operation(
+    id="revoke",
+    tag=tags.TOKENS,
+    summary="Sign out",
+    about="Ends the session of a token (RFC 7009). A token that is not known is as good as "
+    "revoked, and `token_type_hint` makes no difference. OAuth clients, known by "
+    "`client_id` or `token_type_hint` in a form, get the errors of RFC 6749.",
+    body=Body(TokenBody, {"token": "eyJ…"}, also=FORM),
+    answers={
+        200: Answer("It is revoked.", representations.Nothing, response_headers.CACHED, example={})
+    },
+    refuses=(
+        errors.required("token"),
+        *errors.unreadable(JSON, FORM),
+        _OAUTH[0],
+        *errors.ACCOUNTS_UNAVAILABLE,
+    ),
+    oauth=True,
+)
 async def revoke(request: CinelogRequest) -> HTTPResponse:
     """End the session of a token (RFC 7009); an unknown token is as good as revoked.
 
@@ -104,6 +226,21 @@ async def revoke(request: CinelogRequest) -> HTTPResponse:
 
 
 @auth.get("/me/", name="me")
+@Operation(
+    id="readAccount",
+    tag=tags.ACCOUNTS,
+    summary="Read one's own account",
+    about="The account that the access token belongs to.",
+    answers={
+        200: Answer(
+            "The account.",
+            representations.Account,
+            response_headers.CACHED,
+            example={"id": examples.ACCOUNT_ID} | examples.ANN,
+        )
+    },
+    refuses=errors.ACCOUNTS_UNAVAILABLE,
+)
 async def me(request: CinelogRequest) -> HTTPResponse:
     """Answer the caller's account."""
     container = container_of(request)
@@ -111,18 +248,6 @@ async def me(request: CinelogRequest) -> HTTPResponse:
         container.auth_server.account, request.principal.account_id
     )
     return _json(_account(user), headers={})
-
-
-@well_known.get("/jwks.json", name="jwks", ctx_open=True)
-async def show_keys(request: Request) -> HTTPResponse:
-    """Answer the keys that verify our tokens (RFC 7517)."""
-    return _json(container_of(request).tokens.keys.public(), headers=_PUBLIC)
-
-
-@well_known.get("/oauth-authorization-server", name="metadata", ctx_open=True)
-async def show_metadata(request: Request) -> HTTPResponse:
-    """Answer the metadata that OAuth clients discover (RFC 8414)."""
-    return _json(server_metadata(container_of(request).settings, API), headers=_PUBLIC)
 
 
 async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:

@@ -10,9 +10,10 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from sanic import Request
+from sanic import Request, Sanic
 from sanic.exceptions import InvalidHeader, MethodNotAllowed, NotFound, SanicException
 from sanic.headers import MediaType, parse_accept
+from sanic_routing.route import Route
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _KNOWN = 512
@@ -107,3 +108,16 @@ def prefers_gzip(given: str) -> bool:
             weights[found[1]] = float(found[2] or 1)
     gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
     return gzip > 0 and gzip >= weights.get("identity", 0.0)
+
+
+def is_open(app: Sanic[Any, Any], route: Route) -> bool:
+    """Return whether a route answers without credentials: only with ``ctx_open=True``.
+
+    HEAD is as open as GET; OPTIONS is open on every path.
+    """
+    if getattr(route.handler, "__auto_handler__", False):
+        if route.methods == {"OPTIONS"}:
+            return True
+        answered_by = getattr(route.handler, "__route_handler__", None)
+        return any(is_open(app, one) for one in app.router.routes if one.handler is answered_by)
+    return getattr(route.ctx, "open", False) is True

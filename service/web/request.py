@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from service.auth.tokens import Principal
     from service.web.trace_context import Trace
 
+API = "/api/v1"
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

@@ -8,16 +8,7 @@ from uuid import UUID
 import typer
 
 from commands.errors import ConfigurationError, DamagedFileError
-from service.cli.console import (
-    AsJson,
-    counted,
-    err,
-    out,
-    print_json,
-    print_result,
-    report,
-    usage_error,
-)
+from service.cli.console import AsJson, counted, err, print_result, report, usage_error
 from service.cli.context import load_settings, open_store, projection_notifier
 from service.cli.progress import Progress, phases
 
@@ -43,7 +34,7 @@ def import_file(
     as_: Annotated[
         str | None,
         typer.Option(
-            "--as", metavar="USERNAME", help="Creator of the movies; required unless --events."
+            "--as", metavar="USERNAME", help="Creator of the movies; required without --events."
         ),
     ] = None,
     events: Annotated[
@@ -174,12 +165,8 @@ def _import_events(file: Path, *, as_json: bool) -> NoReturn:
             store.continuity.refresh()
             memory.write(KnownLog(identity, store.continuity.marks))
             notify(found.position)
-    if as_json:
-        print_json(found._asdict() | {"damage": damage})
-    elif damage is None:
-        out.print_line(
-            f"{counted(found.events, 'event')} up to position {found.position:,} imported"
-        )
+    line = f"{counted(found.events, 'event')} up to position {found.position:,} imported"
+    print_result(found._asdict() | {"damage": damage}, [] if damage else [line], as_json=as_json)
     raise typer.Exit(1 if damage else 0)
 
 

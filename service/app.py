@@ -99,7 +99,7 @@ def create_app(
             open_shared_redis=open_shared_redis,
             open_thread_redis=open_thread_redis,
         )
-        middleware.open(container.rate_limiter, container.telemetry.ledger)
+        middleware.open(container.rate_limiter, container.telemetry.request_log)
         problems.count = container.telemetry.metrics.refused
         app.ctx.turned_away = container.telemetry.metrics.connection_turned_away
         app.ctx.container = container

@@ -1,4 +1,4 @@
-"""Threads for work that would hold up the event loop, with a bound on how much may wait."""
+"""Thread pools with a bounded queue, for work that would block the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Pool:
-    """``threads`` calls run at a time, at most ``waiting`` more wait for their turn."""
+    """Runs ``threads`` calls at a time; at most ``waiting`` more are queued."""
 
     def __init__(self, name: str, *, threads: int, waiting: int) -> None:
         self.name = name
@@ -25,7 +25,7 @@ class Pool:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what ``function`` returns. Raises BusyError, at once, where too many wait."""
+        """Return the result of ``function``. Raises BusyError at once if the queue is full."""
         with self._lock:
             if self.pending >= self._limit:
                 raise BusyError(f"too many requests wait for {self.name}")
@@ -36,7 +36,7 @@ class Pool:
         except BaseException:
             self._done()
             raise
-        # Counted until the thread is free again: a caller that gives up does not stop its work.
+        # Counted until the thread is free: a caller that is cancelled does not stop its work.
         work.add_done_callback(self._done)
         return await asyncio.wrap_future(work)
 
@@ -45,5 +45,5 @@ class Pool:
             self.pending -= 1
 
     def close(self) -> None:
-        """Drop what waits and end once what runs is done."""
+        """Drop queued calls, and wait for running ones."""
         self._executor.shutdown(wait=True, cancel_futures=True)

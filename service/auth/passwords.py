@@ -1,4 +1,4 @@
-"""Passwords: what makes one weak, and argon2 hashes made off the event loop."""
+"""Password rules, and argon2 hashing off the event loop."""
 
 import gzip
 import re
@@ -20,16 +20,16 @@ MIN_LENGTH = 8
 MAX_SIMILARITY = 0.7
 
 # Argon2id, above the OWASP minimum (19 MiB, 2 passes, 1 lane): 35 to 45 ms on a current core.
-# RFC 9106's second profile needs 64 MiB and four threads a hash, too much beside two at a time.
+# RFC 9106's second profile needs 64 MiB and four threads for each of two hashes at a time.
 TIME_COST = 3
 MEMORY_COST_KIB = 19 * 1024
 LANES = 1
 
 
 def password_problems(password: str, username: str = "", email: str = "") -> list[str]:
-    """Return what makes ``password`` weak, every reason of it; none means it is accepted.
+    """Return every problem of ``password``; it is accepted if there is none.
 
-    Rules, list and wording are those of Django's password validation, which clients know.
+    The rules, the list and the wording are those of Django's password validation.
     """
     problems = []
     if len(password) < MIN_LENGTH:
@@ -56,61 +56,61 @@ def _too_similar(password: str, value: str) -> bool:
     return any(
         SequenceMatcher(a=password, b=part).quick_ratio() >= MAX_SIMILARITY
         for part in {*re.split(r"\W+", value), value}
-        # quick_ratio is at most 2 * shorter / (both together): spare the comparison where that
-        # cannot reach the limit, so that long input costs little.
+        # quick_ratio is at most 2 * shorter / (sum of both): parts that cannot reach the limit are
+        # not compared, so that long input costs little.
         if 2 * min(len(password), len(part)) >= MAX_SIMILARITY * (len(password) + len(part)) > 0
     )
 
 
 class Hasher:
-    """Hashes and verifies passwords, two at a time; with 64 waiting the next gets BusyError.
+    """Hashes and verifies passwords, two at a time; with 64 waiting the next raises BusyError.
 
-    Those of one account, a quarter of that at most, are served in turn with those of others.
+    Accounts take turns, and one account may have at most a quarter of those waiting.
     """
 
     def __init__(self, *, threads: int = 2, waiting: int = 64) -> None:
         self.pool = Pool("password hashing", threads=threads, waiting=waiting)
         self._turns = Turns("passwords", running=threads, waiting=max(1, waiting // 4))
         self._argon2 = PasswordHasher(TIME_COST, MEMORY_COST_KIB, LANES)
-        # Well-formed, of the same cost, and the hash of nothing anyone knows.
+        # A hash of the same cost that no known password has.
         salt, digest = (b64encode(token_bytes(size)).decode().rstrip("=") for size in (16, 32))
         costs = f"m={MEMORY_COST_KIB},t={TIME_COST},p={LANES}"
-        self._nobody = f"$argon2id$v=19${costs}${salt}${digest}"
+        self._dummy_hash = f"$argon2id$v=19${costs}${salt}${digest}"
 
     @property
     def pending(self) -> int:
-        """How many are at work or in line."""
+        """How many calls run or wait."""
         return self.pool.pending + self._turns.in_line
 
     async def hash(self, password: str, by: Hashable = None) -> str:
         """Return the encoded hash of ``password``, made on a thread of the pool; see ``run``."""
-        return await self.run(by, self._argon2.hash, _prepared(password))
+        return await self.run(by, self._argon2.hash, _normalized(password))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        """Tell whether ``password`` has this hash; blocks, so call it on a thread of the pool.
+        """Return whether ``password`` has this hash. Blocks: call it on a thread of the pool.
 
-        None stands for an account that does not exist and costs the same work, so that the time
-        of an answer does not tell who has an account.
+        None stands for an account that does not exist. It costs the same work, so that response
+        times do not reveal which accounts exist.
         """
         try:
-            self._argon2.verify(password_hash or self._nobody, _prepared(password))
+            self._argon2.verify(password_hash or self._dummy_hash, _normalized(password))
         except VerifyMismatchError:
             return False
         return password_hash is not None
 
-    def renewed(self, password_hash: str, password: str) -> str | None:
-        """Return a hash at today's costs where ``password_hash`` was made at others; blocks."""
+    def rehashed(self, password_hash: str, password: str) -> str | None:
+        """Return a hash at today's costs if ``password_hash`` was made at others. Blocks."""
         if not self._argon2.check_needs_rehash(password_hash):
             return None
-        return self._argon2.hash(_prepared(password))
+        return self._argon2.hash(_normalized(password))
 
     async def run(
         self, by: Hashable, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run work that verifies a password on a thread of the pool.
 
-        ``by`` is whose password it is, None for nobody's. Raises ThrottledError where too many of
-        theirs are in line, BusyError where too many of all.
+        ``by`` identifies the account, None if it has none yet. Raises ThrottledError if too many
+        calls of this account wait, BusyError if too many of all.
         """
         if by is None:
             return await self.pool.run(function, *args, **kwargs)
@@ -122,6 +122,6 @@ class Hasher:
         self.pool.close()
 
 
-def _prepared(password: str) -> bytes:
-    """Return the bytes to hash: one password typed on two systems is one (RFC 8265, 4.2: NFC)."""
+def _normalized(password: str) -> bytes:
+    """Return the bytes to hash in NFC, which does not depend on the keyboard (RFC 8265, 4.2)."""
     return unicodedata.normalize("NFC", password).encode()

@@ -1,7 +1,7 @@
-"""What accounts prove themselves with: the bodies of the calls under ``/auth/``, checked."""
+"""The request bodies of the routes under ``/auth/``, validated."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
@@ -13,7 +13,7 @@ from service.auth.passwords import password_problems
 
 B = TypeVar("B", bound=Body)
 
-# As long as a body may be: an over-long token is not valid, which is another answer.
+# As long as a body may be: an over-long token is answered as an invalid token.
 _SomeToken = Annotated[
     str,
     BeforeValidator(text(max_length=1024 * 1024)),
@@ -22,14 +22,14 @@ _SomeToken = Annotated[
 
 
 class Credentials(Body):
-    """What signs an account in."""
+    """The username and password of a login."""
 
     username: LoginText
     password: LoginText = Field(repr=False)
 
 
 class PasswordChange(Body):
-    """The password there is, and the one that is to be."""
+    """Old and new password."""
 
     old_password: LoginText = Field(
         validation_alias=AliasChoices("old_password", "current_password"), repr=False
@@ -55,60 +55,65 @@ class TokenBody(Body):
 
 
 def read_registration(body: dict[str, Any]) -> Registration:
-    """Return a registration worth trying. Raises InvalidError with all that is wrong at once."""
-    registration, sound, errors = _sound(Registration, body)
-    new, again = sound("password", "password1"), sound("password2")
-    names = sound("username") or "", sound("email") or ""
-    if problems := _problems(new, again, *names):
-        errors.setdefault("password", []).extend(problems)
-    if registration is None or errors:
-        raise InvalidError(errors)
-    return registration
+    """Return a valid registration. Raises InvalidError with all errors at once."""
+    partial = _PartialBody(Registration, body)
+    new, repeated = partial.text("password", "password1"), partial.text("password2")
+    names = partial.text("username") or "", partial.text("email") or ""
+    partial.add("password", _problems(new, repeated, *names))
+    return partial.valid()
 
 
 def read_password_change(
     body: dict[str, Any], user: User, is_right: Callable[[str], bool]
 ) -> PasswordChange:
-    """Return a change whose old password ``is_right`` and whose new one is worth having.
+    """Return a valid change of the password. ``is_right`` checks the old one, if it is text.
 
-    Raises InvalidError with all that is wrong at once. ``is_right`` is asked only about text.
+    Raises InvalidError with all errors at once.
     """
-    change, sound, errors = _sound(PasswordChange, body)
-    old = sound("old_password", "current_password")
+    partial = _PartialBody(PasswordChange, body)
+    old = partial.text("old_password", "current_password")
     if old is not None and not is_right(old):
-        errors["old_password"] = [WRONG_OLD]
-    new, again = sound("new_password", "new_password1"), sound("new_password2")
-    if problems := _problems(new, again, user.username, user.email):
-        errors.setdefault("new_password", []).extend(problems)
-    if change is None or errors:
-        raise InvalidError(errors)
-    return change
+        partial.errors["old_password"] = [WRONG_OLD]
+    new, repeated = partial.text("new_password", "new_password1"), partial.text("new_password2")
+    partial.add("new_password", _problems(new, repeated, user.username, user.email))
+    return partial.valid()
 
 
-def _sound(
-    kind: type[B], body: dict[str, Any]
-) -> tuple[B | None, Callable[..., str | None], dict[str, list[str]]]:
-    """Return the body where all is sound, a look-up of the texts that are, and what is wrong."""
-    valid: B | None = None
-    errors: dict[str, list[str]] = {}
-    try:
-        valid = kind.of(body)
-        fields: dict[str, Any] = valid.model_dump()
-    except InvalidError as error:
-        errors = {field: list(messages) for field, messages in error.errors.items()}
-        fields = {name: value for name, value in body.items() if name not in errors}
+class _PartialBody(Generic[B]):
+    """A body whose valid fields can be checked further although others are not valid."""
 
-    def sound(*names: str) -> str | None:
-        return next((fields[name] for name in names if isinstance(fields.get(name), str)), None)
+    def __init__(self, kind: type[B], body: dict[str, Any]) -> None:
+        self.errors: dict[str, list[str]] = {}
+        self._body: B | None = None
+        try:
+            self._body = kind.of(body)
+            self._fields = self._body.model_dump()
+        except InvalidError as error:
+            self.errors = {field: list(messages) for field, messages in error.errors.items()}
+            self._fields = {name: value for name, value in body.items() if name not in self.errors}
 
-    return valid, sound, errors
+    def text(self, *names: str) -> str | None:
+        """Return the first of these fields that is valid text."""
+        values = (self._fields.get(name) for name in names)
+        return next((value for value in values if isinstance(value, str)), None)
+
+    def add(self, field: str, problems: list[str]) -> None:
+        """Add errors of a field."""
+        if problems:
+            self.errors.setdefault(field, []).extend(problems)
+
+    def valid(self) -> B:
+        """Return the body. Raises InvalidError if any field is not valid."""
+        if self._body is None or self.errors:
+            raise InvalidError(self.errors)
+        return self._body
 
 
-def _problems(password: str | None, again: str | None, username: str, email: str) -> list[str]:
-    """Return what is wrong with a new password, as far as the fields that are sound can tell."""
+def _problems(password: str | None, repeated: str | None, username: str, email: str) -> list[str]:
+    """Return the problems of a new password; fields that are not valid are None or empty."""
     if password is None:
         return []
     problems = password_problems(password, username, email)
-    if again is not None and again != password:
+    if repeated is not None and repeated != password:
         problems.append("Password fields didn't match.")
     return problems

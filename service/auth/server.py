@@ -107,7 +107,7 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
             session_id(user.version, _random_id()),
             _random_id(),
             user.password_version,
-            hasher.renewed(user.password_hash, password),
+            hasher.rehashed(user.password_hash, password),
         )
 
     def save_token(self, _: TokenResponse) -> None:

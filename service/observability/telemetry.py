@@ -1,4 +1,4 @@
-"""What an API process tells of itself: metrics, log lines, health; opened and closed together."""
+"""Telemetry of an API process: metrics, request log, spans and health, opened together."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -9,7 +9,7 @@ from commands.errors import ConfigurationError
 from commands.event_store.store import Store
 from commands.executor import CommittedBatch
 from service.data_dir import METRICS, VARIABLE
-from service.observability.logs import RequestLog, current
+from service.observability.logs import current
 from service.observability.metrics import Metrics
 from service.observability.request_log import RequestLogBuffer
 from service.observability.status import HealthCheck
@@ -21,7 +21,7 @@ SAMPLE_S = 1.0
 
 
 class Telemetry:
-    """The metrics, the ledger of requests, the spans and the health of one API process."""
+    """The metrics, the request log, the spans and the health of one API process."""
 
     def __init__(self, settings: Settings, store: Store, read_model: Breaker) -> None:
         folder = settings.data_dir / METRICS
@@ -30,9 +30,7 @@ class Telemetry:
         except OSError as error:
             problem = f"cannot write in {folder} ({error.strerror}); give this user the right"
             raise ConfigurationError(VARIABLE, problem) from None
-        logs = current()
-        self._lines = RequestLog(self.metrics.log_lines_lost, fd=logs.fd)
-        self.ledger = RequestLogBuffer(self.metrics, self._lines, logs)
+        self.request_log = RequestLogBuffer(self.metrics, current())
         self.health = HealthCheck(settings, store, read_model)
         self._spans = Tracing.open("api")
         self._sampling = asyncio.get_running_loop().create_task(self._sample())
@@ -40,7 +38,7 @@ class Telemetry:
     def watch(
         self, connections: Collection[Connection], redis: Any, hashes_pending: Callable[[], int]
     ) -> None:
-        """Show these among the metrics."""
+        """Add gauges of these to the metrics."""
 
         def redis_used() -> int:
             pool = getattr(redis, "connection_pool", None)  # a cluster has one for each node
@@ -56,22 +54,21 @@ class Telemetry:
         self.metrics.sample()
 
     def committed(self, batch: CommittedBatch) -> None:
-        """Tell of a batch of commands."""
+        """Record a batch of commands."""
         self.metrics.committed(batch)
         if self._spans:
             self._spans.committed(batch)
 
     async def _sample(self) -> None:
-        """Take down this process's numbers for whichever is asked for the sums."""
+        """Update this process's gauges, which any process may be asked for."""
         while True:
             self.metrics.sample()
             await asyncio.sleep(SAMPLE_S)
 
     def close(self) -> None:
-        """Write what is left, and end."""
+        """Write the remaining records, and close."""
         self._sampling.cancel()
-        self.ledger.settle()
-        self._lines.close()
+        self.request_log.close()
         self.metrics.close()
         if self._spans:
             self._spans.close()

@@ -1,9 +1,9 @@
 """OpenTelemetry spans for requests that come with a trace: command, append, projection.
 
-With the extra ``cinelog[otel]`` installed and ``OTEL_EXPORTER_OTLP_ENDPOINT`` set, and else not at
-all: then nothing of it is imported. Spans are made after the fact, from what the executor and the
-projection tell of a batch, so that nothing needs to be carried through the code. All three have the
-caller's span above them, and the append its command.
+They need the extra ``cinelog[otel]`` and ``OTEL_EXPORTER_OTLP_ENDPOINT``; otherwise nothing of
+OpenTelemetry is imported. Spans are made after the fact, from the batches that the executor and the
+projection report, so no context is passed through the code. The command and the projection are
+children of the caller's span, the append is a child of its command.
 """
 
 import os
@@ -28,7 +28,7 @@ LAST_S = 0.5
 
 
 class Tracing:
-    """Sends the spans of one process; its settings are those of OpenTelemetry (``OTEL_*``)."""
+    """Sends the spans of one process, as OpenTelemetry's settings (``OTEL_*``) say."""
 
     def __init__(self, provider: "TracerProvider") -> None:
         self._provider = provider
@@ -36,7 +36,7 @@ class Tracing:
 
     @classmethod
     def open(cls, part: str) -> "Tracing | None":
-        """Return the spans of a part of the service, None where they are not wanted."""
+        """Return the tracing of a part of the service, None if it is not set up."""
         if not any(map(os.environ.get, ENDPOINTS)):
             return None
         with suppress(ImportError):
@@ -54,7 +54,7 @@ class Tracing:
         return None
 
     def committed(self, batch: CommittedBatch) -> None:
-        """Tell of commands, and of the transaction that carried them."""
+        """Record the commands of a batch and the transaction that stored them."""
         from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
 
         for command, answer in zip(batch.commands, batch.results, strict=True):
@@ -81,7 +81,7 @@ class Tracing:
             span.end(batch.ended_ns)
 
     def applied(self, events: Sequence[RecordedEvent], began_ns: int) -> None:
-        """Tell of events that the read model shows now."""
+        """Record events that the projection applied."""
         ended_ns = time.time_ns()
         for event in events:
             trace = Trace.of_request_id(event.data.get("request_id") or "")
@@ -96,7 +96,7 @@ class Tracing:
                 span.end(ended_ns)
 
     def close(self) -> None:
-        """Send what is left, with a little patience."""
+        """Send the remaining spans, for ``LAST_S`` at most."""
         sending = Thread(target=self._provider.shutdown, name="spans", daemon=True)
         sending.start()
         sending.join(LAST_S)

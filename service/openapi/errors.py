@@ -27,7 +27,7 @@ from commands.errors import (
 from service.openapi.model import Header, Operation
 from service.openapi.response_headers import WITH_REFUSALS
 from service.web.negotiation import NotAcceptableError
-from service.web.oauth import form_of, oauth_error_of
+from service.web.oauth import error_response, oauth_error_of
 from service.web.problems import Problem, document, problem_of
 
 UNKNOWN = PositionUnknownError("0f8fad5b-d9cb-469f-a165-70867728950e.2", 38_624, 38_000)
@@ -102,7 +102,7 @@ def refusals_of(operation: Operation, path: str) -> dict[int, Refusal]:
         problem = problem_of(error)
         if operation.oauth:
             said = oauth_error_of(error, problem.status, problem.detail)
-            status, body, headers = form_of(said)
+            status, body, headers = error_response(said)
             standard[status].append(_Standard(body, problem.headers | headers))
             problem = problem._replace(members={"error": said.error})
         if not isinstance(error, OAuth2Error):

@@ -138,10 +138,10 @@ async def readyz(request: Request) -> HTTPResponse:
     limited=False,
 )
 async def metrics(request: Request) -> HTTPResponse:
-    """Show the metrics of all workers added up, as Prometheus reads them."""
+    """Answer the sums over all workers in Prometheus' text format."""
     telemetry = container_of(request).telemetry
     status = await telemetry.health.status()
-    telemetry.ledger.settle()
+    telemetry.request_log.flush()
     telemetry.metrics.sample()
     text = telemetry.metrics.text(_StatusCollector(status))
     return HTTPResponse(

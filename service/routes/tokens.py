@@ -29,7 +29,7 @@ from service.openapi.model import Answer, Body, Operation
 from service.routes import account, well_known
 from service.web import oauth, representations
 from service.web.body import FORM, JSON, read_body
-from service.web.oauth import grant_refused, secret_refused
+from service.web.oauth import client_secret_error, grant_type_error
 from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse
 
@@ -38,8 +38,8 @@ blueprint = Blueprint.group(auth, account.blueprint, well_known.blueprint)
 
 
 _OAUTH = (
-    secret_refused(),
-    grant_refused(PASSWORD_GRANT, REFRESH_GRANT),
+    client_secret_error(),
+    grant_type_error(PASSWORD_GRANT, REFRESH_GRANT),
     InvalidScopeError(),
 )
 

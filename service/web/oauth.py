@@ -1,12 +1,12 @@
-"""OAuth clients at the token endpoints: how they are recognised, checked and refused.
+"""OAuth clients at the token endpoints: how they are recognized, validated and refused.
 
-1. A client speaks OAuth where it sends ``grant_type``, or, in a form, another parameter that only
+1. A client speaks OAuth if it sends ``grant_type``, or, in a form, another parameter that only
    OAuth has. It gets the errors of RFC 6749, 5.2 and RFC 7009, 2.2.1. Every other client gets a
    problem document with the same ``error`` as a member.
-2. There is one client, and it is public: any ``client_id`` stands for it. A client secret is
-   refused, because ``token_endpoint_auth_methods_supported`` is ``none``.
-3. A refusal has the status of the problem document, except that wrong credentials and bad tokens
-   are 400, as the RFC has it.
+2. The one client is public: any ``client_id`` stands for it. A client secret is refused, because
+   ``token_endpoint_auth_methods_supported`` is ``none``.
+3. An error has the status of the problem document, except that wrong credentials and bad tokens
+   are 400, as the RFC demands.
 """
 
 from base64 import b64decode
@@ -33,12 +33,12 @@ _REALM = 'Basic realm="api"'
 
 
 def endpoint_of(request: CinelogRequest) -> str | None:
-    """Return the OAuth endpoint of a request, TOKEN or REVOCATION; None for other routes."""
+    """Return the OAuth endpoint of the route, TOKEN or REVOCATION; None for other routes."""
     return getattr(request.route.ctx, "oauth", None) if request.route else None
 
 
 def speaks_oauth(request: CinelogRequest) -> bool:
-    """Return whether the client expects OAuth answers. The body may be of any type."""
+    """Return whether the client expects OAuth responses. Accepts any body."""
     endpoint = endpoint_of(request)
     if endpoint is None:
         return False
@@ -57,15 +57,15 @@ def speaks_oauth(request: CinelogRequest) -> bool:
 
 
 def read_parameters(request: CinelogRequest) -> dict[str, Any]:
-    """Return the parameters of an OAuth client, without empty ones (RFC 6749, 3.2).
+    """Return an OAuth client's parameters, without those that have no value (RFC 6749, 3.2).
 
-    Raises InvalidRequestError and InvalidClientError beside what ``read_body`` raises.
+    Raises InvalidRequestError, InvalidClientError, and the errors of ``read_body``.
     """
     body = {name: value for name, value in read_body(request, also=FORM).items() if value != ""}
     if not all(isinstance(body.get(name, ""), str) for name in (GRANT, *_SIGNS)):
         raise InvalidRequestError("A parameter that is no text.")
     if any(name in body for name in _SECRETS) or not all(map(_is_public, _authorization(request))):
-        raise secret_refused()
+        raise client_secret_error()
     return body
 
 
@@ -75,25 +75,25 @@ def grant_of(parameters: dict[str, Any], *supported: str) -> str:
         raise InvalidRequestError("Missing 'grant_type' in request.")
     grant: str = parameters[GRANT]
     if grant not in supported:
-        raise grant_refused(*supported)
+        raise grant_type_error(*supported)
     return grant
 
 
-def secret_refused() -> InvalidClientError:
+def client_secret_error() -> InvalidClientError:
     """Return the error for a client secret in the body or in ``Authorization``."""
     description = "Clients have no secret here: token_endpoint_auth_methods_supported is none."
     return InvalidClientError(description, status_code=401)
 
 
-def grant_refused(*supported: str) -> UnsupportedGrantTypeError:
-    """Return the error for another grant type; Authlib's own text would echo it."""
+def grant_type_error(*supported: str) -> UnsupportedGrantTypeError:
+    """Return the error for any other grant type, which Authlib's own message would echo."""
     error = UnsupportedGrantTypeError("")
     error.description = f"Grant types supported here: {', '.join(supported)}."
     return error
 
 
 def scope_of(parameters: dict[str, Any]) -> str:
-    """Return the requested scope, "" for the default."""
+    """Return the requested scope, "" if the client sent none."""
     scope: str = parameters.get("scope", "")
     return scope
 
@@ -114,11 +114,11 @@ def oauth_error_of(error: Exception, status: int, detail: str) -> OAuth2Error:
     return OAuth2Error(description, error=name, status_code=status)
 
 
-def form_of(error: OAuth2Error) -> tuple[int, dict[str, str], dict[str, str]]:
+def error_response(error: OAuth2Error) -> tuple[int, dict[str, str], dict[str, str]]:
     """Return status, body and headers of an OAuth error."""
     status, body, lines = error()
     headers = dict(lines) | NO_STORE
-    if challenge := headers.get("WWW-Authenticate"):  # Authlib leaves out the realm
+    if challenge := headers.get("WWW-Authenticate"):  # Authlib omits the realm
         headers["WWW-Authenticate"] = challenge.replace("Basic", f"{_REALM},", 1)
     return status, body, headers
 
@@ -137,7 +137,7 @@ def _is_basic(authorization: str) -> bool:
 
 
 def _is_public(authorization: str) -> bool:
-    """Return whether a header has no client secret. Bearer tokens identify no client."""
+    """Return whether a header holds no client secret. A Bearer token is not one."""
     if not _is_basic(authorization):
         return True
     try:

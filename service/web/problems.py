@@ -144,7 +144,7 @@ def _refuse_tokens(request: CinelogRequest, problem: Problem, exception: Excepti
     if not oauth.speaks_oauth(request):
         headers, members = problem.headers | oauth.NO_STORE, {"error": error.error}
         return respond(request, problem._replace(headers=headers, members=members))
-    status, body, headers = oauth.form_of(error)
+    status, body, headers = oauth.error_response(error)
     kept = {name: value for name, value in problem.headers.items() if name != _CHALLENGE}
     return HTTPResponse(
         orjson.dumps(body),

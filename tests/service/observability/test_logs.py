@@ -18,8 +18,8 @@ from sanic.compat import Header
 from structlog.testing import capture_logs
 
 from commands.errors import NotFoundError
-from service.observability import logs
-from service.observability.logs import RequestLog
+from service.observability import request_log
+from service.observability.request_log import LineWriter
 from service.web.problems import ProblemHandler
 from service.web.request import CinelogRequest
 from service.web.trace_context import Trace
@@ -226,8 +226,8 @@ def some(number, mark="a"):
 
 async def test_a_reader_that_stalls_holds_nobody_up(pipe, monkeypatch):
     """What it does not take is kept up to a bound, and what is beyond that is counted."""
-    monkeypatch.setattr(logs, "MAX_LINES", 100)
-    log = RequestLog(pipe.lose, fd=pipe.into)
+    monkeypatch.setattr(request_log, "MAX_LINES", 100)
+    log = LineWriter(pipe.lose, fd=pipe.into)
     began = time.perf_counter()
     for _ in range(10):
         log.write(some(50))
@@ -244,7 +244,7 @@ async def test_a_reader_that_stalls_holds_nobody_up(pipe, monkeypatch):
 
 
 async def test_lines_of_two_processes_do_not_mix(pipe):
-    one, other = (RequestLog(pipe.lose, fd=pipe.into) for _ in range(2))
+    one, other = (LineWriter(pipe.lose, fd=pipe.into) for _ in range(2))
     for _ in range(20):
         one.write(some(30, "one"))
         other.write(some(30, "other"))
@@ -257,7 +257,7 @@ async def test_a_reader_that_has_gone_holds_nobody_up():
     out, into = os.pipe()
     os.close(out)
     lost = []
-    log = RequestLog(lost.append, fd=into)
+    log = LineWriter(lost.append, fd=into)
     log.write(some(5))
     log.close()
     os.close(into)

@@ -93,8 +93,8 @@ def test_without_them_nothing_of_it_is_imported(monkeypatch, missing):
     )
     hidden = "sys.modules['opentelemetry.exporter'] = None;" if missing == "the extra" else ""
     script = (
-        f"import sys; {hidden} from service.observability.tracing import Spans;"
-        "assert Spans.open('api') is None;"
+        f"import sys; {hidden} from service.observability.tracing import Tracing;"
+        "assert Tracing.open('api') is None;"
         "assert not any(name.startswith('opentelemetry.sdk') for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

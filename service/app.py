@@ -176,6 +176,8 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
         continuity.on_change(partial(loop.call_soon_threadsafe, forget))
     tokens, timeline = Tokens(load_keys(settings.signing_keys), settings), Timeline(store)
     live = ReadModel(batcher, lambda: continuity.text)
+    argv = command("projections.rebuild.point_in_time")
+    builder = Builder(argv, environment(), settings.event_store_url, redis_url)
     return Container(
         settings=settings,
         store=store,
@@ -186,7 +188,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
         readers=Readers(
             live,
             read_position,
-            _point_in_time_lists(settings, live, slots),
+            PointInTimeLists(live, builder, slots),
             lambda at: log_threads.run(timeline.position_at, at),
             lambda position: log_threads.run(event_name_at, store, position),
         ),
@@ -231,12 +233,6 @@ def _projection_notifier(batcher: RequestBatcher, stack: AsyncExitStack) -> Call
     task = asyncio.create_task(publish(), name="notify the projection")
     stack.callback(task.cancel)
     return notify
-
-
-def _point_in_time_lists(settings: Settings, live: ReadModel, slots: Slots) -> PointInTimeLists:
-    argv = command("projections.rebuild.point_in_time")
-    urls = settings.event_store_url, settings.redis_url_or_embedded
-    return PointInTimeLists(live, Builder(argv, environment(), *urls), slots)
 
 
 def _change_feed(

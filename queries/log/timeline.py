@@ -17,9 +17,9 @@ from commands.rfc3339 import rfc3339
 from projections.generation.state import event_name_at
 
 STRETCH = 1_000
-"""Events in a stretch; memory holds only its last position and its latest stamp."""
+"""Events in a stretch; memory holds only its last position and the latest stamp up to there."""
 # How long one call reads the log; the next call continues from there.
-_PATIENCE_S = 4.0
+_TIMEOUT_S = 4.0
 
 
 class AtTime(NamedTuple):
@@ -41,7 +41,7 @@ class AtPosition(NamedTuple):
 
 
 class Timeline:
-    """Positions by time. Reads the log once, stretch by stretch; safe to share between threads."""
+    """Positions by time. Reads each stretch of the log once; safe to share between threads."""
 
     def __init__(self, store: Store, *, stretch: int = STRETCH) -> None:
         self._store = store
@@ -57,51 +57,29 @@ class Timeline:
         """
         wanted = rfc3339(at)
         with self._lock:
-            if event_name_at(self._store, self._reached) != self._name:
+            if event_name_at(self._store, self._ends[-1]) != self._name:
                 self._forget()  # it is another log
             self._read_up_to(wanted)
-            later = bisect_right(self._latest, wanted)
-            if later == len(self._latest):
-                return self._reached
-            position = self._ends[later - 1] if later else 0
-            until = self._ends[later]
-        while position < until:
-            read = self._store.read_timestamps(position, self._stretch)
+            position = self._ends[bisect_right(self._latest, wanted) - 1]
+        while read := self._store.read_timestamps(position, self._stretch):
             for following, stamp in read:
                 if stamp > wanted:
                     return position
                 position = following
-            if not read:  # the log was truncated meanwhile
-                break
         return position
 
     def _forget(self) -> None:
-        self._ends: list[int] = []
-        self._latest: list[str] = []
-        self._sizes: list[int] = []
-        self._reached, self._name = 0, ""
+        self._ends, self._latest, self._name = [0], [""], ""
 
     def _read_up_to(self, wanted: str) -> None:
-        """Read until an event is later than ``wanted``, or to the end of the log."""
-        give_up = time.monotonic() + _PATIENCE_S
-        while not self._latest or self._latest[-1] <= wanted:
-            read = self._store.read_timestamps(self._reached, self._stretch)
-            if not read:
+        """Read whole stretches until an event is later than ``wanted``."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while self._latest[-1] <= wanted:
+            read = self._store.read_timestamps(self._ends[-1], self._stretch)
+            if len(read) < self._stretch:
                 return
-            self._add(read)
-            if time.monotonic() > give_up:
-                raise EventStoreUnavailableError("its times are being read", retry_after_s=1)
-
-    def _add(self, read: list[tuple[int, str]]) -> None:
-        latest = max(stamp for _, stamp in read)
-        if self._latest:
-            latest = max(latest, self._latest[-1])
-        if self._sizes and self._sizes[-1] + len(read) <= self._stretch:
-            self._sizes[-1] += len(read)
-            self._ends[-1], self._latest[-1] = read[-1][0], latest
-        else:
-            self._sizes.append(len(read))
             self._ends.append(read[-1][0])
-            self._latest.append(latest)
-        self._reached = read[-1][0]
-        self._name = event_name_at(self._store, self._reached)
+            self._latest.append(max(self._latest[-1], *(stamp for _, stamp in read)))
+            self._name = event_name_at(self._store, self._ends[-1])
+            if time.monotonic() > deadline:
+                raise EventStoreUnavailableError("its times are being read", retry_after_s=1)

@@ -21,11 +21,7 @@ Position = Annotated[int, Field(ge=0, description="A place in the log.")]
 Version = Annotated[int, Field(ge=1, description="Counts the events of one movie or account.")]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Year = Annotated[int, Field(ge=1, le=MAX_YEAR)]
-Count = Annotated[int, Field(ge=0, description="How many there are on all pages.")]
 Next = Annotated[str | None, WithJsonSchema(_LINK), Field(description="Link to the next page.")]
-Previous = Annotated[
-    str | None, WithJsonSchema(_LINK), Field(description="Link to the previous page.")
-]
 MovieEventType = Annotated[str, WithJsonSchema({"type": "string", "enum": [*MOVIE_EVENTS]})]
 RequestId = Annotated[str, Field(description="The `X-Request-ID` of the request that caused it.")]
 
@@ -43,12 +39,17 @@ class Movie(TypedDict):
     updated_at: Time
 
 
-class MoviePage(TypedDict):
+class _Page(TypedDict):
+    count: Annotated[int, Field(ge=0, description="How many there are on all pages.")]
+    next: Next
+    previous: Annotated[
+        str | None, WithJsonSchema(_LINK), Field(description="Link to the previous page.")
+    ]
+
+
+class MoviePage(_Page):
     """A page of movies."""
 
-    count: Count
-    next: Next
-    previous: Previous
     results: list[Movie]
 
 
@@ -88,12 +89,9 @@ class MovieEvent(HistoryEntry):
     movie_id: Id
 
 
-class HistoryPage(TypedDict):
+class HistoryPage(_Page):
     """A page of a movie's history, oldest first."""
 
-    count: Count
-    next: Next
-    previous: Previous
     results: list[HistoryEntry]
 
 
@@ -147,12 +145,9 @@ class Session(TypedDict):
     current: Annotated[bool, Field(description="Whether it is the session that asks.")]
 
 
-class SessionPage(TypedDict):
+class SessionPage(_Page):
     """A page of sessions, the last used first."""
 
-    count: Count
-    next: Next
-    previous: Previous
     results: list[Session]
 
 
@@ -168,12 +163,9 @@ class AccountEntry(TypedDict):
     ended_session: Annotated[str | None, Field(description="A session that ended alone.")]
 
 
-class AccountHistoryPage(TypedDict):
+class AccountHistoryPage(_Page):
     """A page of an account's history, oldest first."""
 
-    count: Count
-    next: Next
-    previous: Previous
     results: list[AccountEntry]
 
 

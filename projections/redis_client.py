@@ -29,7 +29,7 @@ RETRIES = 2
 _SCHEMES = frozenset(
     ["unix", *(f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster"))]
 )
-_MAX_NUMBER = 65_535  # of a port; no server has as many databases
+_MAX_DIGITS = 5  # of a database; no server has as many
 _MAX_CONNECTIONS = 32  # of one process; further requests wait for one
 _TIMEOUTS: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
 
@@ -142,21 +142,18 @@ def _parse(url: str) -> _Address:
         if not path:
             raise ConfigurationError(VARIABLE, "name the service behind the sentinels: …/mymaster")
         if len(path) > 1:
-            options["db"] = _number(path[1], "the database is a number")
+            if not (path[1].isascii() and path[1].isdigit() and len(path[1]) <= _MAX_DIGITS):
+                raise ConfigurationError(VARIABLE, "the database is a number")
+            options["db"] = int(path[1])
     return _Address(kind, [_node(host, kind) for host in hosts.split(",")], path, options)
 
 
 def _node(host: str, kind: str) -> tuple[str, int]:
-    name, colon, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")
-    if not colon:
-        name, port = host, "26379" if kind == "sentinel" else "6379"
-    name = name.strip("[]")
+    try:
+        address = urlsplit(f"//{host}")
+        name, port = address.hostname, address.port
+    except ValueError:  # the port is not one, or a bracket is missing
+        name, port = None, None
     if not name:
         raise ConfigurationError(VARIABLE, "every node is host:port")
-    return name, _number(port, "every node is host:port")
-
-
-def _number(text: str, problem: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:6]) <= _MAX_NUMBER):
-        raise ConfigurationError(VARIABLE, problem)
-    return int(text)
+    return name, port or (26379 if kind == "sentinel" else 6379)

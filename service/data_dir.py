@@ -1,21 +1,21 @@
-"""The data directory: what lies in it, and which Cinelog may use it.
+"""The data directory: its files, its format and its file modes.
 
 ===================  ==============================================================
-``format``           number of the directory's layout, and who made it
-``redis.sock``       the embedded Redis, there while it answers
+``format``           version of the directory's layout, and of the Cinelog that created it
+``redis.sock``       the embedded Redis, while it answers
 ``redis.aof/``       its data
 ``redis.lock``       held by the owner of the embedded Redis and by the server itself
 ``redis.log``        its log
 ``redis.end``        how its last run ended
 ``port-8000.lock``   held by the processes that listen on the port
-``slots.lock``       locks on its bytes count what each account holds (queries/slots.py)
-``log.json``         which log was served last, and how far it was (service/known_log.py)
-``store.damaged``    that an event store on PostgreSQL is damaged (SQLite: ``events.db-damaged``)
-``metrics/``         what the API processes count, for as long as one of them lives
-``reserve``          room that is given up when the disk is full, so that a start still works
+``slots.lock``       locks on its bytes count the slots of each account (queries/slots.py)
+``log.json``         identity and position of the log served last (service/known_log.py)
+``store.damaged``    marks a damaged event store on PostgreSQL (SQLite: ``events.db-damaged``)
+``metrics/``         metrics of the API processes, while one of them lives
+``reserve``          space that a start releases when the disk is full
 ===================  ==============================================================
 
-The event store and the signing keys lie here too where no setting puts them elsewhere.
+The event store and the signing keys are also here, unless a setting names another place.
 """
 
 import json
@@ -41,42 +41,36 @@ RESERVE_BYTES = 2 * 1024 * 1024
 
 
 def prepare_data_dir(path: Path) -> bool:
-    """Create the directory for its owner alone where it is missing, and check that it can be used.
+    """Create the directory, mode 0700, if it is missing, and check it. Safe to run concurrently.
 
-    Returns whether others could read something in it, which they cannot any more. Several commands
-    may do so at once. Raises ConfigurationError that says what to do.
+    Removes access for other users and returns whether they had any. Raises ConfigurationError.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise _refused(f"{path} is not a directory; name one") from None
+        raise _error(f"{path} is not a directory; name one") from None
     except OSError as error:
-        raise _refused(
-            f"cannot create {path} ({error.strerror}); choose another directory"
-        ) from None
+        raise _error(f"cannot create {path} ({error.strerror}); choose another directory") from None
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise _refused(
+        raise _error(
             f"cannot write in {path}; give this user the right or choose another directory"
         )
     try:
-        if not any(path.glob("*-shm")):  # nobody has the event store open: SQLite needs new files
+        if not any(path.glob("*-shm")):  # the event store is closed: SQLite will create files
             release_reserve(path)
         _check_format(path)
-        narrowed = _narrow(path)
+        restricted = _restrict_modes(path)
         _keep_reserve(path)
     except OSError as error:
-        raise _refused(
+        raise _error(
             f"cannot write in {path} ({error.strerror}); choose another directory"
         ) from None
-    return narrowed
+    return restricted
 
 
 def release_reserve(path: Path) -> None:
-    """Give up the reserve of a data directory whose file system is full.
-
-    A start needs a little room: SQLite and the embedded Redis make small files.
-    """
+    """Delete the reserve if the file system is full: SQLite and Redis create files at a start."""
     if _free_bytes(path) < RESERVE_BYTES:
         (path / RESERVE).unlink(missing_ok=True)
 
@@ -93,37 +87,37 @@ def _free_bytes(path: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _narrow(path: Path) -> bool:
-    """Take from others what they may do in the directory, which holds password hashes and keys.
+def _restrict_modes(path: Path) -> bool:
+    """Remove access for other users, since the files hold password hashes and keys.
 
-    Return whether they could do anything.
+    Returns whether they had any.
     """
-    narrowed = False
-    found = [Path(folder, name) for folder, _, names in os.walk(path) for name in (".", *names)]
-    for place in found:
+    restricted = False
+    paths = [Path(folder, name) for folder, _, names in os.walk(path) for name in (".", *names)]
+    for place in paths:
         try:
             mode = place.lstat().st_mode
             if stat.S_ISLNK(mode) or not mode & 0o077:
                 continue
             place.chmod(stat.S_IMODE(mode) & 0o700)
-        except FileNotFoundError:  # a passing file of another command
+        except FileNotFoundError:  # a temporary file of another command
             continue
         except PermissionError:
-            raise _refused(
+            raise _error(
                 f"{place} may be read by other users and belongs to another one;"
                 " narrow its mode to its owner, or choose another directory"
             ) from None
-        narrowed = True
-    return narrowed
+        restricted = True
+    return restricted
 
 
 def check_data_dir(path: Path) -> bool:
-    """Check that a directory that is there can be used; make nothing.
+    """Prepare the directory if it exists, and create nothing otherwise.
 
-    Returns what ``prepare_data_dir`` does. Raises ConfigurationError that says what to do.
+    Returns and raises like ``prepare_data_dir``.
     """
     if path.exists() and not path.is_dir():
-        raise _refused(f"{path} is not a directory; name one")
+        raise _error(f"{path} is not a directory; name one")
     return (path / "format").exists() and prepare_data_dir(path)
 
 
@@ -137,16 +131,16 @@ def _check_format(path: Path) -> None:
     except (ValueError, KeyError, TypeError):
         found = None
     if type(found) is not int:
-        raise _refused(f"{file} cannot be read as JSON with a number; restore it from a backup")
+        raise _error(f"{file} cannot be read as JSON with a number; restore it from a backup")
     if found > FORMAT:
-        raise _refused(
+        raise _error(
             f"{path} was made by a newer version of Cinelog (format {found}, this one knows"
             f" {FORMAT}); use that version or another directory"
         )
 
 
 def _version() -> str:
-    # Slow to import, needed once in a directory's life.
+    # A slow import, needed only to create the directory.
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
     try:
@@ -155,5 +149,5 @@ def _version() -> str:
         return "unknown"
 
 
-def _refused(problem: str) -> ConfigurationError:
+def _error(problem: str) -> ConfigurationError:
     return ConfigurationError(VARIABLE, problem)

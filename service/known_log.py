@@ -1,6 +1,7 @@
-"""The memory of the log that was served last, in the data directory and in a configured Redis.
+"""The known log: identity and position of the log served last.
 
-A start compares it with the event store; the projection's process writes it while it runs.
+It is stored in the data directory and in a configured Redis. A start compares it with the event
+store; the projection process keeps it up to date.
 """
 
 import threading
@@ -28,15 +29,15 @@ from service.settings import Settings
 
 FILE = "log.json"
 KEY = "log:remembered"
-"""In a configured Redis: a new machine has an empty data directory."""
+"""Key in a configured Redis, for a new machine with an empty data directory."""
 WRITE_S = 1.0
 LAST_S = 1.0
-"""For the last record, which a store that hangs must not hold up."""
+"""Limit for the last update, in case the event store hangs."""
 log = structlog.get_logger(__name__)
 
 
 class KnownLogStore:
-    """Reads and writes what is remembered. An embedded Redis is part of the data directory."""
+    """Reads and writes the known log. An embedded Redis is part of the data directory."""
 
     def __init__(self, settings: Settings) -> None:
         self._file = settings.data_dir / FILE
@@ -44,9 +45,9 @@ class KnownLogStore:
         self._written: KnownLog | None = None
 
     def read(self) -> list[KnownLog]:
-        """Return what is remembered; a Redis that is away remembers nothing.
+        """Return the stored records, without Redis's if it is unreachable.
 
-        Raises ConfigurationError where a memory cannot be read.
+        Raises ConfigurationError if a record cannot be parsed.
         """
         found = []
         with suppress(FileNotFoundError):
@@ -55,15 +56,15 @@ class KnownLogStore:
             found.append(_loaded(text, f"the key {KEY} in Redis"))
         return found
 
-    def write(self, remembered: KnownLog) -> None:
-        """Keep what is to be remembered; where there is no room, the older record stays."""
-        if remembered == self._written:
+    def write(self, known: KnownLog) -> None:
+        """Store a record; if the disk is full, the older one stays."""
+        if known == self._written:
             return
-        text = remembered.to_json()
+        text = known.to_json()
         with suppress(OSError):
             with replacing(self._file) as file:
                 file.write(text)
-            self._written = remembered
+            self._written = known
         self._ask_redis("SET", KEY, text)
 
     def _ask_redis(self, *command: str | bytes) -> Any:
@@ -79,14 +80,14 @@ class KnownLogStore:
 
 
 class KnownLogUpdater:
-    """Keeps the memory up to date beside a running projection; use it as a context."""
+    """A thread that keeps the record up to date; use it as a context manager."""
 
-    def __init__(self, store: Store, memory: KnownLogStore, *, write_s: float = WRITE_S) -> None:
+    def __init__(self, store: Store, records: KnownLogStore, *, write_s: float = WRITE_S) -> None:
         self._store = store
-        self._memory = memory
+        self._records = records
         self._write_s = write_s
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="log memory", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="known log", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -98,44 +99,49 @@ class KnownLogUpdater:
 
     def _run(self) -> None:
         while not self._stop.wait(self._write_s):
-            self._keep()
-        self._keep()
+            self._update()
+        self._update()
 
-    def _keep(self) -> None:
+    def _update(self) -> None:
         continuity = self._store.continuity
         if self._store.damage.reason:
-            return  # what can be read of it may end too early
+            return  # its readable part may end too early
         try:
             continuity.refresh()
             if continuity.identity is not None and not continuity.replaced:
-                self._memory.write(KnownLog(continuity.identity, continuity.marks))
+                self._records.write(KnownLog(continuity.identity, continuity.marks))
         except CinelogError:
-            return  # the event store is away; what is remembered may lag
+            return  # the event store is unreachable; the record may lag
         except Exception as error:  # noqa: BLE001 - the projection must live on
-            log.warning("log memory", error=f"{type(error).__name__}: {error}")
+            log.warning("known log", error=f"{type(error).__name__}: {error}")
 
 
 def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool = True) -> Store:
-    """Open the event store as the log that was served before, and remember it.
+    """Open the event store, check that it is the log served before, and record it.
 
-    A damaged one is opened to be read, whatever is left of it. Raises LogMismatchError where it is
-    another one, unless that is to be accepted.
+    A damaged store is opened for reading, unchecked. Raises LogMismatchError for another log,
+    unless ``accept`` allows it.
     """
-    memory = KnownLogStore(settings)
-    remembered = _readable(memory, accept)
+    records = KnownLogStore(settings)
+    try:
+        known = records.read()
+    except ConfigurationError:
+        if accept != "any log":
+            raise
+        known = []
     if accept != "any log":
-        _check_there(settings, remembered)
+        _check_file(settings, known)
     store = Store.open(settings.event_store_url, create=create)
     store.damage.use_marker(settings.data_dir / STORE_DAMAGED)
     if store.damage.reason and not store.integrity.is_cheap:
         store.integrity.quick_check()
     if store.damage.reason:
-        return store  # it takes no writes, so that nothing is to be decided
+        return store  # it takes no writes, so there is nothing to decide
     try:
-        decide_identity(store, remembered, accept=accept)
+        decide_identity(store, known, accept=accept)
         continuity = store.continuity
-        assert continuity.identity is not None  # noqa: S101 - it is settled
-        memory.write(KnownLog(continuity.identity, continuity.marks))
+        assert continuity.identity is not None  # noqa: S101 - just decided
+        records.write(KnownLog(continuity.identity, continuity.marks))
     except BaseException:
         store.close()
         raise
@@ -143,9 +149,9 @@ def open_served(settings: Settings, *, accept: Accept = "nothing", create: bool 
 
 
 def check_served(settings: Settings, store: Store) -> None:
-    """Raise LogMismatchError where an open store is not the log that was served; change nothing.
+    """Raise LogMismatchError if an open store is not the log served before; change nothing.
 
-    What can be read of a damaged one may end too early, so that is not held against it.
+    A damaged store is not checked: its readable part may end too early.
     """
     if store.integrity.quick_check() is not None:
         return
@@ -155,21 +161,12 @@ def check_served(settings: Settings, store: Store) -> None:
             raise mismatch_error(store, stored, one)
 
 
-def _readable(memory: KnownLogStore, accept: Accept) -> list[KnownLog]:
-    try:
-        return memory.read()
-    except ConfigurationError:
-        if accept == "any log":
-            return []
-        raise
-
-
-def _check_there(settings: Settings, remembered: list[KnownLog]) -> None:
-    """Refuse before an empty file is made in the place of the one that is gone."""
+def _check_file(settings: Settings, known: list[KnownLog]) -> None:
+    """Raise LogMismatchError before a missing SQLite file is replaced by an empty one."""
     url = settings.event_store_url
     if urlsplit(url).scheme != "sqlite" or Path(url.removeprefix("sqlite:///")).exists():
         return
-    for one in remembered:
+    for one in known:
         if one.position:
             raise LogMismatchError(str(one.identity), one.position, "", 0)
 
@@ -180,6 +177,6 @@ def _loaded(text: bytes, where: str) -> KnownLog:
     except ValueError:
         raise ConfigurationError(
             "CINELOG_EVENT_STORE_URL",
-            f"{where} does not tell which log was served; put it back, or accept the log there is"
+            f"{where} does not name the log that was served; restore it, or accept the current log"
             " with cinelog serve --accept-log",
         ) from None

@@ -31,8 +31,7 @@ _RESULTS: dict[str, str | int] = {
     "MAX_RESULT_IDS": MAX_RESULT_IDS,
 }
 _LIST_PAGE = load_script("queries.lua.list_page", CONSTANTS, shareable=True)
-_GET_MOVIE = load_script("queries.lua.get_movie", CONSTANTS, shareable=True)
-_GET_MOVIES = load_script("queries.lua.get_movies", CONSTANTS)
+_GET_MOVIES = load_script("queries.lua.get_movies", CONSTANTS, shareable=True)
 _SEARCH_PAGE = load_script("queries.lua.search_page", CONSTANTS | _RESULTS, shareable=True)
 _SEARCH_PIECE = load_script("queries.lua.search_piece", CONSTANTS)
 _INDEXES: dict[str, Callable[[Keys], str]] = {
@@ -163,10 +162,10 @@ async def get_movie(
     reader: ReadModel, movie_id: UUID, *, min_position: int = 0
 ) -> tuple[bytes | None, int]:
     """Return a movie's JSON, None where there is none, and the position that shows it."""
-    _, position, row = await reader.ask(
-        _GET_MOVIE, lambda keys: keys.listed, [str(movie_id)], min_position=min_position
+    _, position, *rows = await reader.ask(
+        _GET_MOVIES, lambda keys: keys.listed, [str(movie_id)], min_position=min_position
     )
-    return row, position
+    return rows[0] if rows else None, position
 
 
 def _paging(query: MovieQuery) -> _Args:

@@ -23,13 +23,6 @@ local function append_json(reply, rows, ids)
 end
 
 return {
-  YEAR_FROM = 1,
-  YEAR_TO = 4,
-  CREATED_FROM = 6,
-  CREATED_TO = 21,
-  TITLE_FROM = TITLE_FROM,
-  ID_LENGTH = ID_LENGTH,
-  json = json,
-  id = id,
-  append_json = append_json,
+  YEAR_FROM = 1, YEAR_TO = 4, CREATED_FROM = 6, CREATED_TO = 21, TITLE_FROM = TITLE_FROM,
+  ID_LENGTH = ID_LENGTH, json = json, id = id, append_json = append_json,
 }

@@ -9,14 +9,8 @@ local number = require("projections.lua.number")
 -- The names of the keys in `Keys.lasting`, or of the first five, `Keys.listed`.
 local function named(keys)
   return {
-    state = keys[1],
-    rows = keys[2],
-    created = keys[3],
-    years = keys[4],
-    titles = keys[5],
-    deleted = keys[6],
-    users = keys[7],
-    parked = keys[8],
+    state = keys[1], rows = keys[2], created = keys[3], years = keys[4], titles = keys[5],
+    deleted = keys[6], users = keys[7], parked = keys[8],
   }
 end
 
@@ -24,9 +18,7 @@ end
 local function read(keys, ...)
   local fields, values = {}, redis.pcall("HMGET", keys.state, ...)
   if values.err then return fields end
-  for i, name in ipairs({ ... }) do
-    fields[name] = values[i]
-  end
+  for i, name in ipairs({ ... }) do fields[name] = values[i] end
   return fields
 end
 
@@ -45,10 +37,8 @@ local function is_complete(keys)
       "position", "events", "mends", "dropped", "rows", "gone", "users", "parked"
     )
   )
-  return number(position) >= 0
-    and number(events) >= 0
-    and number(repair_epoch) >= 0
-    and number(discarded) >= 0
+  return number(position) >= 0 and number(events) >= 0
+    and number(repair_epoch) >= 0 and number(discarded) >= 0
     and number(deleted) == redis.pcall("HLEN", keys.deleted)
     and number(users) == redis.pcall("HLEN", keys.users)
     and number(parked) == redis.pcall("HLEN", keys.parked)
@@ -98,11 +88,6 @@ local function store_counts(keys)
 end
 
 return {
-  keys = named,
-  read = read,
-  of = of,
-  takes_events = takes_events,
-  shown = shown,
-  is_paused = is_paused,
-  store_counts = store_counts,
+  keys = named, read = read, of = of, takes_events = takes_events, shown = shown,
+  is_paused = is_paused, store_counts = store_counts,
 }

@@ -1,8 +1,8 @@
--- Returns several movies.
+-- Returns movies by their ids.
 -- KEYS: `Keys.listed`.
 -- ARGV: ids.
--- Returns {'rows', position, JSON...} of those that exist; {'gone'} if the generation must not be
--- shown.
+-- Returns {'movies', position, JSON...} of those that exist; {'gone'} if the generation must not
+-- be shown.
 local row = require("projections.lua.row")
 local state = require("projections.lua.state")
 local keys = state.keys(KEYS)
@@ -10,4 +10,4 @@ local ids = ARGV
 
 local position = state.shown(keys)
 if not position then return { "gone" } end
-return row.append_json({ "rows", tonumber(position) }, keys.rows, ids)
+return row.append_json({ "movies", tonumber(position) }, keys.rows, ids)

@@ -37,30 +37,22 @@ local function upwards(index, ordering, rank, stop, count)
   else
     local scored = redis.call("ZRANGE", index, low, high, "WITHSCORES")
     read = {}
-    for i = 1, #scored, 2 do
-      read[(i + 1) / 2] = scored[i]
-    end
+    for i = 1, #scored, 2 do read[(i + 1) / 2] = scored[i] end
     key_at = function(at) return scored[2 * (at - low) + 2] end
   end
   local listed = {}
   while rank < stop do
     local key, upper = key_at(rank), rank
-    while upper < high and key_at(upper + 1) == key do
-      upper = upper + 1
-    end
+    while upper < high and key_at(upper + 1) == key do upper = upper + 1 end
     if upper == stop or (rank > low and key_at(rank - 1) == key) then
       local before, equal = bucket_at(index, ordering, rank)
       local first = before + before + equal - 1 - rank
       local from = math.max(before, first - (stop - rank) + 1)
       local run = redis.call("ZRANGE", index, from, first)
-      for i = #run, 1, -1 do
-        listed[#listed + 1] = run[i]
-      end
+      for i = #run, 1, -1 do listed[#listed + 1] = run[i] end
       rank = rank + #run
     else
-      for at = upper, rank, -1 do
-        listed[#listed + 1] = read[at - low + 1]
-      end
+      for at = upper, rank, -1 do listed[#listed + 1] = read[at - low + 1] end
       rank = upper + 1
     end
   end
@@ -118,9 +110,7 @@ local function page(rows, position, index, ordering, descending, seek, size)
     ids = upwards(index, ordering, rank, math.min(rank + size, count), count)
   end
   if ordering == "title" or ordering == "key" then
-    for i, member in ipairs(ids) do
-      ids[i] = string.sub(member, -row.ID_LENGTH)
-    end
+    for i, member in ipairs(ids) do ids[i] = string.sub(member, -row.ID_LENGTH) end
   end
   return row.append_json(reply, rows, ids)
 end

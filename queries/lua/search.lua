@@ -28,9 +28,7 @@ end
 -- It looks where a text is found first, so that no field need be cut out.
 local function text_filter(wanted)
   local title, genre, creator, text = wanted.title, wanted.genre, wanted.creator, wanted.text
-  if title .. genre .. creator .. text == "" then
-    return nil
-  end
+  if title .. genre .. creator .. text == "" then return nil end
   return function(line)
     local at = find(line, title, TITLE_FROM, true)
     if not at then return false end
@@ -48,12 +46,21 @@ local function text_filter(wanted)
   end
 end
 
+local function field_of(line, id, field, title_end, genre_end)
+  if field == "year" then return sub(line, row.YEAR_FROM, row.YEAR_TO) end
+  if field == "created_at" then return sub(line, row.CREATED_FROM, row.CREATED_TO) end
+  if field == "title" then return sub(line, TITLE_FROM, title_end - 1) end
+  if field == "genre" then return sub(line, title_end + 1, genre_end - 1) end
+  if field == "creator" then
+    return sub(line, genre_end + 1, find(line, "\0", genre_end + 1, true) - 1)
+  end
+  return id
+end
+
 -- A function that returns the sort key of a row, the same as `sort_key` in queries/orderings.py.
 local function sort_keys(orderings)
   local complement, orders = {}, {}
-  for byte = 0, 255 do
-    complement[string.char(byte)] = string.char(255 - byte)
-  end
+  for byte = 0, 255 do complement[string.char(byte)] = string.char(255 - byte) end
   for sign, field in string.gmatch(orderings, "(-?)([%a_]+)") do
     orders[#orders + 1] = { field = field, descending = sign == "-" }
   end
@@ -62,19 +69,7 @@ local function sort_keys(orderings)
     local genre_end = find(line, "\0", title_end + 1, true)
     local key = ""
     for _, order in ipairs(orders) do
-      local field, value = order.field, id
-      if field == "year" then
-        value = sub(line, row.YEAR_FROM, row.YEAR_TO)
-      elseif field == "created_at" then
-        value = sub(line, row.CREATED_FROM, row.CREATED_TO)
-      elseif field == "title" then
-        value = sub(line, TITLE_FROM, title_end - 1)
-      elseif field == "genre" then
-        value = sub(line, title_end + 1, genre_end - 1)
-      elseif field == "creator" then
-        value = sub(line, genre_end + 1, find(line, "\0", genre_end + 1, true) - 1)
-      end
-      value = value .. "\0"
+      local value = field_of(line, id, order.field, title_end, genre_end) .. "\0"
       key = key .. (order.descending and value or string.gsub(value, ".", complement))
     end
     return key .. id
@@ -113,9 +108,7 @@ local function piece(keys, wanted, cursor)
   local count = math.ceil(budget / SCANNED_SHARE)
   local next_cursor, scanned = unpack(redis.call("HSCAN", rows, cursor, "COUNT", count))
   local lines = {}
-  for i = 2, #scanned, 2 do
-    lines[i / 2] = scanned[i]
-  end
+  for i = 2, #scanned, 2 do lines[i / 2] = scanned[i] end
   return next_cursor == "0" and "done" or next_cursor, lines
 end
 

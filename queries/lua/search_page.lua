@@ -44,9 +44,7 @@ local position = state.shown(keys)
 if not position then return { "gone" } end
 if position == known_position then return { "same", tonumber(position) } end
 local result, cursor
-if start ~= "" then
-  result, cursor = scan_from(start)
-end
+if start ~= "" then result, cursor = scan_from(start) end
 if not cursor then
   start = position
   result, cursor = scan_from(start)

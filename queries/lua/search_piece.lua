@@ -15,7 +15,5 @@ if not position then return { "gone" } end
 if position == known_position then return { "same", tonumber(position) } end
 local next_cursor, hits = search.next(keys, wanted, cursor == "" and "0" or cursor)
 local reply = { "piece", tonumber(position), next_cursor }
-for member = 2, #hits, 2 do
-  reply[#reply + 1] = hits[member]
-end
+for member = 2, #hits, 2 do reply[#reply + 1] = hits[member] end
 return reply

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from threading import Event
 
@@ -16,11 +17,8 @@ FORGET_S = 60.0
 EARLY_TRIES = 2
 """Starts of a server that is killed before its first reply."""
 NEVER = float("inf")
-FORGET_SESSIONS = (
-    "local at='0' repeat local page=redis.call('SCAN',at,'MATCH','auth:*','COUNT',1000) at=page[1] "
-    "if #page[2]>0 then redis.call('UNLINK',unpack(page[2])) end until at=='0' "
-    "return redis.status_reply('OK')"
-)
+_LUA = files("service.embedded_redis").joinpath("lua")
+FORGET_SESSIONS = _LUA.joinpath("forget_sessions.lua").read_text(encoding="utf-8")
 
 
 class RedisOwner:

@@ -14,9 +14,7 @@ elseif kind == "hash" then
   local next_cursor, entries = unpack(redis.call("HSCAN", key, cursor, "COUNT", count))
   if next_cursor ~= "0" then
     local fields = {}
-    for i = 1, #entries, 2 do
-      fields[#fields + 1] = entries[i]
-    end
+    for i = 1, #entries, 2 do fields[#fields + 1] = entries[i] end
     if #fields > 0 then redis.call("HDEL", key, unpack(fields)) end
     return next_cursor
   end

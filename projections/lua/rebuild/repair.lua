@@ -16,13 +16,8 @@ if fields.position ~= position or fields.hold ~= until_ms or now >= tonumber(unt
   return 0
 end
 local kinds = {
-  rows = "hash",
-  created = "zset",
-  years = "zset",
-  titles = "zset",
-  deleted = "hash",
-  users = "hash",
-  parked = "hash",
+  rows = "hash", deleted = "hash", users = "hash", parked = "hash",
+  created = "zset", years = "zset", titles = "zset",
 }
 for name, wanted in pairs(kinds) do
   local kind = redis.call("TYPE", keys[name])["ok"]

@@ -8,7 +8,5 @@ local ttl_s, last, row_format = ARGV[1], ARGV[2], ARGV[3]
 
 local fields = state.read(keys, "last", "format")
 if fields.last ~= last or fields.format ~= row_format or not state.shown(keys) then return 0 end
-for _, key in ipairs(KEYS) do
-  redis.call("EXPIRE", key, ttl_s)
-end
+for _, key in ipairs(KEYS) do redis.call("EXPIRE", key, ttl_s) end
 return 1

@@ -20,14 +20,14 @@ class Later(NamedTuple):
     studio: str = ""
 
 
-def test_the_claim_on_a_row_never_changes():
-    """An import of yesterday's file adds nothing, whichever release made the first import."""
+def test_row_claims_never_change():
+    """A repeated import adds nothing, even if an earlier release made the first one."""
     assert row_claim(str(ANN), ALIEN, 1) == UUID("cf93a4a4-d6f4-57a1-94b1-026ad41060c6")
     assert row_claim(str(ANN), ALIEN, 2) == UUID("cf9fb063-23ae-52a8-8e67-0a7e6f249f40")
     assert row_claim(str(ANN), Later(*ALIEN), 1) == row_claim(str(ANN), ALIEN, 1)
 
 
-def test_a_later_field_tells_rows_apart():
+def test_row_claims_differ_by_a_later_field():
     rows = [
         Later(*ALIEN),
         Later(*ALIEN, director="Scott"),

@@ -1,4 +1,4 @@
-"""The thread that commits: coroutines get their answers, and what waits is not lost."""
+"""The executor: coroutines get their results, and no waiting command is lost."""
 
 import asyncio
 
@@ -27,8 +27,8 @@ async def test_answers_reach_their_coroutines(sqlite_store):
     assert len(seen) < 500  # many shared a transaction
 
 
-async def test_an_account_that_the_log_does_not_have_writes_nothing(sqlite_store):
-    """Its token may be older than the log that was put back; others in its batch go on."""
+async def test_unknown_account_writes_nothing(sqlite_store):
+    """Its token may be newer than a restored log; the other commands of its batch succeed."""
     executor = Executor(sqlite_store)
     asked = [create(), create(by=BOB), create()]
     waiting = [asyncio.ensure_future(executor.run(one)) for one in asked]
@@ -42,7 +42,7 @@ async def test_an_account_that_the_log_does_not_have_writes_nothing(sqlite_store
     assert last.position == first.position + 1
 
 
-async def test_stopping_carries_out_what_waits(sqlite_store):
+async def test_stop_carries_out_waiting_commands(sqlite_store):
     executor = Executor(sqlite_store)
     waiting = [asyncio.ensure_future(executor.run(create())) for _ in range(20)]
     await asyncio.sleep(0)
@@ -53,7 +53,7 @@ async def test_stopping_carries_out_what_waits(sqlite_store):
         await executor.run(create())
 
 
-async def test_a_client_that_left_does_not_undo_its_write(sqlite_store):
+async def test_disconnected_client_does_not_undo_its_write(sqlite_store):
     executor = Executor(sqlite_store)
     gone = asyncio.ensure_future(executor.run(create(MOVIE)))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Request bodies: what is taken, and in which words it is refused."""
+"""Request bodies: valid values, and the messages for the others."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_numeric_text_is_an_integer(given):
         (1e300, "Ensure this value is less than or equal to 9999."),
     ],
 )
-def test_year_in_words(given, message):
+def test_messages_for_year(given, message):
     assert refused(MovieFields, GOOD | {"year": given}) == {"year": [message]}
 
 
@@ -56,7 +56,7 @@ def test_year_in_words(given, message):
         ("a\0b", "Null characters are not allowed."),
     ],
 )
-def test_text_in_words(field, given, message):
+def test_messages_for_text(field, given, message):
     assert refused(MovieFields, GOOD | {field: given}) == {field: [message]}
 
 
@@ -68,7 +68,7 @@ def test_a_number_becomes_its_text():
     assert MovieFields.of(GOOD | {"title": 1917}).title == "1917"
 
 
-def test_every_error_at_once():
+def test_all_errors_at_once():
     assert refused(MovieFields, {"year": "x"}) == {
         "title": ["This field is required."],
         "genre": ["This field is required."],
@@ -85,14 +85,14 @@ def test_unknown_and_read_only_fields_are_ignored():
     assert MovieFields.of(body).changes() == GOOD
 
 
-def test_a_partial_change_holds_what_was_given():
+def test_partial_change_has_only_the_given_fields():
     assert MovieChanges.of({"year": "1986"}).changes() == {"year": 1986}
     assert MovieChanges.of({}).changes() == {}
     assert refused(MovieChanges, {"title": None}) == {"title": ["This field may not be null."]}
 
 
-def test_no_value_in_an_error():
-    """What was sent never stands in an error."""
+def test_errors_contain_no_value():
+    """An error never repeats the input."""
     with pytest.raises(InvalidError) as caught:
         Registration.of(ACCOUNT | {"username": "sesame!", "email": "sesame"})
     assert "sesame" not in repr(caught.value) + str(caught.value)
@@ -136,7 +136,7 @@ def test_password_is_not_trimmed_and_has_two_names():
 
 
 def test_commands_carry_plain_data():
-    """No exception, no object with behaviour: a command could go over the wire."""
+    """A command can be serialized: it has no exception and no object with behaviour."""
     for kind in HANDLERS:
         assert not kind.model_config.get("arbitrary_types_allowed"), kind.__name__
         assert kind.model_json_schema(mode="serialization")["type"] == "object"

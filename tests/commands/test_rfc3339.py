@@ -31,7 +31,7 @@ NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
         ("9999-12-31T23:59:60Z", LATEST),
     ],
 )
-def test_what_is_one(text, time):
+def test_valid_times(text, time):
     assert parse_rfc3339(text) == time
     assert is_timestamp(rfc3339(parse_rfc3339(text)))
 
@@ -78,14 +78,14 @@ def test_what_is_one(text, time):
         "2026-11-26T12:00:00\u200bZ",
     ],
 )
-def test_what_is_none(text):
+def test_invalid_texts(text):
     with pytest.raises(ValueError, match=r".") as refused:
         parse_rfc3339(text)
     assert text not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", " ", "2026-11-26 12:00:00Z", "2026-11-26T12:00:00Z\n"])
-def test_white_space_is_not_part_of_one(text):
+def test_white_space_is_invalid(text):
     with pytest.raises(ValueError, match=r"not RFC 3339"):
         parse_rfc3339(text)
 
@@ -93,8 +93,8 @@ def test_white_space_is_not_part_of_one(text):
 @given(
     st.datetimes(timezones=st.integers(-1439, 1439).map(lambda m: timezone(timedelta(minutes=m))))
 )
-def test_every_time_that_is_written_is_read(time):
-    """Whatever its offset; what lies outside the calendar in UTC is its first or last moment."""
+def test_round_trip(time):
+    """With any offset; a time outside the calendar in UTC becomes its first or last moment."""
     text = time.isoformat(timespec="microseconds")
     found = parse_rfc3339(text)
     if found not in (EARLIEST, LATEST):
@@ -105,8 +105,8 @@ def test_every_time_that_is_written_is_read(time):
     st.text("0123456789-:.TtZz+ ", max_size=30)
     | st.from_regex(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]?[0-9:.]{0,12}[Zz+-]?[0-9:]{0,6}\Z")
 )
-def test_a_neighbour_is_a_time_or_is_refused(text):
-    """What is taken is the time that Python reads, too."""
+def test_similar_texts(text):
+    """A valid one is the time that Python reads, too."""
     try:
         found = parse_rfc3339(text)
     except ValueError:

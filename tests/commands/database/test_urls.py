@@ -1,4 +1,4 @@
-"""Passwords in URLs work as they are pasted in, and no message shows a part of one."""
+"""Passwords in URLs need no percent-encoding, and no message shows a part of one."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -31,7 +31,7 @@ from commands.event_store.store import Store
         "",
     ],
 )
-def test_what_is_right_stays(url):
+def test_valid_url_is_unchanged(url):
     assert quoted(url) == url
 
 
@@ -39,7 +39,7 @@ def test_what_is_right_stays(url):
     st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="%"), min_size=1)
 )
 def test_any_password_is_read(password):
-    """But for a question mark behind a colon and digits, which may be a port, and a percent sign."""
+    """Except for percent signs, and a question mark after a colon and digits, which may be a port."""
     if password.lstrip("0123456789")[:1] in ("/", "?", "#", ""):
         password = f"x{password}"
     password = password.replace("?", "??")  # else "?a=@" may be a query
@@ -56,7 +56,7 @@ def test_percent_signs(password):
 
 @pytest.fixture(scope="module")
 def guarded(postgres):
-    """A database whose user must give a password; yields what makes a URL with another one."""
+    """A database that requires a password; yields a function that returns a URL with one."""
     url = postgres()
     password = "p@ss/w%rd"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -79,7 +79,7 @@ def guarded(postgres):
     Path(folder).write_text(rules, encoding="utf-8")
 
 
-def test_a_password_as_it_is_pasted(guarded):
+def test_password_without_percent_encoding(guarded):
     Store.open(guarded()).close()
 
 
@@ -92,7 +92,7 @@ def test_a_password_as_it_is_pasted(guarded):
         ("refused:hush", None, "refuses the connection"),
     ],
 )
-def test_what_is_wrong_is_said_and_no_password(guarded, user, database, said):
+def test_refusal_names_the_problem_without_the_password(guarded, user, database, said):
     url = guarded(user, database) if database else guarded(user)
     with pytest.raises(ConfigurationError) as refused:
         Store.open(url)
@@ -113,7 +113,7 @@ def test_what_is_wrong_is_said_and_no_password(guarded, user, database, said):
         ("postgresql://u:[hush@x.invalid/y]z", "correct the URL"),
     ],
 )
-def test_a_url_that_cannot_work_shows_nothing_of_itself(url, said):
+def test_refusal_shows_no_part_of_the_url(url, said):
     with pytest.raises(ConfigurationError) as refused:
         Store.open(url)
     assert said in refused.value.problem

@@ -1,4 +1,4 @@
-"""An event store that does not answer: nobody waits for long, nothing is told that is not so."""
+"""An event store that does not answer: calls fail fast, and an unknown outcome is reported as such."""
 
 import asyncio
 import fcntl
@@ -58,7 +58,7 @@ def backends(pg):
 
 @contextmanager
 def stopped(pg):
-    """The server stopped by SIGSTOP, with all that it has started."""
+    """Stop the server and its processes by SIGSTOP."""
     pids = [pg.get_pid(), *backends(pg)]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -91,14 +91,14 @@ def tried(store):
 
 
 def serves_again(store):
-    """Return how long it takes until a write succeeds."""
+    """Return the seconds until a write succeeds."""
     began = time.monotonic()
     eventually(lambda: isinstance(tried(store)[0], CommandResult), 5)
     return time.monotonic() - began
 
 
 async def together(store, number=8):
-    """What becomes of writes that come one after the other, and how long each waits."""
+    """Return the results of successive writes, and how long each waits."""
     executor = Executor(store)
     executor.start()
 
@@ -113,8 +113,8 @@ async def together(store, number=8):
     return answers
 
 
-def test_a_stopped_server_costs_the_first_caller_only(pg, pg_store):
-    """The first failure answers all that wait; then it is known, and noticed when it is over."""
+def test_stopped_server_delays_the_first_caller_only(pg, pg_store):
+    """The first failure fails all waiting calls; later ones fail at once until the server is back."""
     before = pg_store.count()
     with stopped(pg):
         answers = asyncio.run(together(pg_store))
@@ -129,7 +129,7 @@ def test_a_stopped_server_costs_the_first_caller_only(pg, pg_store):
     assert pg_store.count() == before + 1  # what was refused is not carried out later
 
 
-def test_a_locked_table_costs_the_first_caller_only(pg_url, pg_store):
+def test_locked_table_delays_the_first_caller_only(pg_url, pg_store):
     with locked(pg_url, "ACCESS EXCLUSIVE"):
         answers = asyncio.run(together(pg_store))
         assert all(isinstance(answer, EventStoreUnavailableError) for answer, _ in answers)
@@ -139,12 +139,12 @@ def test_a_locked_table_costs_the_first_caller_only(pg_url, pg_store):
     assert pg_store.count() == 4
 
 
-@pytest.mark.parametrize("what", ["table", "turn"])
-def test_a_lock_against_writers_is_none_against_readers(pg_url, pg_store, what):
-    """Another session keeps the table, or its turn: reads go on, writes are refused at once."""
+@pytest.mark.parametrize("what", ["table", "writer lock"])
+def test_lock_against_writers_does_not_affect_readers(pg_url, pg_store, what):
+    """Another session keeps the table or the writer lock: reads succeed, writes fail at once."""
     statement = {
         "table": "LOCK TABLE cinelog_events IN SHARE MODE",
-        "turn": f"SELECT pg_advisory_lock({0x43494E454C4F47 + 1})",
+        "writer lock": f"SELECT pg_advisory_lock({0x43494E454C4F47 + 1})",
     }[what]
     with psycopg.connect(pg_url) as connection:
         connection.execute(statement)
@@ -158,7 +158,7 @@ def test_a_lock_against_writers_is_none_against_readers(pg_url, pg_store, what):
     assert serves_again(pg_store) < 2
 
 
-def test_a_server_that_ends_a_session_is_asked_again(pg, pg_store):
+def test_ended_session_is_replaced(pg, pg_store):
     for pid in backends(pg):
         with psycopg.connect(pg.get_uri()) as connection:
             connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
@@ -168,8 +168,8 @@ def test_a_server_that_ends_a_session_is_asked_again(pg, pg_store):
 @pytest.mark.parametrize(
     ("then", "forward", "there"), [("cut", True, 1), ("cut", False, 0), ("stall", True, 1)]
 )
-def test_a_commit_without_an_answer_is_not_known(pg_url, then, forward, there):
-    """Neither success nor failure is told; the same key then makes one event of both tries."""
+def test_unanswered_commit_has_an_unknown_outcome(pg_url, then, forward, there):
+    """A second try with the same key leaves one event."""
     Store.open(pg_url).close()
     proxy = Proxy(pg_url)
     store = Store.open(proxy.url, create=False)
@@ -193,7 +193,7 @@ def test_a_commit_without_an_answer_is_not_known(pg_url, then, forward, there):
         proxy.close()
 
 
-def test_a_cut_before_the_commit_is_known(pg_url):
+def test_connection_lost_before_the_commit_is_a_failure(pg_url):
     Store.open(pg_url).close()
     proxy = Proxy(pg_url)
     store = Store.open(proxy.url, create=False)
@@ -212,8 +212,8 @@ def test_a_cut_before_the_commit_is_known(pg_url):
         proxy.close()
 
 
-def test_a_commit_that_no_standby_confirms_is_not_known(pg, pg_store):
-    """A wait for a standby that is broken off ends in success and a warning."""
+def test_commit_without_a_standby_has_an_unknown_outcome(pg, pg_store):
+    """PostgreSQL ends an interrupted wait for a standby with success and a warning."""
     with psycopg.connect(pg.get_uri(), autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         connection.execute("SELECT pg_reload_conf()")
@@ -229,8 +229,8 @@ def test_a_commit_that_no_standby_confirms_is_not_known(pg, pg_store):
     assert serves_again(pg_store) < 3
 
 
-def test_a_turn_that_another_process_keeps(sqlite_store, tmp_path):
-    """Writers wait for a bounded time, then are refused at once; readers go on."""
+def test_writer_lock_kept_by_another_process(sqlite_store, tmp_path):
+    """Writers wait for a bounded time, then fail at once; reads succeed."""
     commit(sqlite_store, [register(ANN)])
     with (tmp_path / "events.db-turn").open("ab") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
@@ -243,7 +243,7 @@ def test_a_turn_that_another_process_keeps(sqlite_store, tmp_path):
     assert sqlite_store.count() == 4
 
 
-def test_a_database_that_another_process_locks(sqlite_store, tmp_path):
+def test_database_locked_by_another_process(sqlite_store, tmp_path):
     commit(sqlite_store, [register(ANN)])
     other = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -258,8 +258,8 @@ def test_a_database_that_another_process_locks(sqlite_store, tmp_path):
     assert sqlite_store.count() == 4
 
 
-def test_writers_wait_in_line_for_a_turn(sqlite_store):
-    """A turn that is given away in time goes to those that wait."""
+def test_writers_wait_for_the_writer_lock(sqlite_store):
+    """All of them get it if it is released in time."""
     entered, done = threading.Event(), []
 
     def hold():

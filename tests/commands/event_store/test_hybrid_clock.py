@@ -1,4 +1,4 @@
-"""Stamps follow the log's last one, as far as that is not far ahead."""
+"""Timestamps follow the log's last one, unless that is far ahead."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -34,13 +34,13 @@ def later(seconds):
         (-9, 60, 0),
     ],
 )
-def test_a_stamp(asked, last, stamped):
-    """Seconds from now: asked for, of the last event, of the new one."""
+def test_timestamp(asked, last, stamped):
+    """Seconds from now: requested, of the last event, of the new event."""
     clock = HybridClock(lambda: NOW)
     assert clock.timestamp(later(asked), last if last is None else later(last)) == later(stamped)
 
 
-def test_a_clock_far_ahead_is_told_once_a_minute():
+def test_clock_far_ahead_is_reported_once_a_minute():
     clock = HybridClock(lambda: NOW)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
@@ -57,14 +57,14 @@ def stamps(store):
 
 
 def ahead(store, seconds):
-    """An event of a writer whose clock is ahead."""
+    """Append an event of a writer whose clock is ahead."""
     at = datetime.now(UTC) + timedelta(seconds=seconds)
     fast = metadata()._replace(timestamp=at)
     store.append([Movie.create(new_id(), MovieDetails("Alien", "Horror", 1979), fast)])
 
 
-def test_the_events_of_a_batch_follow_the_last_of_the_log(store):
-    """In the order they stand in, whenever each was asked for; the answer tells the same time."""
+def test_batch_follows_the_last_event(store):
+    """Timestamps ascend, whatever times were requested; results have the same times."""
     ahead(store, 3)
     slow = create(by=ANN)
     slow = slow.model_copy(update={"at": slow.at - timedelta(seconds=60)})
@@ -77,7 +77,7 @@ def test_the_events_of_a_batch_follow_the_last_of_the_log(store):
         assert datetime.fromisoformat(event.data["timestamp"]) == receipt.aggregate.modified_on
 
 
-def test_beyond_five_seconds_the_machine_decides(store):
+def test_clock_of_the_machine_beyond_five_seconds(store):
     ahead(store, 3600)
     with structlog.testing.capture_logs() as logs:
         commit(store, [create(by=ANN), create(by=ANN)])
@@ -87,8 +87,8 @@ def test_beyond_five_seconds_the_machine_decides(store):
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
-def test_stamps_do_not_go_back_between_writers(store_url):
-    """Each stamps in its turn, so none stamps before it has seen the last one."""
+def test_timestamps_ascend_between_writers(store_url):
+    """Each sees the last timestamp, because it has the writer lock."""
     stores = [Store.open(store_url) for _ in range(3)]
     answers = []
 

@@ -1,4 +1,4 @@
-"""A store that is damaged is noticed, takes no writes, and is read as far as that goes."""
+"""A damaged store is noticed, takes no writes, and is read as far as possible."""
 
 import shutil
 import sqlite3
@@ -43,7 +43,7 @@ def opened(path, **kwargs):
 
 
 def readable(store):
-    """Return how many events can be read one after the other, from both ends of what cannot."""
+    """Return the number of events that can be read one by one."""
     found = 0
     for position in range(EVENTS):
         try:
@@ -77,8 +77,8 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_opened_to_be_read(path, damage):
-    """A quick look at each start; every process is told by a marker."""
+def test_damaged_file_can_be_read(path, damage):
+    """Each start makes a quick check; a marker tells every process."""
     DAMAGES[damage](path)
     store = opened(path)
     assert store.damage.reason
@@ -98,8 +98,8 @@ def test_a_damaged_file_is_opened_to_be_read(path, damage):
     again.close()
 
 
-def test_flipped_bytes_in_the_index_are_found_by_a_check(path):
-    """What a quick look passes over: SQLite reads the page, but its keys are others."""
+def test_full_check_finds_flipped_bytes_in_the_index(path):
+    """A quick check misses them: SQLite can read the page, but its keys are wrong."""
     page = middle(leaves(path, INDEX))
     junk_page(path, page, 100)
     store = opened(path, create=False)
@@ -108,8 +108,8 @@ def test_flipped_bytes_in_the_index_are_found_by_a_check(path):
     store.close()
 
 
-def test_damage_under_a_running_store_is_noticed_by_who_reads_it(path):
-    """From then on no process takes writes, also one that has read nothing of it."""
+def test_read_notices_damage_of_a_running_store(path):
+    """From then on every process refuses writes."""
     page = middle(leaves(path, TABLE))
     writer, reader = opened(path), opened(path, create=False)
     junk_page(path, page)
@@ -124,7 +124,7 @@ def test_damage_under_a_running_store_is_noticed_by_who_reads_it(path):
     reader.close()
 
 
-def test_a_store_that_was_put_right_takes_writes_again(path, filled):
+def test_repaired_store_takes_writes_again(path, filled):
     junk_page(path, middle(leaves(path, TABLE)))
     store = opened(path)
     assert store.damage.reason
@@ -139,7 +139,7 @@ def test_a_store_that_was_put_right_takes_writes_again(path, filled):
     store.close()
 
 
-def test_a_file_of_another_kind_is_no_damaged_store(tmp_path):
+def test_file_of_another_kind_is_not_damaged(tmp_path):
     path = tmp_path / "events.db"
     path.write_text("no database " * 1000)
     with pytest.raises(ConfigurationError, match="not a database"):
@@ -148,8 +148,8 @@ def test_a_file_of_another_kind_is_no_damaged_store(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["topic", "originator_version", "state"])
-def test_a_column_that_holds_junk_stops_no_other_event(path, column):
-    """Its event is told as one that cannot be read; the store counts as damaged."""
+def test_junk_in_a_column_affects_one_event(path, column):
+    """The event is unreadable, and the store counts as damaged."""
     with sqlite3.connect(path) as connection:
         junk = "CAST(x'ff1b5b32' AS TEXT)"
         connection.execute(f"UPDATE stored_events SET {column}={junk} WHERE rowid=300")
@@ -164,8 +164,8 @@ def test_a_column_that_holds_junk_stops_no_other_event(path, column):
     store.close()
 
 
-def test_events_that_are_counted_but_not_found_are_damage(path):
-    """Half of a page that is gone reads as zeros: its events are in the index alone."""
+def test_missing_events_are_damage(path):
+    """A truncated page reads as zeros: its events are in the index only."""
     store = opened(path, create=False)
     store.integrity.check_count(EVENTS, EVENTS)
     store.integrity.check_complete(EVENTS)
@@ -174,8 +174,8 @@ def test_events_that_are_counted_but_not_found_are_damage(path):
     store.close()
 
 
-def test_postgresql_that_cannot_read_a_block(postgres):
-    """By its SQLSTATE; what stands in other blocks is read."""
+def test_unreadable_block_of_postgresql(postgres):
+    """Its SQLSTATE tells; other blocks can be read."""
     url = postgres()
     store = Store.open(url)
     commit(store, [register(ANN), *(create() for _ in range(200))])
@@ -191,8 +191,8 @@ def test_postgresql_that_cannot_read_a_block(postgres):
     store.close()
 
 
-def test_a_commit_is_made_in_a_turn_only(sqlite_store):
-    """A checkpoint happens at a commit or at the last close: see the module on turns."""
+def test_commit_requires_the_writer_lock(sqlite_store):
+    """A commit may make a checkpoint: see ``commands/database/writer_lock.py``."""
     recorder = sqlite_store._recorder
     with (
         pytest.raises(Exception, match="without the writer lock"),
@@ -213,8 +213,8 @@ with WriterLock(Path(sys.argv[1])).acquired(5):
 """
 
 
-def test_the_last_connection_waits_for_its_turn_to_checkpoint(path):
-    """Unless the holder keeps it too long: it has the store open then, and is the last."""
+def test_last_connection_waits_for_the_writer_lock(path):
+    """It may make a checkpoint. A holder that keeps the lock has the store open, and is the last."""
     wal = path.with_name("events.db-wal")
     store = opened(path)
     commit(store, [create()])

@@ -1,4 +1,4 @@
-"""What is remembered of a log decides what a start goes on with."""
+"""A start compares the log with the remembered one."""
 
 import threading
 
@@ -25,7 +25,7 @@ def memory_of(store):
 
 
 def copy(store, tmp_path, position, name="copy", *, identity=True):
-    """Return an older state of a log; without its identity, as an earlier release left it."""
+    """Return an older state of a log; without an identity, as in an earlier release."""
     other = Store.open(f"sqlite:///{tmp_path}/{name}.db")
     other.restore([store.read_raw(0, position, position)], store.read_identity())
     if not identity:
@@ -38,8 +38,8 @@ def test_a_first_start(store):
     assert decide_identity(store, [memory_of(store)]) == store.read_identity()
 
 
-def test_a_log_of_an_earlier_release_is_adopted(store):
-    """It has events and no identity; nothing is remembered."""
+def test_log_of_an_earlier_release(store):
+    """It has events, no identity, and no memory."""
     grow(store, 3)
     store._recorder.replace_epochs([])
     fresh = decide_identity(store, [])
@@ -47,15 +47,15 @@ def test_a_log_of_an_earlier_release_is_adopted(store):
     assert store.read_identity() == fresh
 
 
-def test_a_memory_that_lags(store):
+def test_memory_that_lags(store):
     grow(store, 3)
     remembered = memory_of(store)
     grow(store, 5)
     assert decide_identity(store, [remembered]) == remembered.identity
 
 
-def test_an_older_state(sqlite_store, tmp_path):
-    """It is refused; accepted, it goes on in a new epoch that agrees up to its end."""
+def test_older_state(sqlite_store, tmp_path):
+    """It is refused; once accepted, it continues in a new epoch that agrees up to its end."""
     shared = grow(sqlite_store, 10)
     head = grow(sqlite_store, 10)
     remembered = memory_of(sqlite_store)
@@ -75,8 +75,8 @@ def test_an_older_state(sqlite_store, tmp_path):
     older.close()
 
 
-def test_an_older_state_that_went_on(sqlite_store, tmp_path):
-    """It may be longer than the one that is remembered: the event there is another."""
+def test_older_state_that_has_grown(sqlite_store, tmp_path):
+    """It may be longer than the remembered one: the event at that position differs."""
     grow(sqlite_store, 4)
     sqlite_store.continuity.refresh()
     grow(sqlite_store, 2)
@@ -91,8 +91,8 @@ def test_an_older_state_that_went_on(sqlite_store, tmp_path):
 
 
 @pytest.mark.parametrize("accept", ["any log", "same log"])
-def test_an_older_state_from_before_the_last_epoch(sqlite_store, tmp_path, accept):
-    """What is remembered knows an epoch that the log does not; followers of both are told."""
+def test_older_state_without_the_last_epoch(sqlite_store, tmp_path, accept):
+    """The memory knows an epoch that the log does not; clients of both epochs rewind."""
     grow(sqlite_store, 6)
     older = copy(sqlite_store, tmp_path, 5)
     middle = copy(sqlite_store, tmp_path, 3, "middle")
@@ -112,7 +112,7 @@ def test_an_older_state_from_before_the_last_epoch(sqlite_store, tmp_path, accep
         one.close()
 
 
-def test_an_empty_log_in_the_place_of_one(sqlite_store, tmp_path):
+def test_empty_log_instead_of_the_known_one(sqlite_store, tmp_path):
     grow(sqlite_store, 3)
     remembered = memory_of(sqlite_store)
     empty = Store.open(f"sqlite:///{tmp_path}/empty.db")
@@ -126,7 +126,7 @@ def test_an_empty_log_in_the_place_of_one(sqlite_store, tmp_path):
     empty.close()
 
 
-def test_another_log_in_the_place_of_one(sqlite_store, tmp_path):
+def test_another_log_instead_of_the_known_one(sqlite_store, tmp_path):
     grow(sqlite_store, 3)
     other = Store.open(f"sqlite:///{tmp_path}/other.db")
     grow(other, 3)
@@ -138,8 +138,8 @@ def test_another_log_in_the_place_of_one(sqlite_store, tmp_path):
     other.close()
 
 
-def test_a_log_that_was_empty_is_no_loss(sqlite_store, tmp_path):
-    """As when a backup is imported elsewhere and put in its place."""
+def test_empty_known_log_is_no_loss(sqlite_store, tmp_path):
+    """A backup that was imported elsewhere may take its place."""
     remembered = KnownLog(sqlite_store.identity())
     other = Store.open(f"sqlite:///{tmp_path}/other.db")
     grow(other)
@@ -148,8 +148,8 @@ def test_a_log_that_was_empty_is_no_loss(sqlite_store, tmp_path):
 
 
 @pytest.mark.parametrize("position", [5, 3])
-def test_a_copy_from_before_the_upgrade(sqlite_store, tmp_path, position):
-    """Its events tell that it is the same log: whole it goes on, older it is an older state."""
+def test_copy_without_an_identity(sqlite_store, tmp_path, position):
+    """Its events show that it is the same log, complete or older."""
     grow(sqlite_store, 5)
     remembered = memory_of(sqlite_store)
     older = copy(sqlite_store, tmp_path, position, identity=False)
@@ -166,7 +166,7 @@ def test_a_copy_from_before_the_upgrade(sqlite_store, tmp_path, position):
 
 
 def test_two_memories(sqlite_store, tmp_path):
-    """A data directory and a Redis; one may lag, and one that does not fit is enough to refuse."""
+    """A data directory and a Redis: one may lag, and one mismatch is enough to refuse."""
     grow(sqlite_store, 3)
     lagging = memory_of(sqlite_store)
     grow(sqlite_store, 3)
@@ -180,7 +180,7 @@ def test_two_memories(sqlite_store, tmp_path):
     older.close()
 
 
-def test_an_import_goes_on_in_a_new_epoch(sqlite_store):
+def test_import_begins_a_new_epoch(sqlite_store):
     identity = sqlite_store.identity()
     later = identity.next_epoch(250, 1)
     after = identity_after_import(identity, [KnownLog(later, (LogMark(500, "x@"),))], 300)
@@ -191,7 +191,7 @@ def test_an_import_goes_on_in_a_new_epoch(sqlite_store):
     assert len(identity_after_import(identity, [KnownLog(LogIdentity.new())], 300).epochs) == 2
 
 
-def test_what_is_written_is_read(sqlite_store):
+def test_json_round_trip(sqlite_store):
     grow(sqlite_store, 20)
     remembered = memory_of(sqlite_store)
     assert KnownLog.from_json(remembered.to_json()) == remembered
@@ -204,13 +204,13 @@ def test_what_is_written_is_read(sqlite_store):
      b'{"log":"7c9e6679-7425-40de-944b-e07fc1f90ae7","epochs":[[1,null,0]],"marks":[[2,"a"],[1,"b"]]}',
      b'{"log":"7c9e6679-7425-40de-944b-e07fc1f90ae7","epochs":[[1,null,0]],"marks":["ab"]}'],
 )  # fmt: skip
-def test_what_cannot_be_read(text):
+def test_invalid_json(text):
     with pytest.raises(ValueError, match=r"\w"):
         KnownLog.from_json(text)
 
 
-def test_two_nodes_that_start_at_once(store, store_url):
-    """Each is told to accept; one new epoch begins."""
+def test_two_nodes_start_at_once(store, store_url):
+    """Both accept the log, and one new epoch begins."""
     grow(store, 4)
     head = store.head()
     remembered = memory_of(store)

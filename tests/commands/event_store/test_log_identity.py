@@ -1,4 +1,4 @@
-"""Log identity: a new epoch begins where the log is no extension of what was read before."""
+"""Log identity: a new epoch begins if the log does not extend what was read before."""
 
 import sqlite3
 import threading
@@ -26,7 +26,7 @@ def tree(*epochs):
 
 
 def cut(url, position):
-    """Set a log back to a position, as a failover does that lost the end."""
+    """Cut a log off at a position, as a failover can."""
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
             connection.execute("DELETE FROM stored_events WHERE rowid > ?", (position,))
@@ -56,7 +56,7 @@ def grow(store, count=1):
         ("1", None),
     ],
 )
-def test_what_clients_send_back(text, claimed):
+def test_parse_log(text, claimed):
     assert parse_log(text) == claimed
 
 
@@ -75,13 +75,13 @@ def test_what_clients_send_back(text, claimed):
         (tree((1, None, 0)), 9, 0),
     ],
 )
-def test_what_an_epoch_has_in_common_with_the_log(identity, epoch, shared):
+def test_shared_with(identity, epoch, shared):
     assert identity.shared_with(ClaimedLog(LOG, epoch), head=600) == shared
     assert identity.shared_with(ClaimedLog(OTHER, epoch), head=600) is None
 
 
-def test_a_new_epoch_has_a_number_that_no_other_restore_gives():
-    """Two restores of one backup in different seconds differ, and numbers only grow."""
+def test_epoch_numbers_of_restores_differ():
+    """Numbers grow, and restores in different seconds get different ones."""
     first = tree((1, None, 0)).next_epoch(300, 1)
     assert first.epoch > 1_700_000_000
     assert first.next_epoch(400, 1).epoch > first.epoch
@@ -92,14 +92,14 @@ def test_a_new_epoch_has_a_number_that_no_other_restore_gives():
     "rows",
     [[], [[1, None]], [[1, 2, 0]], [[2, 1, 0]], [[1, None, 0], [1, None, 0]], [["1", None, 0]]],
 )
-def test_rows_that_are_no_epochs(rows):
+def test_invalid_rows(rows):
     with pytest.raises((ValueError, TypeError)):
         LogIdentity.of_rows(LOG, rows)
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=200))
 def test_marks_are_few_and_reach_back(steps):
-    """However a log grows, about as many marks are kept as its length has digits in binary."""
+    """The number of marks grows with the logarithm of the log."""
     marks, position = (), 0
     for step in steps:
         position += step
@@ -110,8 +110,8 @@ def test_marks_are_few_and_reach_back(steps):
     assert len(marks) <= 8 + position.bit_length()
 
 
-def test_a_log_gets_its_identity_once(store, store_url):
-    """Whoever comes first decides; all others read it."""
+def test_log_gets_its_identity_once(store, store_url):
+    """The first process decides it, the others read it."""
     identities = []
 
     def ask():
@@ -129,7 +129,7 @@ def test_a_log_gets_its_identity_once(store, store_url):
     assert store.identity().epoch == 1
 
 
-def test_growth_by_others_is_no_new_epoch(store, store_url):
+def test_growth_begins_no_epoch(store, store_url):
     other = Store.open(store_url)
     before = store.identity()
     for writer in (store, other, store):
@@ -140,8 +140,8 @@ def test_growth_by_others_is_no_new_epoch(store, store_url):
     other.close()
 
 
-def test_a_log_that_lost_its_end_begins_a_new_epoch(store, store_url):
-    """One of those that knew more notices first; the others go along, and all forget the rest."""
+def test_lost_end_begins_a_new_epoch(store, store_url):
+    """The first process that notices begins it; the others follow and drop their caches."""
     other = Store.open(store_url)
     commit(store, [register(ANN), create(MOVIE)])
     shared = store.head()
@@ -165,8 +165,8 @@ def test_a_log_that_lost_its_end_begins_a_new_epoch(store, store_url):
     other.close()
 
 
-def test_a_log_that_lost_its_end_and_grew_again_unseen(store, store_url):
-    """What is said to be in common is then no more than what is known to be."""
+def test_lost_end_that_has_grown_again(store, store_url):
+    """The shared position is at most that of the last common mark."""
     commit(store, [register(ANN)])
     for _ in range(12):
         grow(store)
@@ -199,7 +199,7 @@ def test_only_one_of_two_begins_the_new_epoch(store, store_url):
 
 
 def test_another_log_takes_no_writes(store, store_url):
-    """Until the one that was known is back."""
+    """Until the known one is back."""
     grow(store)
     store.continuity.refresh()
     known = store.identity()
@@ -217,7 +217,7 @@ def test_another_log_takes_no_writes(store, store_url):
     assert isinstance(answer, CommandResult)
 
 
-def test_the_last_position_in_common_is_exact_where_the_log_was_cut_off(store, store_url):
+def test_last_shared_position_of_a_cut_log_is_exact(store, store_url):
     for _ in range(40):
         grow(store)
         store.continuity.refresh()

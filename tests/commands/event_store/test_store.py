@@ -13,11 +13,11 @@ from commands.user import User
 from tests.controls import ANN, BOB, MOVIE, create, delete, register, update
 
 
-def test_an_empty_log(store):
+def test_empty_log(store):
     assert (store.head(), store.count(), store.read(0)) == (0, 0, [])
 
 
-def test_the_log_is_read_in_order_and_in_parts(store):
+def test_read_in_order_and_in_batches(store):
     commit(store, [create(MOVIE), create(), create(), update(title="Aliens"), delete()])
     whole = store.read(0)
     assert [event.position for event in whole] == [1, 2, 3, 4, 5]
@@ -26,7 +26,7 @@ def test_the_log_is_read_in_order_and_in_parts(store):
     assert (store.head(), store.count()) == (5, 5)
 
 
-def test_an_event_is_read_as_it_was_stored(store):
+def test_recorded_event(store):
     commit(store, [create(MOVIE, request_id="r-9"), update(title="Aliens")])
     created, updated = store.read_stream(MOVIE)
     assert (created.stream_id, created.version, created.type) == (str(MOVIE), 1, "MovieCreated")
@@ -37,8 +37,8 @@ def test_an_event_is_read_as_it_was_stored(store):
     assert store.read_stream(MOVIE, after_version=1, limit=5) == [updated]
 
 
-def test_an_aggregate_of_another_kind_is_not_found(store):
-    """An account's id is no movie's id."""
+def test_get_of_another_kind(store):
+    """The id of an account is not the id of a movie."""
     commit(store, [register(BOB)])
     assert store.get(Movie, BOB) is None
     assert store.get(User, BOB).username == "ann"
@@ -46,14 +46,14 @@ def test_an_aggregate_of_another_kind_is_not_found(store):
         store.movie(BOB)
 
 
-def test_an_account_is_found_by_its_name(store):
+def test_account_id_of(store):
     commit(store, [register(BOB, username="Bob")])
     assert store.account_id_of("bOB") == BOB
     assert store.account_id_of("nobody") is None
 
 
-def test_nothing_personal_outside_the_accounts_own_stream(store):
-    """A claim on a name or an address holds neither."""
+def test_personal_data_is_in_the_accounts_stream_only(store):
+    """A claim on a username or an e-mail contains neither."""
     commit(store, [register(BOB, username="bobby", email="secret@example.org")])
     elsewhere = [event for event in store.read(0) if event.stream_id != str(BOB)]
     assert len(elsewhere) == 2
@@ -79,8 +79,8 @@ def test_a_second_process_sees_what_the_first_wrote(store, store_url):
         "sqlite:////proc/none/events.db",
     ],
 )
-def test_a_url_that_cannot_work(url):
-    """One line that names the variable, and never the password."""
+def test_invalid_url(url):
+    """The error has one line, names the variable and never shows the password."""
     with pytest.raises(ConfigurationError) as caught:
         Store.open(url)
     assert caught.value.variable == "CINELOG_EVENT_STORE_URL"
@@ -88,14 +88,14 @@ def test_a_url_that_cannot_work(url):
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_another_kind(tmp_path):
+def test_file_of_another_kind(tmp_path):
     (tmp_path / "events.db").write_bytes(b"no database" * 1000)
     with pytest.raises(ConfigurationError, match="not a database"):
         Store.open(f"sqlite:///{tmp_path}/events.db")
 
 
-def test_a_disk_that_is_full(tmp_path):
-    """As one is for a process that may write no file at all."""
+def test_full_disk(tmp_path):
+    """A file size limit of 0 has the same effect."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
@@ -106,8 +106,8 @@ def test_a_disk_that_is_full(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_a_file_that_is_not_the_one_it_was(sqlite_store, tmp_path, how):
-    """Nothing is written into a file without a name, or read from two; put back, all goes on."""
+def test_removed_or_replaced_file(sqlite_store, tmp_path, how):
+    """Reads and writes fail until the original file is back."""
     commit(sqlite_store, [create(MOVIE)])
     file = tmp_path / "events.db"
     file.rename(tmp_path / "kept.db")

@@ -55,7 +55,7 @@ def type_name(declared):
 
 
 def stored_keys(kind):
-    """Return key → type of what is stored of an event that has a value in each field."""
+    """Return the stored keys, with types, of an event that has a value in each field."""
     types = {one.name: type_name(one.type).split(" | ")[0] for one in fields(kind)}
     event = kind(**{name: VALUES[of] for name, of in types.items()})
     state = orjson.loads(Mapper(OrjsonTranscoder()).to_stored_event(event).state)
@@ -71,8 +71,8 @@ def test_a_stored_shape_changes_only_with_a_new_class_version(topic):
 
 
 @pytest.mark.parametrize(("topic", "version"), VERSIONS)
-def test_every_stored_version_becomes_the_one_of_today(topic, version):
-    """Its upcasts give what the event class of today takes: no key too many, none too few."""
+def test_every_stored_version_is_upcast(topic, version):
+    """The upcasts give exactly the keys that the current event class takes."""
     state = dict.fromkeys(STORED_KEYS[topic][str(version)], "x")
     upcast(topic, state, version)
     known = set(STORED_KEYS[topic][str(CURRENT_VERSIONS[topic])])
@@ -80,7 +80,7 @@ def test_every_stored_version_becomes_the_one_of_today(topic, version):
     assert required <= set(state) <= known
 
 
-def test_there_is_a_sample_of_every_stored_version():
+def test_every_stored_version_has_a_sample():
     sampled = {(line["topic"], json.loads(line["state"]).get("class_version", 1)) for line in LINES}
     assert sampled == set(VERSIONS)
     assert {
@@ -96,6 +96,6 @@ def test_events_carry_every_field_of_a_movie():
         assert names >= set(MovieDetails._fields), kind.TOPIC
 
 
-def test_a_release_knows_the_events_of_movies_by_their_names():
-    """Also those of later releases: it puts the movie aside instead of passing the event over."""
+def test_names_of_movie_events():
+    """The prefix lets a release park a movie that has an event of a later release."""
     assert set(MOVIE_EVENTS) == {topic for topic in EVENT_TYPES if topic.startswith(Movie.TOPIC)}

@@ -46,7 +46,7 @@ class RequiredState(NamedTuple):
     """The ids whose state ``fold_batch`` needs, each once."""
 
     rows: list[str]
-    gone: list[str]
+    deleted: list[str]
     users: list[str]
 
 
@@ -54,7 +54,7 @@ class PriorState(NamedTuple):
     """The state before a batch; ids without any are missing."""
 
     rows: Mapping[str, bytes]
-    gone: Mapping[str, bytes]
+    deleted: Mapping[str, bytes]
     users: Mapping[str, str]
 
 
@@ -136,13 +136,13 @@ class _RowFold:
     def __init__(self, prior: PriorState) -> None:
         self._prior = prior
         self._rows: dict[str, Row] = {}
-        self._gone: dict[str, Row] = {}
+        self._deleted: dict[str, Row] = {}
         self.users: dict[str, str] = {}
         # Of movies created in this batch: parsing the time twice would cost more than all else.
         self._created_at_us: dict[str, int] = {}
 
     def created(self, key: str, version: int, data: Mapping[str, Any]) -> None:
-        if key in self._rows or key in self._gone:
+        if key in self._rows or key in self._deleted:
             raise CannotApplyError("created twice")
         by, at, users = data["by"], data["timestamp"], self.users
         creator = users[by] if by in users else self._prior.users[by]
@@ -154,13 +154,15 @@ class _RowFold:
         self._rows[key] = _checked(_changed(self._row(key), version, data))
 
     def deleted(self, key: str, version: int, data: Mapping[str, Any]) -> None:
-        self._gone[key] = _changed(self._row(key), version, data)
+        self._deleted[key] = _changed(self._row(key), version, data)
         self._rows.pop(key, None)
 
     def restored(self, key: str, version: int, data: Mapping[str, Any]) -> None:
-        movie = self._gone[key] if key in self._gone else orjson.loads(self._prior.gone[key])
+        movie = (
+            self._deleted[key] if key in self._deleted else orjson.loads(self._prior.deleted[key])
+        )
         self._rows[key] = _checked(_changed(movie, version, data))
-        self._gone.pop(key, None)
+        self._deleted.pop(key, None)
 
     def registered(self, key: str, _version: int, data: Mapping[str, Any]) -> None:
         if type(username := data["username"]) is not str:
@@ -173,7 +175,7 @@ class _RowFold:
     def writes(self) -> list[RedisWrite]:
         """Return index changes first and rows last: a row tells which index entries exist."""
         listed, known = self._prior.rows, self._created_at_us
-        unlisted = [key for key in self._gone if key in listed]
+        unlisted = [key for key in self._deleted if key in listed]
         old_titles = [_title_entry(listed[key], key) for key in unlisted]
         created: dict[str, int] = {}
         years: dict[str, int] = {}
@@ -199,7 +201,7 @@ class _RowFold:
             if (old_title := _title_entry(listed[key], key)) != entry:
                 old_titles.append(old_title)
                 titles += (0, entry)
-        gone = {key: orjson.dumps(row) for key, row in self._gone.items()}
+        deleted = {key: orjson.dumps(row) for key, row in self._deleted.items()}
         return [
             RedisWrite("ZREM", "created", unlisted),
             RedisWrite("ZREM", "years", unlisted),
@@ -207,8 +209,8 @@ class _RowFold:
             RedisWrite("ZADD", "created", _flat(zip(created.values(), created, strict=True))),
             RedisWrite("ZADD", "years", _flat(zip(years.values(), years, strict=True))),
             RedisWrite("ZADD", "titles", titles),
-            RedisWrite("HDEL", "gone", [key for key in self._rows if key in self._prior.gone]),
-            RedisWrite("HSET", "gone", _flat(gone.items())),
+            RedisWrite("HDEL", "gone", [key for key in self._rows if key in self._prior.deleted]),
+            RedisWrite("HSET", "gone", _flat(deleted.items())),
             RedisWrite("HSET", "users", _flat(self.users.items())),
             RedisWrite("HDEL", "rows", unlisted),
             RedisWrite("HSET", "rows", _flat(encoded.items())),

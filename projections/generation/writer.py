@@ -109,7 +109,7 @@ class GenerationWriter(Generation):
         users = [key for key in required.users if key not in self._users]
         rows, deleted, names = self._read_hashes(
             (self.keys.rows, required.rows),
-            (self.keys.deleted, required.gone),
+            (self.keys.deleted, required.deleted),
             (self.keys.users, users),
         )
         self._users |= {key: name.decode() for key, name in names.items()}

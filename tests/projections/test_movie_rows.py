@@ -44,7 +44,7 @@ class Kept:
                 {k: self.keys[name][k] for k in ids if k in self.keys[name]}
                 for name, ids in (
                     ("rows", asked.rows),
-                    ("gone", asked.gone),
+                    ("gone", asked.deleted),
                     ("users", asked.users),
                 )
             )

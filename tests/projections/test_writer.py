@@ -25,7 +25,7 @@ def movies(count):
     return story
 
 
-def test_rows_and_head_move_together(writer):
+def test_rows_and_state_change_together(writer):
     """The state has the position, the number of events, the time of the last one."""
     story = movies(3)
     assert writer.apply(story.events, 0) == 4
@@ -52,7 +52,7 @@ def test_a_batch_from_elsewhere_is_not_applied(writer):
     assert writer.read_state().events == 0
 
 
-def test_two_views_at_once_count_each_event_once(valkey, redis, writer):
+def test_two_writers_at_once_count_each_event_once(valkey, redis, writer):
     """Both apply the whole log; the result is that of one."""
     story = movies(400)
     for key in [event.stream_id for event in story.events[1:200]]:
@@ -154,7 +154,7 @@ def test_refused_events_apply_nothing_unless_they_are_parked(redis, writer):
     assert (why["position"], why["type"]) == (4, "MovieCreated")
 
 
-def test_parked_movies_stay_aside_for_every_view(redis, writer):
+def test_parked_movies_stay_parked_for_every_writer(redis, writer):
     """Even for a later writer, and for one that was overtaken."""
     story = movies(1)
     poison = story.created("nobody")

@@ -129,7 +129,7 @@ def test_the_names_other_clients_know(care, username, here):
     assert sign_in(care, username, NEW).status_code == 200
 
 
-def test_all_that_is_wrong_with_a_change_is_told_at_once(here, username):
+def test_all_errors_of_a_password_change_are_reported_at_once(here, username):
     said = errors(here.change_password("wrong horse", "1234", new_password2="12345"))
     assert said == {
         "old_password": WRONG,
@@ -224,7 +224,7 @@ def test_ending_the_own_session(here, there):
     assert there.refreshes()
 
 
-def test_nobody_ends_sessions_of_others(care, here):
+def test_sessions_of_others_cannot_be_ended(care, here):
     stranger = f"eve{next(numbers)}"
     register(care, stranger)
     eve = Session(care, stranger)
@@ -312,7 +312,7 @@ def test_the_trail_of_an_account(care, username, here, there):
     assert abs(datetime.fromisoformat(entry["at"]).timestamp() - time.time()) < 30
 
 
-def test_the_trail_tells_no_secret(care, username, here, there):
+def test_the_account_history_contains_no_secret(care, username, here, there):
     """No hash, no token, no address, whatever happened."""
     here.change_password()
     there.refreshes()
@@ -339,7 +339,7 @@ def test_revoking_a_token_leaves_its_trail_once(here, there):
     assert [entry["type"] for entry in here.history()].count("SessionEnded") == 1
 
 
-def test_a_refused_log_in_leaves_none(care, username, here):
+def test_a_refused_login_is_not_in_the_history(care, username, here):
     """Who knows no password writes nothing."""
     for password in ("wrong horse", "wrong again"):
         sign_in(care, username, password)
@@ -358,7 +358,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
-def test_what_redis_remembers_revives_nothing(care, here, there, end):
+def test_sessions_left_in_redis_stay_ended(care, here, there, end):
     """As after a crash between the event and Redis, or a replica that had not heard of it."""
     key, listing = f"auth:session:{{{there.sid}}}", f"auth:account:{there.account_id}"
     remembered = care.parts.redis.dump(key)

@@ -98,12 +98,12 @@ def test_password1_is_another_name_of_password(auth_client):
     assert sign_in(auth_client, "other").status_code == 200
 
 
-def test_all_that_is_missing_is_told_at_once(auth_client):
+def test_all_missing_fields_are_reported_at_once(auth_client):
     said = errors(auth_client.post(f"{API}/register/", json={}))
     assert said == dict.fromkeys(("username", "email", "password", "password2"), REQUIRED)
 
 
-def test_all_that_is_wrong_is_told_at_once(auth_client):
+def test_all_errors_of_a_registration_are_reported_at_once(auth_client):
     said = errors(
         register(auth_client, "a b", email="nobody", password="1234567", password2="other")
     )
@@ -204,7 +204,7 @@ def test_a_wrong_name_or_password_is_refused_alike(auth_client, username, name, 
         ({"username": "a\0", "password": "b\0"}, {"username": ["Null characters are not allowed."], "password": ["Null characters are not allowed."]}),
     ],
 )  # fmt: skip
-def test_what_signing_in_needs(auth_client, body, said):
+def test_signing_in_requires_username_and_password(auth_client, body, said):
     assert errors(auth_client.post(f"{API}/token/", json=body)) == said
 
 
@@ -213,7 +213,7 @@ def test_a_number_is_its_text(auth_client):
     assert sign_in(auth_client, 1234, "  20182018 ").status_code == 200
 
 
-def test_the_time_of_an_answer_tells_no_names(auth_client, username):
+def test_response_times_do_not_reveal_accounts(auth_client, username):
     """The fastest of several refusals takes as long for a name nobody has."""
 
     def fastest(name):
@@ -301,7 +301,7 @@ def test_two_refreshes_at_once(auth_client, pair):
     assert refresh(auth_client, successor).status_code == 200
 
 
-def test_what_refreshing_needs(auth_client, pair):
+def test_refreshing_requires_a_valid_token(auth_client, pair):
     for body, said in (({}, REQUIRED), ({"refresh": None}, ["This field may not be null."])):
         response = auth_client.post(f"{API}/token/refresh/", json=body)
         assert errors(response) == {"refresh": said}
@@ -414,7 +414,7 @@ def test_a_plain_http_issuer_that_is_not_loopback_works(auth_redis_url, tmp_path
         assert said["issuer"] == claims_of(pair["access"])["iss"] == issuer
 
 
-def test_without_redis_who_is_in_stays_in(tmp_path):
+def test_without_redis_access_tokens_stay_valid(tmp_path):
     """Access tokens need no Redis; signing in and refreshing say that it is away, and when back."""
     with running_redis() as (server, url):
         settings = Settings(data_dir=tmp_path / "data", redis_url=url)
@@ -438,7 +438,7 @@ def test_without_redis_who_is_in_stays_in(tmp_path):
             problem(refresh(client, pair["refresh"]), **NOT_VALID)
 
 
-def test_a_wiped_redis_ends_sessions_and_revives_none(tmp_path):
+def test_a_wiped_redis_ends_all_sessions(tmp_path):
     with (
         running_redis() as (_, url),
         serving(Settings(data_dir=tmp_path / "data", redis_url=url)) as client,
@@ -451,7 +451,7 @@ def test_a_wiped_redis_ends_sessions_and_revives_none(tmp_path):
         assert refresh(client, sign_in(client, "ann").json()["refresh"]).status_code == 200
 
 
-def test_a_rush_of_log_ins_does_not_hold_up_who_is_in(auth_redis_url, tmp_path):
+def test_a_rush_of_logins_does_not_delay_other_requests(auth_redis_url, tmp_path):
     """Past an account's share of the queue they are throttled; a refresh takes its usual time."""
     settings = Settings(data_dir=tmp_path / "data", redis_url=auth_redis_url)
     with serving(settings, hasher=Hasher(threads=1, waiting=4)) as client:

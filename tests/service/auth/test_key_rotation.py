@@ -127,7 +127,7 @@ def test_another_workers_new_key_is_known_by_its_first_token(tokens, path):
     assert tokens.read_refresh(refresh)
 
 
-def test_what_a_retired_key_signed_is_refused(tokens, path, monkeypatch):
+def test_tokens_of_a_retired_key_are_refused(tokens, path, monkeypatch):
     """Within a second, though it was seen and found good before."""
     monkeypatch.setattr(module, "RECHECK_S", 0.1)
     old, old_refresh = pair(tokens)

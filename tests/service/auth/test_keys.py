@@ -69,7 +69,7 @@ def test_of_many_that_start_at_once_one_makes_the_key(path):
     assert found == {load_keys(path).kids}
 
 
-def test_who_comes_second_changes_nothing(path):
+def test_a_key_file_is_never_overwritten(path):
     """Two saw no file: the first one's stands, whole, and is never replaced."""
     load_keys(path)
     first = path.read_bytes()

@@ -23,7 +23,7 @@ def test_an_answer_is_opened_by_its_own_token_alone():
 
 
 @pytest.mark.parametrize("junk", [b"", b"x", b"....", b'{"refresh": "next"}', b"\xff\xfe"])
-def test_what_is_no_sealed_answer_is_refused(junk):
+def test_invalid_sealed_answers_are_refused(junk):
     with pytest.raises(TokenNotValidError):
         unseal(junk, "token")
 

@@ -121,7 +121,7 @@ def test_an_ended_session_is_refused(sessions, first, auth_redis):
     sessions.end(ACCOUNT, "s-1")
 
 
-def test_of_many_at_once_one_wins_and_all_get_its_answer(sessions, first):
+def test_concurrent_rotations_get_the_same_answer(sessions, first):
     """Rotation is one step in Redis: there is no moment at which two pass."""
     start = Barrier(16)
 
@@ -136,7 +136,7 @@ def test_of_many_at_once_one_wins_and_all_get_its_answer(sessions, first):
     assert sessions.rotate(token(f"n-{winner}"), "last", b"last") == b"last"
 
 
-def test_holding_changes_nothing(sessions, first, auth_redis):
+def test_checking_a_token_does_not_use_it(sessions, first, auth_redis):
     assert sessions.holds(first)
     sessions.rotate(first, "j-2", b"answer")
     assert sessions.holds(token("j-2"))
@@ -177,7 +177,7 @@ def test_scripts_come_back_after_redis_forgot_them(sessions, first, auth_redis):
     assert sessions.rotate(first, "j-2", b"answer") == b"answer"
 
 
-def test_without_redis_nothing_is_said_of_a_token(auth_settings):
+def test_without_redis_a_token_is_neither_valid_nor_invalid(auth_settings):
     """Not that it is good, nor that it is not."""
     with running_redis() as (server, url):
         client = redis.Redis.from_url(url, retry=None)

@@ -61,7 +61,7 @@ def refresh(tokens, who):
     return pair(tokens, who)[1]
 
 
-def test_an_access_token_says_what_the_contract_says(access, who, keys):
+def test_claims_of_an_access_token(access, who, keys):
     assert header_of(access) == {"alg": "ES256", "typ": "at+jwt", "kid": next(iter(keys.kids))}
     claims = claims_of(access)
     assert claims.keys() == {
@@ -84,7 +84,7 @@ def test_a_refresh_token_has_its_own_type_and_audience(refresh, who):
     assert "username" not in claims
 
 
-def test_a_good_token_tells_who_holds_it(tokens, access, refresh, who):
+def test_a_valid_token_names_its_account(tokens, access, refresh, who):
     principal = tokens.check(access)
     assert principal.account_id == who.account_id
     assert (principal.username, principal.sid, principal.scope) == ("ann", "s-1", "movies")
@@ -93,14 +93,14 @@ def test_a_good_token_tells_who_holds_it(tokens, access, refresh, who):
     assert tokens.read_refresh(refresh).account_id == who.account_id
 
 
-def test_neither_passes_as_the_other(tokens, access, refresh):
+def test_access_and_refresh_tokens_are_not_interchangeable(tokens, access, refresh):
     with pytest.raises(TokenNotValidError):
         tokens.check(refresh)
     with pytest.raises(TokenNotValidError):
         tokens.read_refresh(access)
 
 
-def test_not_even_with_the_others_type(tokens, keys, access, refresh):
+def test_tokens_with_the_type_of_the_other_are_refused(tokens, keys, access, refresh):
     """The audience and the claims differ too, should a type ever be mixed up."""
     assert refused(tokens, signed(keys, {"typ": "rt+jwt"}, claims_of(access)))
     assert refused(tokens, signed(keys, {"typ": "at+jwt"}, claims_of(refresh)))
@@ -126,7 +126,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
-def test_a_header_of_another_form_is_refused(tokens, keys, access, refresh, header):
+def test_any_other_header_is_refused(tokens, keys, access, refresh, header):
     """In both kinds of token, even signed by our own key."""
     assert refused(tokens, signed(keys, {"typ": "at+jwt"} | header, claims_of(access)))
     assert refused(tokens, signed(keys, {"typ": "rt+jwt"} | header, claims_of(refresh)))
@@ -259,7 +259,7 @@ def test_nonsense_is_refused(tokens, token):
     max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(st.data())
-def test_no_damage_gets_through(tokens, data):
+def test_damaged_tokens_are_refused(tokens, data):
     """Any one character changed, dropped or added: refused, and by no other error."""
     access, refresh = pair(tokens)
     token = data.draw(st.sampled_from([access, refresh]))
@@ -275,7 +275,7 @@ def test_no_damage_gets_through(tokens, data):
     max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(st.text(max_size=300))
-def test_no_text_gets_through(tokens, token):
+def test_arbitrary_text_is_refused(tokens, token):
     assert refused(tokens, token)
 
 

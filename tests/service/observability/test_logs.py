@@ -64,7 +64,7 @@ def test_a_request_is_one_line(service, someone):
     }
 
 
-def test_a_refused_request_is_a_line_too(service):
+def test_a_refused_request_is_logged(service):
     for path, route, status in (
         ("/api/v1/movies/", "/api/v1/movies", 401),
         (f"/api/v1/{uuid4()}/", "unmatched", 404),
@@ -77,7 +77,7 @@ def test_a_refused_request_is_a_line_too(service):
         assert not line.keys() & {"account", "position", "trace_id"}
 
 
-def test_no_line_tells_a_secret(tmp_path):
+def test_no_line_contains_a_secret(tmp_path):
     secrets = [PASSWORD, "ann@example.org", "wanda-the-watcher", "203.0.113.77", "hush-hush"]
     with Cinelog(tmp_path / "var", proxies=1) as service:
         headers = {"X-Forwarded-For": "203.0.113.77", "User-Agent": "hush-hush"}
@@ -111,7 +111,7 @@ def test_probes_are_not_logged(service):
     assert not routes & {"/livez", "/readyz", "/metrics"}
 
 
-def test_a_client_that_goes_away_is_no_error(service, someone):
+def test_a_client_that_disconnects_is_not_an_error(service, someone):
     """Its request ends with 499, without a stack."""
     name = uuid4().hex
     (projection,) = service.processes("projection_worker")
@@ -127,7 +127,7 @@ def test_a_client_that_goes_away_is_no_error(service, someone):
     assert line_of(service, name)["status"] == 499
 
 
-def test_commands_speak_to_people(tmp_path):
+def test_commands_print_readable_text(tmp_path):
     done = run(tmp_path / "var", "history", "nonsense")
     assert done.returncode == 2
     assert not done.stderr.startswith("{")
@@ -147,7 +147,7 @@ def test_commands_speak_to_people(tmp_path):
         ("", ""),
     ],
 )
-def test_a_trace_is_taken_on_where_it_is_well_formed(header, trace_id):
+def test_a_well_formed_trace_is_continued(header, trace_id):
     trace = Trace.of_header(header)
     assert (trace.trace_id if trace else "") == trace_id
 
@@ -163,7 +163,7 @@ def test_a_request_without_an_id_gets_one_that_holds_its_trace(service, someone)
     assert line_of(service, name)["trace_id"] == TRACE
 
 
-def test_only_what_nobody_foresaw_comes_with_a_stack():
+def test_only_unexpected_errors_are_logged_with_a_stack_trace():
     request = CinelogRequest(b"/", Header(), "1.1", "GET", None, None)
     handler = ProblemHandler()
     with capture_logs() as said:
@@ -176,7 +176,7 @@ def test_only_what_nobody_foresaw_comes_with_a_stack():
 
 
 @pytest.mark.parametrize("odd", ["half a pair: \ud800", 10**100, uuid4(), {1: 2}])
-def test_whatever_is_logged_becomes_one_line(odd):
+def test_every_log_event_is_one_line(odd):
     """In a process of its own, as the configuration is a process's."""
     script = (
         "import structlog, uuid, sys; from uuid import UUID; from service.observability.logs import configure_logs;"
@@ -224,7 +224,7 @@ def some(number, mark="a"):
     return [b'{"n":%d,"%b":"%b"}\n' % (n, mark.encode(), b"x" * 300) for n in range(number)]
 
 
-async def test_a_reader_that_stalls_holds_nobody_up(pipe, monkeypatch):
+async def test_a_stalled_reader_does_not_block(pipe, monkeypatch):
     """What it does not take is kept up to a bound, and what is beyond that is counted."""
     monkeypatch.setattr(request_log, "MAX_LINES", 100)
     log = LineWriter(pipe.lose, fd=pipe.into)
@@ -253,7 +253,7 @@ async def test_lines_of_two_processes_do_not_mix(pipe):
     assert len([json.loads(line) for line in got.splitlines()]) == 1_200
 
 
-async def test_a_reader_that_has_gone_holds_nobody_up():
+async def test_a_closed_pipe_does_not_block():
     out, into = os.pipe()
     os.close(out)
     lost = []
@@ -307,7 +307,7 @@ def test_the_level_decides_what_is_logged(tmp_path, level, requests, warnings):
     assert said.count("CINELOG_MISSPELLED") == warnings
 
 
-def test_lines_on_a_terminal_are_for_people(tmp_path):
+def test_lines_on_a_terminal_are_readable_text(tmp_path):
     """So they are in text, wherever they go."""
     leader, follower = pty.openpty()
     port = free_port()

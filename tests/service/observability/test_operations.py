@@ -105,7 +105,7 @@ def test_a_service_without_its_read_model_is_not_ready(tmp_path):
         eventually(lambda: ready(service).status_code == 200)
 
 
-def test_the_lag_is_that_of_the_first_event_not_shown(tmp_path):
+def test_the_lag_is_the_age_of_the_first_unapplied_event(tmp_path):
     with Cinelog(tmp_path / "var", write_wait_ms=0) as service:
         ann = service.account("ann")
         (projection,) = service.processes("projection_worker")
@@ -130,7 +130,7 @@ def test_the_lag_is_that_of_the_first_event_not_shown(tmp_path):
         assert eventually(lambda: seen(service).of("cinelog_read_model_completeness")) == 1
 
 
-def test_a_read_model_of_another_row_format_is_told_and_built_anew(tmp_path):
+def test_a_read_model_of_another_row_format_is_reported_and_rebuilt(tmp_path):
     """It is shown meanwhile, so the service is ready."""
     with Cinelog(tmp_path / "var") as service:
         ann = service.account("ann")
@@ -154,7 +154,7 @@ def test_a_read_model_of_another_row_format_is_told_and_built_anew(tmp_path):
         assert ann.get("/movies/").json()["results"] == [movie]
 
 
-def test_parked_movies_are_told(tmp_path):
+def test_parked_movies_are_reported(tmp_path):
     with Cinelog(tmp_path / "var") as service:
         with service.redis().pipeline(transaction=True) as parking:
             mark = {"position": 1, "type": "MovieUpdated", "error": "KeyError"}
@@ -215,7 +215,7 @@ def test_no_sum_goes_down_when_a_worker_dies(tmp_path):
         assert len(files) <= 6
 
 
-def test_labels_come_from_a_small_set_whatever_is_asked(service, someone):
+def test_labels_come_from_a_small_set(service, someone):
     def labels():
         return {its for name, its in seen(service) if name == f"{REQUESTS}_sum"}
 
@@ -243,13 +243,13 @@ def test_refusals_are_counted(tmp_path):
     assert shown.of("cinelog_throttled_total", limit="api") >= 2
 
 
-def test_the_operators_paths_need_no_account_and_are_not_the_apis(service):
+def test_operations_paths_need_no_account_and_are_outside_the_api(service):
     for path in ("livez", "readyz", "metrics"):
         assert httpx.get(f"{service.url}/{path}").status_code == 200
         problem(httpx.get(f"{service.url}/api/v1/{path}"), 404, "not_found")
 
 
-def test_a_process_takes_the_place_of_a_dead_one(tmp_path):
+def test_a_process_continues_the_counts_of_a_dead_one(tmp_path):
     first, second = Metrics(tmp_path), Metrics(tmp_path)
     first.log_lines_lost(3)
     second.log_lines_lost(4)
@@ -269,7 +269,7 @@ def test_a_process_takes_the_place_of_a_dead_one(tmp_path):
     second.close()
 
 
-def test_who_comes_first_begins_at_zero(tmp_path):
+def test_the_first_process_starts_from_zero(tmp_path):
     metrics = Metrics(tmp_path)
     metrics.log_lines_lost(3)
     metrics.close()
@@ -294,7 +294,7 @@ def test_a_histogram_counts_each_value_in_its_bucket(tmp_path):
     assert shown.of("cinelog_commit_commands_sum") == 562
 
 
-def test_the_files_have_room_for_all_labels(tmp_path):
+def test_the_metrics_files_never_grow(tmp_path):
     """They are allocated once and never grow; further labels count as one other."""
     metrics = Metrics(tmp_path)
     sizes = {file.name: file.stat().st_size for file in tmp_path.glob("*.db")}

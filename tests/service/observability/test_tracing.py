@@ -75,7 +75,7 @@ def test_a_trace_goes_from_the_command_into_the_read_model(tmp_path, monkeypatch
         }
 
 
-def test_a_collector_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatch):
+def test_an_unresponsive_collector_does_not_block(tmp_path, monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     with Cinelog(tmp_path / "var") as service:
         ann = service.account("ann")
@@ -85,7 +85,7 @@ def test_a_collector_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("missing", ["the endpoint", "the extra"])
-def test_without_them_nothing_of_it_is_imported(monkeypatch, missing):
+def test_without_endpoint_or_extra_opentelemetry_is_not_imported(monkeypatch, missing):
     """Where no endpoint is named, or the extra is not installed."""
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", raising=False)
     monkeypatch.setenv(

@@ -74,7 +74,7 @@ def test_the_login_rate_is_one_by_username_and_one_by_address(text, by_username,
         "9999999999/day",
     ],
 )
-def test_anything_else_is_no_rate(text):
+def test_other_texts_are_not_rates(text):
     with pytest.raises(ValueError, match="write it like"):
         parse_rate(text)
 
@@ -90,7 +90,7 @@ def test_anything_else_is_no_rate(text):
         ("PROXIES", "-1"),
     ],
 )
-def test_a_wrong_setting_is_named_in_one_line(tmp_path, variable, value):
+def test_an_invalid_setting_is_reported_in_one_line(tmp_path, variable, value):
     done = run(tmp_path / "var", "status", **{variable: value})
     assert done.returncode == 2
     assert done.stderr.startswith(f"cinelog: CINELOG_{variable}: ")
@@ -104,7 +104,7 @@ class Unreachable:
         raise ReadModelUnavailableError("down")
 
 
-def asked():
+def make_request():
     return CinelogRequest(b"/", Header(), "1.1", "GET", None, None)
 
 
@@ -113,7 +113,7 @@ async def count(limit, key, times=1):
     passed = 0
     for _ in range(times):
         try:
-            await limit.count(asked(), key)
+            await limit.count(make_request(), key)
         except ThrottledError:
             continue
         passed += 1
@@ -142,7 +142,7 @@ async def trips(redis_url):
 
 
 @pytest.mark.parametrize("max_prefetch", [1, 4_096])
-async def test_two_processes_let_no_more_through_than_the_limit(trips, max_prefetch):
+async def test_two_processes_together_do_not_exceed_the_limit(trips, max_prefetch):
     """Each call goes to one of two processes by chance, forty at a time."""
     chance = random.Random(7)
     rate = parse_rate("500/minute")
@@ -157,30 +157,30 @@ async def test_two_processes_let_no_more_through_than_the_limit(trips, max_prefe
     assert passed >= (500 if max_prefetch == 1 else 440)
 
 
-async def test_one_process_alone_lets_all_of_the_limit_through(trips):
+async def test_one_process_can_use_the_whole_limit(trips):
     limit = RateLimit("api", parse_rate("1000/minute"), Counters(trips), max_prefetch=4_096)
     assert await count(limit, "ann", 1_200) == 1_000
     assert await count(limit, "bob", 10) == 10
 
 
-async def test_most_calls_cost_no_round_trip(trips):
+async def test_most_calls_need_no_round_trip(trips):
     limit = RateLimit("api", parse_rate("100000/minute"), Counters(trips), max_prefetch=4_096)
     before = await scripts_run(trips)
     assert await count(limit, "ann", 10_000) == 10_000
     assert await scripts_run(trips) - before <= 20
 
 
-async def test_a_refusal_costs_redis_nothing_more(trips):
+async def test_a_refusal_is_remembered_without_redis(trips):
     limit = RateLimit("login", parse_rate("2/minute"), Counters(trips))
     assert await count(limit, "ann", 3) == 2
     before = await scripts_run(trips)
     with pytest.raises(ThrottledError) as refused:
-        await limit.count(asked(), "ann")
+        await limit.count(make_request(), "ann")
     assert await scripts_run(trips) == before
     assert 0 < refused.value.retry_after_s <= 60
 
 
-async def test_the_next_window_begins_afresh(trips):
+async def test_the_next_window_starts_from_zero(trips):
     limit = RateLimit("login", parse_rate("2/second"), Counters(trips))
     assert await count(limit, "ann", 4) == 2
     await asyncio.sleep(1.05)
@@ -193,8 +193,8 @@ async def test_keys_in_redis_expire_by_themselves(trips):
     assert 0 < await trips.call("TTL", key) <= 60
 
 
-async def test_an_answer_tells_where_its_caller_stands(trips):
-    request = asked()
+async def test_an_answer_has_rate_limit_headers(trips):
+    request = make_request()
     await RateLimit("login", parse_rate("10/minute"), Counters(trips)).count(request, "ann")
     await RateLimit("login-address", parse_rate("60/minute"), Counters(trips)).count(request, "ann")
     assert request.rate_limit_policy == '"login";q=10;w=60, "login-address";q=60;w=60'
@@ -265,7 +265,7 @@ def test_two_workers_share_the_limit_of_a_username(limited):
         assert sorted(codes) == [401] * left + [429] * (24 - left)
 
 
-def test_too_many_tries_are_told_when_to_come_again(limited):
+def test_too_many_attempts_get_retry_after(limited):
     name = f"nobody-{next(_numbers)}"
     first, *_ = [sign_in(limited, name) for _ in range(4)]
     assert first.headers["ratelimit-policy"] == '"login-address";q=1000;w=60, "login";q=4;w=60'
@@ -278,7 +278,7 @@ def test_too_many_tries_are_told_when_to_come_again(limited):
     assert f'"login";r=0;t={wait_s}' in refused.headers["ratelimit"]
 
 
-def test_even_the_right_password_waits(limited):
+def test_the_right_password_is_throttled_too(limited):
     ann = limited.account("dora")
     for _ in range(3):
         sign_in(limited, "dora")
@@ -318,7 +318,7 @@ def test_calls_without_an_account_are_counted_by_address(tmp_path):
             assert "ratelimit" not in anyone.get(f"{service.url}/{path}").headers
 
 
-def test_an_address_that_is_refused_locks_nobody_out(tmp_path):
+def test_a_throttled_address_does_not_lock_out_accounts(tmp_path):
     with Cinelog(tmp_path / "var", login_rate="5/minute;8/minute", proxies=1) as service:
 
         def ask(address):
@@ -331,7 +331,7 @@ def test_an_address_that_is_refused_locks_nobody_out(tmp_path):
         assert [ask("203.0.113.2").status_code for _ in range(6)] == [401] * 5 + [429]
 
 
-def test_opening_accounts_is_counted_by_address(tmp_path):
+def test_registration_is_counted_by_address(tmp_path):
     with Cinelog(tmp_path / "var", login_rate="off;3/minute") as service:
         anyone = service.client()
         answers = [anyone.post("/auth/register/", json={}) for _ in range(4)]

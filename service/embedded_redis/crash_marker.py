@@ -35,7 +35,7 @@ def boot_id() -> str:
 
 
 def mark_shutdown(data_dir: Path, *, clean: bool) -> None:
-    """Write the marker, durably: ``open`` when a run begins, ``clean`` when its data is saved."""
+    """Write the marker, durably: ``open`` before clients connect, ``clean`` when data is saved."""
     with replacing(data_dir / REDIS_END) as marker:
         marker.write(f"{boot_id()} {'clean' if clean else 'open'}\n".encode())
 

@@ -37,7 +37,6 @@ class RedisOwner:
 
     def run(self) -> None:
         """Keep the server running until ``closing`` is set. Raises GiveUpError if it cannot run."""
-        crash_marker.mark_shutdown(self._data_dir, clean=False)
         pause_s = 0.0
         try:
             while not self._closing.wait(pause_s):
@@ -45,7 +44,7 @@ class RedisOwner:
                 if (code := self._server.poll()) is not None:
                     pause_s = self._pause_after(code, ready_at)
         finally:
-            if self._server.stop():
+            if self._server.stop() and self._was_ready:
                 crash_marker.mark_shutdown(self._data_dir, clean=True)
 
     def _run_once(self) -> float:
@@ -67,6 +66,8 @@ class RedisOwner:
                 warn(f"the embedded Redis has not answered for {HANGS_S:.0f} s; killed")
                 self._server.kill()
             elif ready_at == NEVER and reply.startswith(b"+PONG") and self._sessions_may_live():
+                # Not earlier: a start that fails must leave the news of a power cut to the next.
+                crash_marker.mark_shutdown(self._data_dir, clean=False)
                 self._server.publish()
                 self._was_ready, ready_at = True, time.monotonic()
                 self._on_ready()

@@ -45,7 +45,7 @@ def var(tmp_path):
 
 @pytest.fixture
 def user(var):
-    """Start a process that uses the embedded Redis until it is killed or ``leaves``."""
+    """Start processes that use the embedded Redis until they are killed or ``leaves`` is called."""
     users = []
 
     def start(*, joined=True, code=USE):
@@ -220,7 +220,7 @@ def test_a_server_that_keeps_dying_ends_the_use(var, monkeypatch):
     ],
 )
 def test_a_power_cut_ends_all_sessions(var, end, sessions):
-    """It may have taken the revocation of a refresh token, and the movies come from the log."""
+    """A lost revocation must not bring a refresh token back; movies are rebuilt from the log."""
     with EmbeddedRedis.join(var):
         client(var).mset({"auth:session:1": "open", "{movies:1}:row": "kept"})
     if end is None:
@@ -233,8 +233,20 @@ def test_a_power_cut_ends_all_sessions(var, end, sessions):
         assert client(var).get("{movies:1}:row") == b"kept"
 
 
+def test_a_start_that_fails_leaves_the_end_of_sessions_to_the_next(var):
+    with EmbeddedRedis.join(var):
+        client(var).set("auth:session:1", "open")
+    (var / "redis.end").write_text("another-boot open")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, "FORGET_SESSIONS", "return redis.error_reply('fails')")
+        EmbeddedRedis.join(var, give_up=lambda: time.sleep(0.3) or True).close()
+
+    with EmbeddedRedis.join(var):
+        assert not client(var).exists("auth:session:1")
+
+
 def test_sessions_end_before_the_first_client_connects(var, user):
-    """The socket appears only after they are gone, however many there are."""
+    """The socket appears only when all sessions have ended."""
     with EmbeddedRedis.join(var):
         client(var).mset({f"auth:{number}": "open" for number in range(20_000)})
     (var / "redis.end").write_text("another-boot open")
@@ -255,7 +267,7 @@ def test_data_that_cannot_be_read_is_set_aside(var):
         assert (var / "redis.aof.damaged" / written.name).exists()
 
 
-def test_a_server_that_cannot_run_is_told_with_its_reason(var):
+def test_a_server_that_cannot_start_is_reported_with_its_reason(var):
     (var / "redis.aof").touch()
     with pytest.raises(ConfigurationError, match=r"CINELOG_REDIS_URL.*exit 1.*redis\.aof.*log"):
         EmbeddedRedis.join(var)
@@ -263,13 +275,13 @@ def test_a_server_that_cannot_run_is_told_with_its_reason(var):
     assert not (var / "redis.sock").exists()
 
 
-def test_a_log_that_cannot_be_written_is_told(var):
+def test_an_unwritable_log_is_reported(var):
     (var / "redis.log").mkdir()
     with pytest.raises(ConfigurationError, match=r"redis\.log"):
         EmbeddedRedis.join(var)
 
 
-def test_a_path_with_signs_of_a_url_works(tmp_path):
+def test_a_path_with_reserved_url_characters_works(tmp_path):
     var = tmp_path / "100%41 ?#ä"
     prepare_data_dir(var)
     url = Settings(data_dir=var).redis_url_or_embedded
@@ -277,7 +289,7 @@ def test_a_path_with_signs_of_a_url_works(tmp_path):
         assert client.ping()
 
 
-def test_a_path_too_long_for_a_socket_is_refused_and_the_longest_works(tmp_path):
+def test_a_path_longer_than_a_socket_allows_is_refused(tmp_path):
     fits = PATH_BYTES - len(str(tmp_path)) - len("//redis.sock")
     prepare_data_dir(tmp_path / ("a" * fits))
     with EmbeddedRedis.join(tmp_path / ("a" * fits)):
@@ -297,7 +309,7 @@ def test_join_returns_when_it_is_told_to_give_up(var, user):
     os.kill(stopped, signal.SIGKILL)
 
 
-def test_a_lock_without_a_server_is_told(var, monkeypatch):
+def test_a_lock_without_a_server_is_reported(var, monkeypatch):
     monkeypatch.setattr("service.embedded_redis.client.ANSWER_S", 0.1)
     with (var / "redis.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -305,7 +317,7 @@ def test_a_lock_without_a_server_is_told(var, monkeypatch):
             EmbeddedRedis.join(var)
 
 
-def test_the_server_dies_with_its_owner_where_the_kernel_does_not_help(var, user):
+def test_the_server_dies_with_its_owner_without_the_kernels_help(var, user):
     owner = user(code=USE_WITHOUT_THE_KERNELS_HELP)
     kill(server(var))
     eventually(lambda: answers(var))

@@ -1,4 +1,4 @@
-"""The supervisor: what it starts, what it starts again, and how it ends."""
+"""The supervisor starts, restarts and ends its children."""
 
 import json
 import os
@@ -71,7 +71,7 @@ run_alone(Settings.load(data_dir=sys.argv[1]))
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory):
-    """One service for the tests after which it still runs."""
+    """One service for all tests that leave it running."""
     with Serving(tmp_path_factory.mktemp("serving") / "var") as serving:
         yield serving
 
@@ -88,7 +88,7 @@ def answers(client):
 
 
 def slowly(serving, seconds):
-    """Begin a request that takes its time; returns what will hold its answer."""
+    """Send a slow request; return a future of its response."""
     pool = ThreadPoolExecutor(1)
     answer = pool.submit(serving.get, f"/slow?s={seconds}")
     pool.shutdown(wait=False)
@@ -115,7 +115,7 @@ def test_a_killed_projection_is_replaced(serving):
     assert serving.part("tiny_projection") != killed
 
 
-def test_a_killed_valkey_is_replaced_and_nothing_answered_is_lost(serving):
+def test_a_killed_valkey_is_restarted_without_data_loss(serving):
     client = redis_of(serving)
     for number in range(1000):
         client.set(f"kept:{number}", number)
@@ -128,7 +128,7 @@ def test_a_killed_valkey_is_replaced_and_nothing_answered_is_lost(serving):
 
 
 def test_a_worker_that_hangs_is_replaced(tmp_path):
-    """One that is stopped as well as one whose event loop is stuck; each is one line."""
+    """A stopped worker and one with a blocked event loop are each replaced, with one line."""
     with Serving(
         tmp_path / "var", constants={"service.processes.supervisor.HANGS_S": 2}
     ) as serving:
@@ -143,8 +143,8 @@ def test_a_worker_that_hangs_is_replaced(tmp_path):
         assert serving.output().count("no heartbeat for 2 s, killed by SIGKILL") == 2
 
 
-def test_a_service_that_was_stopped_as_a_whole_goes_on_as_it_was(tmp_path):
-    """As with a machine that was suspended, whoever wakes first."""
+def test_a_suspended_service_continues_without_restarts(tmp_path):
+    """A machine was suspended; the supervisor wakes before its workers."""
     with Serving(
         tmp_path / "var", constants={"service.processes.supervisor.HANGS_S": 2}
     ) as serving:
@@ -162,8 +162,8 @@ def test_a_service_that_was_stopped_as_a_whole_goes_on_as_it_was(tmp_path):
         assert "no heartbeat" not in serving.output()
 
 
-def test_a_root_that_is_started_again_waits_for_the_port_of_its_own_workers(tmp_path):
-    """A worker that the kernel has not ended yet: here one that was never tied to the root."""
+def test_a_restarted_supervisor_waits_for_the_port_of_its_old_workers(tmp_path):
+    """The kernel has not ended a worker yet; here it is a process without a parent."""
     mark = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "var"), str(port := free_port())],
         env=environment("unset") | {"PYTHONPATH": str(ROOT)},
@@ -179,7 +179,7 @@ def test_a_root_that_is_started_again_waits_for_the_port_of_its_own_workers(tmp_
         assert serving.get().status_code == 200
 
 
-def test_a_service_whose_root_is_killed_leaves_nothing_behind(tmp_path):
+def test_a_killed_supervisor_leaves_no_process_behind(tmp_path):
     serving = Serving(tmp_path / "var").ready()
     serving.workers()
     below = descendants(serving.pid)
@@ -193,7 +193,7 @@ def test_a_service_whose_root_is_killed_leaves_nothing_behind(tmp_path):
     serving.process.wait()
 
 
-def test_sigterm_answers_what_is_in_flight_and_refuses_what_comes_later(tmp_path):
+def test_sigterm_finishes_requests_and_refuses_new_ones(tmp_path):
     with Serving(tmp_path / "var") as serving, httpx.Client() as idle:
         idle.get(f"http://127.0.0.1:{serving.port}/")
         below = descendants(serving.pid)
@@ -209,8 +209,8 @@ def test_sigterm_answers_what_is_in_flight_and_refuses_what_comes_later(tmp_path
         assert gone(below, 0) == []
 
 
-def test_ctrl_c_ends_in_order_and_a_second_one_at_once(tmp_path):
-    """A terminal sends it to every process of the group."""
+def test_ctrl_c_ends_in_order_and_a_second_one_ends_at_once(tmp_path):
+    """A terminal sends Ctrl-C to every process of the group."""
     with Serving(tmp_path / "var") as serving:
         below = descendants(serving.pid)
         answer = slowly(serving, 8)
@@ -226,7 +226,7 @@ def test_ctrl_c_ends_in_order_and_a_second_one_at_once(tmp_path):
         assert "Traceback" not in said
 
 
-def test_nothing_makes_a_worker_stay(tmp_path):
+def test_a_stubborn_worker_ends_within_the_limit(tmp_path):
     with Serving(tmp_path / "var") as serving:
         below = descendants(serving.pid)
         serving.get("/stubborn")
@@ -239,7 +239,7 @@ def test_nothing_makes_a_worker_stay(tmp_path):
         assert gone(below, 0) == []
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):
+def test_a_port_in_use_is_reported_in_one_line(tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -261,11 +261,11 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):
         ),
     ],
 )
-def test_what_a_worker_cannot_work_with_ends_all_with_one_line(tmp_path, app, line):
+def test_a_refusing_worker_ends_the_service_with_one_line(tmp_path, app, line):
     assert Serving(tmp_path / "var", app=app).ended() == (2, line)
 
 
-def test_a_part_that_keeps_dying_ends_all_with_a_clear_line(tmp_path):
+def test_a_child_that_keeps_dying_ends_the_service_with_one_line(tmp_path):
     serving = Serving(tmp_path / "var", app="crashing_app", constants={"service.backoff.TRIES": 3})
     code, said = serving.ended()
 
@@ -273,7 +273,7 @@ def test_a_part_that_keeps_dying_ends_all_with_a_clear_line(tmp_path):
     assert "3 times in a row (exit 1); giving up" in said
 
 
-def test_a_service_that_does_not_get_ready_ends_with_a_clear_line(tmp_path):
+def test_a_service_that_is_not_ready_in_time_ends_with_one_line(tmp_path):
     constants = {"service.processes.supervisor.READY_S": 1}
     serving = Serving(tmp_path / "var", app="dreaming_app", constants=constants)
 
@@ -282,8 +282,8 @@ def test_a_service_that_does_not_get_ready_ends_with_a_clear_line(tmp_path):
     assert (code, last) == (1, "nothing answers after 1 s; giving up")
 
 
-def test_a_redis_that_does_not_answer_ends_all_with_one_line(tmp_path):
-    """The URL is not told: it may hold a password."""
+def test_an_unreachable_redis_ends_the_start_with_one_line(tmp_path):
+    """The URL is not shown: it may contain a password."""
     url = f"redis://:secret@127.0.0.1:{free_port()}"
     serving = Serving(
         tmp_path / "var", projection="service.processes.projection_worker", redis_url=url
@@ -295,7 +295,7 @@ def test_a_redis_that_does_not_answer_ends_all_with_one_line(tmp_path):
     assert (said.count("\n"), "secret" in said) == (1, False)
 
 
-def test_an_event_store_that_cannot_be_opened_ends_all_with_one_line(tmp_path):
+def test_an_unreachable_event_store_ends_the_start_with_one_line(tmp_path):
     url = f"sqlite:///{tmp_path}/no/such/place/events.db"
     serving = Serving(
         tmp_path / "var", projection="service.processes.projection_worker", event_store_url=url
@@ -306,7 +306,7 @@ def test_an_event_store_that_cannot_be_opened_ends_all_with_one_line(tmp_path):
     assert said.startswith("CINELOG_EVENT_STORE_URL: ")
 
 
-def test_a_projection_alone_keeps_its_redis_and_leaves_nothing_behind(tmp_path):
+def test_a_projection_alone_restarts_its_redis_and_stops_it_at_the_end(tmp_path):
     prepare_data_dir(tmp_path / "var")
     projection = script(PROJECT, tmp_path / "var", stderr=subprocess.DEVNULL)
     (valkey,) = eventually(
@@ -333,7 +333,7 @@ def test_a_service_takes_over_the_redis_of_a_command(tmp_path):
         serving.part("unixsocket")
 
 
-def test_what_comes_before_is_done_before_anything_is_served(tmp_path):
+def test_before_is_called_before_the_service_is_ready(tmp_path):
     with Serving(tmp_path / "var", before="say_before", workers=1) as serving:
         said = serving.output().splitlines()
 
@@ -343,7 +343,7 @@ def test_what_comes_before_is_done_before_anything_is_served(tmp_path):
     assert (line["event"], line["url"]) == (f"Cinelog serves on {url} (1 worker)", url)
 
 
-def test_what_goes_wrong_before_leaves_nothing_behind(tmp_path):
+def test_an_error_in_before_leaves_no_process_behind(tmp_path):
     serving = Serving(tmp_path / "var", before="refuse")
     below = eventually(lambda: descendants(serving.pid))
 
@@ -351,12 +351,12 @@ def test_what_goes_wrong_before_leaves_nothing_behind(tmp_path):
     assert gone(below, 0) == []
 
 
-def test_the_children_hear_the_settings_from_their_parent_alone(serving):
+def test_children_take_their_settings_from_the_parent_only(serving):
     """Their environment names another data directory."""
     assert serving.get().json()["data_dir"] == str(serving.data_dir)
 
 
-def test_a_child_is_tied_to_its_parent_where_the_kernel_does_not_help(tmp_path):
+def test_a_child_dies_with_its_parent_without_the_kernels_help(tmp_path):
     with script(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         child = int(parent.stdout.readline())
         assert alive(child)
@@ -365,7 +365,7 @@ def test_a_child_is_tied_to_its_parent_where_the_kernel_does_not_help(tmp_path):
         assert gone([child]) == []
 
 
-def test_pauses_grow_and_end_with_ten_short_lives():
+def test_backoff_grows_and_gives_up_after_ten_short_lives():
     backoff = Backoff("the worker")
     pauses = [backoff.after("exit 1", 1) for _ in range(9)]
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
@@ -373,24 +373,24 @@ def test_pauses_grow_and_end_with_ten_short_lives():
         backoff.after("exit 1", 1)
 
 
-def test_a_long_life_makes_pauses_begin_anew():
+def test_a_long_life_resets_the_backoff():
     backoff = Backoff("the worker")
     for _ in range(5):
         backoff.after("exit 1", 1)
     assert backoff.after("exit 1", 30) == 0.1
 
 
-def test_a_process_that_has_served_is_started_again_at_once_however_often_it_is_killed():
+def test_a_process_that_has_served_always_restarts_at_once():
     backoff = Backoff("the worker")
     assert {backoff.after("killed", 3, served_s=2) for _ in range(50)} == {0.1}
 
 
-def test_addresses_that_cannot_be_listened_on_name_the_setting():
+def test_an_invalid_host_names_the_setting():
     for host in ("no.such.host.invalid", "192.0.2.1"):
         with pytest.raises(ConfigurationError, match="CINELOG_HOST"):
             listen(host, 0)
 
 
-def test_the_address_told_is_one_a_browser_can_open():
+def test_the_reported_url_opens_in_a_browser():
     with listen("0.0.0.0", 0) as sock:
         assert url_of(sock) == f"http://127.0.0.1:{sock.getsockname()[1]}"

@@ -52,7 +52,7 @@ class Breaker:
     def check(self) -> None:
         """Raise the error while the breaker is open."""
         if self._is_open:
-            raise self._error("it is known to be away")
+            raise self._error("it is known to be unreachable")
 
     def trip(self, reason: str) -> None:
         """Open the breaker until a probe succeeds."""
@@ -60,7 +60,7 @@ class Breaker:
             if self._is_open or self._closed.is_set():
                 return
             self._is_open = True
-        log.warning("known to be away", part=self._part, error=reason)
+        log.warning("known to be unreachable", part=self._part, error=reason)
         threading.Thread(target=self._watch, name=f"probing the {self._part}", daemon=True).start()
         for listener in self._listeners:
             listener()

@@ -140,7 +140,7 @@ async def test_a_redis_that_may_not_be_written_is_away(batcher, redis):
         redis.config_set("maxmemory", 0)
 
 
-async def test_waiting_is_bounded(async_redis):
+async def test_the_number_of_waits_is_bounded(async_redis):
     batcher = RequestBatcher(async_redis, limit=3)
     asked = [batcher.call("GET", f"k{number}") for number in range(5)]
     answers = await asyncio.gather(*asked, return_exceptions=True)

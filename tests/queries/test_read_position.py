@@ -41,7 +41,7 @@ def cut_off(redis):
     redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
 
 
-async def test_it_starts_from_the_head(redis, async_redis, told):
+async def test_tracking_starts_from_the_checkpoint(redis, async_redis, told):
     view = shown(redis, told)
     feed = ReadPosition(async_redis)
     assert (feed.connected, feed.current) == (False, (0, 0))
@@ -52,7 +52,7 @@ async def test_it_starts_from_the_head(redis, async_redis, told):
     assert not feed.connected
 
 
-async def test_an_earlier_position_that_is_told_late_changes_nothing(redis, feed, told):
+async def test_a_late_message_with_an_earlier_position_is_ignored(redis, feed, told):
     """As when a generation goes live while the projection applies more to it."""
     view = shown(redis, told)
     await until(lambda: feed.current == (view.number, 1))
@@ -69,7 +69,7 @@ async def test_an_earlier_position_that_is_told_late_changes_nothing(redis, feed
     assert await feed.wait_for(9, 0.05)
 
 
-async def test_who_waits_is_woken_by_the_position(redis, feed, told):
+async def test_a_waiting_request_is_woken_by_its_position(redis, feed, told):
     """Not before, and everyone at or below it."""
     view = shown(redis, told)
     await until(lambda: feed.current == (view.number, 1))
@@ -87,7 +87,7 @@ async def test_who_waits_is_woken_by_the_position(redis, feed, told):
     assert await waiting[4]
 
 
-async def test_waiting_ends(redis, feed, told):
+async def test_a_wait_times_out(redis, feed, told):
     """In time, with no; what no longer waits is not kept for ever."""
     shown(redis, told)
     answers = await asyncio.gather(*(feed.wait_for(99, 0.01) for _ in range(500)))
@@ -95,7 +95,7 @@ async def test_waiting_ends(redis, feed, told):
     assert len(feed._waiting) <= 64
 
 
-async def test_a_caller_that_goes_is_forgotten(redis, feed, told):
+async def test_a_cancelled_wait_is_removed(redis, feed, told):
     shown(redis, told)
     task = asyncio.create_task(feed.wait_for(2, 5))
     await asyncio.sleep(0.01)
@@ -105,7 +105,7 @@ async def test_a_caller_that_goes_is_forgotten(redis, feed, told):
     assert feed._alive == 0
 
 
-async def test_waiting_is_bounded(async_redis, redis, told):
+async def test_the_number_of_waits_is_bounded(async_redis, redis, told):
     """Who comes when too many wait is told how it stands."""
     shown(redis, told)
     feed = ReadPosition(async_redis, limit=1)
@@ -118,7 +118,7 @@ async def test_waiting_is_bounded(async_redis, redis, told):
     assert not await first
 
 
-async def test_a_cut_connection_is_made_again(redis, feed, told):
+async def test_a_broken_connection_is_reestablished(redis, feed, told):
     """What was published in between is read from the head."""
     view = shown(redis, told)
     await until(lambda: feed.current[1] == 1)
@@ -134,7 +134,7 @@ async def test_a_cut_connection_is_made_again(redis, feed, told):
 
 
 @pytest.mark.slow
-async def test_a_redis_that_is_away(own_valkey, told):
+async def test_an_unavailable_redis_ends_waits_at_once(own_valkey, told):
     """Nobody waits for it; when it is back, what it shows is read again."""
     client, redis = open_async_redis(own_valkey.url), open_redis(own_valkey.url)
     shown(redis, told)
@@ -156,7 +156,7 @@ async def test_a_redis_that_is_away(own_valkey, told):
     redis.close()
 
 
-async def test_it_starts_without_a_redis(tmp_path):
+async def test_tracking_starts_without_redis(tmp_path):
     """A service can start before its Redis does."""
     client = open_async_redis(f"unix://{tmp_path}/none")
     feed = ReadPosition(client)
@@ -188,7 +188,7 @@ async def test_a_switch_is_followed(redis, feed, told):
     await until(lambda: feed.current == (new.number, 1))
 
 
-async def test_nonsense_on_the_channel_does_not_end_it(redis, feed, told):
+async def test_a_malformed_message_does_not_end_tracking(redis, feed, told):
     view = shown(redis, told)
     with structlog.testing.capture_logs():
         redis.publish("movies:position", "nonsense")

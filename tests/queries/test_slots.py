@@ -32,14 +32,14 @@ def elsewhere(path, count):
     return process, int(process.stdout.readline())
 
 
-def test_each_account_and_kind_has_its_own(slots):
+def test_each_account_and_kind_has_its_own_slots(slots):
     assert None not in [slots.take("streams", "ann", 3) for _ in range(3)]
     assert slots.take("streams", "ann", 3) is None
     assert slots.take("streams", "bob", 3) is not None
     assert slots.take("builds", "ann", 1) is not None
 
 
-def test_one_that_is_given_back_is_free(slots):
+def test_a_released_slot_is_free(slots):
     for _ in range(3):
         with slots.held("streams", "ann", 1, retry_after_s=5):
             with pytest.raises(ThrottledError) as refused:
@@ -47,7 +47,7 @@ def test_one_that_is_given_back_is_free(slots):
             assert (refused.value.limit, refused.value.retry_after_s) == ("streams", 5)
 
 
-def test_all_processes_count_together_and_one_that_is_killed_counts_no_more(slots, tmp_path):
+def test_processes_share_slots_and_a_killed_one_releases_its_own(slots, tmp_path):
     assert slots.take("streams", "ann", 5) is not None
     process, got = elsewhere(tmp_path / "slots.lock", 9)
     with process:

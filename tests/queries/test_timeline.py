@@ -46,7 +46,7 @@ def as_defined(minutes, at):
     stretch=st.integers(1, 5),
     later=st.lists(st.integers(0, 9), max_size=5),
 )
-def test_any_order_of_stamps(tmp_path_factory, minutes, asked, stretch, later):
+def test_timestamps_may_come_in_any_order(tmp_path_factory, minutes, asked, stretch, later):
     """Also while the log grows, and wherever stretches of it end."""
     store = store_of(tmp_path_factory.mktemp("log") / "events.db", minutes)
     try:
@@ -72,7 +72,7 @@ def test_each_kind_of_store(store):
         assert timeline.position_at(NOON + timedelta(minutes=minutes)) == position
 
 
-def test_a_movie_is_what_the_log_says_up_to_there(sqlite_store):
+def test_a_movie_at_a_time_has_its_events_up_to_there(sqlite_store):
     """Its own stamps do not matter: the list shows what the whole log shows."""
     first = movie(0, MOVIE)
     sqlite_store.append([first])
@@ -91,7 +91,7 @@ def test_a_movie_is_what_the_log_says_up_to_there(sqlite_store):
 
 
 @pytest.mark.parametrize("told", [None, "soon", "2026-01-02", 7, "9999-12-31T00:00:00Z"])
-def test_an_event_that_tells_no_time_is_no_later(tmp_path, told):
+def test_an_event_without_a_timestamp_counts_as_no_later(tmp_path, told):
     path = tmp_path / "events.db"
     store = store_of(path, [0, 1, 2])
     rewrite(path, store.read(1, 1)[0].stream_id, timestamp=told)
@@ -101,7 +101,7 @@ def test_an_event_that_tells_no_time_is_no_later(tmp_path, told):
     store.close()
 
 
-def test_a_stamp_between_spaces_or_quoted_in_a_title(tmp_path):
+def test_timestamps_inside_titles_are_not_read(tmp_path):
     """Logs are imported byte for byte, and titles say anything."""
     path = tmp_path / "events.db"
     store = store_of(path, [0, 1])
@@ -123,7 +123,7 @@ def test_a_stamp_between_spaces_or_quoted_in_a_title(tmp_path):
     store.close()
 
 
-def test_another_log_in_the_same_place(tmp_path):
+def test_another_log_at_the_same_url_is_read_afresh(tmp_path):
     """Nothing is remembered of the one before."""
     timeline = Timeline(store_of(tmp_path / "one.db", [60, 61, 62]))
     assert timeline.position_at(LATE) == 3
@@ -131,7 +131,7 @@ def test_another_log_in_the_same_place(tmp_path):
     assert timeline.position_at(NOON + timedelta(minutes=1)) == 2
 
 
-def test_what_is_read_once_is_not_read_again(sqlite_store):
+def test_a_stretch_is_read_once(sqlite_store):
     """A time before the latest stamp costs two reads, however long the log is."""
     sqlite_store.append([movie(one) for one in range(50)])
     timeline = Timeline(sqlite_store, stretch=5)

@@ -39,7 +39,7 @@ async def test_accounts_take_turns():
     assert "".join(line.got) == "aabcabaa"
 
 
-async def test_as_many_as_may_run_at_a_time():
+async def test_concurrent_turns_are_bounded():
     line = Line(running=3)
     asked = [line.ask("a") for _ in range(5)]
     await settled()
@@ -49,7 +49,7 @@ async def test_as_many_as_may_run_at_a_time():
     assert line.turns._free == 3
 
 
-async def test_a_line_that_is_full_refuses_its_account_only():
+async def test_a_full_line_refuses_only_its_account():
     line = Line(waiting=2)
     asked = [line.ask("a") for _ in range(3)]
     await settled()
@@ -61,7 +61,7 @@ async def test_a_line_that_is_full_refuses_its_account_only():
     await asyncio.gather(*asked)
 
 
-async def test_who_gives_up_takes_no_turn():
+async def test_a_cancelled_request_takes_no_turn():
     """Whether it waits still or has just been given one."""
     line = Line()
     first, *others = [line.ask(account) for account in "abcd"]
@@ -77,7 +77,7 @@ async def test_who_gives_up_takes_no_turn():
     assert (line.turns._free, line.turns._queues) == (1, {})
 
 
-async def test_nobody_waits_for_long(monkeypatch):
+async def test_waiting_for_a_turn_times_out(monkeypatch):
     monkeypatch.setattr(turns, "WAIT_S", 0.02)
     line = Line()
     first = line.ask("a")

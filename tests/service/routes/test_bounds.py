@@ -49,7 +49,7 @@ def fill(stack, service):
     eventually(lambda: httpx.get(f"{service.url}/docs").status_code == 503)
 
 
-def test_an_account_has_so_many_streams(small):
+def test_streams_per_account_are_bounded(small):
     """Those of others do not count, and one that ends makes room."""
     ann, bob = small.account("ann"), small.account("bob")
     with ExitStack() as stack:
@@ -64,7 +64,7 @@ def test_an_account_has_so_many_streams(small):
         eventually(lambda: opened(stack, ann, 1)[0])
 
 
-def test_streams_leave_room_for_other_calls(small):
+def test_streams_leave_connections_for_other_calls(small):
     with ExitStack() as stack:
         held, refused = 0, None
         for number in range(9):
@@ -107,7 +107,7 @@ def test_a_probe_may_come_in_pieces(small):
         assert probe.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_client_that_does_not_read_is_let_go_soon_after_its_token_expired(tmp_path):
+def test_a_client_that_does_not_read_is_disconnected_after_its_token_expires(tmp_path):
     with Cinelog(tmp_path / "var", access_ttl_s=2) as service:
         ann = service.account("ann")
         ann.post("/movies/", json=ALIEN | {"title": "A" * 100})

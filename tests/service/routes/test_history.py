@@ -332,7 +332,7 @@ def test_a_version_and_a_time_are_one_too_many(ann, lived):
 
 
 @pytest.mark.parametrize("query", ["at=%20", "version=%20", "at=+&version=+", "at=&version="])
-def test_a_blank_moment_is_now(ann, query):
+def test_a_blank_time_means_now(ann, query):
     movie = ann.post("/movies/", json=ALIEN).json()
     assert ann.get(f"/movies/{movie['id']}/?{query}").json() == movie
     ann.patch(f"/movies/{movie['id']}/", json={"year": 1980})

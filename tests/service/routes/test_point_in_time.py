@@ -50,7 +50,7 @@ def test_at_a_time(times):
     assert int(answer.headers["Event-Position"]) <= position
 
 
-def test_pages_of_the_past_stay_there(times):
+def test_pages_as_of_a_position_stay_the_same(times):
     """Links lead on in the same list, by number and by cursor."""
     position, shown = times.times[3]
     asked = {**times.mine, "at_position": position, "page_size": 2}
@@ -61,7 +61,7 @@ def test_pages_of_the_past_stay_there(times):
     assert times.get(first.links["next"]["url"]).json()["results"] == shown[2:]
 
 
-def test_it_is_not_sent_again(times):
+def test_a_known_page_is_not_sent_again(times):
     """The past does not change."""
     position, _ = times.times[3]
     asked = {**times.mine, "at_position": position}
@@ -70,7 +70,7 @@ def test_it_is_not_sent_again(times):
     assert again.status_code == 304
 
 
-def test_now_and_later_are_now(times):
+def test_a_present_or_future_time_means_now(times):
     """Also for a position that is the last."""
     _, shown = times.times[-1]
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -80,12 +80,12 @@ def test_now_and_later_are_now(times):
         assert answer.json()["results"] == shown
 
 
-def test_before_the_first_event(times):
+def test_a_time_before_the_first_event_shows_an_empty_list(times):
     answer = times.get("/movies/", params={"at": "1999-12-31T23:59:59Z"})
     assert (answer.json()["count"], answer.headers["Event-Position"]) == (0, "0")
 
 
-def test_what_was_not_yet(times):
+def test_a_position_beyond_the_log_is_refused(times):
     """No list has that position."""
     head = int(times.get("/movies/").headers["Event-Position"])
     asked = {"at_position": head + 1000}
@@ -102,11 +102,11 @@ def test_what_was_not_yet(times):
         ({"at": "2026-01-01T00:00:00Z", "at_position": "1"}, "at"),
     ],
 )
-def test_nonsense_is_refused(times, asked, field):
+def test_malformed_times_and_positions_are_refused(times, asked, field):
     assert set(problem(times.get("/movies/", params=asked), 400, "invalid")["errors"]) == {field}
 
 
-def test_it_needs_an_account(service):
+def test_a_point_in_time_needs_credentials(service):
     with service.client() as anyone:
         problem(anyone.get("/movies/?at_position=1"), 401, "not_authenticated")
 
@@ -136,7 +136,7 @@ def test_it_needs_an_account(service):
         ({"at": "x", "page": "x"}, {"at": ["Enter a valid date/time."]}),
     ],
 )
-def test_every_error_of_a_list_at_once(times, asked, errors):
+def test_all_errors_of_a_list_request_are_reported_at_once(times, asked, errors):
     """Before a page that is none."""
     assert problem(times.get("/movies/", params=asked), 400, "invalid")["errors"] == errors
     response = times.get("/movies/", params=asked, headers={"Min-Event-Position": "x"})
@@ -148,12 +148,12 @@ def test_every_error_of_a_list_at_once(times, asked, errors):
 @pytest.mark.parametrize(
     "asked", [{"at": " "}, {"at_position": " "}, {"at": " ", "at_position": " "}]
 )
-def test_a_blank_moment_is_now(times, asked):
+def test_a_blank_time_means_now(times, asked):
     _, shown = times.times[-1]
     assert times.get("/movies/", params=times.mine | asked).json()["results"] == shown
 
 
-def test_a_blank_moment_beside_another_is_none(times):
+def test_a_blank_time_beside_a_position_is_ignored(times):
     position, shown = times.times[3]
     asked = times.mine | {"at": " ", "at_position": position}
     assert times.get("/movies/", params=asked).json()["results"] == shown

@@ -106,7 +106,7 @@ def test_without_a_position_nothing_is_refused(ann, movie):
 @pytest.mark.parametrize("log", ["x", "1", OTHER, f"{OTHER}.x", f"{OTHER}.01"])
 def test_what_is_no_log(ann, log):
     answer = ann.get("/events/", headers={"Event-Log": log, "Min-Event-Position": "x"})
-    assert set(problem(answer, 400, "invalid")["errors"]) == {"Event-Log"}
+    assert set(problem(answer, 400, "invalid")["errors"]) == {"Event-Log", "Min-Event-Position"}
     answer = ann.get("/events/stream", headers={"Event-Log": log})
     assert set(problem(answer, 400, "invalid")["errors"]) == {"Event-Log"}
 

@@ -5,7 +5,6 @@ closes. One list is built at a time on all machines; a few are kept for some min
 last use. An interrupted build leaves nothing: its keys expire.
 """
 
-import sys
 from typing import Any
 
 from commands.event_store.store import Store
@@ -95,4 +94,4 @@ def _build_ordered(order: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_worker(_build_ordered, niceness=_NICENESS))
+    run_worker(_build_ordered, niceness=_NICENESS)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import orjson
 from redis.exceptions import RedisError
@@ -36,7 +36,7 @@ from projections.keys import Keys
 from projections.lua import load_script
 from projections.movie_rows import PriorState, ReadModelChanges, RedisWrite, fold_batch
 from projections.redis_client import open_redis
-from projections.subprocesses import command, die_with_stdin, environment
+from projections.subprocesses import command, die_with_parent, die_with_stdin, environment
 
 BATCH = 2_000
 MAX_SORTED = 20_000
@@ -246,21 +246,25 @@ def _worker(order: dict[str, Any], output: int) -> Iterator[subprocess.Popen[byt
             worker.kill()
 
 
-def run_worker(work: Callable[[dict[str, Any]], int], *, niceness: int) -> int:
-    """Run ``work`` on the order, a line of JSON from standard input; return the exit code.
+def run_worker(work: Callable[[dict[str, Any]], int], *, niceness: int) -> NoReturn:
+    """Run ``work`` on the order, a line of JSON from standard input, and exit with its result.
 
-    The process ends when standard input closes: with its parent. An error is one line on standard
-    error.
+    The process ends when its parent does, or closes its standard input. An error is one line on
+    standard error.
     """
+    die_with_parent(os.getppid())
     os.nice(niceness)
     collect_garbage_rarely()
     order = orjson.loads(sys.stdin.buffer.readline())
     threading.Thread(target=die_with_stdin, daemon=True).start()
     try:
-        return work(order)
+        code = work(order)
     except (CinelogError, RedisError) as error:
         sys.stderr.write(f"cinelog: {type(error).__name__}: {error}\n")
-        return 1
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # an orderly end could wait for the thread, and so for ever
 
 
 def collect_garbage_rarely() -> None:
@@ -282,4 +286,4 @@ def _replay_ranges(order: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_worker(_replay_ranges, niceness=_NICENESS))
+    run_worker(_replay_ranges, niceness=_NICENESS)

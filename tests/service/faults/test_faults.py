@@ -72,8 +72,8 @@ def test_no_kill_loses_an_answered_write(tmp_path):
         refused = [answer for writer in writers for answer in writer.refused]
         assert not [answer.text for answer in refused if answer.status_code != 503]
         # Beside what was answered stands at most what a killed worker could not answer any more.
-        listed = eventually(lambda: all_ids(cinelog, ann), 20)
-        assert answered <= listed
+        # The list may lag for a moment after the last kill.
+        listed = eventually(lambda: answered <= (ids := all_ids(cinelog, ann) or set()) and ids, 20)
         assert len(listed) <= len(answered) + 4 * 6
 
 

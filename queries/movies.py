@@ -106,7 +106,7 @@ async def list_movies(  # noqa: PLR0913 - each is an input of the request
     wait_s: float = 0.0,
     account: Hashable = None,
 ) -> Page | NotModified:
-    """Return a page of movies as they are or as they were, NotModified where it is ``known``.
+    """Return a page of movies, now or at a point in time; NotModified if it is ``known``.
 
     Waits up to ``wait_s`` for the read model to reach a position. Raises what ``read_page`` does,
     and ReadModelUnavailableError while the list as of then is being built.

@@ -19,7 +19,8 @@ from commands.errors import ConfigurationError, EventStoreUnavailableError, Stor
 VARIABLE = "CINELOG_EVENT_STORE_URL"
 # Aggregates cached in a process; each use reads the events appended since.
 _CACHED = 2_000
-# Parts of messages of libpq or the server, and what to do. Without any the server is away.
+# Parts of messages of libpq or the server, and what to do. Without any of them the server is
+# unreachable.
 _REFUSALS = {
     "authentication failed": "PostgreSQL refuses the user or the password in the URL",
     "no password supplied": "PostgreSQL wants a password; write it as user:password@ in the URL",

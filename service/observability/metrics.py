@@ -132,7 +132,9 @@ class _Instruments:
         self.turned_away = _counter(
             "connections_turned_away", "Connections refused because too many were open."
         )
-        self.lines_lost = _counter("log_lines_lost", "Log lines dropped because nobody took them.")
+        self.lines_lost = _counter(
+            "log_lines_lost", "Log lines dropped because the log was blocked."
+        )
         self.events = _counter("events_appended", "Events appended by the API.")
         self._gauges: dict[str, Gauge] = {}
 

@@ -58,15 +58,15 @@ class Refusal:
     examples: dict[str, Any]
     headers: list[Header]
     oauth: dict[str, Any] = field(default_factory=dict)
-    """Examples of what OAuth clients are told; empty where none calls the operation.
+    """Examples of the errors of OAuth clients; empty unless they call the operation.
 
-    Beside ``examples`` they are told of in words: with two media types, typed clients would have to
+    The description names them in words: with two media types, typed clients would have to
     find out which of two errors they got.
     """
 
 
 class _Standard(NamedTuple):
-    """What OAuth clients are told."""
+    """The error of an OAuth client."""
 
     body: dict[str, str]
     headers: dict[str, str]

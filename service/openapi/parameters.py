@@ -33,14 +33,16 @@ SESSION_ID = Parameter("sid", "path", "The session.", _TEXT, ("jQ1mC0r1c7v3sYkS"
 
 def _filter(name: str, field: str) -> Parameter:
     what = "title or genre contains" if field == "search" else f"{field} contains"
-    about = f"Only movies whose {what} this, without regard to case. Blank is no filter."
+    about = f"Only movies whose {what} this text, case-insensitively. A blank value is no filter."
     return Parameter(name, "query", about, _WITHOUT_NUL)
 
 
 def _bound(name: str) -> Parameter:
-    relation = {"gt": "after", "lt": "before", "gte": "in or after", "lte": "in or before"}
-    said = relation.get(name.partition("__")[2], "in")
-    return Parameter(name, "query", f"Only movies {said} this year. Blank is no filter.", _YEAR)
+    relations = {"gt": "after", "lt": "before", "gte": "in or after", "lte": "in or before"}
+    relation = relations.get(name.partition("__")[2], "in")
+    return Parameter(
+        name, "query", f"Only movies {relation} this year. A blank value is no filter.", _YEAR
+    )
 
 
 _ORDER = rf"-?({'|'.join(FIELDS)})"
@@ -49,54 +51,54 @@ FILTERS = (*(_filter(name, field) for name, field in TEXTS.items()), *map(_bound
 ORDERING = Parameter(
     "ordering",
     "query",
-    f"Any of `{'`, `'.join(FIELDS)}`, with commas between, each also with `-` before it for "
-    "descending; texts without regard to case. Of those that are equal the newest comes first. "
-    "Unknown ones are ignored beside known ones. Blank is newest first.",
+    f"Any of `{'`, `'.join(FIELDS)}`, separated by commas, each with `-` before it for "
+    "descending order. Text is ordered case-insensitively; among equal movies the newest comes "
+    "first. Unknown names are ignored beside known ones. A blank value is newest first.",
     {"type": "string", "pattern": _ORDERINGS},
     ("-created_at", *FIELDS, "genre,-year"),
 )
-PAGE = Parameter("page", "query", "The page, from 1; or `last`.", _PAGE, (1,))
+PAGE = Parameter("page", "query", "The page number, from 1, or `last`.", _PAGE, (1,))
 PAGE_SIZE = Parameter(
     "page_size",
     "query",
-    f"From 1 to {MAX_PAGE_SIZE}; more is cut to that, nonsense is {DEFAULT_PAGE_SIZE}.",
+    f"From 1 to {MAX_PAGE_SIZE}; larger values are reduced, invalid ones mean {DEFAULT_PAGE_SIZE}.",
     _PAGE_SIZE,
 )
 PAGING = (PAGE, PAGE_SIZE)
 CURSOR = Parameter(
-    "cursor", "query", "Where to go on, from the `Link` of an answer; instead of `page`.", _TEXT
+    "cursor", "query", "The cursor from the `Link` of an answer; instead of `page`.", _TEXT
 )
 AT_VERSION = Parameter(
     "version",
     "query",
-    "The movie as it was at this version; instead of `at`. Blank is none.",
+    "The movie at this version; instead of `at`. A blank value counts as absent.",
     _WHOLE,
 )
 AT_TIME = Parameter(
     "at",
     "query",
-    "What there was at this time (RFC 3339, with an offset): the log up to the first event that is "
-    "stamped later; `Event-Position` tells how far that is. Digits beyond microseconds are cut "
-    "off, and `23:59:60Z` is the second that follows. Blank is none.",
+    "The state at this time (RFC 3339, with an offset): the log up to the first event with a "
+    "later timestamp; `Event-Position` is that position. Digits beyond microseconds are dropped, "
+    "and `23:59:60Z` is the following second. A blank value counts as absent.",
     _TEXT | {"anyOf": [{"format": "date-time"}, {"pattern": r"^\s*$"}]},
 )
 AT_POSITION = Parameter(
     "at_position",
     "query",
-    "What was shown at this place in the log; instead of `at`. Blank is none.",
+    "The list at this position of the log; instead of `at`. A blank value counts as absent.",
     _WHOLE,
 )
 DRY_RUN = Parameter(
     "dry_run",
     "query",
-    "Only answers what the movie would become: `true`, `1`, `yes`, `on`, or nothing behind the "
-    "name. The others revert it. Without regard to case.",
+    "Returns the outcome without changing the movie: `true`, `1`, `yes`, `on` or an empty value, "
+    "case-insensitively. `false`, `0`, `no` and `off` revert it.",
     {"type": "boolean", "default": False},
 )
-AFTER = Parameter("after", "query", "Only what stands behind this place in the log.", _WHOLE)
+AFTER = Parameter("after", "query", "Only events after this position.", _WHOLE)
 LIMIT = Parameter(
     "limit",
     "query",
-    f"How many at most, from 1 to {MAX_LIMIT:,}; more is cut to that.",
+    f"The most events to return, from 1 to {MAX_LIMIT:,}; larger values are reduced.",
     _WHOLE | {"default": DEFAULT_LIMIT},
 )

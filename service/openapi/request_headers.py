@@ -12,8 +12,7 @@ _TEXT: dict[str, Any] = {"type": "string"}
 REQUEST_ID = Parameter(
     "X-Request-ID",
     "header",
-    "A name for the request: 1 to 64 of letters, digits, `.`, `_` and `-`. Another is made "
-    "where it is anything else.",
+    "The request id: 1 to 64 letters, digits, `.`, `_` and `-`. Any other value is replaced.",
     _TEXT,
 )
 TRACE_PARENT = Parameter(
@@ -29,7 +28,7 @@ IF_MATCH = Parameter(
 IF_NONE_MATCH = Parameter(
     "If-None-Match",
     "header",
-    "Entity tags of what the client has: 304 if nothing has changed.",
+    "Entity tags of the client's copies: 304 if the current one is among them.",
     _TEXT,
 )
 SHOWN_MATCH = Parameter(
@@ -49,7 +48,7 @@ EXCLUDED = Parameter(
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",
-    "Makes a retry safe: the same key, account and request gives the first answer again.",
+    "Makes a retry safe: the same key, account and request returns the first answer.",
     {
         "type": "string",
         "pattern": rf"^[!-~]([ -~]{{0,{MAX_KEY - 2}}}[!-~])?$",
@@ -58,7 +57,7 @@ IDEMPOTENCY_KEY = Parameter(
 CHANGE_REASON = Parameter(
     "Change-Reason",
     "header",
-    f"Why: up to {MAX_REASON} printable characters (UTF-8), kept in the movie's history.",
+    f"The reason, up to {MAX_REASON} printable characters (UTF-8), stored in the movie's history.",
     {"type": "string", "maxLength": MAX_REASON, "pattern": "^[ -~]*$"},
 )
 PREFER = Parameter(
@@ -70,8 +69,8 @@ PREFER = Parameter(
 EVENT_LOG = Parameter(
     "Event-Log",
     "header",
-    "The `Event-Log` that came with the position. A position after the last one that its epoch and "
-    "the current one have in common is 409 `position_unknown`.",
+    "The `Event-Log` received with the position. A position beyond the last one that this epoch "
+    "shares with the current epoch is refused with 409 `position_unknown`.",
     {
         "type": "string",
         "pattern": r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(0|[1-9][0-9]{0,17}))?$",
@@ -80,13 +79,13 @@ EVENT_LOG = Parameter(
 MIN_POSITION = Parameter(
     "Min-Event-Position",
     "header",
-    "An `Event-Position`: the answer shows at least that much, or is 503; 409 where the log does "
-    "not have it.",
+    "An `Event-Position` that the answer must have reached, else 503; 409 if the log does not "
+    "have it.",
     {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
 )
 LAST_EVENT_ID = Parameter(
     "Last-Event-ID",
     "header",
-    "The `id` of the last event that was received. An empty one counts as absent.",
+    "The `id` of the last event received. An empty value counts as absent.",
     {"type": "string", "pattern": "^(0*[0-8]?[0-9]{1,15})?$"},
 )

@@ -9,7 +9,7 @@ _URI = {"type": "string", "format": "uri-reference"}
 
 REQUEST_ID = Header(
     "X-Request-ID",
-    "Names the request, here, in the log lines and in the events it caused.",
+    "The request id, also in log lines and in the events that the request caused.",
     {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
 )
 RATE_LIMIT_POLICY = Header(
@@ -20,7 +20,7 @@ RATE_LIMIT_POLICY = Header(
 )
 RATE_LIMIT = Header(
     "RateLimit",
-    "Where the caller stands: `r` calls are left for `t` seconds.",
+    "The caller's quota: `r` calls remain for `t` seconds.",
     _TEXT | {"examples": ['"api";r=5999;t=60']},
     always=False,
 )
@@ -32,7 +32,7 @@ MOVIE_TAG = Header(
 )
 LIST_TAG = Header(
     "ETag",
-    "Changes with whatever the list shows; for `If-None-Match`.",
+    "Changes whenever the list may have changed; for `If-None-Match`.",
     {
         "type": "string",
         "pattern": '^W/"p[0-9]+(@[0-9a-f.-]+)?"$',
@@ -54,14 +54,13 @@ CURRENT_TAG = Header(
 )
 EVENT_POSITION = Header(
     "Event-Position",
-    "The place in the log that the answer shows, or that the write ended at; for "
-    "`Min-Event-Position`.",
+    "The position of the log that the answer reflects, or of the write; for `Min-Event-Position`.",
     {"type": "integer", "minimum": 0},
 )
 EVENT_LOG = Header(
     "Event-Log",
-    "The log that the position belongs to, and its epoch. A new epoch begins when a backup is "
-    "imported or an older state is accepted. Left out while the event store cannot be read.",
+    "The log and epoch of the position. A new epoch begins when a backup is imported or an older "
+    "state is accepted. Missing while the event store cannot be read.",
     _TEXT
     | {
         "pattern": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9]+$",
@@ -71,13 +70,13 @@ EVENT_LOG = Header(
 )
 BEGINNING = Header(
     "Event-Position",
-    "The place in the log behind which the stream begins.",
+    "The position after which the stream begins.",
     {"type": "integer", "minimum": 0},
     key="StreamPosition",
 )
 READ_MODEL = Header(
     "Read-Model",
-    "`behind` where the write is stored but not shown yet.",
+    "`behind` if the write is stored but not yet visible in lists.",
     {"const": "behind"},
     always=False,
 )
@@ -89,33 +88,33 @@ PREFERENCE_APPLIED = Header(
 )
 REPLAYED = Header(
     "Idempotent-Replayed",
-    "`true` where this is the answer to an earlier request with the same `Idempotency-Key`.",
+    "`true` if this is the answer to an earlier request with the same `Idempotency-Key`.",
     {"const": "true"},
     always=False,
 )
 LOCATION = Header("Location", "Link to the new movie.", _URI)
 LINK = Header(
     "Link",
-    'Where more follows, a link with `rel="next"` that pages by cursor: stable while movies are '
+    'With more results, a link with `rel="next"` that pages by cursor, stable while movies are '
     "added.",
     _TEXT,
     always=False,
 )
-CACHE_CONTROL = Header("Cache-Control", "Who may keep the answer, and for how long.", _TEXT)
+CACHE_CONTROL = Header("Cache-Control", "Caching rules of the answer.", _TEXT)
 VARY = Header("Vary", "The request headers that the answer depends on.", _TEXT)
 CONTENT_ENCODING = Header(
-    "Content-Encoding", "`gzip` where `Accept-Encoding` takes it.", {"const": "gzip"}, always=False
+    "Content-Encoding", "`gzip` if `Accept-Encoding` allows it.", {"const": "gzip"}, always=False
 )
 RETRY_AFTER = Header(
-    "Retry-After", "Seconds after which to ask again.", {"type": "integer", "minimum": 0}
+    "Retry-After", "Seconds to wait before a retry.", {"type": "integer", "minimum": 0}
 )
-CHALLENGE = Header("WWW-Authenticate", "How to prove who asks.", _TEXT, always=False)
-ACCEPT = Header("Accept", "The media types that are taken.", _TEXT)
-ACCEPT_PATCH = Header("Accept-Patch", "The media types that `PATCH` takes.", _TEXT)
+CHALLENGE = Header("WWW-Authenticate", "The authentication scheme.", _TEXT, always=False)
+ACCEPT = Header("Accept", "The accepted media types.", _TEXT)
+ACCEPT_PATCH = Header("Accept-Patch", "The media types that `PATCH` accepts.", _TEXT)
 ACCEPT_ENCODING = Header(
     "Accept-Encoding", "`identity`: a body with a content coding is refused.", _TEXT
 )
-ALLOW = Header("Allow", "The methods that the path takes.", _TEXT)
+ALLOW = Header("Allow", "The methods of the path.", _TEXT)
 
 CACHED = (CACHE_CONTROL,)
 BEHIND_A_TOKEN = (CACHE_CONTROL, VARY)

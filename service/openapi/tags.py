@@ -8,9 +8,9 @@ OPERATORS = "Operations"
 DESCRIPTION = "Description"
 TAGS = {
     MOVIES: "Movies belong to the account that created them; all accounts see them.",
-    EVENTS: "What happened, straight from the log.",
-    ACCOUNTS: "Accounts look after themselves.",
-    TOKENS: "Short-lived access tokens, and refresh tokens that are good once.",
+    EVENTS: "The history of movies, read from the log.",
+    ACCOUNTS: "Registration, password, sessions and history of one's own account.",
+    TOKENS: "Short-lived access tokens and single-use refresh tokens.",
     OPERATORS: "Probes and metrics, for operators.",
     DESCRIPTION: "This document.",
 }

@@ -31,7 +31,7 @@ from service.web.response import HTTPResponse, empty
 
 PATH = f"{API}/auth"
 
-blueprint = Blueprint("account_care", url_prefix=PATH)
+blueprint = Blueprint("account", url_prefix=PATH)
 
 
 @blueprint.post("/password/", name="change_password", ctx_password=True)
@@ -48,7 +48,7 @@ blueprint = Blueprint("account_care", url_prefix=PATH)
             "new_password2": "battery-9",
         },
     ),
-    answers={204: Answer("It is changed.", None, response_headers.CACHED)},
+    answers={204: Answer("The password is changed.", None, response_headers.CACHED)},
     refuses=(
         InvalidError({"new_password": ["This password is too common."]}),
         *errors.unreadable(JSON),
@@ -143,7 +143,7 @@ async def end_sessions(request: CinelogRequest) -> HTTPResponse:
     summary="End one session",
     about="Ends a session of the caller's account.",
     takes=(parameters.SESSION_ID,),
-    answers={204: Answer("It is ended.", None, response_headers.CACHED)},
+    answers={204: Answer("The session is ended.", None, response_headers.CACHED)},
     refuses=(NotFoundError("No Session matches the given query."), *errors.ACCOUNTS_UNAVAILABLE),
 )
 async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:

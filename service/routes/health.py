@@ -64,7 +64,10 @@ class _StatusCollector(Collector):
     about="Answers 200 while the process serves.",
     answers={
         200: Answer(
-            "It does.", representations.Alive, response_headers.CACHED, example={"status": "ok"}
+            "The process serves.",
+            representations.Alive,
+            response_headers.CACHED,
+            example={"status": "ok"},
         )
     },
     slash=False,
@@ -89,7 +92,7 @@ async def livez(request: Request) -> HTTPResponse:  # noqa: ARG001 - Sanic gives
             example=examples.READY,
         ),
         503: Answer(
-            "A part is away, so that some calls are refused.",
+            "A part is unreachable; some requests are refused.",
             representations.Readiness,
             response_headers.CACHED,
             example=examples.UNREADY,

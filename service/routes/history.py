@@ -27,8 +27,8 @@ blueprint = Blueprint("history")
 @Operation(
     id="readMovieHistory",
     tag=tags.EVENTS,
-    summary="Read what happened to a movie",
-    about="Oldest first, and of a deleted movie, too. Straight from the log: it never lags.",
+    summary="Read the history of a movie",
+    about="Oldest first; also for deleted movies. Read from the log, so it never lags.",
     takes=(
         parameters.MOVIE_ID,
         *parameters.PAGING,

@@ -75,7 +75,7 @@ _WRITTEN = (response_headers.MOVIE_TAG, *response_headers.AFTER_WRITE)
     id="createMovie",
     tag=tags.MOVIES,
     summary="Create a movie",
-    about="The movie belongs to the caller. Fields that are not known are ignored.",
+    about="The movie belongs to the caller. Unknown fields are ignored.",
     takes=(
         request_headers.IDEMPOTENCY_KEY,
         request_headers.SHOWN_MATCH,
@@ -152,7 +152,7 @@ async def replace_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     id="changeMovie",
     tag=tags.MOVIES,
     summary="Change a movie",
-    about="Only the fields that are given.",
+    about="Changes only the given fields.",
     takes=_WRITE_TAKES,
     body=Body(MovieChanges, {"year": 1980}, also=MERGE_PATCH, required=False),
     answers={200: Answer("The movie.", representations.Movie, _WRITTEN, example=examples.MOVIE)},
@@ -180,9 +180,9 @@ async def _update(
     id="deleteMovie",
     tag=tags.MOVIES,
     summary="Delete a movie",
-    about="Its history stays, and a revert brings it back.",
+    about="Its history stays, and a revert restores it.",
     takes=_WRITE_TAKES,
-    answers={204: Answer("It is deleted.", None, response_headers.AFTER_WRITE)},
+    answers={204: Answer("The movie is deleted.", None, response_headers.AFTER_WRITE)},
     refuses=(*errors.WRITE_REFUSED, InvalidError({"Change-Reason": ["Not a valid string."]})),
 )
 async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
@@ -198,7 +198,7 @@ async def delete_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     id="revertMovie",
     tag=tags.MOVIES,
     summary="Take a movie back to a version",
-    about="A deleted movie comes back.",
+    about="Restores a deleted movie.",
     takes=(*_WRITE_TAKES, request_headers.IDEMPOTENCY_KEY, parameters.DRY_RUN),
     body=Body(RevertTarget, {"version": 1}),
     answers={

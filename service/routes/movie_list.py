@@ -35,8 +35,8 @@ _KNOWN = {*TEXTS, *NUMBERS, "ordering", "page", "page_size", "cursor", "at", "at
     id="listMovies",
     tag=tags.MOVIES,
     summary="List movies",
-    about="As they are, or with `at` or `at_position` as they were. Filters combine. Of a "
-    "parameter that is repeated the last counts, and those that are not known are ignored.",
+    about="The current movies, or with `at` or `at_position` those at a point in time. Filters "
+    "combine. The last value of a repeated parameter counts; unknown parameters are ignored.",
     takes=(
         *parameters.FILTERS,
         parameters.ORDERING,

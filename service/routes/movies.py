@@ -41,7 +41,8 @@ _UNCHANGED = Answer("Nothing has changed.", headers=_SHOWN)
     id="readMovie",
     tag=tags.MOVIES,
     summary="Read a movie",
-    about="As it is, or with `version` or `at` as it was. 404 where it was not there then.",
+    about="The current state, or with `version` or `at` an earlier one; 404 if it did not exist "
+    "then.",
     takes=(
         parameters.MOVIE_ID,
         parameters.AT_VERSION,

@@ -49,8 +49,8 @@ _OAUTH = (
     id="register",
     tag=tags.ACCOUNTS,
     summary="Open an account",
-    about="A password is refused that is short, common, entirely numeric, or too like the "
-    "username or the e-mail address; `password2` repeats it.",
+    about="Short, common and entirely numeric passwords are refused, and those that resemble the "
+    "username or the e-mail address. `password2` repeats the password.",
     body=Body(
         Registration, examples.ANN | {"password": examples.PASSWORD, "password2": examples.PASSWORD}
     ),
@@ -130,7 +130,7 @@ async def sign_in(request: CinelogRequest) -> HTTPResponse:
     id="refresh",
     tag=tags.TOKENS,
     summary="Exchange a refresh token for the next pair",
-    about="A refresh token is good once. One that was used and comes again ends its session. "
+    about="A refresh token can be used once; reusing it ends its session. "
     "With a `grant_type` of `refresh_token`, the answers are those of RFC 6749.",
     body=Body(RefreshBody, {"refresh": "eyJ…"}, also=FORM),
     answers={
@@ -168,7 +168,9 @@ async def refresh(request: CinelogRequest) -> HTTPResponse:
     about="Answers 200 for a token that the service accepts, else 401.",
     body=Body(TokenBody, {"token": "eyJ…"}),
     answers={
-        200: Answer("It would.", representations.Nothing, response_headers.CACHED, example={})
+        200: Answer(
+            "The token is valid.", representations.Nothing, response_headers.CACHED, example={}
+        )
     },
     refuses=(
         errors.required("token"),
@@ -195,7 +197,9 @@ async def verify(request: CinelogRequest) -> HTTPResponse:
     "`client_id` or `token_type_hint` in a form, get the errors of RFC 6749.",
     body=Body(TokenBody, {"token": "eyJ…"}, also=FORM),
     answers={
-        200: Answer("It is revoked.", representations.Nothing, response_headers.CACHED, example={})
+        200: Answer(
+            "The token is revoked.", representations.Nothing, response_headers.CACHED, example={}
+        )
     },
     refuses=(
         errors.required("token"),

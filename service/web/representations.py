@@ -17,7 +17,7 @@ Time = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
     Field(description="RFC 3339, in UTC, to the microsecond."),
 ]
-Position = Annotated[int, Field(ge=0, description="A place in the log.")]
+Position = Annotated[int, Field(ge=0, description="A position in the log.")]
 Version = Annotated[int, Field(ge=1, description="Counts the events of one movie or account.")]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Year = Annotated[int, Field(ge=1, le=MAX_YEAR)]
@@ -27,7 +27,7 @@ RequestId = Annotated[str, Field(description="The `X-Request-ID` of the request 
 
 
 class Movie(TypedDict):
-    """A movie as it is, or as it was."""
+    """A movie, now or at a point in time."""
 
     id: Id
     title: Title
@@ -40,7 +40,7 @@ class Movie(TypedDict):
 
 
 class _Page(TypedDict):
-    count: Annotated[int, Field(ge=0, description="How many there are on all pages.")]
+    count: Annotated[int, Field(ge=0, description="The number of results on all pages.")]
     next: Next
     previous: Annotated[
         str | None, WithJsonSchema(_LINK), Field(description="Link to the previous page.")
@@ -54,7 +54,7 @@ class MoviePage(_Page):
 
 
 class Actor(TypedDict):
-    """The account that made a change; null where its event cannot be read."""
+    """The account that made a change; null if the event cannot be read."""
 
     id: Id | None
     username: str | None
@@ -70,9 +70,9 @@ Changes.__doc__ = "The fields that changed: from null on creation, none on delet
 
 
 class HistoryEntry(TypedDict):
-    """One event of a movie. Of one that cannot be read there is no more than place and type."""
+    """One event of a movie. An unreadable event has only its position and type."""
 
-    id: Annotated[int, Field(ge=1, description="The position: no other entry has the same.")]
+    id: Annotated[int, Field(ge=1, description="The position, which is unique.")]
     version: Version
     position: Position
     type: MovieEventType
@@ -80,7 +80,7 @@ class HistoryEntry(TypedDict):
     actor: Actor
     changes: Changes
     request_id: RequestId | None
-    reason: Annotated[str | None, Field(description="The `Change-Reason` that was given.")]
+    reason: Annotated[str | None, Field(description="The `Change-Reason` of the request.")]
 
 
 class MovieEvent(HistoryEntry):
@@ -113,7 +113,7 @@ class Account(TypedDict):
 
 
 class TokenPair(TypedDict):
-    """An access token, and the refresh token that brings the next pair."""
+    """An access token and the refresh token for the next pair."""
 
     access: str
     refresh: str
@@ -136,13 +136,13 @@ class Nothing(TypedDict):
 
 
 class Session(TypedDict):
-    """A session: what one sign-in began."""
+    """A session, which begins with a sign-in."""
 
     id: str
     created_at: Time
     refreshed_at: Annotated[Time | None, Field(description="When its last pair was issued.")]
     expires_at: Time
-    current: Annotated[bool, Field(description="Whether it is the session that asks.")]
+    current: Annotated[bool, Field(description="Whether the request belongs to it.")]
 
 
 class SessionPage(_Page):
@@ -160,7 +160,7 @@ class AccountEntry(TypedDict):
     at: Time
     request_id: RequestId
     session: Annotated[str | None, Field(description="The session that acted.")]
-    ended_session: Annotated[str | None, Field(description="A session that ended alone.")]
+    ended_session: Annotated[str | None, Field(description="The session that was ended by itself.")]
 
 
 class AccountHistoryPage(_Page):
@@ -170,25 +170,23 @@ class AccountHistoryPage(_Page):
 
 
 class _Problem(TypedDict):
-    type: Annotated[str, Field(description="`about:blank`: the status and the code say it all.")]
+    type: Annotated[str, Field(description="`about:blank`; see `status` and `code`.")]
     title: Annotated[str, Field(description="The status in words.")]
     status: Annotated[int, Field(ge=400, le=599)]
-    detail: Annotated[str, Field(description="What went wrong, for people.")]
-    instance: Annotated[str, Field(description="The path that was asked for.")]
-    code: Annotated[str, Field(description="What went wrong, for programs; stable.")]
+    detail: Annotated[str, Field(description="The problem, for people.")]
+    instance: Annotated[str, Field(description="The requested path.")]
+    code: Annotated[str, Field(description="The problem, for programs; stable.")]
     request_id: Annotated[str, Field(description="The `X-Request-ID` of this answer.")]
 
 
 class Problem(_Problem, total=False):
-    """What went wrong (RFC 9457)."""
+    """A problem document (RFC 9457)."""
 
     errors: Annotated[
         dict[str, list[str]],
-        Field(description="Every field that breaks a rule, and what is wrong with it."),
+        Field(description="Every invalid field with its messages."),
     ]
-    error: Annotated[
-        str, Field(description="Of the calls of tokens: what an OAuth client would be told.")
-    ]
+    error: Annotated[str, Field(description="At the token endpoints: the OAuth error code.")]
     log: Annotated[str, Field(description="With `position_unknown`: the `Event-Log`.")]
     head: Annotated[
         int, Field(ge=0, description="With `position_unknown`: the last position of the log.")
@@ -203,10 +201,10 @@ class Problem(_Problem, total=False):
 
 
 class OAuthError(TypedDict):
-    """Why an OAuth client is refused (RFC 6749, 5.2)."""
+    """The error of an OAuth client (RFC 6749, 5.2)."""
 
-    error: Annotated[str, Field(description="What went wrong, for programs.")]
-    error_description: Annotated[str, Field(description="What went wrong, for people.")]
+    error: Annotated[str, Field(description="The problem, for programs.")]
+    error_description: Annotated[str, Field(description="The problem, for people.")]
 
 
 class KeySet(TypedDict):
@@ -230,31 +228,33 @@ class ServerMetadata(TypedDict):
 
 
 class Alive(TypedDict):
-    """The process serves."""
+    """The process is serving."""
 
     status: Literal["ok"]
 
 
 class Part(TypedDict, total=False):
-    """How far a part is; what is not known is left out."""
+    """The status of one part; unknown facts are left out."""
 
     state: Required[str]
     damage: Annotated[
-        str, Field(description="What is wrong with an event store that takes no writes for it.")
+        str, Field(description="The damage because of which the event store takes no writes.")
     ]
-    log: Annotated[str, Field(description="Which log it is: the `Event-Log` of answers.")]
+    log: Annotated[str, Field(description="The log identity, as in `Event-Log`.")]
     position: Position
     parked: Annotated[int, Field(ge=0, description="Movies whose events could not be applied.")]
     format: Annotated[
         int, Field(ge=0, description="Row format the live generation was built with.")
     ]
     format_expected: Annotated[int, Field(ge=1, description="Row format of this release.")]
-    lag_events: Annotated[int, Field(ge=0, description="Positions that are not shown yet.")]
-    lag_seconds: Annotated[float, Field(ge=0, description="Age of the first event not shown.")]
+    lag_events: Annotated[int, Field(ge=0, description="Events that are not yet visible.")]
+    lag_seconds: Annotated[
+        float, Field(ge=0, description="Age of the first event that is not yet visible.")
+    ]
 
 
 class Readiness(TypedDict):
-    """How far each part is."""
+    """The status of each part."""
 
     status: Literal["ready", "unavailable"]
     event_store: Part

@@ -1,9 +1,8 @@
 """Executor: one thread commits all commands that wait, at most ``BATCH`` in one transaction.
 
-No command waits longer than ``TIMEOUT_S``. A command that was not begun by then is removed from the
-queue and never carried out; the outcome of one that was begun is unknown. A batch must end before
-its oldest command times out. If the event store is known to be unavailable, all waiting commands
-fail at once.
+No command waits longer than ``TIMEOUT_S``. After that, a queued command is removed and never
+carried out; a running one may or may not have been committed. A batch must end before its oldest
+command times out. If the event store is known to be unavailable, all waiting commands fail at once.
 """
 
 import asyncio

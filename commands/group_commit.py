@@ -26,7 +26,7 @@ _TRIES = 20
 
 
 class CommandResult(NamedTuple):
-    """The aggregate after a command, and a position that shows it."""
+    """The aggregate after a command, and a position from which on it is visible."""
 
     aggregate: Movie | User
     position: int
@@ -131,7 +131,7 @@ def _commit_batch(
 
 
 def _append(store: Store, decided: Iterable[_Decided]) -> tuple[dict[UUID, int], int]:
-    """Append all pending events; return the positions of the aggregates and one to read from."""
+    """Append all pending events; return aggregates' positions and one not before any."""
     positions = store.append([aggregate for one in decided for aggregate in one.pending])
     # The head is not read after an append: its error would hide that the append succeeded.
     return positions, max(positions.values(), default=0) or store.head()

@@ -173,7 +173,7 @@ class _RowFold:
         return self._rows[key] if key in self._rows else decode_row(self._prior.rows[key])
 
     def writes(self) -> list[RedisWrite]:
-        """Return index changes first and rows last: a row tells which index entries exist."""
+        """Return the writes, indexes first: the old rows tell which entries to remove."""
         listed, known = self._prior.rows, self._created_at_us
         unlisted = [key for key in self._deleted if key in listed]
         old_titles = [_title_entry(listed[key], key) for key in unlisted]

@@ -38,7 +38,6 @@ from service.web.trace_context import Trace
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
-# Calls that take a password have rate limits of their own.
 _READS = ("GET", "HEAD")
 _LOOK_UP_S = 1.0
 _text = lru_cache(10_000)(str)
@@ -193,7 +192,7 @@ class RequestMiddleware:
             takes_password = getattr(route.ctx, "password", False)
             policy = self._policies[route.name] = _RoutePolicy(
                 template="/" + _PARAMETER.sub(r"{\1}", route.path).strip("/"),
-                limited=not is_probe and not takes_password,
+                limited=not is_probe and not takes_password,  # by username and address instead
                 logged=not is_probe,
                 open=is_open(request.app, route),
             )

@@ -17,7 +17,7 @@ DESCRIPTIONS = {
     "audience": "`aud` of the access tokens.",
     "access_ttl_s": "Lifetime of an access token in seconds.",
     "refresh_ttl_s": "Lifetime of a refresh token in seconds.",
-    "write_wait_ms": "Maximum time a write waits until lists show it, in milliseconds.",
+    "write_wait_ms": "Longest wait of a write, or of `Min-Event-Position`, for the lists, in ms.",
     "public_url": "Base URL of links, the OAuth metadata and `/docs`, such as `https://movies.example.org`.",
     "login_rate": "Rate of requests with a password: by username; by address. `off` disables one.",
     "api_rate": "Rate of all other requests, by account. `off` disables it.",

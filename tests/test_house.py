@@ -1,4 +1,4 @@
-"""The four storeys: service, queries, projections, commands; imports only downward."""
+"""The four layers: service, queries, projections, commands; imports only downward."""
 
 import subprocess
 import sys

@@ -105,7 +105,7 @@ def go_live(
     if not _POINT_LIVE.run(redis, [LIVE], args):
         return False
     redis.execute_command("SADD", GENERATIONS, generation.number)
-    # Before a later position is published: a client that reads the old generation must not find it.
+    # First, so that no process still reads the old ones once a later position is published.
     drop_others(redis, generation.number)
     redis.execute_command("PUBLISH", POSITION, f"{generation.number}:{position}")
     return True

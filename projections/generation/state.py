@@ -34,7 +34,7 @@ OTHER_FORMAT = "other format"
 Readers are shown it until a generation of this release is live; it takes no events.
 """
 OTHER_LOG = "other log"
-"""It was built from another log: the event that was applied last is not in this one.
+"""It was built from another log: its last applied event is not in the current log.
 
 The log was replaced, or restored to an earlier state.
 """

@@ -102,7 +102,7 @@ class GenerationWriter(Generation):
             self._epoch = None  # another writer applied events, and may have parked streams
 
     def _read_prior_state(self, batch: Sequence[RecordedEvent], parked: set[str]) -> PriorState:
-        """Fetch the state that a batch builds on in one round trip; in none for new movies only."""
+        """Fetch the state that a batch builds on, in one round trip if it changes known movies."""
         if len(self._users) > _CACHED_USERS:
             self._users.clear()
         required = required_state(batch, parked)

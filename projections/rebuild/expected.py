@@ -14,7 +14,7 @@ from projections.rebuild.replay import Usernames, fold_streams, whole_streams
 class ExpectedState:
     """The fields that each key of a generation must have, at any position of the log.
 
-    ``discarded`` streams that cannot be applied have only their mark. A generation that was
+    Of a ``discarded`` stream only its entry in ``parked`` is expected. A generation that was
     ``replayed`` up to ``position`` and takes no events saves folding the whole log again.
     """
 

@@ -1,8 +1,8 @@
 """Rebuilds the read model from the log beside the live generation, and switches to the new one.
 
 The live generation serves readers and takes events all the while. An interrupted rebuild leaves it
-as it is; the next rebuild drops what the first one left. Readers see either generation at the same
-position: the live one is paused for the moment of the switch.
+as it is; the next rebuild drops what the first one left. At the switch both generations are at the
+same position: the live one is paused for that moment.
 """
 
 from collections.abc import Callable, Iterator

@@ -15,9 +15,9 @@ from service.cli.progress import Progress, phases
 if TYPE_CHECKING:
     from commands.event_store.store import Store
     from service.settings import Settings
+    from service.transfer.file_kinds import UnreadableInputError
     from service.transfer.import_movies import ImportReport
-    from service.transfer.readers.file_kinds import UnreadableInputError
-    from service.transfer.readers.source import RowSource
+    from service.transfer.source import RowSource
 
 # Undecodable events printed as text; JSON has all of them.
 MAX_LINES = 100
@@ -62,7 +62,7 @@ def import_file(
 def _import_movies(file: Path, username: str | None, reason: str, *, as_json: bool) -> NoReturn:
     from commands.messages import parse_reason
     from service.known_log import check_served
-    from service.transfer.readers.source import RowSource
+    from service.transfer.source import RowSource
 
     checked_reason = parse_reason(reason, "--reason")
     if username is None:
@@ -93,9 +93,9 @@ def _import_rows(
     settings: "Settings", store: "Store", source: "RowSource", account: UUID, reason: str | None
 ) -> "tuple[ImportReport, UnreadableInputError | None]":
     """Import rows; an interrupted import reports what it has added so far."""
+    from service.transfer.file_kinds import UnreadableInputError
     from service.transfer.import_movies import ImportReport, RefusedRow, import_movies
-    from service.transfer.readers.file_kinds import UnreadableInputError
-    from service.transfer.readers.row_reader import rows_of
+    from service.transfer.row_reader import rows_of
 
     imported, undecodable = ImportReport(), 0
     unit = "rows" if source.size is None else "bytes"

@@ -17,8 +17,8 @@ from commands.event_store.store import Store
 from projections.movie_rows import ROW_FIELDS, decode_row
 from projections.rebuild.replay import Usernames, fold_streams, whole_streams
 from service.durable_file import replacing
+from service.transfer.csv_rows import guarded
 from service.transfer.event_file import EventWriter, Summary, is_gzip
-from service.transfer.readers.csv_rows import guarded
 
 _BATCH = 2_000
 

@@ -19,8 +19,8 @@ from commands.errors import InvalidError
 from commands.event_store.store import Store
 from commands.group_commit import BATCH, CommandResult, commit
 from commands.messages import CreateMovie, IdempotencyToken, MovieFields
-from service.transfer.readers.file_kinds import UnreadableInputError
-from service.transfer.readers.source import Row
+from service.transfer.file_kinds import UnreadableInputError
+from service.transfer.source import Row
 
 
 class RefusedRow(NamedTuple):

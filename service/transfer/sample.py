@@ -16,7 +16,7 @@ from service.known_log import open_served
 from service.observability.logs import is_text, json_line
 from service.settings import Settings
 from service.transfer.import_movies import import_movies
-from service.transfer.readers.row_reader import read_rows
+from service.transfer.row_reader import read_rows
 
 ACCOUNT = "demo"
 

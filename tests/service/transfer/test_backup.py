@@ -24,7 +24,7 @@ from commands.group_commit import commit
 from service.transfer.event_file import EventWriter, check_file, read_events, restore
 from service.transfer.export import export_events, export_movies
 from service.transfer.import_movies import import_movies
-from service.transfer.readers.row_reader import read_rows
+from service.transfer.row_reader import read_rows
 from tests.controls import ANN, BOB, MOVIE, create, delete, new_id, register, revert, update
 from tests.running import run
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.transfer.readers.csv_rows import guarded, is_exported, unguarded
-from service.transfer.readers.file_kinds import UnreadableInputError
-from service.transfer.readers.row_reader import read_rows, rows_of
-from service.transfer.readers.source import RowSource
+from service.transfer.csv_rows import guarded, is_exported, unguarded
+from service.transfer.file_kinds import UnreadableInputError
+from service.transfer.row_reader import read_rows, rows_of
+from service.transfer.source import RowSource
 
 HEAD = "title,genre,year\n"
 

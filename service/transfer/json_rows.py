@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from service.transfer.readers.file_kinds import UnreadableInputError
-from service.transfer.readers.source import COLUMNS, TOO_LONG, Line, Row
+from service.transfer.file_kinds import UnreadableInputError
+from service.transfer.source import COLUMNS, TOO_LONG, Line, Row
 
 MAX_ELEMENT_BYTES = 1 << 20
 _SEPARATORS = re.compile(rb"[\s,]*")

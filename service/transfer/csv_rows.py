@@ -20,8 +20,8 @@ from typing import Any
 from commands.errors import InvalidError
 from commands.messages import MovieFields
 from projections.movie_rows import ROW_FIELDS
-from service.transfer.readers.file_kinds import UnreadableInputError
-from service.transfer.readers.source import COLUMNS, REQUIRED, TOO_LONG, Line, Row
+from service.transfer.file_kinds import UnreadableInputError
+from service.transfer.source import COLUMNS, REQUIRED, TOO_LONG, Line, Row
 
 DELIMITERS = (",", ";", "\t")
 MAX_CELL_LINES, MAX_CELL_BYTES = 100, 1 << 16

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import orjson
 
-from service.transfer.readers.csv_rows import CsvRows
-from service.transfer.readers.file_kinds import UnreadableInputError
-from service.transfer.readers.json_rows import json_line_rows, json_value_rows
-from service.transfer.readers.source import HEAD_BYTES, MAX_LINE_BYTES, Row, RowSource, lines_of
+from service.transfer.csv_rows import CsvRows
+from service.transfer.file_kinds import UnreadableInputError
+from service.transfer.json_rows import json_line_rows, json_value_rows
+from service.transfer.source import HEAD_BYTES, MAX_LINE_BYTES, Row, RowSource, lines_of
 
 
 def read_rows(path: Path) -> Iterator[Row]:

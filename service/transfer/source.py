@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 from commands.movie import MovieDetails
-from service.transfer.readers.file_kinds import UNPACK, UnreadableInputError, check_readable
+from service.transfer.file_kinds import UNPACK, UnreadableInputError, check_readable
 from service.transfer.sealed_gzip import MAGIC, BrokenGzipError, decompress
 
 COLUMNS = MovieDetails._fields

@@ -1,1 +1,0 @@
-"""Reads the rows of an import, whatever their format."""

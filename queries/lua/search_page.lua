@@ -2,9 +2,10 @@
 -- Redis serves others in between; the hits are cached for the pages that follow.
 --
 -- Hits go into a sorted set of the shape of the ordering's index, so that pages.lua reads it like
--- an index; if no index has the ordering, into one of sort keys. Only searches that begin at the same
--- position share a scan and its result: no client gets an older list than it asked for. The name of a result contains the position, which is known only here; the result
--- lies in the slot of KEYS.
+-- an index; if no index has the ordering, into one of sort keys. Only searches that begin at the
+-- same position share a scan and its result: no client gets an older list than it asked for. The
+-- name of a result contains the position, which is known only here; the result lies in the slot of
+-- KEYS.
 -- KEYS: `Keys.listed`, names of cached results (newest first), prefix of cached results.
 -- ARGV: 1 if descending, seek (see pages.lua), page size, position whose page the client has
 -- ('' none), position that the scan began at ('' begins one), digest of filters and ordering, then

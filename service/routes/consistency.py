@@ -28,6 +28,9 @@ class PositionHeaders(NamedTuple):
     @classmethod
     def parse(cls, request: CinelogRequest) -> Self:
         """Parse both headers. Raises InvalidError."""
+        headers = request.headers
+        if "min-event-position" not in headers and "event-log" not in headers:
+            return cls(0, None)  # as almost always
         return cls(*parse_all(lambda: _min_position(request), lambda: claimed_log(request)))
 
     async def check(self, container: Container, position: int | None = None) -> None:

@@ -1,11 +1,11 @@
-"""What the edge costs: GET /movies/{id}/ with and without its limits, metrics, logs and headers.
+"""Throughput of GET /movies/{id}/ with and without limits, metrics, logs and headers.
 
     .venv/bin/python benchmarks/edge.py [--seconds 5] [--rounds 7]
 
-Needs wrk (Debian package ``wrk``). Two services of one worker each, 64 connections, loaded in turn,
-so that what else the machine does weighs on both alike. Limits are on, and too high to be reached.
-Prints requests/s and processor time a request of each, medians of the rounds, and the share of each
-that the edge takes: the median of the rounds' shares.
+Needs wrk (Debian package ``wrk``). Two services of one worker each get 64 connections in turn, so
+that the load of the machine affects both alike. Limits are on, and too high to be reached. Prints
+requests/s and processor time per request, medians of the rounds, and the share that the middleware
+takes: the median of the rounds' shares.
 """
 
 import argparse
@@ -26,7 +26,7 @@ HIGH = "900000000/minute"
 
 
 def create_bare(settings):
-    """Return the API without its edge."""
+    """Return the API without its middleware."""
     from service.app import create_app  # noqa: PLC0415
     from service.middleware import RequestMiddleware  # noqa: PLC0415 - in the worker only
 
@@ -39,7 +39,7 @@ def create_bare(settings):
 
 
 def serve_bare(port):
-    """Serve the API without its edge, as ``cinelog serve`` does with it."""
+    """Serve the API without its middleware, like ``cinelog serve``."""
     from service.auth.signing_keys import load_keys  # noqa: PLC0415
     from service.data_dir import prepare_data_dir  # noqa: PLC0415
     from service.processes.supervisor import serve  # noqa: PLC0415
@@ -53,12 +53,12 @@ def serve_bare(port):
 
 
 class Bare(running.Cinelog):
-    """The service without its edge."""
+    """The service without its middleware."""
 
     command = (sys.executable, __file__)
 
 
-def one_movie(cinelog):
+def create_movie(cinelog):
     """Return the URL of a movie, and a token."""
     account = cinelog.account("bench")
     body = {"title": "Aliens", "genre": "Action", "year": 1986}
@@ -73,11 +73,11 @@ def cpu_s(pid):
 
 
 def main():
-    """Load both in turn and print what came of it."""
+    """Load both services in turn and print the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("serve", nargs="?", help="only serve, without the edge")
+    parser.add_argument("serve", nargs="?", help="only serve, without the middleware")
     parser.add_argument("--port", type=int)
     parser.add_argument("--workers", type=int)
     options = parser.parse_args()
@@ -89,7 +89,7 @@ def main():
             "without": stack.enter_context(Bare(Path(folder) / "bare", **rates)),
             "with": stack.enter_context(running.Cinelog(Path(folder) / "whole", **rates)),
         }
-        targets = {name: one_movie(service) for name, service in services.items()}
+        targets = {name: create_movie(service) for name, service in services.items()}
         workers = {name: service.processes("api_worker")[0] for name, service in services.items()}
         rounds = {name: [] for name in targets}
         wrong = 0
@@ -105,12 +105,12 @@ def main():
     for name, results in rounds.items():
         rate, used_s = map(statistics.median, zip(*results, strict=True))
         print(
-            f"{name:8} the edge {rate:10,.0f} requests/s {used_s * 1e6:8.1f} us of processor each"
+            f"{name:8} middleware {rate:10,.0f} requests/s {used_s * 1e6:8.1f} us of processor each"
         )
     pairs = list(zip(*rounds.values(), strict=True))
     rates = statistics.median(1 - whole[0] / bare[0] for bare, whole in pairs)
     times = statistics.median(1 - bare[1] / whole[1] for bare, whole in pairs)
-    print(f"the edge takes {rates:.1%} of the requests, {times:.1%} by time; errors {wrong}")
+    print(f"middleware takes {rates:.1%} of the requests, {times:.1%} by time; errors {wrong}")
     return 0
 
 

@@ -1,9 +1,9 @@
-"""The feed and histories: 1,000 stream clients on one worker, a movie with 10,000 events.
+"""The event stream and long histories: 1,000 clients on one worker, a movie with 10,000 events.
 
     .venv/bin/python benchmarks/feed.py [--clients 1000] [--events 10000] [--behind 300]
 
-Prints how long after its answer an event reached the last client, over some rounds, the memory of
-the worker with all clients connected, and the times of the first and last page of a history, of
+Prints how long after its response an event reached the last client, in several rounds, the memory
+of the worker with all clients connected, and the times of the first and last page of a history, of
 ``?version=`` and of a change of such a movie.
 """
 
@@ -27,7 +27,7 @@ ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
 
 async def listen(port, token, ready, heard):
-    """Count the events of one stream; ``heard`` gets the time of each."""
+    """Record the times at which the events of one stream arrive."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"GET /api/v1/events/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}"
     writer.write(f"{head}\r\n\r\n".encode())
@@ -38,8 +38,8 @@ async def listen(port, token, ready, heard):
             heard.append(time.monotonic())
 
 
-async def streams(cinelog, client, count, rounds):
-    """Return the seconds until an event had reached all clients, for each round."""
+async def measure_delivery(cinelog, client, count, rounds):
+    """Return the delivery times to all clients in s, and the worker's memory in MB."""
     ready, heard = asyncio.Semaphore(0), []
     token = client.pair["access"]
     tasks = [asyncio.create_task(listen(cinelog.port, token, ready, heard)) for _ in range(count)]
@@ -61,8 +61,8 @@ async def streams(cinelog, client, count, rounds):
     return took, memory
 
 
-async def behind(cinelog, client, count):
-    """Return the times of a list in ms while ``count`` streams read the log from its beginning."""
+async def measure_beside_streams(cinelog, client, count):
+    """Return the times of a list while ``count`` streams read the log from its beginning."""
     token = client.pair["access"]
     head = (
         "GET /api/v1/events/stream?after=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -113,7 +113,7 @@ def long_history(data_dir, account, events):
 
 
 def main():
-    """Measure both and print."""
+    """Measure streams and histories, and print the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--events", type=int, default=10_000)
@@ -125,7 +125,7 @@ def main():
     ):
         ann = cinelog.account("ann")
         ann.timeout = 30
-        took, memory = asyncio.run(streams(cinelog, ann, options.clients, 10))
+        took, memory = asyncio.run(measure_delivery(cinelog, ann, options.clients, 10))
         print(f"{datetime.now(UTC):%Y-%m-%d}, {options.clients} stream clients on one worker")
         print(
             f"until all had an event: {statistics.median(took):.3f} s median, "
@@ -142,7 +142,7 @@ def main():
             timed(ann, f"{url}?version={options.events // 2}"),
         )
         print("a list, alone         ", timed(ann, "/movies/", 200))
-        shown = asyncio.run(behind(cinelog, ann, options.behind))
+        shown = asyncio.run(measure_beside_streams(cinelog, ann, options.behind))
         print(f"a list beside {options.behind} streams from 0", shown)
         began = time.monotonic()
         assert ann.patch(url, json={"title": "Aliens"}).is_success

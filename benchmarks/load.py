@@ -1,10 +1,10 @@
-"""Requests a second beside a bare Sanic worker, in the same run.
+"""Requests per second, compared with a bare Sanic worker in the same run.
 
     .venv/bin/python benchmarks/load.py [--seconds 8] [--rounds 3]
 
 Needs wrk (Debian package ``wrk``). One API worker, 64 connections, 3,200 movies. The bare worker
-answers 80 fixed bytes. Prints a row for each: requests/s, share of the bare worker's, p99, errors,
-medians of the rounds; then the memory of each process, and how long start and import took.
+returns 80 fixed bytes. Prints for each: requests/s, share of the bare worker's, p99, errors,
+medians of the rounds; then the memory of each process, and the seconds of start and import.
 """
 
 import argparse
@@ -59,8 +59,8 @@ def wrk(url, seconds, token="", script=""):
     return rate, float(p99) * {"us": 0.001, "ms": 1, "s": 1000}[unit], wrong
 
 
-def memory(pid):
-    """Return name → RSS in MB of ``pid`` and all below it."""
+def memory_by_process(pid):
+    """Return the RSS in MB of ``pid`` and its descendants, by name."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*/status"):
         try:
@@ -86,7 +86,7 @@ def memory(pid):
 
 
 def main():
-    """Run both sides in turn and print the table."""
+    """Load both workers in turn and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
@@ -124,7 +124,7 @@ def main():
             for _ in range(options.rounds):
                 for name, (url, bearer, script) in cases.items():
                     rounds[name].append(wrk(url, options.seconds, bearer, script))
-            used = memory(cinelog.process.pid)
+            used = memory_by_process(cinelog.process.pid)
     bare.terminate()
     bare.wait()
     base = statistics.median(rate for rate, _, _ in rounds["bare"])

@@ -1,10 +1,10 @@
-"""How long calls wait while a store hangs, and how soon they are answered after it goes on.
+"""Duration of calls while a store hangs, and time to recovery afterwards.
 
     .venv/bin/python benchmarks/outages.py [--stopped 8]
 
-Stops Valkey, then PostgreSQL, with SIGSTOP, sends calls of each kind one after the other and eight
-writes at once, lets the store go on, and prints the longest wait of the first and of later calls,
-their statuses, and the time from the end of the fault to the first success.
+Stops Valkey, then PostgreSQL, with SIGSTOP, sends eight writes at once and calls of each kind one
+after the other, and resumes the store. Prints the longest durations of the first and of later
+calls, their statuses, and the time from the end of the fault to the first success.
 """
 
 import argparse
@@ -25,20 +25,20 @@ from tests.running import PASSWORD, Cinelog
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
 
-def below(parent):
-    """Return the processes of which ``parent`` is an ancestor, and itself."""
+def descendants(parent):
+    """Return a process and all its descendants."""
     found = [parent]
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
-                found += below(int(stat.parent.name))
+                found += descendants(int(stat.parent.name))
         except OSError:
             continue
     return found
 
 
-def valkeys(folder):
-    """Return the Valkey processes whose current folder is this one."""
+def valkey_processes(folder):
+    """Return the Valkey processes that run in a folder."""
     found = []
     for cwd in Path("/proc").glob("[0-9]*/cwd"):
         try:
@@ -51,7 +51,7 @@ def valkeys(folder):
 
 
 def timed(send):
-    """Return how long a call took and what came back."""
+    """Return the duration of a call and its status."""
     start = time.monotonic()
     try:
         status = str(send().status_code)
@@ -60,15 +60,15 @@ def timed(send):
     return time.monotonic() - start, status
 
 
-def measure(what, pids, calls, write, stopped_s):
-    """Stop a store, call, let it go on, and print a row for each kind of call."""
+def measure(store, pids, calls, write, stopped_s):
+    """Stop a store, send calls, resume it, and print a row for each kind of call."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     until = time.monotonic() + stopped_s
     try:
         with ThreadPoolExecutor(8) as pool:
             rush = list(pool.map(lambda _: timed(write), range(8)))
-        print(f"{what} stopped: 8 writes at once: longest {max(rush)[0]:.2f} s, {rush[0][1]}")
+        print(f"{store} stopped: 8 writes at once: longest {max(rush)[0]:.2f} s, {rush[0][1]}")
         for name, send in calls.items():
             first = timed(send)
             later = [timed(send) for _ in range(3)]
@@ -112,9 +112,9 @@ def main():
                     timeout=30,
                 )
 
-            measure("Valkey", valkeys(data.resolve()), calls, write, stopped_s)
+            measure("Valkey", valkey_processes(data.resolve()), calls, write, stopped_s)
             time.sleep(2)
-            measure("PostgreSQL", below(postgres), calls, write, stopped_s)
+            measure("PostgreSQL", descendants(postgres), calls, write, stopped_s)
 
 
 if __name__ == "__main__":

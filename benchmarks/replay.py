@@ -1,13 +1,13 @@
-"""Replay, rebuild and verify of a large log, beside a serving system.
+"""Replay, rebuild and verify of a large log, beside a running service.
 
     .venv/bin/python benchmarks/replay.py [--movies 1000000] [--parallel 2] [--rounds 3]
 
-The log has a creation for each movie, an update for every fifth, a deletion for every tenth; its
-rows are written straight into SQLite. Replay (read, decode, fold) is measured in turn with plain
-``select_notifications`` of the library over the same log. Then the service runs on it: how long its
-projection takes alone, the p99 of a list asked for 100 times a second, the same while
-``cinelog rebuild`` runs, and what that takes in time and memory; then ``cinelog verify``, and the
-list as it was in the middle of the log. Everything in one run.
+The log has a creation for each movie, an update for every fifth and a deletion for every tenth; its
+rows are written straight into SQLite. Replay (read, decode, fold) alternates with a plain
+``select_notifications`` of the library over the same log. Then the service runs on the log. Printed
+are the time of its first projection, the p99 of 100 lists a second, alone and during
+``cinelog rebuild``, the time and memory of the rebuild, and the times of ``cinelog verify`` and of
+a list at the position in the middle of the log. All figures come from one run.
 """
 
 import argparse
@@ -51,7 +51,7 @@ PATHS = ["/movies/", "/movies/?ordering=title&page=7", "/movies/?ordering=-year&
 
 def events(movies):
     """Yield the rows of the log."""
-    dice, moment = random.Random(7), datetime(2026, 1, 1, tzinfo=UTC)
+    rng, moment = random.Random(7), datetime(2026, 1, 1, tzinfo=UTC)
     ids, owners = [], []
     accounts = [uuid_utils.compat.uuid7() for _ in range(10)]
 
@@ -61,7 +61,7 @@ def events(movies):
         return orjson.dumps({"timestamp": rfc3339(moment), "request_id": "bench", **fields})
 
     def title():
-        return " ".join(dice.choices(WORDS, k=4)).title()
+        return " ".join(rng.choices(WORDS, k=4)).title()
 
     for number, account in enumerate(accounts):
         names = {"username": f"user{number}", "email": "x@example.org", "password_hash": "x"}
@@ -69,16 +69,16 @@ def events(movies):
         yield account.hex, 1, "UserRegistered", state(**names)
     for _ in range(movies):
         ids.append(uuid_utils.compat.uuid7().hex)
-        owners.append(str(dice.choice(accounts)))
-        facts = {"title": title(), "genre": dice.choice(GENRES), "year": dice.randint(1900, 2025)}
+        owners.append(str(rng.choice(accounts)))
+        fields = {"title": title(), "genre": rng.choice(GENRES), "year": rng.randint(1900, 2025)}
         about = {"originator_topic": "Movie", "class_version": 2, "by": owners[-1]}
-        yield ids[-1], 1, "MovieCreated", state(**facts, **about)
-    changed = dice.sample(range(movies), movies // 5)
+        yield ids[-1], 1, "MovieCreated", state(**fields, **about)
+    changed = rng.sample(range(movies), movies // 5)
     for one in changed:
         fields = state(title=title(), by=owners[one], class_version=2)
         yield ids[one], 2, "MovieUpdated", fields
     twice = set(changed)
-    for one in dice.sample(range(movies), movies // 10):
+    for one in rng.sample(range(movies), movies // 10):
         version = 3 if one in twice else 2
         yield ids[one], version, "MovieDeleted", state(by=owners[one], class_version=2)
 
@@ -94,8 +94,8 @@ def build_log(path, movies):
     connection.close()
 
 
-def plain(url):
-    """Read the log with the library alone; return events a second."""
+def read_with_library(url):
+    """Read the log with the library alone; return events per second."""
     store = Store.open(url, create=False)
     recorder = store._recorder  # noqa: SLF001 - the library, without what we put around it
     position = read = 0
@@ -107,18 +107,15 @@ def plain(url):
     return rate
 
 
-def replay(url, processes):
-    """Read, decode and fold the log; return events a second.
-
-    Without the start of the processes, as for ``plain``.
-    """
+def measure_replay(url, processes):
+    """Read, decode and fold the log; return events per second once the processes run."""
     store = Store.open(url, create=False)
     until = store.head()
     spans = stream_ranges(store, until, processes * 4)
     shares = [(url, until, [tuple(span) for span in spans[n::processes]]) for n in range(processes)]
     store.close()
     with SPAWN.Pool(processes) as pool:
-        pool.map(time.sleep, [0.5] * processes, chunksize=1)  # each of them is there
+        pool.map(time.sleep, [0.5] * processes, chunksize=1)  # until all have started
         started = time.perf_counter()
         read = sum(pool.starmap(replay_share, shares, chunksize=1))
         return read / (time.perf_counter() - started)
@@ -136,8 +133,8 @@ def replay_share(url, until, spans):
     return read
 
 
-def memory(pid):
-    """Return the MB that a process and those below it keep to themselves or share (PSS)."""
+def memory_mb(pid):
+    """Return the RSS in MB of a process and its descendants, without Valkey."""
     below, parents = {pid}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -158,12 +155,12 @@ def memory(pid):
     return total / 1024
 
 
-async def ask(port, token, stop, times):
-    """Ask for lists at a fixed rate; keep how long each took, in ms."""
+async def request_lists(port, token, stop, times):
+    """Request lists at a fixed rate; record the duration of each in ms."""
 
-    async def one(path, waiting):
-        begun = time.perf_counter()
-        reader, writer = waiting
+    async def one(path, connection):
+        began = time.perf_counter()
+        reader, writer = connection
         head = f"GET /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}"
         writer.write(f"{head}\r\n\r\n".encode())
         answer = await reader.readuntil(b"\r\n\r\n")
@@ -174,15 +171,15 @@ async def ask(port, token, stop, times):
             if line.startswith(b"content-length")
         )
         await reader.readexactly(length)
-        times.append((time.perf_counter() - begun) * 1000)
-        free.append(waiting)
+        times.append((time.perf_counter() - began) * 1000)
+        free.append(connection)
 
     free, tasks, number = [], set(), 0
     started = time.perf_counter()
     while not stop():
         await asyncio.sleep(max(0, started + number / RATE - time.perf_counter()))
-        waiting = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
-        task = asyncio.create_task(one(PATHS[number % len(PATHS)], waiting))
+        connection = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
+        task = asyncio.create_task(one(PATHS[number % len(PATHS)], connection))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         number += 1
@@ -193,9 +190,9 @@ def percentile(times, share=0.99):
     return sorted(times)[int(len(times) * share)]
 
 
-def serve(folder, options):
-    """Measure the running service."""
-    # Here, so that the processes of a replay start as those of a rebuild do.
+def measure_service(folder, options):
+    """Print the figures of a running service."""
+    # Imported here, so that replay processes start like those of a rebuild.
     from tests.running import COMMAND, Cinelog, environment, run  # noqa: PLC0415
 
     data = folder / "var"
@@ -209,7 +206,7 @@ def serve(folder, options):
         token = client.pair["access"]
         idle, busy, peak = [], [], [0.0]
         until = time.monotonic() + options.seconds
-        asyncio.run(ask(cinelog.port, token, lambda: time.monotonic() > until, idle))
+        asyncio.run(request_lists(cinelog.port, token, lambda: time.monotonic() > until, idle))
         rebuild = subprocess.Popen(
             [COMMAND, "rebuild", "--json", "--parallel", str(options.parallel)],
             env=environment(data),
@@ -219,19 +216,19 @@ def serve(folder, options):
 
         def watch():
             while rebuild.poll() is None:
-                peak[0] = max(peak[0], memory(rebuild.pid))
+                peak[0] = max(peak[0], memory_mb(rebuild.pid))
                 time.sleep(0.25)
 
         watching = threading.Thread(target=watch)
         watching.start()
-        asyncio.run(ask(cinelog.port, token, lambda: rebuild.poll() is not None, busy))
+        asyncio.run(request_lists(cinelog.port, token, lambda: rebuild.poll() is not None, busy))
         watching.join()
-        told = json.loads(rebuild.stdout.read())
+        report = json.loads(rebuild.stdout.read())
         rebuild.stdout.close()
         print(
-            f"rebuild --parallel {options.parallel} of {told['movies']:,} movies"
-            f" ({told['events']:,} events): {told['seconds']:.1f} s, at most {peak[0]:.0f} MB"
-            f" beside Redis, {told['compared']:,} fields compared, differing {told['differing']}"
+            f"rebuild --parallel {options.parallel} of {report['movies']:,} movies"
+            f" ({report['events']:,} events): {report['seconds']:.1f} s, at most {peak[0]:.0f} MB"
+            f" beside Redis, {report['compared']:,} fields compared, {report['differing']} differ"
         )
         quiet, loud = percentile(idle), percentile(busy)
         print(
@@ -243,7 +240,7 @@ def serve(folder, options):
         verified = run(data, "verify", "--json")
         print(f"verify: {time.monotonic() - started:.1f} s, exit {verified.returncode}")
         started, tries = time.monotonic(), 1
-        position = told["events"] // 2
+        position = report["events"] // 2
         while not client.get("/movies/", params={"at_position": position}).is_success:
             tries += 1
         took_s = time.monotonic() - started
@@ -256,7 +253,7 @@ def serve(folder, options):
 
 
 def main():
-    """Measure everything and print it."""
+    """Measure replays and the service, and print the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--movies", type=int, default=1_000_000)
     parser.add_argument("--parallel", type=int, default=2)
@@ -275,9 +272,9 @@ def main():
         rates = {"plain": [], "one": [], "all": []}
         for _ in range(options.rounds):
             with SPAWN.Pool(1) as pool:
-                rates["plain"].append(pool.apply(plain, [url]))
-            rates["one"].append(replay(url, 1))
-            rates["all"].append(replay(url, options.parallel))
+                rates["plain"].append(pool.apply(read_with_library, [url]))
+            rates["one"].append(measure_replay(url, 1))
+            rates["all"].append(measure_replay(url, options.parallel))
         base = statistics.median(rates["plain"])
         for kind, what in (
             ("plain", "select_notifications"),
@@ -287,7 +284,7 @@ def main():
             rate = statistics.median(rates[kind])
             print(f"{what:24}{rate:10,.0f} events/s{rate / base:8.2f}")
         if not options.replay_only:
-            serve(folder, options)
+            measure_service(folder, options)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long nobody is answered after a kill: all workers, the root, the projection, Valkey.
+"""Longest interruption after a kill: all workers, the supervisor, the projection, Valkey.
 
     .venv/bin/python benchmarks/restart.py [--rounds 3] [--workers 2]
 
-One client writes and one lists, each about 50 times a second, and both connect again after an
-error. Prints for each victim the longest time without an answered write and without an answered
-list, over all rounds, and the time of each round. A root that was killed is started again at once.
+One client writes and one lists, each about 50 times a second; both connect again after an error.
+Prints for each victim the longest time without a successful write and without a successful list,
+over all rounds, and the time of each round. A killed supervisor is restarted at once.
 """
 
 import argparse
@@ -30,14 +30,14 @@ PAUSE_S, SETTLE_S, LONGEST_S = 0.02, 2.0, 10.0
 
 
 class Caller(threading.Thread):
-    """Calls again and again; ``answered`` are the times at which it was."""
+    """Sends a request again and again; ``answered`` has the times of the successes."""
 
     def __init__(self, url, send):
         super().__init__(daemon=True)
         self.url, self.send, self.answered, self.over = url, send, [], False
 
     def run(self):
-        """Call until ``over``."""
+        """Send requests until ``over`` is set."""
         client = httpx.Client(base_url=self.url, timeout=2)
         while not self.over:
             try:
@@ -50,18 +50,18 @@ class Caller(threading.Thread):
         client.close()
 
     def gap_s(self, since):
-        """Return the longest time without an answer since a moment."""
+        """Return the longest time without a success since a moment."""
         times = [since, *(at for at in list(self.answered) if at > since), time.monotonic()]
         return max(after - before for before, after in pairwise(times))
 
 
-def servers(service):
-    """Return the processes of the embedded Redis of a service."""
+def valkey_processes(service):
+    """Return the Valkey processes of a service."""
     found = []
     for words in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            said, here = words.read_bytes(), words.with_name("cwd").readlink()
-            if b"valkey-server" in said and here == service.data_dir:
+            command, folder = words.read_bytes(), words.with_name("cwd").readlink()
+            if b"valkey-server" in command and folder == service.data_dir:
                 found.append(int(words.parent.name))
     return found
 
@@ -76,18 +76,18 @@ def kill_projection(service):
 
 
 def kill_valkey(service):
-    for pid in servers(service):
+    for pid in valkey_processes(service):
         os.kill(pid, signal.SIGKILL)
 
 
 def kill_root(service):
-    """And start it again on its port."""
+    """Kill the supervisor and restart it on its port."""
     service.process.kill()
     service.process.wait()
     service.process = subprocess.Popen(
         service.process.args,
         env=environment(service.data_dir),
-        stdout=service._log,  # noqa: SLF001 - it goes on where it was
+        stdout=service._log,  # noqa: SLF001 - the log is continued
         stderr=subprocess.STDOUT,
     )
 
@@ -101,7 +101,7 @@ VICTIMS = {
 
 
 def measure(service, callers, kill, rounds):
-    """Return the gaps of writes and lists in each round."""
+    """Return the gaps of writes and lists, per round."""
     gaps = []
     for _ in range(rounds):
         time.sleep(SETTLE_S)
@@ -117,7 +117,7 @@ def measure(service, callers, kill, rounds):
 
 
 def main():
-    """Kill each in turn and print."""
+    """Kill each victim in turn and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)

@@ -15,7 +15,7 @@ from tests.read_side import contents
 
 
 def library(store, *, movies=6):
-    """Two accounts and their movies: created, changed, deleted, restored."""
+    """Write two accounts and their movies: created, changed, deleted, restored."""
     ids = [new_id() for _ in range(movies)]
     write(store, register(ANN, username="ann"), register(BOB, username="Zoë"))
     write(
@@ -41,14 +41,14 @@ def write(store, *commands):
 
 
 def caught_up(store, redis, **settings):
-    """Apply the whole log; return the subscription that did."""
+    """Apply the whole log with a new subscription, and return it."""
     subscription = Subscription(store, redis, **settings)
     catch_up(subscription)
     return subscription
 
 
 def catch_up(subscription):
-    """Apply all that the log has."""
+    """Apply the rest of the log."""
     while not subscription.process_batch():
         pass
 
@@ -57,8 +57,8 @@ def live(redis):
     return GenerationWriter(redis, lifecycle.live_number(redis))
 
 
-def kept(redis, generation=None):
-    """The contents of a generation, by default the live one, without cached filter results."""
+def generation_contents(redis, generation=None):
+    """Return the contents of a generation without cached results, by default the live one."""
     found = contents(redis, lifecycle.live_number(redis) if generation is None else generation)
     found["head"] = {
         name: value
@@ -68,22 +68,22 @@ def kept(redis, generation=None):
     return {name: value for name, value in found.items() if name != "kept"}
 
 
-def replayed(store, redis):
-    """The contents of a generation that was built batch by batch; Redis is empty afterwards."""
+def expected_contents(store, redis):
+    """Return the contents of a generation that batches built; Redis is empty afterwards."""
     redis.flushall()
     caught_up(store, redis, limit=7)
-    found = kept(redis)
+    found = generation_contents(redis)
     redis.flushall()
     return found
 
 
-def spoil(path, movie_id, version=1):
+def corrupt_event(path, movie_id, version=1):
     """Corrupt an event of a movie so that it cannot be applied."""
     _replace(path, movie_id, version, '"timestamp":', '"pmatsemit":')
 
 
-def heal(path, movie_id, version=1):
-    """Undo ``spoil``, as a release does that can apply such an event."""
+def repair_event(path, movie_id, version=1):
+    """Undo ``corrupt_event``, like a release that can apply the event."""
     _replace(path, movie_id, version, '"pmatsemit":', '"timestamp":')
 
 
@@ -93,9 +93,9 @@ def rewrite(path, stream_id, version=1, **fields):
         where = "WHERE originator_id = ? AND originator_version = ?"
         key = (stream_id.replace("-", ""), version)
         (state,) = connection.execute(f"SELECT state FROM stored_events {where}", key).fetchone()
-        said = {k: v for k, v in (orjson.loads(state) | fields).items() if v is not None}
+        merged = {k: v for k, v in (orjson.loads(state) | fields).items() if v is not None}
         connection.execute(
-            f"UPDATE stored_events SET state = ? {where}", (orjson.dumps(said), *key)
+            f"UPDATE stored_events SET state = ? {where}", (orjson.dumps(merged), *key)
         )
 
 

@@ -15,7 +15,7 @@ NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
 
 
 class Valkey:
-    """A server that can be stopped, and started again empty on the same socket."""
+    """A server that can be stopped and restarted; it is empty after a restart."""
 
     def __init__(self, folder):
         self.url = f"unix://{folder}/s"
@@ -47,7 +47,7 @@ class Story:
     def _new_id(self):
         return str(UUID(int=(0x01890000_0000_7000_8000 << 48) + next(self._ids)))
 
-    def tell(self, kind, key, **data):
+    def append(self, kind, key, **data):
         position = len(self.events) + 1
         self.versions[key] = self.versions.get(key, 0) + 1
         time = data.pop("timestamp", None) or rfc3339(NOON + timedelta(seconds=position))
@@ -59,28 +59,28 @@ class Story:
 
     def account(self, username="ann"):
         key = self._new_id()
-        self.tell("UserRegistered", key, username=username, email="x", password_hash="x")
+        self.append("UserRegistered", key, username=username, email="x", password_hash="x")
         return key
 
     def created(self, by, title="Alien", genre="Horror", year=1979, **data):
         key = self._new_id()
-        self.tell("MovieCreated", key, title=title, genre=genre, year=year, by=by, **data)
+        self.append("MovieCreated", key, title=title, genre=genre, year=year, by=by, **data)
         return key
 
     def updated(self, key, **changes):
-        return self.tell("MovieUpdated", key, **changes)
+        return self.append("MovieUpdated", key, **changes)
 
     def deleted(self, key):
-        return self.tell("MovieDeleted", key)
+        return self.append("MovieDeleted", key)
 
     def restored(self, key, title="Alien", genre="Horror", year=1979):
-        return self.tell("MovieRestored", key, title=title, genre=genre, year=year)
+        return self.append("MovieRestored", key, title=title, genre=genre, year=year)
 
     def claimed(self):
-        return self.tell("ClaimMade", self._new_id(), owner="x")
+        return self.append("ClaimMade", self._new_id(), owner="x")
 
 
-def shown(redis, story, *, batch=1000):
+def make_live(redis, story, *, batch=1000):
     """Apply a story to a new generation and make it live; return its writer."""
     writer = GenerationWriter(
         redis, 1 + max(map(int, redis.smembers("movies:generations")), default=0)
@@ -101,7 +101,7 @@ def apply(writer, story, *, batch=1000):
 
 
 def contents(redis, generation):
-    """The value of each key of a generation, by name."""
+    """Return the value of each key of a generation, by name."""
     found = {}
     for key in redis.scan_iter(f"{{movies:{generation}}}:*"):
         name = key.decode().rpartition(":")[2]

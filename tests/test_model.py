@@ -1,9 +1,8 @@
 """The read model equals a plain model in Python, for any commands and any outage.
 
-Random commands, refused ones and ones that change nothing among them; projections that die, a Redis
-that is wiped, rebuilds. After every step lists of all kinds, single movies, their histories, what
-they were at every version, lists as they were and both at a time are those of the model, whatever
-the clock of the machine did.
+The rules run random commands, including refused ones and ones without effect, kill projections,
+wipe Redis, rebuild and change the clock. After every step the lists, movies, histories, versions,
+point-in-time lists and lists at a time must equal those of the model.
 """
 
 import asyncio
@@ -50,7 +49,7 @@ TITLES = st.sampled_from(["Alien", "ALIENS", "alien", "Élan", "Straße", "A\u03
 GENRES = st.sampled_from(["Horror", "Drama", "drama"])
 YEARS = st.integers(1979, 1983)
 CHANGES = st.fixed_dictionaries({}, optional={"title": TITLES, "genre": GENRES, "year": YEARS})
-ASKED = [
+QUERIES = [
     {},
     {"ordering": "created_at", "page_size": 2, "page": 2},
     {"ordering": "title"},
@@ -67,12 +66,12 @@ ASKED = [
 ]
 
 
-def shown_as(value):
+def sort_key(value):
     return fold(value) if isinstance(value, str) else value
 
 
 class Model:
-    """All states of each movie, and the list at each position, as dicts."""
+    """All states of each movie, and the rows shown at each position."""
 
     def __init__(self):
         self.states = {}
@@ -82,8 +81,8 @@ class Model:
     def now(self, key):
         return self.states[key][-1]
 
-    def append(self, receipt, type_, username, state):
-        movie = receipt.aggregate
+    def append(self, result, type_, username, state):
+        movie = result.aggregate
         key, before = str(movie.id), self.states.get(str(movie.id), [None])[-1]
         at = rfc3339(movie.modified_on)
         self.states.setdefault(key, []).append(
@@ -103,13 +102,13 @@ class Model:
             for name, value in (state or {}).items()
             if (known or {}).get(name) != value
         }
-        entry = (type_, movie.version, receipt.position, at, changes)
+        entry = (type_, movie.version, result.position, at, changes)
         self.entries.setdefault(key, []).append(entry)
-        self.shown[receipt.position] = [one[-1] for one in self.states.values() if one[-1]]
+        self.shown[result.position] = [one[-1] for one in self.states.values() if one[-1]]
 
-    def listed(self, position, asked):
-        """The expected page of the movies at a position."""
-        query = parse_query({name: [str(value)] for name, value in asked.items()})
+    def expected_page(self, position, params):
+        """Return the expected count and rows of a page at a position; None for an invalid page."""
+        query = parse_query({name: [str(value)] for name, value in params.items()})
         rows = [
             row
             for row in self.shown[position]
@@ -121,7 +120,7 @@ class Model:
         ]
         rows.sort(key=lambda row: row["id"], reverse=True)
         for field, descending in reversed(query.orderings):
-            rows.sort(key=lambda row: shown_as(row[field]), reverse=descending)
+            rows.sort(key=lambda row: sort_key(row[field]), reverse=descending)
         last = max(1, -(-len(rows) // query.page_size))
         page = last if query.page is None else query.page
         if page > last:
@@ -129,8 +128,8 @@ class Model:
         return len(rows), rows[(page - 1) * query.page_size : page * query.page_size]
 
 
-def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one machine
-    """The state machine, on a Redis and with stores of its own."""
+def state_machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one machine
+    """Return a state machine that uses this Redis and new stores."""
 
     class Library(RuleBasedStateMachine):
         movies = Bundle("movies")
@@ -163,11 +162,11 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             genre=GENRES,
             year=YEARS,
         )
-        def create(self, username, **facts):
-            receipt = self.run(create(by=self.accounts[username], **facts))
-            self.model.append(receipt, "MovieCreated", username, facts)
+        def create(self, username, **fields):
+            result = self.run(create(by=self.accounts[username], **fields))
+            self.model.append(result, "MovieCreated", username, fields)
             return SimpleNamespace(
-                id=receipt.aggregate.id, key=str(receipt.aggregate.id), owner=username
+                id=result.aggregate.id, key=str(result.aggregate.id), owner=username
             )
 
         @rule(movie=movies, username=st.sampled_from([*ACCOUNTS, None]), changes=CHANGES)
@@ -182,8 +181,8 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             elif changes.items() <= now.items():
                 assert not answer.appended
             else:
-                facts = {name: now[name] for name in ("title", "genre", "year")} | changes
-                self.model.append(answer, "MovieUpdated", username, facts)
+                fields = {name: now[name] for name in ("title", "genre", "year")} | changes
+                self.model.append(answer, "MovieUpdated", username, fields)
 
         @rule(movie=movies, username=st.sampled_from([*ACCOUNTS, None]))
         def delete(self, movie, username):
@@ -204,49 +203,49 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             if then is None:
                 assert isinstance(answer, Exception)
                 return
-            facts = {name: then[name] for name in ("title", "genre", "year")}
+            fields = {name: then[name] for name in ("title", "genre", "year")}
             now = states[-1]
             if now is None:
-                self.model.append(answer, "MovieRestored", movie.owner, facts)
-            elif facts.items() <= now.items():
+                self.model.append(answer, "MovieRestored", movie.owner, fields)
+            elif fields.items() <= now.items():
                 assert not answer.appended
             else:
-                self.model.append(answer, "MovieUpdated", movie.owner, facts)
+                self.model.append(answer, "MovieUpdated", movie.owner, fields)
 
         @rule(at=st.integers(1, 12), after=st.booleans())
-        def the_projection_dies(self, at, after):
+        def kill_projection(self, at, after):
             dying = Dying(client, at, after=after)
             with suppress(DiedError):
                 Subscription(self.store, dying, limit=2).process_batch()
 
         @rule()
-        def redis_is_wiped(self):
+        def wipe_redis(self):
             client.flushall()
 
         @rule()
-        def it_is_rebuilt(self):
+        def rebuild_generation(self):
             assert not rebuild(self.store, client).diff.counts
 
         @precondition(lambda self: len(self.model.shown) > 1)
         @rule(data=st.data())
-        def the_list_as_it_was(self, data):
+        def build_point_in_time_list(self, data):
             position = data.draw(st.sampled_from(sorted(self.model.shown)))
             assert build(self.store, client, position)
             past = PointInTimeReadModel(reader, position)
             self.check_lists(past, position)
 
         @rule(minutes=st.sampled_from([-60, 0, 60]))
-        def a_clock_is_put_right_or_wrong(self, minutes):
+        def set_clock(self, minutes):
             self.clock_ahead = timedelta(minutes=minutes)
 
         @precondition(lambda self: self.model.entries)
         @rule(data=st.data())
-        def all_as_it_was_at_a_time(self, data):
+        def read_movies_at_a_time(self, data):
             times = sorted({entry[3] for of in self.model.entries.values() for entry in of})
             at = data.draw(st.sampled_from(times))
             position = self.timeline.position_at(datetime.fromisoformat(at))
             stamps = [(event.position, event.data["timestamp"]) for event in self.store.read(0)]
-            first_later = min((place for place, time in stamps if time > at), default=None)
+            first_later = min((position for position, time in stamps if time > at), default=None)
             assert position == (self.store.head() if first_later is None else first_later - 1)
             shown = self.model.shown[max(one for one in self.model.shown if one <= position)]
             for key in self.model.states:
@@ -259,9 +258,9 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
                     assert movie.version == then["version"]
 
         def check_lists(self, shown_by, position):
-            for asked in ASKED:
-                query = parse_query({name: [str(value)] for name, value in asked.items()})
-                expected = self.model.listed(position, asked)
+            for params in QUERIES:
+                query = parse_query({name: [str(value)] for name, value in params.items()})
+                expected = self.model.expected_page(position, params)
                 try:
                     page = loop.run_until_complete(read_page(shown_by, query))
                 except NotFoundError:
@@ -270,7 +269,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
                     assert (page.count, [orjson.loads(row) for row in page.rows]) == expected
 
         @invariant()
-        def all_is_as_in_the_model(self):
+        def read_model_equals_the_model(self):
             while not self.subscription.process_batch():
                 pass
             self.check_lists(reader, max(self.model.shown))
@@ -284,8 +283,8 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
             row, _ = loop.run_until_complete(get_movie(reader, movie_id))
             assert (row and orjson.loads(row)) == states[-1]
             page = history(self.store, movie_id, 1, 100)
-            told = [(e.type, e.version, e.position, e.at, e.changes) for e in page.entries]
-            assert told == self.model.entries[str(movie_id)]
+            entries = [(e.type, e.version, e.position, e.at, e.changes) for e in page.entries]
+            assert entries == self.model.entries[str(movie_id)]
             for version, state in enumerate(states, start=1):
                 try:
                     movie = movie_at_version(self.store, movie_id, version)
@@ -297,7 +296,7 @@ def machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one m
     return Library
 
 
-def test_it_is_as_the_model_says(valkey, redis, tmp_path):
+def test_the_read_model_equals_the_model(valkey, redis, tmp_path):
     loop = asyncio.new_event_loop()
     client = open_async_redis(valkey.url)
     batcher = RequestBatcher(client)
@@ -308,7 +307,7 @@ def test_it_is_as_the_model_says(valkey, redis, tmp_path):
 
     try:
         run_state_machine_as_test(
-            machine(redis, loop, ReadModel(batcher), new_store),
+            state_machine(redis, loop, ReadModel(batcher), new_store),
             settings=settings(
                 max_examples=15,
                 stateful_step_count=20,

@@ -18,7 +18,7 @@ def movie_created(by=ANN, **fields):
 
 
 def happened(kind, **fields):
-    """An event of an aggregate that exists; ``by`` is the creator of the movie."""
+    """Return an event of an existing aggregate; ``by`` is the creator of the movie."""
     return kind, ({"by": str(ANN)} if issubclass(kind, Movie.Event) else {}) | fields
 
 
@@ -91,7 +91,7 @@ class Scenario:
         return self
 
     def then(self, kind, **fields):
-        """One event of this kind was appended, with these fields and the command's metadata."""
+        """Check that one event of this kind, with these fields, is all that was appended."""
         assert self.error is None
         (event,) = self.appended
         assert type(event) is kind

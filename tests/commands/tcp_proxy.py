@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a PostgreSQL socket that cuts or stalls when a message passes."""
+"""A TCP proxy in front of a PostgreSQL socket that cuts or stalls a connection."""
 
 import socket
 import threading
@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Proxy:
-    """``when`` is what a client's message has to contain, ``then`` is ``cut`` or ``stall``.
+    """Acts on the first client message that contains ``when``: ``then`` is ``cut`` or ``stall``.
 
     ``forward`` says whether that message still reaches the server.
     """
@@ -48,7 +48,7 @@ class Proxy:
                     if self.forward:
                         target.sendall(data)
                     if self.then == "cut":
-                        # The server is left without a word, as by a network that is gone.
+                        # The server sees no end of its connection, as after a network failure.
                         source.shutdown(socket.SHUT_RDWR)
                         return
                     continue

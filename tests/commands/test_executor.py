@@ -24,7 +24,7 @@ async def test_answers_reach_their_coroutines(sqlite_store):
     executor.stop()
     assert [answer.aggregate.details.year for answer in answers] == list(range(1, 501))
     assert max(seen) == sqlite_store.head() == before + 500
-    assert len(seen) < 500  # many shared a transaction
+    assert len(seen) < 500  # transactions are shared
 
 
 async def test_unknown_account_writes_nothing(sqlite_store):

@@ -38,7 +38,7 @@ def test_numeric_text_is_an_integer(given):
         (1e300, "Ensure this value is less than or equal to 9999."),
     ],
 )
-def test_messages_for_year(given, message):
+def test_invalid_years_have_a_message(given, message):
     assert refused(MovieFields, GOOD | {"year": given}) == {"year": [message]}
 
 
@@ -56,7 +56,7 @@ def test_messages_for_year(given, message):
         ("a\0b", "Null characters are not allowed."),
     ],
 )
-def test_messages_for_text(field, given, message):
+def test_invalid_texts_have_a_message(field, given, message):
     assert refused(MovieFields, GOOD | {field: given}) == {field: [message]}
 
 
@@ -68,7 +68,7 @@ def test_a_number_becomes_its_text():
     assert MovieFields.of(GOOD | {"title": 1917}).title == "1917"
 
 
-def test_all_errors_at_once():
+def test_all_errors_are_reported_at_once():
     assert refused(MovieFields, {"year": "x"}) == {
         "title": ["This field is required."],
         "genre": ["This field is required."],
@@ -101,12 +101,12 @@ def test_errors_contain_no_value():
 @pytest.mark.parametrize(
     "name", ["a", "Ann.O'x".replace("'", ""), "a@b", "a+b", "a-b", "a_b", "Zoë", "x" * 150]
 )
-def test_usernames(name):
+def test_valid_usernames_are_accepted(name):
     assert Registration.of(ACCOUNT | {"username": name}).username == name
 
 
 @pytest.mark.parametrize("name", ["a b", "a/b", "a'b", "a\u200bb", "😀", "a\u202eb"])
-def test_bad_usernames(name):
+def test_invalid_usernames_are_refused(name):
     (message,) = refused(Registration, ACCOUNT | {"username": name})["username"]
     assert message.startswith("Enter a valid username. This value may contain only letters,")
 
@@ -114,7 +114,7 @@ def test_bad_usernames(name):
 @pytest.mark.parametrize(
     "address", ["ann", "ann@", "@x.org", "a b@x.org", "ann@nodot", "a@b@c.org"]
 )
-def test_bad_addresses(address):
+def test_invalid_addresses_are_refused(address):
     errors = refused(Registration, ACCOUNT | {"email": address})
     assert errors == {"email": ["Enter a valid email address."]}
 
@@ -122,7 +122,7 @@ def test_bad_addresses(address):
 @pytest.mark.parametrize(
     "address", ["email@email.com", "a.b+c@x.test", "ann@localhost", "ann@bücher.example"]
 )
-def test_addresses(address):
+def test_valid_addresses_are_accepted(address):
     assert Registration.of(ACCOUNT | {"email": address}).email == address
 
 

@@ -16,27 +16,25 @@ def test_creation_names_the_creator():
     given().when(create(MOVIE, by=BOB)).then(Movie.Created, by=str(BOB), **ALIEN)
 
 
-def test_change():
-    """A change has only the fields that change."""
+def test_an_update_has_only_the_fields_that_change():
     given(movie_created()).when(update(title="Aliens", year=1979)).then(
         Movie.Updated, by=str(ANN), title="Aliens", genre=None, year=None
     )
 
 
-def test_no_change():
-    """A change that changes nothing leaves no event."""
+def test_an_update_without_effect_appends_nothing():
     given(movie_created()).when(update(title="Alien")).then_nothing()
     given(movie_created()).when(update()).then_nothing()
     given(movie_created(), UPDATED).when(update(title="Aliens")).then_nothing()
 
 
-def test_delete():
+def test_the_creator_deletes_a_movie():
     given(movie_created()).when(delete()).then(Movie.Deleted, by=str(ANN))
 
 
 @pytest.mark.parametrize("command", [update(title="x"), delete(), check()])
-def test_missing_movie(command):
-    """A deleted movie is missing, as is one that never existed."""
+def test_a_missing_movie_is_not_found(command):
+    """It is deleted, or never existed."""
     given(movie_created(), DELETED).when(command).then_refused(NotFoundError)
     given().when(command).then_refused(NotFoundError)
 
@@ -44,8 +42,8 @@ def test_missing_movie(command):
 @pytest.mark.parametrize(
     "command", [update(by=BOB, title="x"), delete(by=BOB), revert(by=BOB), check(by=BOB)]
 )
-def test_only_the_creator(command):
-    """No other account changes, deletes or reverts a movie."""
+def test_only_the_creator_changes_a_movie(command):
+    """Other accounts may not change, delete or revert it."""
     given(movie_created()).when(command).then_refused(NotCreatorError)
 
 
@@ -55,14 +53,13 @@ def test_check():
 
 
 @pytest.mark.parametrize("expected", [None, (1,), (2, 1), "any"])
-def test_expected_version(expected):
+def test_a_movie_at_the_expected_version_is_changed(expected):
     given(movie_created()).when(update(title="x", expected=expected)).then(Movie.Updated)
     given(movie_created()).when(delete(expected=expected)).then(Movie.Deleted)
 
 
 @pytest.mark.parametrize("expected", [(), (2,)])
-def test_unexpected_version(expected):
-    """A movie at another version is not changed."""
+def test_a_movie_at_another_version_is_not_changed(expected):
     for command in (update(title="x", expected=expected), delete(expected=expected)):
         given(movie_created()).when(command).then_refused(VersionConflictError)
 
@@ -75,29 +72,28 @@ def test_excluded_version():
         given(movie_created()).when(refused).then_refused(VersionConflictError)
 
 
-def test_revert():
-    """The event has only the fields that differ from those of the version."""
+def test_a_revert_has_only_the_fields_that_differ():
     given(movie_created(), UPDATED).when(revert(version=1)).then(
         Movie.Updated, by=str(ANN), title="Alien", genre=None, year=1979
     )
 
 
-def test_revert_to_equal_fields():
+def test_a_revert_to_equal_fields_appends_nothing():
     given(movie_created(), UPDATED).when(revert(version=2)).then_nothing()
     given(movie_created()).when(revert(version=1)).then_nothing()
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_revert_of_a_deleted_movie(version):
-    """The movie is restored, with all fields in the event."""
+def test_a_revert_restores_a_deleted_movie(version):
+    """The event has all fields."""
     restored = given(movie_created(), UPDATED, DELETED).when(revert(version=version))
     fields = ALIEN if version == 1 else ALIEN | {"title": "Aliens", "year": 1986}
     restored.then(Movie.Restored, by=str(ANN), **fields)
     assert not restored.aggregate.deleted
 
 
-def test_revert_to_a_version_without_the_movie():
-    """That is one that the movie does not have yet, or at which it was deleted."""
+def test_a_revert_to_a_version_without_the_movie_is_refused():
+    """The movie does not have this version yet, or was deleted at it."""
     restored = happened(Movie.Restored, **ALIEN)
     given(movie_created()).when(revert(version=2)).then_refused(InvalidError)
     given(movie_created(), DELETED).when(revert(version=2)).then_refused(InvalidError)

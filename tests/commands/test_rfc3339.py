@@ -31,7 +31,7 @@ NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
         ("9999-12-31T23:59:60Z", LATEST),
     ],
 )
-def test_valid_times(text, time):
+def test_valid_times_are_parsed(text, time):
     assert parse_rfc3339(text) == time
     assert is_timestamp(rfc3339(parse_rfc3339(text)))
 
@@ -78,7 +78,7 @@ def test_valid_times(text, time):
         "2026-11-26T12:00:00\u200bZ",
     ],
 )
-def test_invalid_texts(text):
+def test_invalid_texts_are_refused(text):
     with pytest.raises(ValueError, match=r".") as refused:
         parse_rfc3339(text)
     assert text not in str(refused.value)
@@ -93,8 +93,8 @@ def test_white_space_is_invalid(text):
 @given(
     st.datetimes(timezones=st.integers(-1439, 1439).map(lambda m: timezone(timedelta(minutes=m))))
 )
-def test_round_trip(time):
-    """With any offset; a time outside the calendar in UTC becomes its first or last moment."""
+def test_a_time_survives_a_round_trip(time):
+    """A time whose UTC lies outside the calendar becomes its first or last moment."""
     text = time.isoformat(timespec="microseconds")
     found = parse_rfc3339(text)
     if found not in (EARLIEST, LATEST):
@@ -105,8 +105,8 @@ def test_round_trip(time):
     st.text("0123456789-:.TtZz+ ", max_size=30)
     | st.from_regex(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]?[0-9:.]{0,12}[Zz+-]?[0-9:]{0,6}\Z")
 )
-def test_similar_texts(text):
-    """A valid one is the time that Python reads, too."""
+def test_parser_agrees_with_python(text):
+    """A text that is accepted is the same time in Python."""
     try:
         found = parse_rfc3339(text)
     except ValueError:

@@ -32,14 +32,13 @@ def active(scenario, *sids):
     return [sid for sid in sids if not scenario.aggregate.has_ended(sid)]
 
 
-def test_open_session():
-    """A repeated command leaves one event."""
+def test_opening_a_session_twice_leaves_one_event():
     given(user_registered()).when(open_session(A)).then(User.SessionOpened, sid=A)
     given(user_registered(), OPENED_A).when(open_session(A)).then_nothing()
 
 
-def test_end_session():
-    """A session ends once, from another session or from itself; the others stay active."""
+def test_a_session_ends_once():
+    """It ends from another session or from itself; the others stay active."""
     account = (user_registered(), OPENED_A, OPENED_B, OPENED_C)
     by_other = given(*account).when(end_session(B, A)).then(User.SessionEnded, sid=B, ended=A)
     assert active(by_other, A, B, C) == [B, C]
@@ -48,8 +47,8 @@ def test_end_session():
     assert active(by_itself.then(User.SessionEnded, sid=C, ended=C), A, B, C) == [B]
 
 
-def test_end_all_sessions():
-    """Ended sessions count, too; a session that is opened afterwards is active."""
+def test_all_sessions_end():
+    """Sessions that are opened afterwards are active."""
     account = (user_registered(), OPENED_A, OPENED_B, ended(B, by=A))
     everywhere = given(*account).when(end_sessions(A)).then(User.SessionsEnded, sid=A)
     assert active(everywhere, A, B) == []
@@ -68,7 +67,7 @@ def test_new_password_keeps_the_acting_session():
     assert active(again.then(User.PasswordChanged), A, B, "4.c") == ["4.c"]
 
 
-def test_kept_session_can_end():
+def test_a_kept_session_can_be_ended():
     account = (user_registered(), OPENED_A, OPENED_B, CHANGED_FROM_A)
     assert active(given(*account).when(end_session(A)).then(User.SessionEnded), A, B) == []
     from_later = given(*account, happened(User.SessionOpened, sid="4.c")).when(end_sessions("4.c"))
@@ -90,7 +89,7 @@ def test_ended_session_is_never_kept():
 
 @pytest.mark.parametrize("event", [CHANGED_FROM_A, ALL_ENDED_FROM_A])
 def test_concurrent_log_in_with_the_old_password(event):
-    """Its password was correct when it was checked, and no longer is."""
+    """Its password was correct when it was checked, and has changed since."""
     late = given(user_registered(), OPENED_A, event).when(open_session("2.late"))
     late.then_refused(NoActiveAccountError)
 
@@ -102,8 +101,8 @@ def test_two_concurrent_password_changes():
     given(*changed).when(change_password(A, NEW)).then_nothing()
 
 
-def test_rehash():
-    """It ends no session, and is dropped after a new password."""
+def test_a_rehash_ends_no_session():
+    """It is dropped after a new password."""
     user = given(user_registered(), OPENED_A, OPENED_B).aggregate
     metadata = open_session(C).metadata()
     user.rehash_password(1, OTHER, metadata)
@@ -135,7 +134,7 @@ def test_malformed_session_id_counts_as_the_oldest(sid):
 @pytest.mark.parametrize(
     "command", [open_session(A), change_password(A), end_session(A), end_sessions(A)]
 )
-def test_unknown_account(command):
+def test_an_unknown_account_is_refused(command):
     """The log does not have it."""
     given().when(command).then_refused(TokenNotValidError)
 

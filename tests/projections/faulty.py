@@ -1,4 +1,4 @@
-"""Redis clients that call back before each command, or die at one."""
+"""Redis clients that call back before each command, or fail like a killed process."""
 
 from contextlib import suppress
 
@@ -6,7 +6,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 
 class DiedError(RedisConnectionError):
-    """The client is dead: no command reaches Redis any more."""
+    """The client is dead: no further command reaches Redis."""
 
 
 class Between:
@@ -29,8 +29,7 @@ class Between:
 class Dying(Between):
     """Dies at call number ``at``, before Redis gets the command or right after.
 
-    What runs on it afterwards (cleaning up, say) finds that every call fails, as it would not have
-    run at all after ``kill -9``.
+    Every later call fails too, so that clean-up code has no effect, as after ``kill -9``.
     """
 
     def __init__(self, redis, at, *, after=False):
@@ -65,9 +64,9 @@ class _Pipeline:
 
 
 def every_death(redis, run):
-    """Call ``run`` with a client that dies at the first call, the second, …; yield after each.
+    """Call ``run`` with clients that die at the first call, the second, and so on.
 
-    Ends with the first run that outlives its last call; yields whether it died.
+    Yields after each run whether the client died; ends with the first run that completes.
     """
     for after in (False, True):
         at = 0

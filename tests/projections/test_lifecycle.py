@@ -2,7 +2,7 @@
 
 from projections.generation import lifecycle
 from projections.generation.writer import GenerationWriter
-from tests.read_side import Story, shown
+from tests.read_side import Story, make_live
 
 
 def test_an_unfinished_generation_is_continued(redis):
@@ -48,7 +48,7 @@ def test_the_next_generation_has_a_higher_number(redis):
 
 
 def test_going_live_shows_a_generation_and_drops_older_ones(redis):
-    old = shown(redis, Story())
+    old = make_live(redis, Story())
     new = GenerationWriter(redis, old.number + 1)
     new.create()
     redis.sadd("movies:generations", new.number)

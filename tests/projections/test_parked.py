@@ -7,24 +7,34 @@ from projections.rebuild.parked import discard, parked_in, retry
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from tests.controls import ANN, create, update
-from tests.library import caught_up, heal, kept, library, live, replayed, rewrite, spoil, write
+from tests.library import (
+    caught_up,
+    corrupt_event,
+    expected_contents,
+    generation_contents,
+    library,
+    live,
+    repair_event,
+    rewrite,
+    write,
+)
 from tests.projections.faulty import every_death
 
 
 @pytest.fixture
 def books(sqlite_store, redis, tmp_path):
-    """The movie that changed twice cannot be read from its second event on."""
+    """A library in which one movie cannot be read from its second event on."""
     books = library(sqlite_store)
-    books.whole = replayed(sqlite_store, redis)
+    books.whole = expected_contents(sqlite_store, redis)
     books.path = tmp_path / "events.db"
-    spoil(books.path, books.changed, version=2)
+    corrupt_event(books.path, books.changed, version=2)
     books.position = sqlite_store.read_stream(books.ids[0])[1].position
     caught_up(sqlite_store, redis)
     return books
 
 
 def test_a_parked_movie_has_a_position_and_a_reason(redis, books):
-    """The state counts it."""
+    """The generation's state counts it."""
     (mark,) = parked_in(live(redis)).values()
     assert mark[:3] == (books.changed, books.position, "MovieUpdated")
     assert "timestamp" in mark.error
@@ -39,59 +49,58 @@ def test_readers_see_the_last_good_row(redis, books):
     assert b'"version":1' in row
 
 
-def test_a_retry_after_the_repair(sqlite_store, redis, books):
-    """All its events are applied and counted once."""
-    heal(books.path, books.changed, version=2)
+def test_a_retry_applies_all_events_of_a_repaired_movie(sqlite_store, redis, books):
+    """Each event counts once."""
+    repair_event(books.path, books.changed, version=2)
     assert list(retry(sqlite_store, live(redis), [books.changed])) == [(books.changed, None)]
-    assert kept(redis) == books.whole
+    assert generation_contents(redis) == books.whole
     assert list(retry(sqlite_store, live(redis), [books.changed])) == []
     write(sqlite_store, update(books.ids[0], by=ANN, title="Aliens"))
     caught_up(sqlite_store, redis)
-    assert kept(redis) == replayed(sqlite_store, redis)
+    assert generation_contents(redis) == expected_contents(sqlite_store, redis)
 
 
-def test_a_retry_that_fails_again(sqlite_store, redis, books):
-    """Nothing changes."""
-    before = kept(redis)
+def test_a_failed_retry_changes_nothing(sqlite_store, redis, books):
+    before = generation_contents(redis)
     ((key, error),) = retry(sqlite_store, live(redis), [books.changed])
     assert key == books.changed
     assert "timestamp" in error
-    assert kept(redis) == before
+    assert generation_contents(redis) == before
 
 
-def test_a_retry_that_gets_further(sqlite_store, redis, books):
+def test_a_retry_may_apply_some_of_the_events(sqlite_store, redis, books):
     """The row is as of the last event that could be applied."""
-    heal(books.path, books.changed, version=2)
-    spoil(books.path, books.changed, version=3)
+    repair_event(books.path, books.changed, version=2)
+    corrupt_event(books.path, books.changed, version=3)
     ((_, error),) = retry(sqlite_store, live(redis), [books.changed])
     assert error
     assert b'"version":2' in redis.hget(live(redis).keys.rows, books.changed)
-    assert kept(redis) == replayed(sqlite_store, redis)
+    assert generation_contents(redis) == expected_contents(sqlite_store, redis)
 
 
-def test_a_creation_that_cannot_be_applied(sqlite_store, redis, books):
-    """Later events cannot be applied either, until a retry applies all."""
-    heal(books.path, books.changed, version=2)
-    spoil(books.path, books.back)
+def test_a_movie_with_a_poison_creation_has_no_row(sqlite_store, redis, books):
+    """Its later events are applied by a retry only."""
+    repair_event(books.path, books.changed, version=2)
+    corrupt_event(books.path, books.back)
     redis.flushall()
     caught_up(sqlite_store, redis)
     assert list(parked_in(live(redis))) == [books.back]
     assert not redis.hexists(live(redis).keys.rows, books.back)
-    heal(books.path, books.back)
+    repair_event(books.path, books.back)
     assert list(retry(sqlite_store, live(redis), [books.back])) == [(books.back, None)]
-    assert kept(redis) == books.whole
+    assert generation_contents(redis) == books.whole
 
 
 def test_a_running_projection_notices_a_retry(sqlite_store, redis, books):
-    """It knew the movie as parked, and still applies its next event."""
+    """It knows the movie as parked, and still applies its next event."""
     write(sqlite_store, create(by=ANN))
     subscription = caught_up(sqlite_store, redis)
-    heal(books.path, books.changed, version=2)
+    repair_event(books.path, books.changed, version=2)
     list(retry(sqlite_store, live(redis), [books.changed]))
     write(sqlite_store, update(books.ids[0], by=ANN, title="Aliens"))
     while not subscription.process_batch():
         pass
-    assert kept(redis) == replayed(sqlite_store, redis)
+    assert generation_contents(redis) == expected_contents(sqlite_store, redis)
 
 
 def test_a_discarded_movie_leaves_the_lists(sqlite_store, redis, books):
@@ -103,7 +112,7 @@ def test_a_discarded_movie_leaves_the_lists(sqlite_store, redis, books):
     assert not redis.hexists(keys.rows, books.changed)
     assert redis.zscore(keys.years, books.changed) is None
     assert redis.zcard(keys.titles) == redis.hlen(keys.rows) == 4
-    heal(books.path, books.changed, version=2)
+    repair_event(books.path, books.changed, version=2)
     write(sqlite_store, update(books.ids[0], by=ANN, title="Aliens"))
     caught_up(sqlite_store, redis)
     assert not redis.hexists(keys.rows, books.changed)
@@ -113,37 +122,37 @@ def test_a_discarded_movie_leaves_the_lists(sqlite_store, redis, books):
 
 def test_a_discarded_movie_can_be_retried(sqlite_store, redis, books):
     discard(live(redis), books.changed)
-    heal(books.path, books.changed, version=2)
+    repair_event(books.path, books.changed, version=2)
     assert list(retry(sqlite_store, live(redis), [books.changed])) == [(books.changed, None)]
-    assert kept(redis) == books.whole
+    assert generation_contents(redis) == books.whole
 
 
 def test_only_a_parked_movie_can_be_discarded(redis, books):
-    before = kept(redis)
+    before = generation_contents(redis)
     assert not discard(live(redis), books.back)
-    assert kept(redis) == before
+    assert generation_contents(redis) == before
 
 
-def test_a_retry_that_dies(sqlite_store, redis, books):
-    """It is complete or has no effect; the next one completes it."""
-    heal(books.path, books.changed, version=2)
+def test_a_killed_retry_is_complete_or_without_effect(sqlite_store, redis, books):
+    """The next retry completes it."""
+    repair_event(books.path, books.changed, version=2)
     copies = {key: redis.dump(key) for key in redis.keys("*")}
-    lives = 0
+    deaths = 0
     for died in every_death(
         redis, lambda dying: list(retry(sqlite_store, live(dying), [books.changed]))
     ):
-        lives += died
+        deaths += died
         redis.hdel(live(redis).keys.state, "hold")
         list(retry(sqlite_store, live(redis), [books.changed]))
-        assert kept(redis) == books.whole
+        assert generation_contents(redis) == books.whole
         redis.flushall()
         for key, value in copies.items():
             redis.restore(key, 0, value)
-    assert lives > 8
+    assert deaths > 8
 
 
 POISON = {
-    "created by nobody": (1, {"by": None}),
+    "created by no account": (1, {"by": None}),
     "created by a list": (1, {"by": []}),
     "created by a stranger": (1, {"by": "01890000-0000-7000-8000-0000000000ff"}),
     "created at no time": (1, {"timestamp": "yesterday"}),
@@ -159,11 +168,13 @@ POISON = {
 }
 
 
-@pytest.mark.parametrize("what", POISON)
+@pytest.mark.parametrize("poison", POISON)
 @pytest.mark.parametrize("last", [False, True])
-def test_a_poison_event_of_any_kind_stops_only_its_movie(sqlite_store, redis, tmp_path, what, last):
-    """Wherever it is in a batch, live and in a rebuild; retry and verify cope with it."""
-    version, fields = POISON[what]
+def test_a_poison_event_of_any_kind_stops_only_its_movie(
+    sqlite_store, redis, tmp_path, poison, last
+):
+    """This holds anywhere in a batch, live and in a rebuild; retry and verify agree."""
+    version, fields = POISON[poison]
     books = library(sqlite_store)
     rewrite(tmp_path / "events.db", books.changed, version, **fields)
     position = sqlite_store.read_stream(books.ids[0])[version - 1].position
@@ -174,13 +185,13 @@ def test_a_poison_event_of_any_kind_stops_only_its_movie(sqlite_store, redis, tm
     assert not verify(sqlite_store, redis).diff.counts
     ((key, error),) = retry(sqlite_store, live(redis), [books.changed])
     assert (key, bool(error)) == (books.changed, True)
-    before = kept(redis)
+    before = generation_contents(redis)
     assert not rebuild(sqlite_store, redis).diff.counts
-    assert kept(redis) == before
+    assert generation_contents(redis) == before
 
 
-def test_an_account_without_a_name(sqlite_store, redis, tmp_path):
-    """It and its movies are not shown; all others are."""
+def test_an_account_without_a_name_is_not_shown(sqlite_store, redis, tmp_path):
+    """Its movies are not shown either; all others are."""
     books = library(sqlite_store)
     rewrite(tmp_path / "events.db", str(ANN), username={"x": 1})
     caught_up(sqlite_store, redis)
@@ -192,23 +203,23 @@ JUNK = (b"x", b"", b"[]", b"{}", b"null", b'{"position":"1","type":1,"error":nul
 
 
 @pytest.mark.parametrize("value", JUNK)
-def test_a_damaged_mark(sqlite_store, redis, books, value):
-    """Its movie stays parked, and the mark is rewritten or removed."""
+def test_a_damaged_mark_keeps_its_movie_parked(sqlite_store, redis, books, value):
+    """The mark is rewritten or removed."""
     keys = live(redis).keys
     redis.hset(keys.parked, books.changed, value)
     assert parked_in(live(redis))[books.changed].error
     assert not verify(sqlite_store, redis).diff.counts
-    redis.hset(keys.parked, "nobody", value)
+    redis.hset(keys.parked, "unknown", value)
     redis.hset(keys.parked, b"\xff", value)
     redis.hset(keys.state, "parked", 3)
-    assert not next(iter(retry(sqlite_store, live(redis), ["nobody"])))[1]
+    assert not next(iter(retry(sqlite_store, live(redis), ["unknown"])))[1]
     assert discard(live(redis), books.changed)
     assert parked_in(live(redis))[books.changed].dropped
     assert verify(sqlite_store, redis, repair=True).diff.counts == {"parked": 1}
     assert not verify(sqlite_store, redis).diff.counts
-    heal(books.path, books.changed, version=2)
+    repair_event(books.path, books.changed, version=2)
     assert list(retry(sqlite_store, live(redis), [books.changed])) == [(books.changed, None)]
-    assert set(kept(redis)) == set(books.whole)
+    assert set(generation_contents(redis)) == set(books.whole)
 
 
 def test_a_mark_is_json(redis, books):

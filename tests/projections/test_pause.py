@@ -1,4 +1,4 @@
-"""A paused generation takes no events for a moment; readers do not notice."""
+"""A paused generation takes no events for a moment; readers are not affected."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from projections.generation.pause import pause
 from projections.rebuild.diff import Difference, repair, writes_for
 from projections.redis_client import open_redis
 from tests.controls import ANN, create
-from tests.library import caught_up, kept, library, live, write
+from tests.library import caught_up, generation_contents, library, live, write
 
 
 @pytest.fixture
@@ -22,21 +22,20 @@ def writer(sqlite_store, redis):
     return live(redis)
 
 
-def test_no_event_is_applied(sqlite_store, redis, writer):
-    """Until the pause ends."""
+def test_no_event_is_applied_during_a_pause(sqlite_store, redis, writer):
     write(sqlite_store, create(by=ANN))
     subscription = Subscription(sqlite_store, redis)
     with pause(writer) as held:
-        before = kept(redis)
+        before = generation_contents(redis)
         assert held.position == writer.read_state().position
         for _ in range(3):
             assert not subscription.process_batch()
-        assert kept(redis) == before
+        assert generation_contents(redis) == before
     assert subscription.process_batch()
     assert writer.read_state().position == sqlite_store.head()
 
 
-def test_a_pause_ends_by_itself(sqlite_store, redis, writer):
+def test_a_pause_expires(sqlite_store, redis, writer):
     write(sqlite_store, create(by=ANN))
     with pause(writer, 100):
         started = time.monotonic()
@@ -44,7 +43,7 @@ def test_a_pause_ends_by_itself(sqlite_store, redis, writer):
         assert time.monotonic() - started > 0.05
 
 
-def test_one_pause_at_a_time(writer, valkey):
+def test_only_one_pause_at_a_time(writer, valkey):
     """The next one waits."""
     other = open_redis(valkey.url)
     ends = []
@@ -69,7 +68,7 @@ def test_waiting_for_a_pause_has_a_timeout(writer, monkeypatch):
         pass
 
 
-def test_an_expired_pause_does_not_end_the_next(redis, writer):
+def test_expired_pause_does_not_release_the_next(redis, writer):
     with pause(writer, 1):
         time.sleep(0.01)
         with pause(writer) as second:
@@ -78,7 +77,7 @@ def test_an_expired_pause_does_not_end_the_next(redis, writer):
     assert redis.hget(writer.keys.state, "hold")
 
 
-def test_there_must_be_a_generation(redis, writer):
+def test_a_pause_needs_a_generation(redis, writer):
     redis.flushall()
     with pytest.raises(ReadModelUnavailableError), pause(writer):
         pass
@@ -86,13 +85,13 @@ def test_there_must_be_a_generation(redis, writer):
 
 
 def test_a_repair_after_the_pause_changes_nothing(redis, writer):
-    """The projection may have continued."""
+    """The projection may have applied events since."""
     wrong = [Difference("years", b"x", 1.0, None)]
     with pause(writer, 1) as held:
         time.sleep(0.01)
-        before = kept(redis)
+        before = generation_contents(redis)
         with pytest.raises(ReadModelUnavailableError):
             repair(writer, held, writes_for(wrong))
     with pytest.raises(ReadModelUnavailableError):
         repair(writer, held, writes_for(wrong))
-    assert kept(redis) == before
+    assert generation_contents(redis) == before

@@ -15,7 +15,17 @@ from projections.keys import REBUILDING
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.replay import ReplayWorkers, replay
 from tests.controls import ANN, create, new_id, update
-from tests.library import catch_up, caught_up, heal, kept, library, live, replayed, spoil, write
+from tests.library import (
+    catch_up,
+    caught_up,
+    corrupt_event,
+    expected_contents,
+    generation_contents,
+    library,
+    live,
+    repair_event,
+    write,
+)
 from tests.projections.faulty import Between, every_death
 
 LEFT = {b"movies:live", b"movies:generations"}
@@ -25,53 +35,52 @@ LEFT = {b"movies:live", b"movies:generations"}
 def books(sqlite_store, redis):
     """A log with all kinds of events, and its read model."""
     books = library(sqlite_store)
-    books.expected = replayed(sqlite_store, redis)
+    books.expected = expected_contents(sqlite_store, redis)
     caught_up(sqlite_store, redis)
     return books
 
 
-def keys_of(redis):
-    """All keys but those of the live generation."""
+def other_keys(redis):
+    """Return all keys but those of the live generation."""
     prefix = b"{movies:%d}:" % (lifecycle.live_number(redis) or 0)
     return {key for key in redis.keys("*") if not key.startswith(prefix)}
 
 
 def test_a_rebuild_replaces_the_live_generation(sqlite_store, redis, books):
     """The previous one is dropped, and no other key is left."""
-    told = []
-    built = rebuild(sqlite_store, redis, advance=lambda *step: told.append(step))
+    steps = []
+    built = rebuild(sqlite_store, redis, advance=lambda *step: steps.append(step))
     assert (built.generation, built.position) == (2, sqlite_store.head())
     assert (built.events, built.movies, built.parked) == (sqlite_store.count(), 5, 0)
     assert not built.diff.counts
     assert built.compared == 5 * 4 + 2 + 1
-    assert ("rebuild", sqlite_store.count(), sqlite_store.count()) in told
-    assert told[-1] == ("compare", built.compared, built.compared)
-    assert kept(redis) == books.expected
-    assert keys_of(redis) == LEFT
+    assert ("rebuild", sqlite_store.count(), sqlite_store.count()) in steps
+    assert steps[-1] == ("compare", built.compared, built.compared)
+    assert generation_contents(redis) == books.expected
+    assert other_keys(redis) == LEFT
 
 
 def test_a_large_generation_is_removed_in_steps(sqlite_store, redis, books, monkeypatch):
     """Each step is reported."""
     monkeypatch.setattr(lifecycle, "_STEPS_AT_ONCE", 1)
     monkeypatch.setattr(lifecycle, "SWEEP_STEP", 1)
-    told = []
-    rebuild(sqlite_store, redis, advance=lambda *step: told.append(step))
-    assert told[-1][0] == "drop"
-    assert told[-1][1] > 5
-    assert kept(redis) == books.expected
-    assert keys_of(redis) == LEFT
+    steps = []
+    rebuild(sqlite_store, redis, advance=lambda *step: steps.append(step))
+    assert steps[-1][0] == "drop"
+    assert steps[-1][1] > 5
+    assert generation_contents(redis) == books.expected
+    assert other_keys(redis) == LEFT
 
 
-def test_without_a_live_one(sqlite_store, redis, books):
-    """Nothing is compared."""
+def test_nothing_is_compared_without_a_live_generation(sqlite_store, redis, books):
     redis.flushall()
     built = rebuild(sqlite_store, redis)
     assert (built.compared, built.diff.counts) == (0, {})
-    assert kept(redis) == books.expected
+    assert generation_contents(redis) == books.expected
 
 
 def test_differences_are_reported(sqlite_store, redis, books):
-    """Of rows, indexes and counts; the new generation is right."""
+    """They concern rows, indexes and counts; the new generation is correct."""
     keys = live(redis).keys
     one, other, third = (str(books.ids[number]) for number in (3, 4, 5))
     line = redis.hget(keys.rows, one)
@@ -92,7 +101,7 @@ def test_differences_are_reported(sqlite_store, redis, books):
         ("head", b"events"): 1,
     }
     assert built.diff.counts == {"rows": 1, "years": 1, "created": 2, "gone": 1, "head": 1}
-    assert kept(redis) == books.expected
+    assert generation_contents(redis) == books.expected
 
 
 @pytest.mark.parametrize("lost", ["rows", "created", "titles", "gone", "users"])
@@ -100,15 +109,14 @@ def test_a_damaged_generation_is_compared(sqlite_store, redis, books, lost):
     redis.delete(live(redis).keys.named(lost))
     built = rebuild(sqlite_store, redis)
     assert set(built.diff.counts) == {lost}
-    assert kept(redis) == books.expected
+    assert generation_contents(redis) == books.expected
 
 
 def test_a_generation_of_another_log_is_not_compared(sqlite_store, redis, books):
-    """A comparison would say nothing."""
     redis.hset(live(redis).keys.state, "last", "another:1")
     built = rebuild(sqlite_store, redis)
     assert built.compared == 0
-    assert kept(redis) == books.expected
+    assert generation_contents(redis) == books.expected
 
 
 def test_a_generation_behind_the_log_is_compared_at_its_position(sqlite_store, redis, books):
@@ -117,7 +125,7 @@ def test_a_generation_behind_the_log_is_compared_at_its_position(sqlite_store, r
     built = rebuild(sqlite_store, redis)
     assert built.compared
     assert not built.diff.counts
-    assert kept(redis) == replayed(sqlite_store, redis)
+    assert generation_contents(redis) == expected_contents(sqlite_store, redis)
 
 
 def test_events_during_a_rebuild_are_no_differences(sqlite_store, redis, books):
@@ -138,36 +146,36 @@ def test_events_during_a_rebuild_are_no_differences(sqlite_store, redis, books):
     assert not built.diff.counts
     catch_up(projection)
     assert built.position == sqlite_store.head()
-    assert kept(redis) == replayed(sqlite_store, redis)
+    assert generation_contents(redis) == expected_contents(sqlite_store, redis)
 
 
-def test_readers_see_no_hole_and_no_step_back(sqlite_store, redis, books):
-    """Between any two steps of the rebuild a client writes, a projection works, and readers look."""
+def test_readers_see_no_gap_and_no_earlier_position(sqlite_store, redis, books):
+    """Between any two steps of the rebuild a client writes, a projection runs and readers read."""
     reader, seen = Reader(redis), [0]
 
-    def look():
-        for one in (Reader(redis), reader):  # who comes new must not see more than who was here
+    def read():
+        for one in (Reader(redis), reader):  # a new reader must not see more than an old one
             seen.append(one.position())
             assert seen[-1] >= seen[-2]
 
     def meanwhile():
-        look()
+        read()
         write(sqlite_store, create(by=ANN))
         subscription.process_batch()
-        look()
+        read()
 
-    subscription = caught_up(sqlite_store, Between(redis, look))
+    subscription = caught_up(sqlite_store, Between(redis, read))
 
     built = rebuild(sqlite_store, Between(redis, meanwhile))
     assert not built.diff.counts
     assert reader.known == built.generation
     assert len(set(seen)) > 40
     caught_up(sqlite_store, redis)
-    assert kept(redis) == replayed(sqlite_store, redis)
+    assert generation_contents(redis) == expected_contents(sqlite_store, redis)
 
 
 class Reader:
-    """Looks as queries do: at the generation that was live a moment ago, then at the one that is."""
+    """Reads like queries: the generation that it knows, then the live one."""
 
     def __init__(self, redis):
         self.redis, self.known = redis, None
@@ -179,29 +187,28 @@ class Reader:
             if head is not None and head.state == LIVE:
                 return head.position
             self.known = None
-        raise AssertionError("a hole")
+        raise AssertionError("no generation is live")
 
 
-def test_a_rebuild_that_dies_leaves_the_live_generation(sqlite_store, redis, books):
-    """At any call to Redis; the next rebuild removes the remains."""
-    lives = 0
+def test_a_killed_rebuild_leaves_the_live_generation(sqlite_store, redis, books):
+    """It may die at any call to Redis; the next rebuild removes the remains."""
+    deaths = 0
 
     def run(dying):
         rebuild(sqlite_store, dying)
 
     for died in every_death(redis, run):
-        lives += died
-        assert kept(redis) == books.expected
-        redis.delete(REBUILDING)  # as a lease of a dead process counts for nothing
+        deaths += died
+        assert generation_contents(redis) == books.expected
+        redis.delete(REBUILDING)  # the lease of a dead process is ignored
         redis.hdel(live(redis).keys.state, "hold")
         assert not rebuild(sqlite_store, redis).diff.counts
-        assert kept(redis) == books.expected
-        assert keys_of(redis) == LEFT
-    assert lives > 60
+        assert generation_contents(redis) == books.expected
+        assert other_keys(redis) == LEFT
+    assert deaths > 60
 
 
-def test_the_pause_of_a_dead_rebuild_ends(sqlite_store, redis, books):
-    """The projection continues."""
+def test_the_pause_of_a_killed_rebuild_expires(sqlite_store, redis, books):
     with pause(live(redis), 200):
         write(sqlite_store, create(by=ANN))
         redis.hset("copy", mapping=redis.hgetall(live(redis).keys.state))
@@ -211,7 +218,7 @@ def test_the_pause_of_a_dead_rebuild_ends(sqlite_store, redis, books):
     assert 0.05 < time.monotonic() - started < 2
 
 
-def test_one_rebuild_at_a_time(sqlite_store, redis, books):
+def test_only_one_rebuild_at_a_time(sqlite_store, redis, books):
     other = Lease(redis, key=REBUILDING)
     assert other.acquire_or_renew()
     with pytest.raises(RebuildRunningError):
@@ -220,8 +227,8 @@ def test_one_rebuild_at_a_time(sqlite_store, redis, books):
     rebuild(sqlite_store, redis)
 
 
-def test_a_wipe_during_a_rebuild(sqlite_store, redis, books):
-    """The rebuild fails; the projection builds a generation."""
+def test_a_wipe_during_a_rebuild_fails_it(sqlite_store, redis, books):
+    """The projection then builds a generation."""
 
     def wiped(*args):
         for step in replay(*args):
@@ -231,21 +238,21 @@ def test_a_wipe_during_a_rebuild(sqlite_store, redis, books):
     with pytest.raises(ReadModelUnavailableError):
         rebuild(sqlite_store, redis, replay=wiped)
     caught_up(sqlite_store, redis)
-    assert kept(redis) == books.expected
-    assert keys_of(redis) == LEFT
+    assert generation_contents(redis) == books.expected
+    assert other_keys(redis) == LEFT
 
 
-def test_a_generation_that_goes_live_during_a_rebuild(sqlite_store, redis, books):
-    """The rebuild fails, as its generation is older; another rebuild works."""
+def test_a_newer_live_generation_fails_a_rebuild(sqlite_store, redis, books):
+    """Another rebuild succeeds."""
     redis.flushall()
 
     def overtaken(*args):
         yield from replay(*args)
         caught_up(sqlite_store, redis)
 
-    with pytest.raises(ReadModelUnavailableError):  # dropped, as it began earlier
+    with pytest.raises(ReadModelUnavailableError):  # its generation is older, and dropped
         rebuild(sqlite_store, redis, replay=overtaken)
-    assert kept(redis) == books.expected
+    assert generation_contents(redis) == books.expected
     assert not rebuild(sqlite_store, redis).diff.counts
 
 
@@ -258,25 +265,25 @@ def test_a_projection_that_was_building_follows_the_rebuilt_generation(sqlite_st
     while not subscription.process_batch():
         pass
     assert lifecycle.live_number(redis) == built.generation
-    assert kept(redis) == books.expected
-    assert keys_of(redis) == LEFT
+    assert generation_contents(redis) == books.expected
+    assert other_keys(redis) == LEFT
 
 
 def test_a_rebuild_retries_parked_movies(sqlite_store, redis, tmp_path):
     """A movie that is no longer parked is no difference."""
     books = library(sqlite_store)
-    expected = replayed(sqlite_store, redis)
-    spoil(tmp_path / "events.db", books.changed, version=2)
+    expected = expected_contents(sqlite_store, redis)
+    corrupt_event(tmp_path / "events.db", books.changed, version=2)
     caught_up(sqlite_store, redis)
     still = rebuild(sqlite_store, redis)
     assert (still.parked, still.diff.counts) == (1, {})
-    heal(tmp_path / "events.db", books.changed, version=2)
+    repair_event(tmp_path / "events.db", books.changed, version=2)
     built = rebuild(sqlite_store, redis)
     assert (built.parked, built.diff.counts) == (0, {})
-    assert kept(redis) == expected
+    assert generation_contents(redis) == expected
 
 
-def test_parallel_workers(sqlite_store, redis, books, valkey, tmp_path):
+def test_parallel_workers_build_the_same_generation(sqlite_store, redis, books, valkey, tmp_path):
     workers = ReplayWorkers(2, f"sqlite:///{tmp_path}/events.db", valkey.url)
     assert not rebuild(sqlite_store, redis, replay=workers.replay).diff.counts
-    assert kept(redis) == books.expected
+    assert generation_contents(redis) == books.expected

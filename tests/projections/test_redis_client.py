@@ -15,8 +15,8 @@ def closed(client):
     return client
 
 
-def test_a_socket(valkey):
-    """Timeouts are short and retries few: an unreachable Redis does not delay a request long."""
+def test_a_client_has_short_timeouts_and_few_retries(valkey):
+    """An unreachable Redis must not delay a request long."""
     client = open_redis(valkey.url)
     assert client.ping()
     assert client.connection_pool.connection_kwargs["socket_timeout"] == 1.0
@@ -36,7 +36,7 @@ def test_an_asynchronous_client_waits_for_a_free_connection(valkey):
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
-def test_servers(scheme):
+def test_a_server_url_is_parsed(scheme):
     for client in (
         open_redis(f"{scheme}://u:p%40@host:7000/3"),
         closed(open_async_redis(f"{scheme}://u:p%40@host:7000/3")),
@@ -47,20 +47,20 @@ def test_servers(scheme):
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_sentinels(tls):
-    """Every sentinel, the service behind them, and a database."""
+def test_a_sentinel_url_is_parsed(tls):
+    """It has the sentinels, the service and a database."""
     url = f"{'rediss' if tls else 'redis'}+sentinel://u:p@a:1,b/mymaster/2"
     for client in (open_redis(url), closed(open_async_redis(url))):
         pool = client.connection_pool
         assert pool.service_name == "mymaster"
-        places = [s.connection_pool.connection_kwargs for s in pool.sentinel_manager.sentinels]
-        assert [(place["host"], place["port"]) for place in places] == [("a", 1), ("b", 26379)]
+        nodes = [s.connection_pool.connection_kwargs for s in pool.sentinel_manager.sentinels]
+        assert [(node["host"], node["port"]) for node in nodes] == [("a", 1), ("b", 26379)]
         assert pool.connection_kwargs["db"] == 2
         assert ("SSL" in pool.connection_class.__name__) == tls
 
 
-def test_a_cluster_that_does_not_answer():
-    """A synchronous client connects first; an asynchronous one when it is used."""
+def test_an_unreachable_cluster_is_unavailable():
+    """A synchronous client connects when it is opened, an asynchronous one when it is used."""
     url = "redis+cluster://u:p@127.0.0.1:1,[::1]:1"
     with pytest.raises(ReadModelUnavailableError):
         open_redis(url)
@@ -85,8 +85,8 @@ def test_a_cluster_that_does_not_answer():
         "redis+cluster://host:x,other",
     ],
 )
-def test_an_invalid_url(url):
-    """The error names the variable and does not repeat the URL: it may contain a password."""
+def test_an_invalid_url_is_refused(url):
+    """The error names the variable and does not repeat the URL, which may contain a password."""
     for open_ in (open_redis, open_async_redis):
         with pytest.raises(ConfigurationError) as refused:
             open_(url)
@@ -94,8 +94,8 @@ def test_an_invalid_url(url):
         assert "host" not in refused.value.problem.replace("host:port", "")
 
 
-def test_a_wrong_password_is_reported_as_such(valkey):
-    client = open_redis(valkey.url.replace("unix://", "unix://nobody:hu/sh@1@"))
+def test_a_wrong_password_is_reported(valkey):
+    client = open_redis(valkey.url.replace("unix://", "unix://unknown:hu/sh@1@"))
     with pytest.raises(RedisError) as refused:
         client.ping()
     client.close()

@@ -15,7 +15,14 @@ from projections.rebuild.replay import (
     whole_streams,
 )
 from tests.controls import ANN, create
-from tests.library import caught_up, kept, library, replayed, spoil, write
+from tests.library import (
+    caught_up,
+    corrupt_event,
+    expected_contents,
+    generation_contents,
+    library,
+    write,
+)
 from tests.read_side import contents
 
 
@@ -26,38 +33,38 @@ def replayed_into_new(store, redis, *, by=replay, state=LIVE):
     finish(store, writer, until, sum(step.applied for step in steps), state)
     assert sum(step.read for step in steps) == store.count()
     assert writer.checkpoint() == until
-    return kept(redis, writer.number)
+    return generation_contents(redis, writer.number)
 
 
 @pytest.fixture(params=["in log order", "by stream"])
-def way(request, monkeypatch):
+def read_order(request, monkeypatch):
     monkeypatch.setattr(replaying, "BATCH", 4)
     if request.param == "by stream":
         monkeypatch.setattr(replaying, "MAX_SORTED", 0)
 
 
-def test_replay_and_batches_give_the_same_generation(store, redis, way):
-    """Rows, indexes, deleted movies, accounts, counts, state."""
+def test_replay_and_batches_give_the_same_generation(store, redis, read_order):
+    """This includes deleted movies, accounts and counts."""
     library(store)
-    expected = replayed(store, redis)
+    expected = expected_contents(store, redis)
     assert replayed_into_new(store, redis) == expected
 
 
-def test_a_replay_parks_movies(sqlite_store, redis, tmp_path, way):
-    """With the last good row, as a projection does."""
+def test_a_replay_parks_movies(sqlite_store, redis, tmp_path, read_order):
+    """Their last good row is kept, as by a projection."""
     books = library(sqlite_store)
-    spoil(tmp_path / "events.db", books.changed, version=2)
-    expected = replayed(sqlite_store, redis)
+    corrupt_event(tmp_path / "events.db", books.changed, version=2)
+    expected = expected_contents(sqlite_store, redis)
     assert expected["parked"].keys() == {books.changed.encode()}
     assert replayed_into_new(sqlite_store, redis) == expected
 
 
-def test_an_empty_log(sqlite_store, redis, way):
-    expected = replayed(sqlite_store, redis)
+def test_an_empty_log_is_replayed(sqlite_store, redis, read_order):
+    expected = expected_contents(sqlite_store, redis)
     assert replayed_into_new(sqlite_store, redis) == expected
 
 
-def test_streams_are_never_divided(sqlite_store, way):
+def test_streams_are_never_divided(sqlite_store, read_order):
     """Even if they are longer than one read."""
     library(sqlite_store)
     seen = []
@@ -71,7 +78,7 @@ def test_streams_are_never_divided(sqlite_store, way):
     assert len(set(seen)) == len(seen)
 
 
-def test_streams_end_at_the_position(sqlite_store, way):
+def test_streams_end_at_the_position(sqlite_store, read_order):
     library(sqlite_store)
     for until in range(sqlite_store.head() + 1):
         events = [e for batch in whole_streams(sqlite_store, until) for e in batch]
@@ -79,7 +86,7 @@ def test_streams_end_at_the_position(sqlite_store, way):
 
 
 @pytest.mark.parametrize("number", [1, 3, 64])
-def test_ranges_contain_every_event_once(sqlite_store, number, way):
+def test_ranges_contain_every_event_once(sqlite_store, number, read_order):
     library(sqlite_store)
     until = sqlite_store.head()
     ranges = stream_ranges(sqlite_store, until, number)
@@ -93,18 +100,17 @@ def test_ranges_contain_every_event_once(sqlite_store, number, way):
     assert sorted(found) == list(range(1, until + 1))
 
 
-def test_parallel_workers(store, store_url, redis, valkey):
-    """Each replays a part."""
+def test_parallel_workers_give_the_same_generation(store, store_url, redis, valkey):
+    """Each replays a part of the log."""
     library(store)
-    expected = replayed(store, redis)
+    expected = expected_contents(store, redis)
     assert (
         replayed_into_new(store, redis, by=ReplayWorkers(2, store_url, valkey.url).replay)
         == expected
     )
 
 
-def test_a_worker_that_fails(sqlite_store, redis, valkey, capfd):
-    """The replay fails with it."""
+def test_a_failed_worker_fails_the_replay(sqlite_store, redis, valkey, capfd):
     library(sqlite_store)
     workers = ReplayWorkers(1, "sqlite:////nowhere/events.db", valkey.url)
     with pytest.raises(ReadModelUnavailableError, match="failed"):
@@ -112,7 +118,7 @@ def test_a_worker_that_fails(sqlite_store, redis, valkey, capfd):
     assert capfd.readouterr().err.startswith("cinelog: ConfigurationError: ")
 
 
-def test_the_replay_of_a_dropped_generation_ends(sqlite_store, redis, monkeypatch):
+def test_the_replay_of_a_dropped_generation_fails(sqlite_store, redis, monkeypatch):
     """It leaves no key."""
     monkeypatch.setattr(replaying, "BATCH", 4)
     library(sqlite_store)
@@ -128,7 +134,7 @@ def test_the_replay_of_a_dropped_generation_ends(sqlite_store, redis, monkeypatc
 
 
 def test_a_projection_ignores_a_generation_in_replay(sqlite_store, redis):
-    """It neither continues it nor takes it for live."""
+    """It neither continues it nor makes it live."""
     write(sqlite_store, create(by=ANN))
     writer = lifecycle.new(redis, state=REPLAYING)
     assert writer.checkpoint() is None
@@ -138,7 +144,7 @@ def test_a_projection_ignores_a_generation_in_replay(sqlite_store, redis):
     assert lifecycle.live_number(redis) != writer.number
 
 
-def test_an_empty_range(sqlite_store):
+def test_a_range_without_streams_has_no_events(sqlite_store):
     library(sqlite_store)
     until = sqlite_store.head()
     assert list(whole_streams(sqlite_store, until, StreamRange("f" * 36, "g"))) == []

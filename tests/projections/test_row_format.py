@@ -1,4 +1,4 @@
-"""A generation keeps the row format that it was built with; a release with another one rebuilds it."""
+"""A generation keeps the row format of its release; a release with another format rebuilds it."""
 
 import threading
 import time
@@ -19,10 +19,10 @@ from projections.rebuild.verify import verify
 from projections.worker import Projection
 from service.observability.status import _live_generation
 from tests.controls import ANN, create, register
-from tests.library import caught_up, kept, library, live, write
+from tests.library import caught_up, generation_contents, library, live, write
 
 
-def built_by_another(redis, row_format):
+def change_format(redis, row_format):
     """Make the live generation one of another release, whose rows lack a field."""
     head = live(redis).keys.state
     if row_format is None:
@@ -35,11 +35,11 @@ def built_by_another(redis, row_format):
 
 
 @pytest.mark.parametrize("row_format", [None, 1, ROW_FORMAT + 1, "", "junk", -1])
-def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, redis, row_format):
+def test_a_generation_of_another_format_serves_until_it_is_rebuilt(sqlite_store, redis, row_format):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
-    as_it_should_be, old = kept(redis), lifecycle.live_number(redis)
-    built_by_another(redis, row_format)
+    expected, old = generation_contents(redis), lifecycle.live_number(redis)
+    change_format(redis, row_format)
     subscription = Subscription(sqlite_store, redis, limit=5)
     assert not subscription.process_batch()
     assert lifecycle.live_number(redis) == old
@@ -47,12 +47,12 @@ def test_another_format_is_built_anew_while_the_old_one_serves(sqlite_store, red
     assert redis.hget(Keys(old).state, "state") == LIVE.encode()
     caught_up(sqlite_store, redis)
     assert lifecycle.live_number(redis) == old + 1
-    assert kept(redis) == as_it_should_be
+    assert generation_contents(redis) == expected
     assert not redis.exists(Keys(old).state)
 
 
 def test_a_generation_of_another_format_takes_no_events(sqlite_store, redis):
-    """Not even from a writer that found it usable before."""
+    """A writer that found it usable before is refused, too."""
     library(sqlite_store)
     subscription = caught_up(sqlite_store, redis)
     writer = live(redis)
@@ -72,8 +72,8 @@ def test_an_unfinished_generation_of_another_format_is_not_continued(sqlite_stor
     assert not verify(sqlite_store, redis).diff.counts
 
 
-def test_another_format_from_another_log_is_not_served(sqlite_store, redis):
-    """Rows of an earlier release may be shown for a while, those of another log never."""
+def test_another_format_of_another_log_is_not_served(sqlite_store, redis):
+    """Rows of an earlier release may be shown for a while, rows of another log never."""
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     redis.hset(live(redis).keys.state, mapping={"format": 1, "last": "x:1:y"})
@@ -85,7 +85,7 @@ def test_another_format_from_another_log_is_not_served(sqlite_store, redis):
 def test_verify_reports_another_format_and_rebuild_replaces_it(sqlite_store, redis):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
-    built_by_another(redis, 1)
+    change_format(redis, 1)
     found = verify(sqlite_store, redis, repair=True)
     assert found.other_format
     assert [(one.key, one.field, one.wanted, one.shown) for one in found.diff.first] == [
@@ -96,7 +96,7 @@ def test_verify_reports_another_format_and_rebuild_replaces_it(sqlite_store, red
 
 
 def test_rows_of_another_format_are_not_changed(sqlite_store, redis):
-    """Neither by a repair nor by a retry of parked movies."""
+    """A repair or a retry of parked movies is refused."""
     library(sqlite_store)
     caught_up(sqlite_store, redis)
     redis.hdel(live(redis).keys.state, "format")
@@ -105,13 +105,13 @@ def test_rows_of_another_format_are_not_changed(sqlite_store, redis):
     assert redis.hget(live(redis).keys.state, "hold") is None
 
 
-def test_the_state_has_the_format(sqlite_store, redis):
+def test_the_status_has_the_format(sqlite_store, redis):
     library(sqlite_store)
     caught_up(sqlite_store, redis)
-    built_by_another(redis, ROW_FORMAT + 1)
+    change_format(redis, ROW_FORMAT + 1)
     status = _live_generation(redis)
-    facts = (status.state, status.format, status.format_expected)
-    assert facts == (OTHER_FORMAT, ROW_FORMAT + 1, ROW_FORMAT)
+    formats = (status.state, status.format, status.format_expected)
+    assert formats == (OTHER_FORMAT, ROW_FORMAT + 1, ROW_FORMAT)
 
 
 def test_a_point_in_time_list_of_another_format_is_rebuilt(sqlite_store, redis):
@@ -153,8 +153,8 @@ def shows(redis, store, row_format):
     return head == [b"%d" % row_format, b"%d" % store.head()]
 
 
-def test_two_releases_side_by_side_do_not_build_over_each_other(sqlite_store, redis):
-    """The newer one projects, in any order of start; the older one continues after its end."""
+def test_the_newer_of_two_releases_projects(sqlite_store, redis):
+    """They may start in any order; the older one continues when the newer one ends."""
     write(sqlite_store, register(ANN), create(by=ANN))
     with running(sqlite_store, redis, 7):
         until(lambda: shows(redis, sqlite_store, 7))
@@ -171,7 +171,7 @@ def test_two_releases_side_by_side_do_not_build_over_each_other(sqlite_store, re
 
 
 def test_a_killed_newer_release_keeps_precedence_for_a_while(redis):
-    """Its supervisor restarts it, and it would find an older generation."""
+    """Its supervisor restarts it, and must not find an older generation."""
     with ExitStack() as stack:
         newer, older = Precedence(redis, 8, 300), Precedence(redis, 7, 300)
         stack.callback(older.withdraw)

@@ -39,11 +39,11 @@ def test_the_read_model_shows_the_whole_log(store, redis):
     commit(store, [create(key, by=ann) for key in ids])
     commit(store, [update(ids[0], by=ann, title="Aliens"), delete(ids[1], by=ann)])
     subscription = caught_up(Subscription(store, redis, limit=3))
-    kept = contents(redis, 1)
-    assert int(kept["head"][b"position"]) == subscription.position == store.head()
-    assert int(kept["head"][b"events"]) == store.count()
-    assert {key.decode() for key in kept["rows"]} == {str(key) for key in ids} - {str(ids[1])}
-    assert b'"title":"Aliens"' in kept["rows"][str(ids[0]).encode()]
+    stored = contents(redis, 1)
+    assert int(stored["head"][b"position"]) == subscription.position == store.head()
+    assert int(stored["head"][b"events"]) == store.count()
+    assert {key.decode() for key in stored["rows"]} == {str(key) for key in ids} - {str(ids[1])}
+    assert b'"title":"Aliens"' in stored["rows"][str(ids[0]).encode()]
 
 
 def test_a_partial_list_is_never_live(sqlite_store, redis, account):
@@ -67,7 +67,7 @@ def test_a_new_subscription_continues_at_the_checkpoint(sqlite_store, redis, acc
 
 @pytest.mark.parametrize("wipe", ["flushall", "head", "pointer"])
 def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account, wipe):
-    """Without a new event; the generation's number increases."""
+    """No new event is needed; the generation's number increases."""
     commit(sqlite_store, [create(by=account) for _ in range(5)])
     subscription = caught_up(Subscription(sqlite_store, redis, limit=2))
     if wipe == "flushall":
@@ -110,8 +110,8 @@ def test_a_wipe_just_before_the_switch_starts_again(sqlite_store, redis, account
     assert redis.hlen(Keys(lifecycle.live_number(redis)).rows) == 1
 
 
-def test_a_crash_between_going_live_and_the_pointer(sqlite_store, redis, account):
-    """State first, pointer second: the next subscription only sets the pointer."""
+def test_a_crash_before_the_pointer_is_set_is_repaired(sqlite_store, redis, account):
+    """A generation goes live before its pointer is set; the next subscription sets the pointer."""
     commit(sqlite_store, [create(by=account)])
     caught_up(Subscription(sqlite_store, redis))
     redis.delete("movies:live")

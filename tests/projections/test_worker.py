@@ -22,7 +22,7 @@ from projections.rebuild.parked import discard, parked_in
 from projections.redis_client import open_redis
 from projections.worker import Projection
 from tests.controls import create, new_id, register, update
-from tests.library import catch_up, caught_up, heal, library, live, spoil
+from tests.library import catch_up, caught_up, corrupt_event, library, live, repair_event
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def account(sqlite_store):
 
 @contextmanager
 def running(store, redis, **settings):
-    """A projection in a thread."""
+    """Run a projection in a thread."""
     stop = threading.Event()
     projection = Projection(store, redis, **settings)
     thread = threading.Thread(target=projection.run, args=(stop,))
@@ -68,15 +68,15 @@ def shows(redis, store):
 
 
 def test_parked_movies_are_retried_at_the_start(sqlite_store, redis, tmp_path):
-    """Its release may be able to apply the event. Discarded movies are not retried."""
+    """This release may be able to apply the event. Discarded movies are not retried."""
     books = library(sqlite_store)
     for movie in (books.changed, books.back):
-        spoil(tmp_path / "events.db", movie, version=2)
+        corrupt_event(tmp_path / "events.db", movie, version=2)
     caught_up(sqlite_store, redis)
-    given_up = live(redis)
-    assert discard(given_up, books.back)
+    writer = live(redis)
+    assert discard(writer, books.back)
     for movie in (books.changed, books.back):
-        heal(tmp_path / "events.db", movie, version=2)
+        repair_event(tmp_path / "events.db", movie, version=2)
     with running(sqlite_store, redis):
         until(lambda: list(parked_in(live(redis))) == [books.back])
     row = redis.hget(live(redis).keys.rows, books.changed)
@@ -89,20 +89,19 @@ def test_an_append_is_shown_at_once(sqlite_store, redis, account):
         until(shows(redis, sqlite_store))
         until(lambda: redis.pubsub_numsub("movies:appended")[0][1] == 1)
         for _ in range(5):
-            (receipt,) = commit(sqlite_store, [create(by=account)])
-            redis.publish("movies:appended", receipt.position)
+            (result,) = commit(sqlite_store, [create(by=account)])
+            redis.publish("movies:appended", result.position)
             assert until(shows(redis, sqlite_store)) < 1
 
 
-def test_a_lost_notification(sqlite_store, redis, account):
-    """The loop looks for itself after a while."""
+def test_a_lost_notification_is_made_up_by_polling(sqlite_store, redis, account):
     with running(sqlite_store, redis, poll_s=0.05):
         until(shows(redis, sqlite_store))
         commit(sqlite_store, [create(by=account)])
         until(shows(redis, sqlite_store))
 
 
-def test_nonsense_on_the_channel_is_passed_over(sqlite_store, redis, account):
+def test_an_invalid_notification_is_ignored(sqlite_store, redis, account):
     with running(sqlite_store, redis, poll_s=0.05):
         until(shows(redis, sqlite_store))
         redis.publish("movies:appended", "nonsense")
@@ -110,8 +109,8 @@ def test_nonsense_on_the_channel_is_passed_over(sqlite_store, redis, account):
         until(shows(redis, sqlite_store))
 
 
-def test_a_wiped_redis_is_filled_again_by_itself(sqlite_store, redis, account):
-    """Nothing need be written for that."""
+def test_a_wiped_redis_is_filled_again(sqlite_store, redis, account):
+    """No new event is needed."""
     commit(sqlite_store, [create(by=account) for _ in range(5)])
     with running(sqlite_store, redis, poll_s=0.05):
         until(shows(redis, sqlite_store))
@@ -121,7 +120,7 @@ def test_a_wiped_redis_is_filled_again_by_itself(sqlite_store, redis, account):
 
 
 def test_a_redis_that_comes_back_empty_is_filled_again(sqlite_store, own_valkey, account):
-    """The loop outlives its Redis, and says that it waits."""
+    """The projection survives the outage, and logs that it waits."""
     commit(sqlite_store, [create(by=account)])
     redis = open_redis(own_valkey.url)
     with structlog.testing.capture_logs() as logs, running(sqlite_store, redis, poll_s=0.05):
@@ -133,8 +132,8 @@ def test_a_redis_that_comes_back_empty_is_filled_again(sqlite_store, own_valkey,
     redis.close()
 
 
-class Away(Store):
-    """A store that is away for the first reads."""
+class UnreachableStore(Store):
+    """A store whose first reads fail."""
 
     reads_lost = 2
 
@@ -145,13 +144,13 @@ class Away(Store):
         return super().read(after, limit, until)
 
 
-def test_a_store_that_comes_back_is_followed_again(sqlite_store, redis, account):
+def test_an_unreachable_store_is_read_again(sqlite_store, redis, account):
     commit(sqlite_store, [create(by=account)])
-    with running(Away(sqlite_store._application), redis):
+    with running(UnreachableStore(sqlite_store._application), redis):
         until(shows(redis, sqlite_store))
 
 
-def test_two_projections_at_once_count_each_event_once(sqlite_store, redis, account, valkey):
+def test_two_projections_count_each_event_once(sqlite_store, redis, account, valkey):
     """The lease only saves work; the position ensures that the result is right."""
     other = open_redis(valkey.url)
     intruder = Subscription(sqlite_store, other)
@@ -167,8 +166,8 @@ def test_two_projections_at_once_count_each_event_once(sqlite_store, redis, acco
     other.close()
 
 
-def test_a_projection_that_ends_hands_over(sqlite_store, redis, account, valkey):
-    """The next one does not wait for the lease to expire."""
+def test_a_stopped_projection_releases_the_lease(sqlite_store, redis, account, valkey):
+    """The next projection need not wait until the lease expires."""
     other = open_redis(valkey.url)
     with running(sqlite_store, redis):
         until(lambda: redis.exists("movies:lease"))
@@ -185,7 +184,7 @@ def test_a_projection_that_ends_hands_over(sqlite_store, redis, account, valkey)
     other.close()
 
 
-def test_one_lease_at_a_time(redis):
+def test_a_lease_has_one_holder(redis):
     """It lasts while it is renewed, until it is released or expires."""
     mine, yours = Lease(redis, lease_ms=200), Lease(redis, lease_ms=200)
     assert mine.acquire_or_renew()
@@ -228,6 +227,6 @@ def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
     ],
     ids=["another machine", "a living process", "no process", "no holder"],
 )
-def test_the_lease_of_others_is_respected(redis, holder):
+def test_the_lease_of_another_holder_is_respected(redis, holder):
     redis.set("movies:lease", holder, px=60_000)
     assert not Lease(redis).acquire_or_renew()

@@ -9,7 +9,7 @@ from projections.generation import lifecycle
 from projections.generation.writer import EventsNotApplicableError, GenerationWriter
 from projections.keys import Keys
 from projections.redis_client import open_redis
-from tests.read_side import Story, apply, contents, shown
+from tests.read_side import Story, apply, contents, make_live
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def movies(count):
 
 
 def test_rows_and_state_change_together(writer):
-    """The state has the position, the number of events, the time of the last one."""
+    """The state has the last event's position and time, and the number of events."""
     story = movies(3)
     assert writer.apply(story.events, 0) == 4
     at = story.events[-1].data["timestamp"]
@@ -35,7 +35,7 @@ def test_rows_and_state_change_together(writer):
 
 
 def test_a_replayed_batch_changes_nothing(redis, writer):
-    """Neither rows nor the number of events; the stored position is returned."""
+    """The stored position is returned."""
     story = movies(3)
     writer.apply(story.events, 0)
     before = contents(redis, 1)
@@ -45,15 +45,14 @@ def test_a_replayed_batch_changes_nothing(redis, writer):
     assert contents(redis, 1) == before
 
 
-def test_a_batch_from_elsewhere_is_not_applied(writer):
-    """It must follow the stored position."""
+def test_a_batch_after_another_position_is_not_applied(writer):
     story = movies(3)
     assert writer.apply(story.events[2:], 2) == 0
     assert writer.read_state().events == 0
 
 
-def test_two_writers_at_once_count_each_event_once(valkey, redis, writer):
-    """Both apply the whole log; the result is that of one."""
+def test_two_writers_count_each_event_once(valkey, redis, writer):
+    """Both apply the whole log."""
     story = movies(400)
     for key in [event.stream_id for event in story.events[1:200]]:
         story.updated(key, year=1986)
@@ -79,8 +78,8 @@ def test_two_writers_at_once_count_each_event_once(valkey, redis, writer):
     assert contents(redis, 1) == contents(redis, 2)
 
 
-def test_a_batch_larger_than_lua_unpacks(redis, writer):
-    """The script divides long commands without a loss."""
+def test_a_batch_may_be_larger_than_lua_unpacks(redis, writer):
+    """The script divides long commands."""
     story = movies(9_001)
     assert writer.apply(story.events, 0) == 9_002
     assert redis.zcard(Keys(1).titles) == redis.hlen(Keys(1).rows) == 9_001
@@ -90,15 +89,14 @@ def test_a_batch_larger_than_lua_unpacks(redis, writer):
     assert redis.zcard(Keys(1).titles) == redis.hlen(Keys(1).rows) == 0
 
 
-def test_scripts_are_sent_again_to_a_server_that_forgot_them(redis, writer):
+def test_flushed_scripts_are_sent_again(redis, writer):
     story = movies(2)
     writer.apply(story.events[:1], 0)
     redis.script_flush()
     assert writer.apply(story.events[1:], 1) == 3
 
 
-def test_a_generation_that_is_gone_takes_nothing(redis, writer):
-    """Its writer must find another."""
+def test_a_deleted_generation_takes_no_events(redis, writer):
     story = movies(1)
     redis.flushall()
     assert writer.apply(story.events, 0) is None
@@ -106,7 +104,7 @@ def test_a_generation_that_is_gone_takes_nothing(redis, writer):
     assert redis.keys("*") == []
 
 
-def test_a_retired_generation_takes_nothing(redis, writer):
+def test_a_retired_generation_takes_no_events(redis, writer):
     """A switch stops the writers of the previous generation."""
     redis.hset(writer.keys.state, "state", "retired")
     assert writer.apply(movies(1).events, 0) is None
@@ -140,7 +138,7 @@ def test_only_the_live_generation_publishes(redis):
 def test_refused_events_apply_nothing_unless_they_are_parked(redis, writer):
     """A parked movie has position, type and error; all others are applied."""
     story = movies(2)
-    poison = story.created("nobody")
+    poison = story.created("unknown")
     story.updated(poison, title="x")
     with pytest.raises(EventsNotApplicableError) as refused:
         writer.apply(story.events, 0)
@@ -155,9 +153,9 @@ def test_refused_events_apply_nothing_unless_they_are_parked(redis, writer):
 
 
 def test_parked_movies_stay_parked_for_every_writer(redis, writer):
-    """Even for a later writer, and for one that was overtaken."""
+    """This includes a later writer and one that was overtaken."""
     story = movies(1)
-    poison = story.created("nobody")
+    poison = story.created("unknown")
     overtaken = GenerationWriter(redis, 1)
     assert overtaken.apply(story.events[:1], 0) == 1
     assert writer.checkpoint() == 1
@@ -171,10 +169,9 @@ def test_parked_movies_stay_parked_for_every_writer(redis, writer):
     assert writer.read_state().parked == 1
 
 
-def test_generations_do_not_touch_each_other(redis):
-    """A new one is built beside the live one."""
+def test_a_new_generation_does_not_change_the_live_one(redis):
     story = movies(5)
-    old = shown(redis, story)
+    old = make_live(redis, story)
     before = contents(redis, old.number)
     for key in [event.stream_id for event in story.events[1:]]:
         story.deleted(key)

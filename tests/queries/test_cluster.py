@@ -1,4 +1,4 @@
-"""The same code on a cluster: keys of a generation share a slot, scripts and pipelines are allowed."""
+"""Redis cluster: keys of a generation share a slot, and scripts and pipelines work."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from queries.point_in_time import PointInTimeReadModel
 from queries.read_model import ReadModel
 from queries.read_position import ReadPosition
 from tests.library import caught_up, library, live
-from tests.read_side import Story, apply, shown
+from tests.read_side import Story, apply, make_live
 from tests.running import free_port
 
 pytestmark = pytest.mark.anyio
@@ -56,14 +56,14 @@ async def async_cluster(cluster_url):
     await client.aclose()
 
 
-async def test_lists_movies_and_filters(cluster, async_cluster):
-    """Applied, restored, listed, found and read; also after the scripts were forgotten."""
+async def test_lists_movies_and_filters_work(cluster, async_cluster):
+    """Before and after the scripts are flushed."""
     story = Story()
     by = story.account()
     for number in range(30):
         story.created(by, f"Alien {number}", year=1979 + number % 3)
     story.deleted(story.events[1].stream_id)
-    view = shown(cluster, story, batch=7)
+    view = make_live(cluster, story, batch=7)
     batcher = RequestBatcher(async_cluster)
     reader = ReadModel(batcher)
     one, plain, found, sorted_by, other = await asyncio.gather(
@@ -81,10 +81,10 @@ async def test_lists_movies_and_filters(cluster, async_cluster):
     await batcher.close()
 
 
-async def test_the_feed_follows(cluster, async_cluster):
+async def test_the_read_position_is_tracked(cluster, async_cluster):
     story = Story()
     story.account()
-    view = shown(cluster, story)
+    view = make_live(cluster, story)
     feed = ReadPosition(async_cluster)
     await feed.start()
     assert await feed.wait_for(1, 5)
@@ -96,18 +96,18 @@ async def test_the_feed_follows(cluster, async_cluster):
     await feed.stop()
 
 
-async def test_the_projection_runs(cluster, sqlite_store):
-    """Lease, new generation, pointer, and a wipe."""
+async def test_the_projection_builds_generations(cluster, sqlite_store):
+    """It acquires its lease, sets the pointer and rebuilds after a wipe."""
     assert Lease(cluster).acquire_or_renew()
-    tail = Subscription(sqlite_store, cluster)
-    assert tail.process_batch()
+    subscription = Subscription(sqlite_store, cluster)
+    assert subscription.process_batch()
     cluster.flushall()
-    assert tail.process_batch()
+    assert subscription.process_batch()
     assert lifecycle.live_number(cluster) == 2
 
 
-async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store):
-    """Keys of several generations lie in several slots: nothing touches two of them at once."""
+async def test_rebuild_verify_and_point_in_time_lists_work(cluster, async_cluster, sqlite_store):
+    """Generations may lie in different slots: no command touches two of them."""
     books = library(sqlite_store)
     caught_up(sqlite_store, cluster)
     assert not rebuild(sqlite_store, cluster).diff.counts
@@ -117,6 +117,6 @@ async def test_rebuild_verify_and_the_past(cluster, async_cluster, sqlite_store)
     assert cluster.zscore(keys.years, books.changed) == 2018
     assert build(sqlite_store, cluster, 12)
     batcher = RequestBatcher(async_cluster)
-    past = PointInTimeReadModel(ReadModel(batcher), 12)
-    assert (await read_page(past, MovieQuery())).count == 6
+    then = PointInTimeReadModel(ReadModel(batcher), 12)
+    assert (await read_page(then, MovieQuery())).count == 6
     await batcher.close()

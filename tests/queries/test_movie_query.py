@@ -1,4 +1,4 @@
-"""What a list request asks for."""
+"""Parameters of a list request."""
 
 from decimal import Decimal
 
@@ -14,31 +14,31 @@ def query(**params):
     return parse_query({name: [value] for name, value in params.items()})
 
 
-def test_nothing_asked_for_is_the_first_ten_newest_first():
-    asked = parse_query({})
-    assert asked == MovieQuery()
-    assert (asked.orderings, asked.page, asked.page_size) == ((("created_at", True),), 1, 10)
-    assert not asked.filtered
+def test_the_default_is_the_ten_newest_movies():
+    parsed = parse_query({})
+    assert parsed == MovieQuery()
+    assert (parsed.orderings, parsed.page, parsed.page_size) == ((("created_at", True),), 1, 10)
+    assert not parsed.filtered
 
 
 def test_texts_are_trimmed_and_folded():
-    """Without regard to case, Unicode included."""
-    asked = query(title="  ÉLAN ", genre="E\u0301", creator__username="Straße", search="ŻÓŁW")
-    assert (asked.title, asked.genre, asked.creator, asked.search) == (
+    """Folding ignores case, Unicode included."""
+    parsed = query(title="  ÉLAN ", genre="E\u0301", creator__username="Straße", search="ŻÓŁW")
+    assert (parsed.title, parsed.genre, parsed.creator, parsed.search) == (
         "élan",
         "é",
         "strasse",
         "żółw",
     )
-    assert asked.filtered
+    assert parsed.filtered
 
 
 @pytest.mark.parametrize("params", [{"title": " "}, {"colour": "red"}, {"year": ""}, {"page": " "}])
-def test_blank_and_unknown_ones_are_ignored(params):
+def test_blank_and_unknown_parameters_are_ignored(params):
     assert query(**params) == MovieQuery()
 
 
-def test_of_repeated_ones_the_last_counts():
+def test_the_last_of_repeated_parameters_counts():
     assert parse_query({"title": ["a", "b"], "year": ["x", "1979"], "page": []}) == MovieQuery(
         title="b", year_from=1979, year_to=1979
     )
@@ -63,15 +63,15 @@ def test_of_repeated_ones_the_last_counts():
     ],
 )
 def test_bounds_on_years_are_exact(params, years):
-    """Fractions too: 2018.5 is after 2018 and before 2019."""
-    asked = query(**params)
-    assert (asked.year_from, asked.year_to) == years
+    """A bound may be a fraction: 2018.5 is after 2018 and before 2019."""
+    parsed = query(**params)
+    assert (parsed.year_from, parsed.year_to) == years
 
 
 @pytest.mark.parametrize("year", ["2018.5", "-1", "1e999999999", "1e-999999999", "10000"])
-def test_a_year_that_no_movie_has_finds_none(year):
-    asked = query(year=year)
-    assert asked.year_from > asked.year_to or asked.year_from == asked.year_to == 10_000
+def test_an_impossible_year_matches_no_movie(year):
+    parsed = query(year=year)
+    assert parsed.year_from > parsed.year_to or parsed.year_from == parsed.year_to == 10_000
 
 
 @given(
@@ -79,8 +79,8 @@ def test_a_year_that_no_movie_has_finds_none(year):
     st.decimals(allow_nan=False, allow_infinity=False),
     st.integers(1, 9999),
 )
-def test_bounds_say_what_the_comparison_says(name, number, year):
-    asked = query(**{name: str(number)})
+def test_bounds_agree_with_the_comparison(name, number, year):
+    parsed = query(**{name: str(number)})
     exact = {
         "year": Decimal(year) == number,
         "year__gt": Decimal(year) > number,
@@ -88,11 +88,11 @@ def test_bounds_say_what_the_comparison_says(name, number, year):
         "year__lt": Decimal(year) < number,
         "year__lte": Decimal(year) <= number,
     }[name]
-    assert (asked.year_from <= year <= asked.year_to) == exact
+    assert (parsed.year_from <= year <= parsed.year_to) == exact
 
 
-def test_every_wrong_filter_is_told_at_once():
-    """No value is repeated."""
+def test_all_invalid_filters_are_reported_at_once():
+    """No message repeats a value."""
     with pytest.raises(InvalidError) as refused:
         query(year="soon", year__gt="nan", year__lt="1_0", year__gte="inf", title="a\0b", page="0")
     assert refused.value.errors == {
@@ -133,16 +133,16 @@ def test_nul_is_refused(name):
         ("created_at,year,title,creator,genre,id", "created_at,year,title,creator,genre,id"),
     ],
 )
-def test_orderings(text, expected):
-    """In the order they are named; what decides nothing is left out."""
+def test_orderings_without_effect_are_left_out(text, expected):
+    """The others keep their order."""
     assert ",".join(map(str, query(ordering=text).orderings)) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["colour", "--year", "-", "- year", "Title", "title;year", "titles", "a,b", "year\0"]
 )
-def test_an_ordering_that_none_knows(text):
-    """It is refused where no other is known, with every other error of the request."""
+def test_an_unknown_ordering_is_refused(text):
+    """It is ignored beside a known one, and reported with all other errors of the request."""
     with pytest.raises(InvalidError) as refused:
         query(ordering=text, year="soon")
     assert set(refused.value.errors) == {"ordering", "year"}
@@ -154,17 +154,17 @@ def test_an_ordering_that_none_knows(text):
     [("1", 1), ("15", 15), ("100", 100), ("101", 100), ("9" * 5000, 100)]
     + [(nonsense, 10) for nonsense in ("0", "000", "-1", "ten", "1.5", "²", "1_0")],
 )
-def test_page_size(text, size):
-    """Larger is cut to 100, nonsense falls back to 10."""
+def test_page_size_has_a_maximum_and_a_default(text, size):
+    """A larger number becomes 100, an invalid one 10."""
     assert query(page_size=text).page_size == size
 
 
-def test_pages():
+def test_a_page_is_a_number_or_last():
     assert query(page="3").page == 3
     assert query(page="last").page is None
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1.0", "²", "9" * 5000, "LAST", "1\0"])
-def test_a_page_that_is_none(text):
+def test_an_invalid_page_is_refused(text):
     with pytest.raises(NotFoundError, match=r"^Invalid page\.$"):
         query(page=text)

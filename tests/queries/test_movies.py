@@ -1,4 +1,4 @@
-"""Lists and single movies, as the read model shows them."""
+"""Lists and single movies, as the read model returns them."""
 
 import asyncio
 import random
@@ -17,39 +17,39 @@ from queries.movie_query import MovieQuery, parse_query
 from queries.movies import get_movie, read_page
 from queries.orderings import FIELDS, parse_orderings, seek_key
 from queries.read_model import ReadModel
-from tests.read_side import Story, apply, shown
+from tests.read_side import Story, apply, make_live
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def library(redis, story):
-    """Two accounts and a few movies, shown."""
+    """Two accounts and five movies, in a live generation."""
     ann, bob = story.account("Ann"), story.account("Zoë")
     story.created(ann, "Alien", "Horror", 1979)
     story.created(bob, "ALIENS", "Action", 1986)
     story.created(ann, "Élan vital", "Drama", 1986)
     story.created(bob, "Straße", "Drama", 2018)
     story.created(ann, "alien", "Science Fiction", 2018)
-    story.view = shown(redis, story)
+    story.view = make_live(redis, story)
     return story
 
 
-async def titles(reader, **params):
+async def listed_titles(reader, **params):
     page = await read_page(reader, parse_query({k: [str(v)] for k, v in params.items()}))
     assert page.count == len(page.rows) or page.last_page > 1
     return [orjson.loads(row)["title"] for row in page.rows]
 
 
 async def test_an_empty_list_has_page_one(redis, reader, story):
-    shown(redis, story)
+    make_live(redis, story)
     for query in (MovieQuery(), MovieQuery(page=None), MovieQuery(title="x")):
         page = await read_page(reader, query)
         assert (page.count, page.rows, page.page, page.last_page) == (0, [], 1, 1)
 
 
-async def test_rows_are_the_representation(reader, library):
-    """As JSON, ready to be sent; with the position that they show."""
+async def test_rows_are_the_public_json(reader, library):
+    """A row is sent as it is stored; a page has the position of its generation."""
     page = await read_page(reader, MovieQuery())
     assert page.position == 7
     assert page.rows[0].startswith(b'{"id":"')
@@ -120,13 +120,13 @@ async def test_rows_are_the_representation(reader, library):
         ({"ordering": "year", "page_size": 2, "page": "last"}, ["Straße"]),
     ],
 )
-async def test_filters_and_orderings(reader, library, params, expected):
-    """Contains, without regard to case, Unicode included; all combine; ties by newest."""
-    assert await titles(reader, **params) == expected
+async def test_filters_and_orderings_combine(reader, library, params, expected):
+    """Text filters ignore case, Unicode included; ties come newest first."""
+    assert await listed_titles(reader, **params) == expected
 
 
-async def test_pages(reader, library):
-    """``last`` is the last one; beyond it is none."""
+async def test_a_page_beyond_the_last_is_invalid(reader, library):
+    """``page=None`` is the last page."""
     for filters in ({}, {"search": "a"}):
         page = await read_page(reader, MovieQuery(page_size=2, page=None, **filters))
         assert (page.count, len(page.rows), page.page, page.last_page) == (5, 1, 3, 3)
@@ -136,41 +136,41 @@ async def test_pages(reader, library):
             await read_page(reader, MovieQuery(page=10**14, **filters))
 
 
-async def test_one_movie(reader, library):
+async def test_a_movie_is_found_by_its_id(reader, library):
     key = library.events[2].stream_id
     row, position = await get_movie(reader, UUID(key))
     assert (orjson.loads(row)["id"], position) == (key, 7)
     assert await get_movie(reader, UUID(int=1)) == (None, 7)
 
 
-async def test_a_deleted_movie_is_gone_and_a_restored_one_is_back(redis, reader, library):
-    """At the place of its creation: a list newest first does not jump."""
+async def test_a_restored_movie_returns_to_its_place(redis, reader, library):
+    """A deleted movie is not listed; a restored one is ordered by its creation."""
     key = library.events[3].stream_id
     library.deleted(key)
     apply(library.view, library)
     assert await get_movie(reader, UUID(key)) == (None, 8)
-    assert await titles(reader, title="alien") == ["alien", "Alien"]
+    assert await listed_titles(reader, title="alien") == ["alien", "Alien"]
     library.restored(key, title="Aliens!", genre="Action", year=1987)
     apply(library.view, library)
-    assert await titles(reader) == ["alien", "Straße", "Élan vital", "Aliens!", "Alien"]
-    assert await titles(reader, year=1987) == ["Aliens!"]
+    assert await listed_titles(reader) == ["alien", "Straße", "Élan vital", "Aliens!", "Alien"]
+    assert await listed_titles(reader, year=1987) == ["Aliens!"]
     row, position = await get_movie(reader, UUID(key))
     assert (orjson.loads(row)["creator"], position) == ("Zoë", 9)
 
 
-async def test_a_change_shows_in_the_next_question(reader, library):
-    """A result that was kept is used only while nothing has changed."""
+async def test_a_change_invalidates_cached_results(reader, library):
+    """A cached result is used only at the position at which it was made."""
     for number in range(3):
-        assert len(await titles(reader, title="alien")) == 3 + number
+        assert len(await listed_titles(reader, title="alien")) == 3 + number
         library.created(library.events[0].stream_id, f"Alien {number}")
         apply(library.view, library)
 
 
-async def test_text_that_is_no_unicode_finds_nothing(reader, library):
+async def test_invalid_unicode_matches_no_movie(reader, library):
     assert (await read_page(reader, MovieQuery(title="\udc80"))).count == 0
 
 
-async def test_less_than_asked_for_is_not_shown(reader, library):
+async def test_a_generation_behind_the_required_position_is_refused(reader, library):
     for query in (MovieQuery(), MovieQuery(title="a")):
         assert (await read_page(reader, query, min_position=7)).count
         with pytest.raises(ReadModelUnavailableError):
@@ -179,9 +179,9 @@ async def test_less_than_asked_for_is_not_shown(reader, library):
         await get_movie(reader, UUID(int=1), min_position=8)
 
 
-async def test_while_a_list_is_built_there_is_none(redis, reader, library):
-    """Neither an empty nor a partial one, not even for who has seen the old one."""
-    assert await titles(reader, year=1979)
+async def test_an_unfinished_generation_is_not_shown(redis, reader, library):
+    """Neither an empty nor a partial list is returned, even to a reader of the lost generation."""
+    assert await listed_titles(reader, year=1979)
     redis.flushall()
     building = lifecycle.begin(redis, above=library.view.number)
     building.apply(library.events[:4], 0)
@@ -192,73 +192,73 @@ async def test_while_a_list_is_built_there_is_none(redis, reader, library):
         await get_movie(reader, UUID(int=1))
     apply(building, library)
     lifecycle.go_live(redis, building)
-    assert await titles(reader, year=1979) == ["Alien"]
+    assert await listed_titles(reader, year=1979) == ["Alien"]
 
 
-async def test_another_generation_is_found(redis, reader, library):
-    """A reader that knows the old one asks again, and nobody notices."""
-    assert await titles(reader, year=1979)
+async def test_a_reader_follows_a_switch_of_generations(redis, reader, library):
+    """A reader that knows the dropped generation reads again from the live one."""
+    assert await listed_titles(reader, year=1979)
     new = GenerationWriter(redis, library.view.number + 1)
     new.create()
     apply(new, library)
     redis.sadd("movies:generations", new.number)
     lifecycle.go_live(redis, new)
     lifecycle.drop(redis, library.view.number)
-    assert await titles(reader, title="straße") == ["Straße"]
-    assert await titles(reader) == ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]
+    assert await listed_titles(reader, title="straße") == ["Straße"]
+    assert await listed_titles(reader) == ["alien", "Straße", "Élan vital", "ALIENS", "Alien"]
 
 
-async def test_scripts_are_sent_again_to_a_server_that_forgot_them(redis, reader, library):
+async def test_flushed_scripts_are_sent_again(redis, reader, library):
     for _ in range(2):
         redis.script_flush()
-        assert await titles(reader, year=1979) == ["Alien"]
-        assert await titles(reader, page_size=1) == ["alien"]
+        assert await listed_titles(reader, year=1979) == ["Alien"]
+        assert await listed_titles(reader, page_size=1) == ["alien"]
         assert (await get_movie(reader, UUID(int=1)))[0] is None
 
 
-def plain(story):
-    """Return movies as a plain model has them: id to fields."""
-    users, alive, gone = {}, {}, {}
+def model_of(story):
+    """Return the movies that a plain model has: id to fields."""
+    users, alive, deleted = {}, {}, {}
     for _, key, version, kind, data in story.events:
-        facts = {name: data[name] for name in ("title", "genre", "year") if name in data}
+        fields = {name: data[name] for name in ("title", "genre", "year") if name in data}
         if kind == "UserRegistered":
             users[key] = data["username"]
         elif kind == "MovieCreated":
-            alive[key] = facts | {"creator": users[data["by"]], "created": data["timestamp"]}
+            alive[key] = fields | {"creator": users[data["by"]], "created": data["timestamp"]}
         elif kind == "MovieDeleted":
-            gone[key] = alive.pop(key)
+            deleted[key] = alive.pop(key)
         elif kind == "MovieRestored":
-            alive[key] = gone.pop(key)
+            alive[key] = deleted.pop(key)
         if kind.startswith("Movie") and key in alive:
-            alive[key] |= facts | {"version": version}
+            alive[key] |= fields | {"version": version}
     return alive
 
 
-def folded(text):
+def fold_text(text):
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
-def expected(alive, query):
-    """Return the ids that a query lists, all pages of it."""
+def expected_ids(alive, query):
+    """Return the ids that a query lists, on all pages."""
     holds = {
-        "title": lambda movie: query.title in folded(movie["title"]),
-        "genre": lambda movie: query.genre in folded(movie["genre"]),
-        "creator": lambda movie: query.creator in folded(movie["creator"]),
+        "title": lambda movie: query.title in fold_text(movie["title"]),
+        "genre": lambda movie: query.genre in fold_text(movie["genre"]),
+        "creator": lambda movie: query.creator in fold_text(movie["creator"]),
         "search": lambda movie: (
-            query.search in folded(movie["title"]) or query.search in folded(movie["genre"])
+            query.search in fold_text(movie["title"]) or query.search in fold_text(movie["genre"])
         ),
         "years": lambda movie: query.year_from <= movie["year"] <= query.year_to,
     }
     order = {
         "created_at": lambda key: alive[key]["created"],
         "year": lambda key: alive[key]["year"],
-        "title": lambda key: folded(alive[key]["title"]),
-        "genre": lambda key: folded(alive[key]["genre"]),
-        "creator": lambda key: folded(alive[key]["creator"]),
+        "title": lambda key: fold_text(alive[key]["title"]),
+        "genre": lambda key: fold_text(alive[key]["genre"]),
+        "creator": lambda key: fold_text(alive[key]["creator"]),
         "id": lambda key: key,
     }
     ids = [key for key, movie in alive.items() if all(test(movie) for test in holds.values())]
-    # Stable sorts, newest first before them: ties stay in that order, both ways.
+    # Sorts are stable, so ties stay newest first, ascending or descending.
     ids.sort(reverse=True)
     for field, descending in reversed(query.orderings):
         ids.sort(key=order[field], reverse=descending)
@@ -280,54 +280,54 @@ WORDS = [
 ]
 
 
-def grown(story, chance, rounds):
-    """Let random things happen."""
+def add_random_events(story, rng, rounds):
+    """Add random events of all kinds."""
     users = [event.stream_id for event in story.events if event.type == "UserRegistered"]
     users = users or [story.account(name) for name in ("ann", "Ännchen", "bob")]
-    alive = list(plain(story))
-    gone = [
+    alive = list(model_of(story))
+    deleted = [
         e.stream_id for e in story.events if e.type == "MovieCreated" and e.stream_id not in alive
     ]
     for _ in range(rounds):
-        what = chance.random()
-        facts = {
-            "title": " ".join(chance.sample(WORDS, chance.randint(1, 2))),
-            "genre": chance.choice(["Drama", "drama", "Action", "Œuvre"]),
-            "year": chance.choice([1, 1979, 1986, 2018, 9999, chance.randint(1, 9999)]),
+        roll = rng.random()
+        fields = {
+            "title": " ".join(rng.sample(WORDS, rng.randint(1, 2))),
+            "genre": rng.choice(["Drama", "drama", "Action", "Œuvre"]),
+            "year": rng.choice([1, 1979, 1986, 2018, 9999, rng.randint(1, 9999)]),
         }
-        if what < 0.6 or not alive:
-            # Several at the same time: ties of every ordering.
-            second = f"{chance.randint(0, 9):02}"
+        if roll < 0.6 or not alive:
+            # Few different times: every ordering has ties.
+            second = f"{rng.randint(0, 9):02}"
             time = f"2026-01-02T12:00:{second}.000000Z"
-            alive.append(story.created(chance.choice(users), **facts, timestamp=time))
-        elif what < 0.8:
-            names = chance.sample(sorted(facts), chance.randint(1, 3))
-            story.updated(chance.choice(alive), **{name: facts[name] for name in names})
-        elif what < 0.92 or not gone:
-            gone.append(alive.pop(chance.randrange(len(alive))))
-            story.deleted(gone[-1])
+            alive.append(story.created(rng.choice(users), **fields, timestamp=time))
+        elif roll < 0.8:
+            names = rng.sample(sorted(fields), rng.randint(1, 3))
+            story.updated(rng.choice(alive), **{name: fields[name] for name in names})
+        elif roll < 0.92 or not deleted:
+            deleted.append(alive.pop(rng.randrange(len(alive))))
+            story.deleted(deleted[-1])
         else:
-            alive.append(gone.pop(chance.randrange(len(gone))))
-            story.restored(alive[-1], **facts)
+            alive.append(deleted.pop(rng.randrange(len(deleted))))
+            story.restored(alive[-1], **fields)
 
 
-def asked(chance):
-    """Return a random query, without a page."""
-    params = {"page_size": chance.choice(["1", "3", "7", "10", "50"])}
+def random_params(rng):
+    """Return the parameters of a random query without a page."""
+    params = {"page_size": rng.choice(["1", "3", "7", "10", "50"])}
     texts = ["a", "ALIEN", "e", "É", "the", "ss", "n", "d", "œ", "本", "\x01", "nothing"]
     for name in ("title", "genre", "creator__username", "search"):
-        if chance.random() < 0.3:
-            params[name] = chance.choice(texts)
+        if rng.random() < 0.3:
+            params[name] = rng.choice(texts)
     for name in ("year", "year__gt", "year__lt", "year__gte", "year__lte"):
-        if chance.random() < 0.15:
-            params[name] = chance.choice(["1979", "1986.0", "1985.5", "5000", "1", "9999"])
-    named = chance.sample(sorted(FIELDS), chance.choice([1, 1, 1, 2, 3]))
-    params["ordering"] = ",".join(chance.choice(["", "-"]) + name for name in named)
+        if rng.random() < 0.15:
+            params[name] = rng.choice(["1979", "1986.0", "1985.5", "5000", "1", "9999"])
+    named = rng.sample(sorted(FIELDS), rng.choice([1, 1, 1, 2, 3]))
+    params["ordering"] = ",".join(rng.choice(["", "-"]) + name for name in named)
     return params
 
 
-async def every_page(reader, params):
-    """Return the ids on all pages, and check what each page says of itself."""
+async def ids_by_page(reader, params):
+    """Return the ids on all pages by number; check the numbers on each page."""
     ids, number, last = [], 1, 1
     while number <= last:
         query = parse_query({k: [v] for k, v in params.items()} | {"page": [str(number)]})
@@ -341,8 +341,8 @@ async def every_page(reader, params):
     return ids
 
 
-async def by_places(reader, params):
-    """Return the ids on all pages, each asked for by the place where the last one ended."""
+async def ids_by_seek_key(reader, params):
+    """Return the ids on all pages, each requested by the seek key of the previous one."""
     query = parse_query({k: [v] for k, v in params.items()})
     ids = []
     while True:
@@ -355,48 +355,46 @@ async def by_places(reader, params):
 
 @pytest.mark.parametrize("scan_rows", [4000, 40, 400])
 @pytest.mark.parametrize("seed", range(4))
-async def test_random_questions_agree_with_a_plain_model(
-    redis, reader, monkeypatch, seed, scan_rows
-):
-    """All filters, orderings and pages, after random events.
+async def test_random_queries_agree_with_a_plain_model(redis, reader, monkeypatch, seed, scan_rows):
+    """All filters, orderings and pages agree after random events.
 
-    By the index of years, by all rows at once, and by many calls of a scan.
+    The sizes of a scan select the index of years, one scan of all rows, or a scan in many calls.
     """
     monkeypatch.setattr(movies, "SCAN_ROWS", scan_rows)
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     story = Story()
-    grown(story, chance, 300)
-    view = shown(redis, story, batch=chance.choice([1, 17, 1000]))
+    add_random_events(story, rng, 300)
+    view = make_live(redis, story, batch=rng.choice([1, 17, 1000]))
     for _ in range(3):
-        alive = plain(story)
+        alive = model_of(story)
         for _ in range(25):
-            params = asked(chance)
+            params = random_params(rng)
             query = parse_query({name: [value] for name, value in params.items()})
-            assert await every_page(reader, params) == expected(alive, query), params
-            assert await by_places(reader, params) == expected(alive, query), params
-        for key in chance.sample(sorted(alive), 5):
+            assert await ids_by_page(reader, params) == expected_ids(alive, query), params
+            assert await ids_by_seek_key(reader, params) == expected_ids(alive, query), params
+        for key in rng.sample(sorted(alive), 5):
             row = orjson.loads((await get_movie(reader, UUID(key)))[0])
             assert {
                 name: row[name] for name in ("title", "genre", "year", "creator", "version")
             } == {
                 name: alive[key][name] for name in ("title", "genre", "year", "creator", "version")
             }
-        grown(story, chance, 40)
+        add_random_events(story, rng, 40)
         apply(view, story)
 
 
 @pytest.fixture
-def many(redis, story):
-    """More movies than one call of a filter looks at."""
+def many_movies(redis, story):
+    """More movies than one call of a scan reads."""
     by = story.account()
     for number in range(9_000):
         story.created(by, f"Alien {number}", "Horror", 1900 + number % 100)
-    story.view = shown(redis, story)
+    story.view = make_live(redis, story)
     return story
 
 
-async def test_a_long_scan_is_shared(redis, reader, many):
-    """Those who ask at the same position go on with one scan, and its result has every page."""
+async def test_a_long_scan_is_shared(redis, reader, many_movies):
+    """Readers at one position share one scan; its result serves every page."""
     redis.config_resetstat()
     query = MovieQuery(title="alien", orderings=parse_orderings("title"), page=None)
     found = await asyncio.gather(
@@ -410,22 +408,22 @@ async def test_a_long_scan_is_shared(redis, reader, many):
     assert redis.info("commandstats")["cmdstat_hscan"]["calls"] == calls
 
 
-def meanwhile(reader, happens):
-    """Let something happen between the first two calls of the next scan."""
+def run_during_scan(reader, action):
+    """Call ``action`` between the first two calls of the next scan."""
     ask = reader.ask
 
     async def interrupted(*args, **kwargs):
         reader.ask = ask
         answer = await ask(*args, **kwargs)
         assert answer[0] == b"more"
-        happens()
+        action()
         return answer
 
     reader.ask = interrupted
 
 
-async def test_a_scan_is_never_older_than_the_question(batcher, reader, many):
-    """Who asks after a change begins a scan of his own, also while an older one is under way."""
+async def test_a_scan_is_never_older_than_its_request(batcher, reader, many_movies):
+    """A request after a change starts a new scan, even while an older one is running."""
     query = MovieQuery(title="alien")
     reached, changed = asyncio.Event(), asyncio.Event()
     ask = reader.ask
@@ -439,8 +437,8 @@ async def test_a_scan_is_never_older_than_the_question(batcher, reader, many):
     reader.ask = paused
     first = asyncio.create_task(read_page(reader, query))
     await reached.wait()
-    many.created(many.events[0].stream_id, "Alien last")
-    apply(many.view, many)
+    many_movies.created(many_movies.events[0].stream_id, "Alien last")
+    apply(many_movies.view, many_movies)
     second = await read_page(ReadModel(batcher), query)
     assert (second.position, second.count) == (9_002, 9_001)
     assert b"Alien last" in second.rows[0]
@@ -448,47 +446,46 @@ async def test_a_scan_is_never_older_than_the_question(batcher, reader, many):
     assert (await first).position == 9_001
 
 
-async def test_rows_that_vanish_during_a_scan_are_left_out(reader, many):
-    """A page never shows a deleted movie, nor fails for it."""
-    newest = [event.stream_id for event in many.events[-90:]]
+async def test_movies_deleted_during_a_scan_are_left_out(reader, many_movies):
+    """A page neither shows a deleted movie nor fails because of it."""
+    newest = [event.stream_id for event in many_movies.events[-90:]]
 
     def delete():
         for key in newest:
-            many.deleted(key)
-        apply(many.view, many)
+            many_movies.deleted(key)
+        apply(many_movies.view, many_movies)
 
-    meanwhile(reader, delete)
+    run_during_scan(reader, delete)
     page = await read_page(reader, MovieQuery(title="alien", page_size=100))
     assert page.position == 9_001
     assert not {orjson.loads(row)["id"] for row in page.rows} & set(newest)
 
 
-async def test_a_scan_that_was_pushed_out_begins_again(redis, reader, many):
-    """Kept results are few and short-lived: Redis does not fill up with them."""
-    meanwhile(reader, lambda: redis.delete(*redis.keys("*:found:*")))
+async def test_an_evicted_scan_starts_again(redis, reader, many_movies):
+    run_during_scan(reader, lambda: redis.delete(*redis.keys("*:found:*")))
     page = await read_page(reader, MovieQuery(title="alien 1"))
     assert page.count == sum("alien 1" in f"alien {n}" for n in range(9_000))
 
 
-async def test_kept_results_are_bounded(redis, reader, library):
-    """The oldest go first, and all go after a while."""
+async def test_cached_results_are_bounded(redis, reader, library):
+    """The oldest are deleted first, and all expire."""
     for number in range(movies.MAX_RESULTS + 20):
-        await titles(reader, title=f"alien{number}")
-    kept = redis.keys("*:found:*")
-    assert len(kept) <= 2 * movies.MAX_RESULTS
+        await listed_titles(reader, title=f"alien{number}")
+    cached = redis.keys("*:found:*")
+    assert len(cached) <= 2 * movies.MAX_RESULTS
     assert redis.llen(library.view.keys.cached_results) == movies.MAX_RESULTS
-    assert all(0 < redis.ttl(key) <= movies.RESULT_TTL_S for key in kept)
+    assert all(0 < redis.ttl(key) <= movies.RESULT_TTL_S for key in cached)
 
 
-async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypatch):
-    """Where others push it out again and again, saying so is better than trying for ever."""
+async def test_a_scan_that_is_evicted_repeatedly_fails(redis, reader, many_movies, monkeypatch):
+    """An error is better than endless retries."""
     monkeypatch.setattr(movies, "SCAN_ROWS", 2_000)
     ask, position = reader.ask, iter(range(10_000, 20_000))
 
     async def disturbed(*args, **kwargs):
         answer = await ask(*args, **kwargs)
         redis.delete(*redis.keys("*:found:*"))
-        redis.hset(many.view.keys.state, "position", next(position))
+        redis.hset(many_movies.view.keys.state, "position", next(position))
         return answer
 
     reader.ask = disturbed
@@ -496,19 +493,19 @@ async def test_a_scan_that_never_ends_is_given_up(redis, reader, many, monkeypat
         await read_page(reader, MovieQuery(title="alien"))
 
 
-SPOILT = {
+CORRUPTIONS = {
     "rows": ("SET", "rows", "x"),
     "titles": ("SET", "titles", "x"),
-    "the head": ("SET", "head", "x"),
+    "the state": ("SET", "head", "x"),
     "the position": ("HSET", "head", "position", "abc"),
     "a row": ("HSET", "rows", "SOME", "x"),
 }
 
 
-@pytest.mark.parametrize("what", SPOILT)
-async def test_what_is_not_ours_is_refused(redis, reader, library, what):
-    """As a list that is being built: to come again later may help."""
-    command, name, *args = SPOILT[what]
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+async def test_a_corrupt_generation_is_unavailable(redis, reader, library, corruption):
+    """The error is that of an unfinished list: a later request may succeed."""
+    command, name, *args = CORRUPTIONS[corruption]
     some = redis.hkeys(library.view.keys.rows)[0]
     args = [some if arg == "SOME" else arg for arg in args]
     redis.execute_command(command, library.view.keys.named(name), *args)
@@ -517,14 +514,13 @@ async def test_what_is_not_ours_is_refused(redis, reader, library, what):
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "0", "9" * 30, None])
-async def test_a_pointer_to_nothing(redis, reader, library, value):
+async def test_an_invalid_live_pointer_is_unavailable(redis, reader, library, value):
     redis.delete("movies:live")
     redis.set("movies:live", value) if value else redis.hset("movies:live", "x", "y")
     with pytest.raises(ReadModelUnavailableError):
         await read_page(reader, MovieQuery())
 
 
-async def test_kept_results_of_another_type(redis, reader, library):
-    """They are made anew."""
+async def test_cached_results_of_another_type_are_replaced(redis, reader, library):
     redis.set(library.view.keys.cached_results, "x")
-    assert await titles(reader, title="straße") == ["Straße"]
+    assert await listed_titles(reader, title="straße") == ["Straße"]

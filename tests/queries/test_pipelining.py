@@ -1,4 +1,4 @@
-"""One round trip for all that is asked at the same moment; nobody suffers for another."""
+"""Pipelining: concurrent commands share a round trip; an error affects one caller only."""
 
 import asyncio
 
@@ -40,7 +40,7 @@ def counting(async_redis):
     return Counting(async_redis)
 
 
-async def test_what_is_asked_at_once_goes_out_at_once(counting, redis):
+async def test_concurrent_commands_share_one_pipeline(counting, redis):
     """Each caller gets its own answer."""
     for number in range(50):
         redis.set(f"k{number}", number)
@@ -50,36 +50,36 @@ async def test_what_is_asked_at_once_goes_out_at_once(counting, redis):
     assert counting.sent == [50]
 
 
-async def test_what_is_asked_meanwhile_goes_out_together_afterwards(counting, redis):
+async def test_commands_sent_during_a_flush_share_the_next_one(counting, redis):
     batcher = RequestBatcher(counting)
     first = asyncio.create_task(batcher.call("GET", "a"))
-    while not counting.sent:  # noqa: ASYNC110 - a flush tells nobody that it is on its way
+    while not counting.sent:  # noqa: ASYNC110 - a flush does not signal that it is sent
         await asyncio.sleep(0)
     await asyncio.gather(first, *(batcher.call("GET", key) for key in "bcd"))
     assert counting.sent == [1, 3]
 
 
-async def test_equal_reads_are_asked_once(counting, redis):
-    """Also those by a script that says it may be shared."""
+async def test_equal_reads_are_sent_once(counting, redis):
+    """Scripts that are marked as shareable count as reads."""
     redis.set("a", "x")
     batcher = RequestBatcher(counting)
-    asked = [batcher.call("GET", "a") for _ in range(10)]
-    asked += [batcher.script(ECHO, [], ["y"]) for _ in range(10)]
-    assert await asyncio.gather(*asked) == [b"x"] * 10 + [b"y"] * 10
+    calls = [batcher.call("GET", "a") for _ in range(10)]
+    calls += [batcher.script(ECHO, [], ["y"]) for _ in range(10)]
+    assert await asyncio.gather(*calls) == [b"x"] * 10 + [b"y"] * 10
     assert counting.sent[0] == 2
 
 
 async def test_writes_are_never_shared(batcher, redis):
-    asked = [batcher.call("INCR", "a") for _ in range(5)]
-    asked += [batcher.script(COUNT, ["a"]) for _ in range(5)]
-    assert sorted(await asyncio.gather(*asked)) == list(range(1, 11))
+    calls = [batcher.call("INCR", "a") for _ in range(5)]
+    calls += [batcher.script(COUNT, ["a"]) for _ in range(5)]
+    assert sorted(await asyncio.gather(*calls)) == list(range(1, 11))
 
 
 async def test_a_bad_command_fails_only_its_caller(batcher, redis):
-    """One that Redis refuses, one that cannot even be sent, one that has gone."""
+    """Redis refuses it, the client cannot encode it, or its caller is cancelled."""
     redis.set("a", "x")
-    gone = asyncio.create_task(batcher.call("GET", "a"))
-    asked = [
+    cancelled = asyncio.create_task(batcher.call("GET", "a"))
+    calls = [
         batcher.call("GET", "a"),
         batcher.call("HGET", "a", "x"),
         batcher.call("NONSENSE"),
@@ -88,8 +88,8 @@ async def test_a_bad_command_fails_only_its_caller(batcher, redis):
         batcher.call("GET", "a"),
     ]
     await asyncio.sleep(0)
-    gone.cancel()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    cancelled.cancel()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
     assert [answers[0], answers[5]] == [b"x", b"x"]
     assert [type(answer) for answer in answers[1:5]] == [
         ResponseError,
@@ -99,7 +99,7 @@ async def test_a_bad_command_fails_only_its_caller(batcher, redis):
     ]
 
 
-async def test_one_of_many_that_share_an_answer_may_go(batcher, redis):
+async def test_a_cancelled_caller_does_not_affect_a_shared_read(batcher, redis):
     redis.set("a", "x")
     first, second = (asyncio.create_task(batcher.call("GET", "a")) for _ in range(2))
     await asyncio.sleep(0)
@@ -107,21 +107,21 @@ async def test_one_of_many_that_share_an_answer_may_go(batcher, redis):
     assert await second == b"x"
 
 
-async def test_a_forgotten_script_is_sent_again(batcher, redis):
+async def test_a_flushed_script_is_sent_again(batcher, redis):
     assert await batcher.script(ECHO, [], ["a"]) == b"a"
     redis.script_flush()
-    asked = [batcher.script(ECHO, [], [text]) for text in "abc"]
-    assert await asyncio.gather(*asked) == [b"a", b"b", b"c"]
+    calls = [batcher.script(ECHO, [], [text]) for text in "abc"]
+    assert await asyncio.gather(*calls) == [b"a", b"b", b"c"]
 
 
-async def test_a_redis_that_is_away_is_told_to_everyone(own_valkey):
-    """And it is used again when it is back."""
+async def test_an_unreachable_redis_fails_all_waiting_commands(own_valkey):
+    """Commands succeed again once Redis is back."""
     client = open_async_redis(own_valkey.url)
     batcher = RequestBatcher(client)
     await batcher.call("SET", "a", "x")
     own_valkey.stop()
-    asked = [batcher.call("GET", key) for key in "aabc"]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    calls = [batcher.call("GET", key) for key in "aabc"]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(answer) for answer in answers] == [ReadModelUnavailableError] * 4
     assert len(set(map(id, answers))) == 4
     own_valkey.start()
@@ -130,8 +130,8 @@ async def test_a_redis_that_is_away_is_told_to_everyone(own_valkey):
     await client.aclose()
 
 
-async def test_a_redis_that_may_not_be_written_is_away(batcher, redis):
-    """What a server refuses because of its own state is not the caller's fault."""
+async def test_a_redis_that_refuses_writes_is_unavailable(batcher, redis):
+    """An error of the server's state is not an error of the caller."""
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(ReadModelUnavailableError):
@@ -140,15 +140,15 @@ async def test_a_redis_that_may_not_be_written_is_away(batcher, redis):
         redis.config_set("maxmemory", 0)
 
 
-async def test_the_number_of_waits_is_bounded(async_redis):
+async def test_the_number_of_waiting_commands_is_bounded(async_redis):
     batcher = RequestBatcher(async_redis, limit=3)
-    asked = [batcher.call("GET", f"k{number}") for number in range(5)]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    calls = [batcher.call("GET", f"k{number}") for number in range(5)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(answer) for answer in answers] == [type(None)] * 3 + [BusyError] * 2
     assert await batcher.call("GET", "a") is None
 
 
-async def test_closing_leaves_nobody_waiting(async_redis):
+async def test_closing_fails_all_waiting_commands(async_redis):
     batcher = RequestBatcher(async_redis)
     waiting = asyncio.create_task(batcher.call("BLPOP", "nothing", 10))
     await asyncio.sleep(0.05)
@@ -161,7 +161,7 @@ async def test_closing_leaves_nobody_waiting(async_redis):
         await batcher.call("GET", "a")
 
 
-async def test_more_than_one_flush_holds_is_sent_in_turn(counting):
+async def test_many_commands_are_sent_in_several_flushes(counting):
     batcher = RequestBatcher(counting)
     await asyncio.gather(*(batcher.call("GET", f"k{number}") for number in range(1000)))
     assert counting.sent == [512, 488]

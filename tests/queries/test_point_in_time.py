@@ -1,4 +1,4 @@
-"""The list as it was is the one that was shown."""
+"""A point-in-time list equals the list that was shown at its position."""
 
 import asyncio
 import random
@@ -25,9 +25,9 @@ from tests.projections.faulty import DiedError, Dying, every_death
 
 pytestmark = pytest.mark.anyio
 
-ASKED = [
-    parse_query({name: [value] for name, value in asked.items()})
-    for asked in (
+QUERIES = [
+    parse_query({name: [value] for name, value in params.items()})
+    for params in (
         {},
         {"ordering": "title"},
         {"ordering": "-year", "page_size": "3"},
@@ -39,54 +39,56 @@ ASKED = [
 ]
 
 
-async def shown(reader):
-    """What a reader shows of all kinds of lists."""
-    return [await read_page(reader, query) for query in ASKED]
+async def read_pages(reader):
+    """Return a page of each query."""
+    return [await read_page(reader, query) for query in QUERIES]
 
 
-def then(reader, position):
+def reader_at(reader, position):
     return PointInTimeReadModel(reader, position)
 
 
-def some_change(dice, movie, by):
-    """A command that changes a movie in some way."""
+def random_change(rng, movie, by):
+    """Return a random command that changes a movie."""
     if movie.deleted:
         return revert(movie.id, by=by)
-    return dice.choice(
+    return rng.choice(
         [
             delete(movie.id, by=by),
-            update(movie.id, by=by, title=dice.choice(["Alive", "Small"])),
-            update(movie.id, by=by, genre="Drama", year=dice.randint(1970, 1990)),
+            update(movie.id, by=by, title=rng.choice(["Alive", "Small"])),
+            update(movie.id, by=by, genre="Drama", year=rng.randint(1970, 1990)),
         ]
     )
 
 
-async def test_it_is_what_was_shown(sqlite_store, redis, reader, monkeypatch):
-    """At every position of a random log, for all filters, pages and orders."""
+async def test_a_point_in_time_list_equals_the_list_shown_then(
+    sqlite_store, redis, reader, monkeypatch
+):
+    """This holds at every position of a random log, for all filters, pages and orderings."""
     monkeypatch.setattr(replay, "BATCH", 8)
-    dice = random.Random(5)
+    rng = random.Random(5)
     write(sqlite_store, register(ANN, username="ann"), register(BOB, username="Zoë"))
     ids = {new_id(): (ANN, BOB)[number % 2] for number in range(10)}
     pages = {}
-    tail = caught_up(sqlite_store, redis)
+    subscription = caught_up(sqlite_store, redis)
     for key, by in ids.items():
-        write(sqlite_store, create(key, by=by, title=dice.choice(["Alien", "Élan", "Big"])))
+        write(sqlite_store, create(key, by=by, title=rng.choice(["Alien", "Élan", "Big"])))
     for _ in range(30):
-        key, by = dice.choice(list(ids.items()))
-        write(sqlite_store, some_change(dice, sqlite_store.get(Movie, key), by))
-        while not tail.process_batch():
+        key, by = rng.choice(list(ids.items()))
+        write(sqlite_store, random_change(rng, sqlite_store.get(Movie, key), by))
+        while not subscription.process_batch():
             pass
-        pages[tail.position] = await shown(reader)
+        pages[subscription.position] = await read_pages(reader)
     for few in (0, 1000):
         monkeypatch.setattr(replay, "MAX_SORTED", few)
         redis.flushall()
         for position, page in pages.items():
             assert build(sqlite_store, redis, position)
-            assert await shown(then(reader, position)) == page
+            assert await read_pages(reader_at(reader, position)) == page
 
 
-async def test_it_is_not_shown_before_it_is_whole(sqlite_store, redis, reader, monkeypatch):
-    """Nor after a part of it was lost."""
+async def test_an_incomplete_list_is_not_shown(sqlite_store, redis, reader, monkeypatch):
+    """The build is unfinished, or the list has lost a part."""
     library(sqlite_store)
     monkeypatch.setattr(replay, "BATCH", 4)
     dying = Dying(redis, 30)
@@ -94,19 +96,19 @@ async def test_it_is_not_shown_before_it_is_whole(sqlite_store, redis, reader, m
         build(sqlite_store, dying, 10)
     assert redis.keys("{movies:-10}:*")
     with pytest.raises(ReadModelUnavailableError):
-        await read_page(then(reader, 10), ASKED[0])
+        await read_page(reader_at(reader, 10), QUERIES[0])
     redis.delete(POINT_IN_TIME_LEASE)
     assert build(sqlite_store, redis, 10)
-    assert (await read_page(then(reader, 10), ASKED[0])).position == 10
+    assert (await read_page(reader_at(reader, 10), QUERIES[0])).position == 10
     redis.delete(Keys(-10).titles)
     with pytest.raises(ReadModelUnavailableError):
-        await read_page(then(reader, 10), ASKED[0])
+        await read_page(reader_at(reader, 10), QUERIES[0])
     assert build(sqlite_store, redis, 10)
-    assert (await read_page(then(reader, 10), ASKED[0])).count == 4
+    assert (await read_page(reader_at(reader, 10), QUERIES[0])).count == 4
 
 
-def test_a_few_are_kept(sqlite_store, redis):
-    """Those used last; each goes by itself some minutes after its last use."""
+def test_only_the_last_used_lists_are_kept(sqlite_store, redis):
+    """Each list expires some minutes after its last use."""
     library(sqlite_store)
     for position in (1, 2, 3):
         redis.zadd(POINT_IN_TIME, {position: position})
@@ -122,8 +124,7 @@ def test_a_few_are_kept(sqlite_store, redis):
     )
 
 
-def test_large_ones_are_not_kept_together(sqlite_store, redis, monkeypatch):
-    """Their movies are counted too."""
+def test_kept_lists_are_bounded_by_their_rows(sqlite_store, redis, monkeypatch):
     monkeypatch.setattr(point_in_time, "MAX_OTHER_ROWS", 8)
     library(sqlite_store)
     for position in (12, 11, 10):
@@ -131,7 +132,7 @@ def test_large_ones_are_not_kept_together(sqlite_store, redis, monkeypatch):
     assert {int(one) for one in redis.zrange(POINT_IN_TIME, 0, -1)} == {10, 11}
 
 
-def test_one_that_is_there_is_not_built_again(sqlite_store, redis):
+def test_an_existing_list_is_not_rebuilt(sqlite_store, redis):
     library(sqlite_store)
     build(sqlite_store, redis, 9)
     redis.hset(Keys(-9).users, "mark", "x")
@@ -139,8 +140,8 @@ def test_one_that_is_there_is_not_built_again(sqlite_store, redis):
     assert redis.hexists(Keys(-9).users, "mark")
 
 
-def test_one_at_a_time(sqlite_store, redis):
-    """Over all processes and machines."""
+def test_only_one_build_at_a_time(sqlite_store, redis):
+    """The limit holds for all processes and machines."""
     other = Lease(redis, key=POINT_IN_TIME_LEASE)
     assert other.acquire_or_renew()
     assert not build(sqlite_store, redis, 0)
@@ -148,24 +149,24 @@ def test_one_at_a_time(sqlite_store, redis):
     assert build(sqlite_store, redis, 0)
 
 
-def test_a_build_that_dies_leaves_nothing(sqlite_store, redis):
-    """What it wrote goes by itself, or with the next one that is built."""
+def test_remains_of_a_killed_build_expire(sqlite_store, redis):
+    """The next build may remove them earlier."""
     library(sqlite_store)
-    lives = 0
+    deaths = 0
     for died in every_death(redis, lambda dying: build(sqlite_store, dying, 10)):
-        lives += died
+        deaths += died
         redis.delete(POINT_IN_TIME_LEASE)
         assert build(sqlite_store, redis, 5)
         left = redis.keys("{movies:-10}:*")
         assert not left or redis.hget(Keys(-10).state, "state") == b"live"
         assert all(redis.ttl(key) > 0 for key in left)
         redis.flushall()
-    assert lives > 20
+    assert deaths > 20
 
 
 @pytest.fixture
 async def lists(reader, valkey, tmp_path):
-    """Builds with a process, as the service does."""
+    """Lists that a subprocess builds, as in the service."""
     url = f"sqlite:///{tmp_path}/events.db"
     argv = [sys.executable, "-m", "projections.rebuild.point_in_time"]
     slots = Slots(tmp_path / "slots.lock")
@@ -176,8 +177,8 @@ async def lists(reader, valkey, tmp_path):
     slots.close()
 
 
-async def test_a_process_builds_it(sqlite_store, redis, lists):
-    """Whoever asks for whichever waits for it."""
+async def test_requests_wait_for_the_build_of_their_list(sqlite_store, redis, lists):
+    """Lists of different positions may be requested at once."""
     library(sqlite_store)
     readers = await asyncio.gather(
         *(
@@ -185,14 +186,14 @@ async def test_a_process_builds_it(sqlite_store, redis, lists):
             for position, account in ((9, "ann"), (12, "bob"), (9, "ann"))
         )
     )
-    pages = [await read_page(reader, ASKED[0]) for reader in readers]
+    pages = [await read_page(reader, QUERIES[0]) for reader in readers]
     assert [page.position for page in pages] == [9, 12, 9]
     assert [page.count for page in pages] == [3, 6, 3]
     assert not redis.exists(POINT_IN_TIME_LEASE)
 
 
-async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp_path):
-    """As after the log was set back and went on from there: the same movie, the same version."""
+async def test_a_list_of_another_log_is_rebuilt(sqlite_store, redis, lists, tmp_path):
+    """A log that was set back and continued may have the same movie and version at the position."""
     books = library(sqlite_store)
     last = sqlite_store.head()
     backup = Store.open(f"sqlite:///{tmp_path}/backup.db")
@@ -201,7 +202,7 @@ async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp
         write(store, update(books.ids[0], by=ANN, title=title))
     position = last + 1
     assert build(backup, redis, position)
-    page = await read_page(then(lists.reader, position), parse_query({"title": ["then"]}))
+    page = await read_page(reader_at(lists.reader, position), parse_query({"title": ["then"]}))
     assert page.count == 1
     reader = await lists.at(position, event_name_at(sqlite_store, position))
     assert (await read_page(reader, parse_query({"title": ["then"]}))).count == 0
@@ -209,10 +210,10 @@ async def test_one_of_another_log_is_built_again(sqlite_store, redis, lists, tmp
     backup.close()
 
 
-async def test_what_is_left_of_an_earlier_one_is_not_mixed_in(
+async def test_remains_of_an_earlier_list_are_not_mixed_in(
     sqlite_store, redis, reader, monkeypatch
 ):
-    """It is removed piece by piece, also by others; the new one is left alone."""
+    """They are removed in steps, also by other processes; the new list is not affected."""
     monkeypatch.setattr(lifecycle, "_STEPS_AT_ONCE", 1)
     monkeypatch.setattr(lifecycle, "SWEEP_STEP", 1)
     library(sqlite_store)
@@ -224,14 +225,12 @@ async def test_what_is_left_of_an_earlier_one_is_not_mixed_in(
     assert build(sqlite_store, redis, 12)
     for _ in (*others, *lifecycle.sweep(redis)):
         pass
-    assert (await read_page(then(reader, 12), ASKED[0])).count == 6
+    assert (await read_page(reader_at(reader, 12), QUERIES[0])).count == 6
     assert redis.zcard(Keys(-12).years) == 6
 
 
-async def test_who_waits_too_long_is_told_when_to_come_again(
-    sqlite_store, redis, lists, monkeypatch
-):
-    """As while another one is being built, on whichever machine."""
+async def test_a_long_wait_fails_with_retry_after(sqlite_store, redis, lists, monkeypatch):
+    """Another machine builds a list in the meantime."""
     monkeypatch.setattr("queries.point_in_time.WAIT_S", 0.2)
     redis.set(POINT_IN_TIME_LEASE, "elsewhere:1:x")
     with pytest.raises(ReadModelUnavailableError) as waited:
@@ -239,7 +238,7 @@ async def test_who_waits_too_long_is_told_when_to_come_again(
     assert waited.value.retry_after_s == 2
 
 
-async def test_a_process_that_fails(redis, reader, monkeypatch, tmp_path):
+async def test_a_failed_build_is_reported_as_unavailable(redis, reader, monkeypatch, tmp_path):
     monkeypatch.setattr("queries.point_in_time.WAIT_S", 0.2)
     slots = Slots(tmp_path / "slots.lock")
     lists = PointInTimeLists(reader, Builder([sys.executable, "-c", "exit(1)"], {}, "", ""), slots)
@@ -248,8 +247,7 @@ async def test_a_process_that_fails(redis, reader, monkeypatch, tmp_path):
     await lists.close()
 
 
-async def test_a_process_ends_with_who_started_it(sqlite_store, redis, lists):
-    """Nobody waits for what it builds any more."""
+async def test_closing_ends_the_build(sqlite_store, redis, lists):
     library(sqlite_store)
     building = asyncio.create_task(lists.at(10, event_name_at(sqlite_store, 10)))
     await asyncio.sleep(0.05)
@@ -260,29 +258,29 @@ async def test_a_process_ends_with_who_started_it(sqlite_store, redis, lists):
     assert not redis.keys("{movies:-10}:*")
 
 
-async def test_many_at_once_start_one_process(sqlite_store, redis, lists, monkeypatch):
-    """An account gets one; what else it asks for is refused at once, and may be asked again."""
+async def test_an_account_gets_one_build_at_a_time(sqlite_store, redis, lists, monkeypatch):
+    """Requests for other lists are refused at once and may be repeated."""
     library(sqlite_store)
-    begun, build_one = [], lists._build
+    started, build_one = [], lists._build
 
     async def counted(position):
-        begun.append(position)
+        started.append(position)
         await build_one(position)
 
     monkeypatch.setattr(lists, "_build", counted)
-    started = asyncio.get_running_loop().time()
+    began = asyncio.get_running_loop().time()
     answers = await asyncio.gather(
         *(lists.at(n % 10 + 1, event_name_at(sqlite_store, n % 10 + 1), "ann") for n in range(40)),
         return_exceptions=True,
     )
     refused = [one for one in answers if isinstance(one, ReadModelUnavailableError)]
-    assert (len(begun), len(refused)) == (1, 36)
+    assert (len(started), len(refused)) == (1, 36)
     assert all(one.retry_after_s == 2 for one in refused)
-    assert asyncio.get_running_loop().time() - started < 4
+    assert asyncio.get_running_loop().time() - began < 4
     await lists.at(10, event_name_at(sqlite_store, 10), "ann")
 
 
-async def test_one_process_builds_on_a_machine(sqlite_store, redis, reader, lists, tmp_path):
+async def test_one_process_builds_per_machine(sqlite_store, redis, reader, lists, tmp_path):
     """Other workers wait for it."""
     library(sqlite_store)
     slots = lists._slots

@@ -1,8 +1,10 @@
-"""A Redis that answers with refusals, or not at all, is away: never an error of ours."""
+"""A Redis that refuses commands or stays silent is reported as unavailable."""
 
 import asyncio
+import threading
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import pytest
 
@@ -28,34 +30,43 @@ REFUSALS = [
 ]
 
 
-class Server:
-    """Greets a client as a server does, then refuses all it asks, or stays silent."""
+class Handler(StreamRequestHandler):
+    """Greets a client like Redis, then refuses its commands or stays silent."""
 
-    def __init__(self, refusal, *, greets=True):
-        self.refusal, self.greets, self.asked = refusal, greets, 0
+    def handle(self):
+        with suppress(OSError, ValueError):  # the client is gone, maybe in the middle of a command
+            while line := self.rfile.readline():
+                self.answer([self.read_word() for _ in range(int(line[1:]))])
 
-    async def serve(self, reader, writer):
-        try:
-            while line := await reader.readline():
-                words = []
-                for _ in range(int(line[1:])):
-                    size = int((await reader.readline())[1:])
-                    words.append((await reader.readexactly(size + 2))[:-2])
-                if words[0].upper() in (b"HELLO", b"CLIENT") and self.greets:
-                    writer.write(b"%0\r\n" if words[0].upper() == b"HELLO" else b"+OK\r\n")
-                elif self.refusal is not None:
-                    self.asked += 1
-                    writer.write(b"-" + self.refusal + b"\r\n")
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+    def read_word(self):
+        size = int(self.rfile.readline()[1:])
+        return self.rfile.read(size + 2)[:-2]
+
+    def answer(self, words):
+        command = words[0].upper()
+        if command in (b"HELLO", b"CLIENT") and self.server.greets:
+            self.wfile.write(b"%0\r\n" if command == b"HELLO" else b"+OK\r\n")
+        elif self.server.refusal is not None:
+            self.wfile.write(b"-" + self.server.refusal + b"\r\n")
+
+
+class Server(ThreadingUnixStreamServer):
+    """A server on threads: closing it waits for its connections, those of a probe included."""
+
+    request_queue_size = 100
+
+    def __init__(self, path, refusal, *, greets):
+        super().__init__(path, Handler)
+        self.refusal, self.greets = refusal, greets
 
 
 @asynccontextmanager
-async def asking(server, tmp_path):
+async def batcher_of(tmp_path, refusal, *, greets):
+    """Return a batcher for a server that answers with a refusal, or not at all if it is None."""
     path = str(tmp_path / "redis.sock")
-    listening = await asyncio.start_unix_server(server.serve, path)
+    server = Server(path, refusal, greets=greets)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
     breaker = breaker_for(f"unix://{path}")
     client = open_async_redis(f"unix://{path}")
     batcher = RequestBatcher(client, breaker=breaker)
@@ -65,31 +76,33 @@ async def asking(server, tmp_path):
         await batcher.close()
         breaker.close()
         await client.aclose()
-        listening.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize("greets", [True, False])
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda text: text.split()[0].decode())
-async def test_a_refusal_is_no_error_of_ours(tmp_path, refusal, greets):
-    """Also where it refuses the first word of a client."""
-    async with asking(Server(refusal, greets=greets), tmp_path) as batcher:
+async def test_a_refusal_is_reported_as_unavailable(tmp_path, refusal, greets):
+    """The server may also refuse the first command of a connection."""
+    async with batcher_of(tmp_path, refusal, greets=greets) as batcher:
         for _ in range(2):
             with pytest.raises(ReadModelUnavailableError):
                 await batcher.call("GET", "a")
 
 
 @pytest.mark.slow
-async def test_silence_costs_the_first_callers_a_second(tmp_path):
-    """What is asked meanwhile is answered with the first, what is asked later at once."""
-    async with asking(Server(None, greets=False), tmp_path) as batcher:
+async def test_a_silent_redis_delays_only_the_first_callers(tmp_path):
+    """Commands sent in the meantime fail with the first one, later ones at once."""
+    async with batcher_of(tmp_path, None, greets=False) as batcher:
 
-        async def ask(delay_s):
+        async def wait_s(delay_s):
             await asyncio.sleep(delay_s)
             began = time.monotonic()
             with pytest.raises(ReadModelUnavailableError):
                 await batcher.call("GET", f"after {delay_s}")
             return time.monotonic() - began
 
-        waited = await asyncio.gather(*(ask(n / 10) for n in range(8)))
+        waited = await asyncio.gather(*(wait_s(n / 10) for n in range(8)))
         assert max(waited) < 2.5
-        assert await ask(0) < 0.2
+        assert await wait_s(0) < 0.2

@@ -1,4 +1,4 @@
-"""Slots: an account holds so many and no more, whichever processes it holds them in."""
+"""Slots: an account holds a bounded number, counted over all processes."""
 
 import subprocess
 import sys
@@ -25,8 +25,8 @@ def slots(tmp_path):
     slots.close()
 
 
-def elsewhere(path, count):
-    """Another process that takes slots; returns it with how many it got."""
+def take_in_another_process(path, count):
+    """Return a process that takes slots, and the number that it got."""
     words = [sys.executable, "-c", HOLD, str(path), str(count)]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     return process, int(process.stdout.readline())
@@ -49,7 +49,7 @@ def test_a_released_slot_is_free(slots):
 
 def test_processes_share_slots_and_a_killed_one_releases_its_own(slots, tmp_path):
     assert slots.take("streams", "ann", 5) is not None
-    process, got = elsewhere(tmp_path / "slots.lock", 9)
+    process, got = take_in_another_process(tmp_path / "slots.lock", 9)
     with process:
         assert got == 4
         assert slots.take("streams", "ann", 5) is None
@@ -58,7 +58,7 @@ def test_processes_share_slots_and_a_killed_one_releases_its_own(slots, tmp_path
 
 
 def test_the_file_stays_empty(slots, tmp_path):
-    """A full disk changes nothing."""
+    """A full disk therefore changes nothing."""
     slots.take("streams", "ann", 5)
     assert (tmp_path / "slots.lock").stat().st_size == 0
     assert (tmp_path / "slots.lock").stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""At a time T: the log up to the first event that is stamped later, whatever the clocks did."""
+"""Timeline: the log at a time ends before the first event with a later timestamp."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,15 +23,15 @@ def movie(minutes, movie_id=None):
     )
 
 
-def store_of(path, minutes):
+def store_with(path, minutes):
     store = Store.open(f"sqlite:///{path}")
     store.append([movie(one) for one in minutes])
     return store
 
 
-def as_defined(minutes, at):
-    """The last position whose every earlier event, and its own, is stamped at or before a time."""
-    return next((place for place, one in enumerate(minutes) if one > at), len(minutes))
+def expected_position(minutes, at):
+    """Return the last position before the first timestamp that is later than ``at``."""
+    return next((position for position, one in enumerate(minutes) if one > at), len(minutes))
 
 
 @pytest.mark.slow
@@ -47,33 +47,33 @@ def as_defined(minutes, at):
     later=st.lists(st.integers(0, 9), max_size=5),
 )
 def test_timestamps_may_come_in_any_order(tmp_path_factory, minutes, asked, stretch, later):
-    """Also while the log grows, and wherever stretches of it end."""
-    store = store_of(tmp_path_factory.mktemp("log") / "events.db", minutes)
+    """The log may grow, and its stretches may end anywhere."""
+    store = store_with(tmp_path_factory.mktemp("log") / "events.db", minutes)
     try:
         timeline = Timeline(store, stretch=stretch)
-        for told in (minutes, minutes + later):
+        for log in (minutes, minutes + later):
             for at in asked:
                 found = timeline.position_at(NOON + timedelta(minutes=at))
-                assert found == as_defined(told, at)
-            if told is minutes:
+                assert found == expected_position(log, at)
+            if log is minutes:
                 store.append([movie(one) for one in later])
     finally:
         store.close()
 
 
-def test_an_empty_log(store):
+def test_an_empty_log_is_at_position_0(store):
     assert Timeline(store).position_at(LATE) == 0
 
 
-def test_each_kind_of_store(store):
+def test_every_kind_of_store_has_a_timeline(store):
     store.append([movie(one) for one in (60, 61, 0, 1)])
     timeline = Timeline(store)
     for minutes, position in ((0, 0), (59, 0), (60, 1), (61, 4)):
         assert timeline.position_at(NOON + timedelta(minutes=minutes)) == position
 
 
-def test_a_movie_at_a_time_has_its_events_up_to_there(sqlite_store):
-    """Its own stamps do not matter: the list shows what the whole log shows."""
+def test_a_movie_at_a_time_agrees_with_the_whole_log(sqlite_store):
+    """Its own timestamps do not matter: lists show what the whole log shows."""
     first = movie(0, MOVIE)
     sqlite_store.append([first])
     sqlite_store.append([movie(60)])
@@ -90,21 +90,21 @@ def test_a_movie_at_a_time_has_its_events_up_to_there(sqlite_store):
     assert [year_at(minutes) for minutes in (0, 1, 59, 60)] == [1979, 1979, 1979, 1980]
 
 
-@pytest.mark.parametrize("told", [None, "soon", "2026-01-02", 7, "9999-12-31T00:00:00Z"])
-def test_an_event_without_a_timestamp_counts_as_no_later(tmp_path, told):
+@pytest.mark.parametrize("timestamp", [None, "soon", "2026-01-02", 7, "9999-12-31T00:00:00Z"])
+def test_an_event_without_a_valid_timestamp_is_not_later(tmp_path, timestamp):
     path = tmp_path / "events.db"
-    store = store_of(path, [0, 1, 2])
-    rewrite(path, store.read(1, 1)[0].stream_id, timestamp=told)
+    store = store_with(path, [0, 1, 2])
+    rewrite(path, store.read(1, 1)[0].stream_id, timestamp=timestamp)
     timeline = Timeline(store, stretch=2)
     assert timeline.position_at(NOON + timedelta(minutes=1)) == 2
     assert timeline.position_at(NOON + timedelta(minutes=2)) == 3
     store.close()
 
 
-def test_timestamps_inside_titles_are_not_read(tmp_path):
-    """Logs are imported byte for byte, and titles say anything."""
+def test_timestamps_inside_titles_are_ignored(tmp_path):
+    """A log is imported byte for byte, and a title may contain any text."""
     path = tmp_path / "events.db"
-    store = store_of(path, [0, 1])
+    store = store_with(path, [0, 1])
     title = '"timestamp":"9999-12-31T00:00:00.000000Z"'
     rewrite(path, store.read(0, 1)[0].stream_id, title=title)
     assert [stamp for _, stamp in store.read_timestamps(0, 9)] == [
@@ -124,15 +124,15 @@ def test_timestamps_inside_titles_are_not_read(tmp_path):
 
 
 def test_another_log_at_the_same_url_is_read_afresh(tmp_path):
-    """Nothing is remembered of the one before."""
-    timeline = Timeline(store_of(tmp_path / "one.db", [60, 61, 62]))
+    """No timestamp of the previous log is remembered."""
+    timeline = Timeline(store_with(tmp_path / "one.db", [60, 61, 62]))
     assert timeline.position_at(LATE) == 3
-    timeline._store = store_of(tmp_path / "other.db", [0, 1])
+    timeline._store = store_with(tmp_path / "other.db", [0, 1])
     assert timeline.position_at(NOON + timedelta(minutes=1)) == 2
 
 
 def test_a_stretch_is_read_once(sqlite_store):
-    """A time before the latest stamp costs two reads, however long the log is."""
+    """A time before the latest timestamp costs few reads, however long the log is."""
     sqlite_store.append([movie(one) for one in range(50)])
     timeline = Timeline(sqlite_store, stretch=5)
     timeline.position_at(LATE)

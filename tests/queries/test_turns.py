@@ -1,4 +1,4 @@
-"""Turns: no account waits for all that another one asks."""
+"""Turns: no account waits for all requests of another one."""
 
 import asyncio
 
@@ -14,76 +14,76 @@ async def settled():
         await asyncio.sleep(0)
 
 
-class Line:
-    """Turns, those who hold one now, and the order in which they got it."""
+class TurnQueue:
+    """Turns, and the accounts in the order in which they got one."""
 
     def __init__(self, **options):
         self.turns = Turns("filters", **{"running": 1, "waiting": 100} | options)
         self.got, self.done = [], asyncio.Event()
 
-    def ask(self, account):
-        return asyncio.create_task(self._ask(account))
+    def request(self, account):
+        return asyncio.create_task(self._request(account))
 
-    async def _ask(self, account):
+    async def _request(self, account):
         async with self.turns.of(account):
             self.got.append(account)
             await self.done.wait()
 
 
 async def test_accounts_take_turns():
-    line = Line()
-    asked = [line.ask(account) for account in "aaaaabbc"]
+    queue = TurnQueue()
+    requests = [queue.request(account) for account in "aaaaabbc"]
     await settled()
-    line.done.set()
-    await asyncio.gather(*asked)
-    assert "".join(line.got) == "aabcabaa"
+    queue.done.set()
+    await asyncio.gather(*requests)
+    assert "".join(queue.got) == "aabcabaa"
 
 
 async def test_concurrent_turns_are_bounded():
-    line = Line(running=3)
-    asked = [line.ask("a") for _ in range(5)]
+    queue = TurnQueue(running=3)
+    requests = [queue.request("a") for _ in range(5)]
     await settled()
-    assert len(line.got) == 3
-    line.done.set()
-    await asyncio.gather(*asked)
-    assert line.turns._free == 3
+    assert len(queue.got) == 3
+    queue.done.set()
+    await asyncio.gather(*requests)
+    assert queue.turns._free == 3
 
 
-async def test_a_full_line_refuses_only_its_account():
-    line = Line(waiting=2)
-    asked = [line.ask("a") for _ in range(3)]
+async def test_a_full_queue_refuses_only_its_account():
+    queue = TurnQueue(waiting=2)
+    requests = [queue.request("a") for _ in range(3)]
     await settled()
     with pytest.raises(ThrottledError):
-        await line.ask("a")
-    asked.append(line.ask("b"))
+        await queue.request("a")
+    requests.append(queue.request("b"))
     await settled()
-    line.done.set()
-    await asyncio.gather(*asked)
+    queue.done.set()
+    await asyncio.gather(*requests)
 
 
 async def test_a_cancelled_request_takes_no_turn():
-    """Whether it waits still or has just been given one."""
-    line = Line()
-    first, *others = [line.ask(account) for account in "abcd"]
+    """It is still waiting, or has just been given its turn."""
+    queue = TurnQueue()
+    first, *others = [queue.request(account) for account in "abcd"]
     await settled()
     others[1].cancel()
-    first.cancel()  # gives its turn to b, which goes at the same moment
+    first.cancel()  # passes its turn to b, which is cancelled at the same moment
     await asyncio.sleep(0)
     others[0].cancel()
     await settled()
-    line.done.set()
+    queue.done.set()
     await asyncio.gather(*others, first, return_exceptions=True)
-    assert line.got == ["a", "d"]
-    assert (line.turns._free, line.turns._queues) == (1, {})
+    assert queue.got == ["a", "d"]
+    assert (queue.turns._free, queue.turns._queues) == (1, {})
 
 
 async def test_waiting_for_a_turn_times_out(monkeypatch):
     monkeypatch.setattr(turns, "WAIT_S", 0.02)
-    line = Line()
-    first = line.ask("a")
+    queue = TurnQueue()
+    first = queue.request("a")
     await settled()
     with pytest.raises(BusyError):
-        await line.ask("b")
-    line.done.set()
+        await queue.request("b")
+    queue.done.set()
     await first
-    assert (line.turns._free, line.turns._queues) == (1, {})
+    assert (queue.turns._free, queue.turns._queues) == (1, {})

@@ -1,4 +1,4 @@
-"""Passwords in URLs need no percent-encoding, and no message shows a part of one."""
+"""A password in a URL needs no percent-encoding, and no message shows a part of it."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -38,8 +38,8 @@ def test_valid_url_is_unchanged(url):
 @given(
     st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="%"), min_size=1)
 )
-def test_any_password_is_read(password):
-    """Except for percent signs, and a question mark after a colon and digits, which may be a port."""
+def test_any_password_without_a_percent_sign_is_read(password):
+    """A question mark after a colon and digits is excluded: these may be a port."""
     if password.lstrip("0123456789")[:1] in ("/", "?", "#", ""):
         password = f"x{password}"
     password = password.replace("?", "??")  # else "?a=@" may be a query
@@ -49,14 +49,14 @@ def test_any_password_is_read(password):
 
 
 @pytest.mark.parametrize("password", ["p@ss/w?rd#1", "50%", "a%zz", "a%40b"])
-def test_percent_signs(password):
+def test_a_percent_sign_may_be_encoded_or_not(password):
     read = conninfo_to_dict(quoted(f"postgresql://ann:{password}@host/db"))
     assert read["password"] == password.replace("%40", "@")
 
 
 @pytest.fixture(scope="module")
-def guarded(postgres):
-    """A database that requires a password; yields a function that returns a URL with one."""
+def url_of_guarded_database(postgres):
+    """Return a function that returns the URL of a database with a given password."""
     url = postgres()
     password = "p@ss/w%rd"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -79,8 +79,8 @@ def guarded(postgres):
     Path(folder).write_text(rules, encoding="utf-8")
 
 
-def test_password_without_percent_encoding(guarded):
-    Store.open(guarded()).close()
+def test_password_without_percent_encoding(url_of_guarded_database):
+    Store.open(url_of_guarded_database()).close()
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,10 @@ def test_password_without_percent_encoding(guarded):
         ("refused:hush", None, "refuses the connection"),
     ],
 )
-def test_refusal_names_the_problem_without_the_password(guarded, user, database, said):
-    url = guarded(user, database) if database else guarded(user)
+def test_refusal_names_the_problem_without_the_password(
+    url_of_guarded_database, user, database, said
+):
+    url = url_of_guarded_database(user, database) if database else url_of_guarded_database(user)
     with pytest.raises(ConfigurationError) as refused:
         Store.open(url)
     assert said in refused.value.problem

@@ -1,4 +1,4 @@
-"""An event store that does not answer: calls fail fast, and an unknown outcome is reported as such."""
+"""A store that does not answer: calls fail fast, and an unknown outcome is reported as such."""
 
 import asyncio
 import fcntl
@@ -25,7 +25,7 @@ from tests.running import eventually
 
 @pytest.fixture(scope="module")
 def pg(tmp_path_factory):
-    """A PostgreSQL server that only these tests stop."""
+    """A PostgreSQL server that these tests may stop."""
     pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL wheel for this Python")
     server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
     yield server
@@ -126,7 +126,7 @@ def test_stopped_server_delays_the_first_caller_only(pg, pg_store):
             assert isinstance(error, EventStoreUnavailableError)
             assert took_s < 0.2
     assert serves_again(pg_store) < 2
-    assert pg_store.count() == before + 1  # what was refused is not carried out later
+    assert pg_store.count() == before + 1  # refused commands are not carried out later
 
 
 def test_locked_table_delays_the_first_caller_only(pg_url, pg_store):
@@ -169,7 +169,7 @@ def test_ended_session_is_replaced(pg, pg_store):
     ("then", "forward", "there"), [("cut", True, 1), ("cut", False, 0), ("stall", True, 1)]
 )
 def test_unanswered_commit_has_an_unknown_outcome(pg_url, then, forward, there):
-    """A second try with the same key leaves one event."""
+    """A retry with the same key leaves one event."""
     Store.open(pg_url).close()
     proxy = Proxy(pg_url)
     store = Store.open(proxy.url, create=False)
@@ -201,7 +201,7 @@ def test_connection_lost_before_the_commit_is_a_failure(pg_url):
         commit(store, [create()])
         proxy.when = b"INSERT"
         (answer,) = commit(store, [create()])
-        # Its text is prepared by now on no connection of the pool but the first.
+        # The message of a prepared statement does not contain its text.
         if isinstance(answer, CommandResult):
             proxy.when = b"cinelog_events"
             (answer,) = commit(store, [create()])
@@ -215,7 +215,7 @@ def test_connection_lost_before_the_commit_is_a_failure(pg_url):
 def test_commit_without_a_standby_has_an_unknown_outcome(pg, pg_store):
     """PostgreSQL ends an interrupted wait for a standby with success and a warning."""
     with psycopg.connect(pg.get_uri(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'missing'")
         connection.execute("SELECT pg_reload_conf()")
         try:
             eventually(lambda: connection.execute("SHOW synchronous_standby_names").fetchone()[0])
@@ -259,7 +259,7 @@ def test_database_locked_by_another_process(sqlite_store, tmp_path):
 
 
 def test_writers_wait_for_the_writer_lock(sqlite_store):
-    """All of them get it if it is released in time."""
+    """Each of them gets it if it is released in time."""
     entered, done = threading.Event(), []
 
     def hold():

@@ -40,7 +40,7 @@ def test_commands_on_one_movie_wait_for_each_other(store):
     assert store.movie(MOVIE).details.title == "Alien 9"
 
 
-def test_a_refused_command_refuses_only_itself(store):
+def test_a_refused_command_does_not_affect_the_others(store):
     commit(store, [create(MOVIE)])
     answers = commit(
         store,
@@ -71,7 +71,7 @@ def test_check_appends_nothing(store):
     assert store.head() == 2
 
 
-def test_nothing_changed_nothing_appended(store):
+def test_a_change_without_effect_appends_nothing(store):
     commit(store, [create(MOVIE)])
     (answer,) = commit(store, [update(title="Alien")])
     assert (answer.appended, answer.position, answer.aggregate.version) == (False, 1, 1)
@@ -98,8 +98,8 @@ def test_taken_username_and_email_are_both_reported(store):
     assert set(answer.errors) == {"username", "email"}
 
 
-def test_same_username_twice_in_one_batch(store):
-    """One of two concurrent registrations wins."""
+def test_one_of_two_concurrent_registrations_wins(store):
+    """Both are in one batch."""
     answers = commit(store, [register(username="ann"), register(username="ann", email="b@x.org")])
     assert [type(answer) for answer in answers] == [CommandResult, TakenError]
 
@@ -111,7 +111,7 @@ def test_a_claimed_row_is_created_once(store):
     assert second.aggregate.id == first.aggregate.id
 
 
-def test_a_repeated_request_is_answered_as_the_first_was(store):
+def test_a_repeated_request_gets_the_first_answer(store):
     """The movie may have changed since; the requests may be in one batch or in two."""
     token = IdempotencyToken(claim=request_claim(str(ANN), "key-1"), fingerprint="f")
     first, again = commit(store, [create(MOVIE, idempotency=token), create(idempotency=token)])
@@ -139,7 +139,7 @@ def test_retry_replays_the_winner_of_a_key(store):
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_revert_appends_once(store, deleted):
+def test_a_revert_appends_one_event(store, deleted):
     commit(store, [create(MOVIE), update(title="Aliens", year=1986)])
     if deleted:
         commit(store, [delete()])
@@ -150,7 +150,7 @@ def test_revert_appends_once(store, deleted):
     assert commit(store, [revert(version=1)])[0].appended is False
 
 
-def test_refused_reverts(store):
+def test_invalid_reverts_are_refused(store):
     commit(store, [create(MOVIE), delete()])
     answers = commit(
         store, [revert(version=3), revert(version=2), revert(by=BOB), revert(new_id())]
@@ -168,7 +168,7 @@ def test_a_preview_appends_nothing(store):
     assert store.movie(MOVIE).details.title == "Aliens"
 
 
-def test_reason_is_stored(store):
+def test_the_reason_is_stored(store):
     commit(store, [create(MOVIE), update(title="x").model_copy(update={"reason": "typo"})])
     created, updated = store.read_stream(MOVIE)
     assert (created.data.get("reason"), updated.data.get("reason")) == (None, "typo")
@@ -224,8 +224,8 @@ def _write_ten(store_url, number):
     return [repr(one) for one in results if not isinstance(one, CommandResult)]
 
 
-def test_many_processes_many_writers(store, store_url):
-    """Writers in parallel on one movie: no write is lost, and no version is used twice."""
+def test_parallel_writers_lose_no_write(store, store_url):
+    """Each version of the movie is used once."""
     commit(store, [create(MOVIE)])
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as processes:
         errors = list(processes.map(_write_ten, [store_url] * 4, range(4)))

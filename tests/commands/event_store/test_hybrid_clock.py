@@ -34,7 +34,7 @@ def later(seconds):
         (-9, 60, 0),
     ],
 )
-def test_timestamp(asked, last, stamped):
+def test_a_timestamp_follows_the_last_one_unless_that_is_far_ahead(asked, last, stamped):
     """Seconds from now: requested, of the last event, of the new event."""
     clock = HybridClock(lambda: NOW)
     assert clock.timestamp(later(asked), last if last is None else later(last)) == later(stamped)
@@ -69,26 +69,26 @@ def test_batch_follows_the_last_event(store):
     slow = create(by=ANN)
     slow = slow.model_copy(update={"at": slow.at - timedelta(seconds=60)})
     receipts = commit(store, [create(by=ANN), slow, register(username="bob"), create(by=ANN)])
-    told = stamps(store)
-    assert told == sorted(told)
-    assert len(set(told)) == 1
+    written = stamps(store)
+    assert written == sorted(written)
+    assert len(set(written)) == 1
     for receipt in receipts:
         (event,) = store.read_stream(receipt.aggregate.id)
         assert datetime.fromisoformat(event.data["timestamp"]) == receipt.aggregate.modified_on
 
 
-def test_clock_of_the_machine_beyond_five_seconds(store):
+def test_a_last_timestamp_more_than_five_seconds_ahead_is_ignored(store):
     ahead(store, 3600)
     with structlog.testing.capture_logs() as logs:
         commit(store, [create(by=ANN), create(by=ANN)])
-    far, *told = stamps(store)
-    assert told == sorted(told)
-    assert told[-1] < far
+    far, *written = stamps(store)
+    assert written == sorted(written)
+    assert written[-1] < far
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
 def test_timestamps_ascend_between_writers(store_url):
-    """Each sees the last timestamp, because it has the writer lock."""
+    """Each writer reads the last timestamp while it holds the writer lock."""
     stores = [Store.open(store_url) for _ in range(3)]
     answers = []
 
@@ -103,8 +103,8 @@ def test_timestamps_ascend_between_writers(store_url):
     for thread in threads:
         thread.join()
     assert not [one for one in answers if isinstance(one, Exception)]
-    told = stamps(stores[0])
-    assert len(told) == 120
-    assert told == sorted(told)
+    written = stamps(stores[0])
+    assert len(written) == 120
+    assert written == sorted(written)
     for store in stores:
         store.close()

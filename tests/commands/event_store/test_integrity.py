@@ -42,7 +42,7 @@ def opened(path, **kwargs):
     return Store.open(f"sqlite:///{path}", **kwargs)
 
 
-def readable(store):
+def count_readable(store):
     """Return the number of events that can be read one by one."""
     found = 0
     for position in range(EVENTS):
@@ -85,7 +85,7 @@ def test_damaged_file_can_be_read(path, damage):
     (answer,) = commit(store, [create()])
     assert isinstance(answer, StoreDamagedError)
     lost = {"half of the file is gone": EVENTS, "ten pages are gone": 300}.get(damage, 40)
-    assert EVENTS - lost <= readable(store) <= EVENTS
+    assert EVENTS - lost <= count_readable(store) <= EVENTS
     other = opened(path, create=False)
     assert other.damage.reason == store.damage.reason
     with pytest.raises(StoreDamagedError), other.writer_lock():
@@ -114,7 +114,7 @@ def test_read_notices_damage_of_a_running_store(path):
     writer, reader = opened(path), opened(path, create=False)
     junk_page(path, page)
     (answer,) = commit(writer, [create()])
-    assert not isinstance(answer, Exception)  # nobody knows yet
+    assert not isinstance(answer, Exception)  # the damage is not known yet
     with pytest.raises(StoreDamagedError):
         read_all(reader, EVENTS)
     (answer,) = commit(writer, [create()])
@@ -149,7 +149,7 @@ def test_file_of_another_kind_is_not_damaged(tmp_path):
 
 @pytest.mark.parametrize("column", ["topic", "originator_version", "state"])
 def test_junk_in_a_column_affects_one_event(path, column):
-    """The event is unreadable, and the store counts as damaged."""
+    """This event is unreadable, and the store counts as damaged."""
     with sqlite3.connect(path) as connection:
         junk = "CAST(x'ff1b5b32' AS TEXT)"
         connection.execute(f"UPDATE stored_events SET {column}={junk} WHERE rowid=300")
@@ -165,7 +165,7 @@ def test_junk_in_a_column_affects_one_event(path, column):
 
 
 def test_missing_events_are_damage(path):
-    """A truncated page reads as zeros: its events are in the index only."""
+    """A truncated page reads as zeros: its events remain in the index only."""
     store = opened(path, create=False)
     store.integrity.check_count(EVENTS, EVENTS)
     store.integrity.check_complete(EVENTS)
@@ -174,8 +174,8 @@ def test_missing_events_are_damage(path):
     store.close()
 
 
-def test_unreadable_block_of_postgresql(postgres):
-    """Its SQLSTATE tells; other blocks can be read."""
+def test_unreadable_block_of_postgresql_is_damage(postgres):
+    """PostgreSQL reports it by SQLSTATE; other blocks can be read."""
     url = postgres()
     store = Store.open(url)
     commit(store, [register(ANN), *(create() for _ in range(200))])

@@ -33,13 +33,13 @@ def copy(store, tmp_path, position, name="copy", *, identity=True):
     return other
 
 
-def test_a_first_start(store):
+def test_first_start_creates_the_identity(store):
     assert decide_identity(store, []).epoch == 1
     assert decide_identity(store, [memory_of(store)]) == store.read_identity()
 
 
-def test_log_of_an_earlier_release(store):
-    """It has events, no identity, and no memory."""
+def test_log_of_an_earlier_release_gets_an_identity(store):
+    """It has events, no identity and no memory."""
     grow(store, 3)
     store._recorder.replace_epochs([])
     fresh = decide_identity(store, [])
@@ -47,15 +47,15 @@ def test_log_of_an_earlier_release(store):
     assert store.read_identity() == fresh
 
 
-def test_memory_that_lags(store):
+def test_log_that_has_grown_is_the_known_one(store):
     grow(store, 3)
     remembered = memory_of(store)
     grow(store, 5)
     assert decide_identity(store, [remembered]) == remembered.identity
 
 
-def test_older_state(sqlite_store, tmp_path):
-    """It is refused; once accepted, it continues in a new epoch that agrees up to its end."""
+def test_older_state_is_refused_until_accepted(sqlite_store, tmp_path):
+    """Once accepted, it continues in a new epoch that shares its events."""
     shared = grow(sqlite_store, 10)
     head = grow(sqlite_store, 10)
     remembered = memory_of(sqlite_store)
@@ -65,18 +65,18 @@ def test_older_state(sqlite_store, tmp_path):
     log = str(remembered.identity)
     assert f"expected {log} up to position {head}" in str(refused.value)
     assert f"found {log} that ends at {shared};" in str(refused.value)
-    assert older.read_identity() == remembered.identity  # nothing was changed
+    assert older.read_identity() == remembered.identity  # the store is unchanged
     accepted = decide_identity(older, [remembered], accept="any log")
     assert accepted.log == remembered.identity.log
     assert accepted.epochs[-1][1:] == (1, shared)
-    # Whichever step the machine stopped after, the next start goes on.
+    # A start that was interrupted at any step is completed by the next one.
     for again in ([remembered], [], [memory_of(older)], [remembered, memory_of(older)]):
         assert decide_identity(older, again) == accepted
     older.close()
 
 
-def test_older_state_that_has_grown(sqlite_store, tmp_path):
-    """It may be longer than the remembered one: the event at that position differs."""
+def test_older_state_that_has_grown_is_refused(sqlite_store, tmp_path):
+    """It may be longer than the remembered log: the event at that position differs."""
     grow(sqlite_store, 4)
     sqlite_store.continuity.refresh()
     grow(sqlite_store, 2)
@@ -91,7 +91,7 @@ def test_older_state_that_has_grown(sqlite_store, tmp_path):
 
 
 @pytest.mark.parametrize("accept", ["any log", "same log"])
-def test_older_state_without_the_last_epoch(sqlite_store, tmp_path, accept):
+def test_older_state_without_the_last_epoch_gets_a_new_one(sqlite_store, tmp_path, accept):
     """The memory knows an epoch that the log does not; clients of both epochs rewind."""
     grow(sqlite_store, 6)
     older = copy(sqlite_store, tmp_path, 5)
@@ -112,7 +112,7 @@ def test_older_state_without_the_last_epoch(sqlite_store, tmp_path, accept):
         one.close()
 
 
-def test_empty_log_instead_of_the_known_one(sqlite_store, tmp_path):
+def test_empty_log_instead_of_the_known_one_is_refused(sqlite_store, tmp_path):
     grow(sqlite_store, 3)
     remembered = memory_of(sqlite_store)
     empty = Store.open(f"sqlite:///{tmp_path}/empty.db")
@@ -126,7 +126,7 @@ def test_empty_log_instead_of_the_known_one(sqlite_store, tmp_path):
     empty.close()
 
 
-def test_another_log_instead_of_the_known_one(sqlite_store, tmp_path):
+def test_another_log_instead_of_the_known_one_is_refused(sqlite_store, tmp_path):
     grow(sqlite_store, 3)
     other = Store.open(f"sqlite:///{tmp_path}/other.db")
     grow(other, 3)
@@ -138,8 +138,8 @@ def test_another_log_instead_of_the_known_one(sqlite_store, tmp_path):
     other.close()
 
 
-def test_empty_known_log_is_no_loss(sqlite_store, tmp_path):
-    """A backup that was imported elsewhere may take its place."""
+def test_empty_known_log_may_be_replaced(sqlite_store, tmp_path):
+    """A backup may have been imported elsewhere."""
     remembered = KnownLog(sqlite_store.identity())
     other = Store.open(f"sqlite:///{tmp_path}/other.db")
     grow(other)
@@ -148,8 +148,8 @@ def test_empty_known_log_is_no_loss(sqlite_store, tmp_path):
 
 
 @pytest.mark.parametrize("position", [5, 3])
-def test_copy_without_an_identity(sqlite_store, tmp_path, position):
-    """Its events show that it is the same log, complete or older."""
+def test_copy_without_an_identity_is_recognized_by_its_events(sqlite_store, tmp_path, position):
+    """It is complete or older."""
     grow(sqlite_store, 5)
     remembered = memory_of(sqlite_store)
     older = copy(sqlite_store, tmp_path, position, identity=False)
@@ -165,8 +165,8 @@ def test_copy_without_an_identity(sqlite_store, tmp_path, position):
     older.close()
 
 
-def test_two_memories(sqlite_store, tmp_path):
-    """A data directory and a Redis: one may lag, and one mismatch is enough to refuse."""
+def test_one_mismatch_of_two_memories_is_refused(sqlite_store, tmp_path):
+    """The memories are in a data directory and in Redis; one of them may lag."""
     grow(sqlite_store, 3)
     lagging = memory_of(sqlite_store)
     grow(sqlite_store, 3)
@@ -191,7 +191,7 @@ def test_import_begins_a_new_epoch(sqlite_store):
     assert len(identity_after_import(identity, [KnownLog(LogIdentity.new())], 300).epochs) == 2
 
 
-def test_json_round_trip(sqlite_store):
+def test_known_log_survives_a_json_round_trip(sqlite_store):
     grow(sqlite_store, 20)
     remembered = memory_of(sqlite_store)
     assert KnownLog.from_json(remembered.to_json()) == remembered
@@ -204,13 +204,13 @@ def test_json_round_trip(sqlite_store):
      b'{"log":"7c9e6679-7425-40de-944b-e07fc1f90ae7","epochs":[[1,null,0]],"marks":[[2,"a"],[1,"b"]]}',
      b'{"log":"7c9e6679-7425-40de-944b-e07fc1f90ae7","epochs":[[1,null,0]],"marks":["ab"]}'],
 )  # fmt: skip
-def test_invalid_json(text):
+def test_invalid_json_is_refused(text):
     with pytest.raises(ValueError, match=r"\w"):
         KnownLog.from_json(text)
 
 
-def test_two_nodes_start_at_once(store, store_url):
-    """Both accept the log, and one new epoch begins."""
+def test_concurrent_starts_begin_one_epoch(store, store_url):
+    """All of them accept the log."""
     grow(store, 4)
     head = store.head()
     remembered = memory_of(store)

@@ -66,7 +66,7 @@ def test_parse_log(text, claimed):
         (tree((1, None, 0)), 1, 600),
         (tree((1, None, 0), (2, 1, 300)), 2, 600),
         (tree((1, None, 0), (2, 1, 300)), 1, 300),
-        # Two that branched off the same one agree up to where the first of them did.
+        # Two branches of one epoch agree up to the earlier branch.
         (tree((1, None, 0), (2, 1, 250), (3, 1, 300)), 2, 250),
         (tree((1, None, 0), (2, 1, 300), (3, 1, 250)), 2, 250),
         (tree((1, None, 0), (2, 1, 250), (3, 2, 400)), 1, 250),
@@ -75,13 +75,13 @@ def test_parse_log(text, claimed):
         (tree((1, None, 0)), 9, 0),
     ],
 )
-def test_shared_with(identity, epoch, shared):
+def test_shared_position_of_two_epochs(identity, epoch, shared):
     assert identity.shared_with(ClaimedLog(LOG, epoch), head=600) == shared
     assert identity.shared_with(ClaimedLog(OTHER, epoch), head=600) is None
 
 
 def test_epoch_numbers_of_restores_differ():
-    """Numbers grow, and restores in different seconds get different ones."""
+    """Numbers grow, and restores in different seconds get different numbers."""
     first = tree((1, None, 0)).next_epoch(300, 1)
     assert first.epoch > 1_700_000_000
     assert first.next_epoch(400, 1).epoch > first.epoch
@@ -92,14 +92,13 @@ def test_epoch_numbers_of_restores_differ():
     "rows",
     [[], [[1, None]], [[1, 2, 0]], [[2, 1, 0]], [[1, None, 0], [1, None, 0]], [["1", None, 0]]],
 )
-def test_invalid_rows(rows):
+def test_invalid_rows_are_refused(rows):
     with pytest.raises((ValueError, TypeError)):
         LogIdentity.of_rows(LOG, rows)
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=200))
-def test_marks_are_few_and_reach_back(steps):
-    """The number of marks grows with the logarithm of the log."""
+def test_number_of_marks_is_logarithmic(steps):
     marks, position = (), 0
     for step in steps:
         position += step
@@ -111,7 +110,7 @@ def test_marks_are_few_and_reach_back(steps):
 
 
 def test_log_gets_its_identity_once(store, store_url):
-    """The first process decides it, the others read it."""
+    """The first process decides it, and the others read it."""
     identities = []
 
     def ask():
@@ -165,7 +164,7 @@ def test_lost_end_begins_a_new_epoch(store, store_url):
     other.close()
 
 
-def test_lost_end_that_has_grown_again(store, store_url):
+def test_lost_end_is_noticed_after_new_events(store, store_url):
     """The shared position is at most that of the last common mark."""
     commit(store, [register(ANN)])
     for _ in range(12):
@@ -199,7 +198,7 @@ def test_only_one_of_two_begins_the_new_epoch(store, store_url):
 
 
 def test_another_log_takes_no_writes(store, store_url):
-    """Until the known one is back."""
+    """Writes succeed again when the known log is back."""
     grow(store)
     store.continuity.refresh()
     known = store.identity()

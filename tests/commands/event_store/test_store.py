@@ -13,7 +13,7 @@ from commands.user import User
 from tests.controls import ANN, BOB, MOVIE, create, delete, register, update
 
 
-def test_empty_log(store):
+def test_empty_log_has_position_0(store):
     assert (store.head(), store.count(), store.read(0)) == (0, 0, [])
 
 
@@ -26,7 +26,7 @@ def test_read_in_order_and_in_batches(store):
     assert (store.head(), store.count()) == (5, 5)
 
 
-def test_recorded_event(store):
+def test_a_recorded_event_has_its_data_and_position(store):
     commit(store, [create(MOVIE, request_id="r-9"), update(title="Aliens")])
     created, updated = store.read_stream(MOVIE)
     assert (created.stream_id, created.version, created.type) == (str(MOVIE), 1, "MovieCreated")
@@ -37,7 +37,7 @@ def test_recorded_event(store):
     assert store.read_stream(MOVIE, after_version=1, limit=5) == [updated]
 
 
-def test_get_of_another_kind(store):
+def test_an_id_of_another_kind_is_not_found(store):
     """The id of an account is not the id of a movie."""
     commit(store, [register(BOB)])
     assert store.get(Movie, BOB) is None
@@ -46,10 +46,10 @@ def test_get_of_another_kind(store):
         store.movie(BOB)
 
 
-def test_account_id_of(store):
+def test_account_id_of_a_username_ignores_case(store):
     commit(store, [register(BOB, username="Bob")])
     assert store.account_id_of("bOB") == BOB
-    assert store.account_id_of("nobody") is None
+    assert store.account_id_of("unknown") is None
 
 
 def test_personal_data_is_in_the_accounts_stream_only(store):
@@ -79,7 +79,7 @@ def test_a_second_process_sees_what_the_first_wrote(store, store_url):
         "sqlite:////proc/none/events.db",
     ],
 )
-def test_invalid_url(url):
+def test_invalid_url_is_refused(url):
     """The error has one line, names the variable and never shows the password."""
     with pytest.raises(ConfigurationError) as caught:
         Store.open(url)
@@ -88,13 +88,13 @@ def test_invalid_url(url):
     assert "\n" not in str(caught.value)
 
 
-def test_file_of_another_kind(tmp_path):
+def test_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "events.db").write_bytes(b"no database" * 1000)
     with pytest.raises(ConfigurationError, match="not a database"):
         Store.open(f"sqlite:///{tmp_path}/events.db")
 
 
-def test_full_disk(tmp_path):
+def test_full_disk_is_reported(tmp_path):
     """A file size limit of 0 has the same effect."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
@@ -106,7 +106,7 @@ def test_full_disk(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_removed_or_replaced_file(sqlite_store, tmp_path, how):
+def test_removed_or_replaced_file_is_unavailable(sqlite_store, tmp_path, how):
     """Reads and writes fail until the original file is back."""
     commit(sqlite_store, [create(MOVIE)])
     file = tmp_path / "events.db"

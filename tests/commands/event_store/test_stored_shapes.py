@@ -96,6 +96,6 @@ def test_events_carry_every_field_of_a_movie():
         assert names >= set(MovieDetails._fields), kind.TOPIC
 
 
-def test_names_of_movie_events():
+def test_names_of_movie_events_begin_with_movie():
     """The prefix lets a release park a movie that has an event of a later release."""
     assert set(MOVIE_EVENTS) == {topic for topic in EVENT_TYPES if topic.startswith(Movie.TOPIC)}

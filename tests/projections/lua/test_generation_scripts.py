@@ -4,7 +4,7 @@ import pytest
 
 from projections.generation.state import LIVE, ROW_FORMAT
 from projections.lua import arguments
-from tests.read_side import Story, contents, shown
+from tests.read_side import Story, contents, make_live
 from tests.scripts import call
 
 
@@ -12,7 +12,7 @@ from tests.scripts import call
 def generation(redis):
     story = Story()
     story.created(story.account())
-    return shown(redis, story)
+    return make_live(redis, story)
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def now_ms(redis):
 def test_read_state(redis, keys):
     name = "projections.lua.generation.read_state"
     last, at = redis.hmget(keys.state, "last", "at")
-    told = call(redis, name, keys.lasting, ROW_FORMAT)
-    assert told == [b"2", b"2", at, b"live", last, b"0", b"0", b"%d" % ROW_FORMAT, None]
+    fields = call(redis, name, keys.lasting, ROW_FORMAT)
+    assert fields == [b"2", b"2", at, b"live", last, b"0", b"0", b"%d" % ROW_FORMAT, None]
     assert call(redis, name, keys.lasting, 99)[3] == b"other format"
     redis.delete(keys.users)
     assert call(redis, name, keys.lasting, ROW_FORMAT)[3] == b"damaged"
@@ -39,7 +39,7 @@ def test_read_state(redis, keys):
     assert call(redis, name, keys.lasting, ROW_FORMAT) == [None]
 
 
-def test_set_field_changes_only_what_exists(redis, keys):
+def test_set_field_needs_a_generation(redis, keys):
     name = "projections.lua.generation.set_field"
     call(redis, name, [keys.state], "log", "x")
     assert redis.hget(keys.state, "log") == b"x"
@@ -144,7 +144,7 @@ def test_count_entries(redis, keys):
 
 
 class Batch:
-    """The arguments of apply_batch.lua, one of which may be another."""
+    """The arguments of apply_batch.lua; ``apply`` may override them."""
 
     name = "projections.lua.generation.apply_batch"
 
@@ -170,7 +170,7 @@ def test_apply_batch(redis, keys):
 
 
 @pytest.mark.parametrize("other", [{"after": 1}, {"repairs": 1}])
-def test_apply_batch_refuses_one_that_was_prepared_for_something_else(redis, keys, other):
+def test_apply_batch_refuses_a_batch_for_another_state(redis, keys, other):
     before = contents(redis, 1)
     assert Batch(keys).apply(redis, **other) == 2
     assert contents(redis, 1) == before

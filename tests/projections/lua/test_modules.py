@@ -1,10 +1,10 @@
-"""Files that scripts require."""
+"""Modules that scripts require."""
 
 import pytest
 
 from projections.generation.state import CONSTANTS, LIVE, OTHER_FORMAT, PAUSE_MS, ROW_FORMAT
 from projections.lua import assemble, read_lua
-from tests.read_side import Story, shown
+from tests.read_side import Story, make_live
 from tests.scripts import evaluate
 
 
@@ -12,7 +12,7 @@ from tests.scripts import evaluate
 def generation(redis):
     story = Story()
     story.created(story.account())
-    return shown(redis, story)
+    return make_live(redis, story)
 
 
 NUMBER = 'local number = require("projections.lua.number") return number(ARGV[1])'
@@ -24,11 +24,11 @@ def test_a_canonical_number_is_parsed(redis, text):
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "007", "1.5", "1e3", " 1", "1234567890123456"])
-def test_any_other_text_is_no_number(redis, text):
+def test_any_other_text_is_not_a_number(redis, text):
     assert evaluate(redis, NUMBER, [], text) == -1
 
 
-def test_a_missing_value_and_an_error_are_no_number(redis):
+def test_missing_values_and_errors_are_not_numbers(redis):
     redis.hset("hash", "a", 1)
     lua = """
         local number = require("projections.lua.number")
@@ -59,7 +59,7 @@ def test_a_complete_generation_is_live_and_shown(redis, generation):
     assert state_of(redis, generation) == [LIVE.encode(), b"2"]
 
 
-def test_the_format_of_another_release_is_told_and_shown(redis, generation):
+def test_a_generation_of_another_format_is_reported_and_shown(redis, generation):
     assert state_of(redis, generation, 99) == [OTHER_FORMAT.encode(), b"2"]
 
 
@@ -70,7 +70,7 @@ def test_a_generation_without_a_list_is_damaged_and_not_shown(redis, generation,
 
 
 @pytest.mark.parametrize("state", ["retired", "filling"])
-def test_a_stored_state_is_told_without_a_check(redis, generation, state):
+def test_a_retired_or_filling_generation_is_not_checked(redis, generation, state):
     redis.hset(generation.keys.state, "state", state)
     redis.delete(generation.keys.rows)
     assert state_of(redis, generation) == [state.encode()]
@@ -92,7 +92,7 @@ PAUSED = """
     ("ends_in_ms", "paused"),
     [("", None), (1000, 1), (PAUSE_MS, 1), (-1, None), (PAUSE_MS + 1000, None)],
 )
-def test_a_pause_ends_in_time_or_is_none(redis, ends_in_ms, paused):
+def test_a_pause_that_has_ended_or_is_too_long_is_ignored(redis, ends_in_ms, paused):
     assert evaluate(redis, PAUSED, [], ends_in_ms) == paused
 
 
@@ -104,7 +104,7 @@ def test_counts_are_stored(redis, generation):
     assert counts == [b"1", b"0", b"1", b"0"]
 
 
-def test_writes_are_applied_in_order_and_long_ones_in_parts(redis):
+def test_writes_are_applied_in_order_and_in_parts(redis):
     many = [str(number) for number in range(12_000)]
     lua = 'local apply = require("projections.lua.writes") apply(KEYS, ARGV, 2)'
     args = ["x", "HSET", 1, 2, "a", "1", "HSET", 2, len(many), *many, "HDEL", 1, 1, "a"]
@@ -126,7 +126,7 @@ ROW = """
 """
 
 
-def test_the_parts_of_a_row(redis, generation):
+def test_a_row_is_split_into_its_parts(redis, generation):
     ((key, score),) = redis.zrange(generation.keys.created, 0, -1, withscores=True)
     json = redis.hget(generation.keys.rows, key).rpartition(b"\0")[2]
     assert evaluate(redis, ROW, [generation.keys.rows]) == [

@@ -4,7 +4,7 @@ import pytest
 
 from projections.generation.state import REPLAYING, ROW_FORMAT
 from projections.lua import arguments
-from tests.read_side import Story, contents, shown
+from tests.read_side import Story, contents, make_live
 from tests.scripts import call
 
 
@@ -12,7 +12,7 @@ from tests.scripts import call
 def keys(redis):
     story = Story()
     story.created(story.account())
-    return shown(redis, story).keys
+    return make_live(redis, story).keys
 
 
 def test_finish_replay(redis, keys):
@@ -75,7 +75,7 @@ def test_repair(redis, keys):
     )
 
 
-def test_repair_begins_an_epoch_that_never_was(redis, keys):
+def test_repair_replaces_a_corrupt_epoch_by_a_new_one(redis, keys):
     redis.hset(keys.state, "mends", "junk")
     assert Repair(redis, keys).run(redis) == 1
     assert abs(int(redis.hget(keys.state, "mends")) - redis.time()[0]) < 5

@@ -1,4 +1,4 @@
-"""Scripts that answer for lists and movies."""
+"""Scripts that read lists and movies."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from projections.generation.state import CONSTANTS
-from tests.read_side import Story, shown
+from tests.read_side import Story, make_live
 from tests.scripts import call, evaluate
 
 RESULTS = {"RESULT_TTL_S": 15, "MAX_RESULTS": 2, "MAX_RESULT_IDS": 1000}
@@ -15,7 +15,7 @@ GONE = [b"gone"]
 
 @pytest.fixture
 def movies(redis):
-    """Seven movies, of which two share a year and two a title."""
+    """Seven movies; two share a year and two a title."""
     story = Story()
     ann = story.account("Ann")
     years = [1979, 1986, 1986, 1992, 1997, 2012, 2017]
@@ -23,7 +23,7 @@ def movies(redis):
     ids = [
         story.created(ann, title, "Horror", year) for title, year in zip(titles, years, strict=True)
     ]
-    view = shown(redis, story)
+    view = make_live(redis, story)
     return SimpleNamespace(ids=ids, keys=view.keys, position=len(story.events))
 
 
@@ -47,8 +47,8 @@ def list_page(redis, movies, index, *args):
         ("titles", 0, [0, 3, 2, 1, 6, 5, 4]),
     ],
 )
-def test_list_page(redis, movies, index, descending, order):
-    """Pages by number, each of another size; ties come newest first."""
+def test_list_page_by_number(redis, movies, index, descending, order):
+    """Ties come newest first, for any page size."""
     ordering = {"created": "created_at", "years": "year", "titles": "title"}[index]
     for size in (1, 2, 3, 7, 20):
         found = []
@@ -61,7 +61,7 @@ def test_list_page(redis, movies, index, descending, order):
 
 
 def test_list_page_by_seek_key(redis, movies):
-    """What follows a key and id, whether they are a member or not."""
+    """The page follows a key and id, which need not be a member."""
     for seek, order in {f"1986\0{movies.ids[2]}": [1, 3, 4], "1986\0f": [2, 1, 3]}.items():
         answer = list_page(redis, movies, "years", "year", 0, seek, 3, "")
         assert answer[4] == 1
@@ -71,21 +71,21 @@ def test_list_page_by_seek_key(redis, movies):
     assert ids_of(answer[5:]) == [movies.ids[number] for number in (1, 3, 0)]
 
 
-def test_list_page_beyond_the_end_and_the_last(redis, movies):
+def test_list_page_knows_the_last_page(redis, movies):
     assert list_page(redis, movies, "years", "year", 0, 9, 3, "")[2:] == [7, 9, 3]
     answer = list_page(redis, movies, "years", "year", 0, 0, 3, "")
     assert answer[3:5] == [3, 3]
     assert ids_of(answer[5:]) == [movies.ids[6]]
 
 
-def test_list_page_of_a_client_that_has_it(redis, movies):
+def test_list_page_reports_an_unchanged_position(redis, movies):
     known = [b"same", movies.position]
     assert list_page(redis, movies, "years", "year", 0, 1, 3, movies.position) == known
     assert list_page(redis, movies, "years", "year", 0, 1, 3, movies.position - 1)[0] == b"page"
 
 
-def test_a_page_of_sort_keys(redis, movies):
-    """A page number, or the sort key that the page follows."""
+def test_page_of_sort_keys(redis, movies):
+    """The page has a number, or follows a sort key."""
     members = {f"{number}\0{key}": 0 for number, key in enumerate(movies.ids)}
     redis.zadd("{movies:1}:sorted", members)
     lua = """
@@ -109,7 +109,7 @@ def test_get_movies(redis, movies):
     assert call(redis, name, movies.keys.listed) == [b"movies", movies.position]
 
 
-def wanted(ordering="key", orderings="-created_at", budget=4000, **filters):
+def search_args(ordering="key", orderings="-created_at", budget=4000, **filters):
     filters = {"title": "", "genre": "", "creator": "", "text": ""} | filters
     first, last = filters.pop("years", (0, 9999))
     return [ordering, orderings, *filters.values(), first, last, budget]
@@ -132,11 +132,10 @@ FILTERS = [
 
 @pytest.mark.parametrize("budget", [1, 4000])
 @pytest.mark.parametrize(("filters", "order"), FILTERS)
-def test_search_piece(redis, movies, filters, order, budget):
-    """All pieces together, sorted, are the list."""
+def test_search_pieces_together_are_the_list(redis, movies, filters, order, budget):
     cursor, keys = b"", set()
     while cursor != b"done":
-        args = [cursor, "", *wanted(budget=budget, **filters)]
+        args = [cursor, "", *search_args(budget=budget, **filters)]
         answer = call(redis, "queries.lua.search_piece", movies.keys.listed, *args)
         assert answer[:2] == [b"piece", movies.position]
         cursor = answer[2]
@@ -145,8 +144,8 @@ def test_search_piece(redis, movies, filters, order, budget):
     assert found == [movies.ids[number] for number in order]
 
 
-def test_search_piece_of_a_client_that_has_the_page(redis, movies):
-    args = ["", movies.position, *wanted()]
+def test_search_piece_reports_an_unchanged_position(redis, movies):
+    args = ["", movies.position, *search_args()]
     known = [b"same", movies.position]
     assert call(redis, "queries.lua.search_piece", movies.keys.listed, *args) == known
 
@@ -160,8 +159,8 @@ def search_page(redis, movies, filters, *, seek=1, size=3, known="", start="", d
 
 @pytest.mark.parametrize("ordering", ["key", "created_at", "year", "title"])
 @pytest.mark.parametrize(("filters", "order"), FILTERS)
-def test_search_page(redis, movies, filters, order, ordering):
-    answer = search_page(redis, movies, wanted(ordering, **filters), size=20)
+def test_search_page_is_filtered_and_ordered(redis, movies, filters, order, ordering):
+    answer = search_page(redis, movies, search_args(ordering, **filters), size=20)
     assert answer[:5] == [b"page", movies.position, len(order), 1, 1]
     if ordering == "title":
         assert set(ids_of(answer[5:])) == {movies.ids[number] for number in order}
@@ -170,13 +169,13 @@ def test_search_page(redis, movies, filters, order, ordering):
     assert all(0 < redis.ttl(key) <= 15 for key in redis.keys("*:found:*"))
 
 
-def test_search_page_joins_a_scan_that_began_at_the_same_position(redis):
-    """And uses its result for other pages, until it expires."""
+def test_search_page_joins_a_scan_at_the_same_position(redis):
+    """The result serves other pages until it expires."""
     story = Story()
     ann = story.account("Ann")
     ids = [story.created(ann) for _ in range(600)]  # more than Redis scans in one piece
-    movies = SimpleNamespace(keys=shown(redis, story).keys)
-    found, filters = "{movies:1}:found:x:601", wanted(budget=1)
+    movies = SimpleNamespace(keys=make_live(redis, story).keys)
+    found, filters = "{movies:1}:found:x:601", search_args(budget=1)
     answer = search_page(redis, movies, filters)
     assert answer == [b"more", 601]
     while answer == [b"more", 601]:
@@ -189,35 +188,35 @@ def test_search_page_joins_a_scan_that_began_at_the_same_position(redis):
     assert redis.lrange(movies.keys.cached_results, 0, -1) == [found.encode()]
 
 
-def test_search_page_keeps_few_results(redis, movies):
+def test_search_page_bounds_the_cached_results(redis, movies):
     for number in range(4):
-        search_page(redis, movies, wanted(), digest=number)
+        search_page(redis, movies, search_args(), digest=number)
     assert len(redis.keys("*:found:*:scan")) == redis.llen(movies.keys.cached_results) == 2
     redis.delete(movies.keys.cached_results)
     redis.set(movies.keys.cached_results, "of another type")
-    assert search_page(redis, movies, wanted(), digest="y")[0] == b"page"
+    assert search_page(redis, movies, search_args(), digest="y")[0] == b"page"
 
 
-def test_search_page_of_a_client_that_has_it(redis, movies):
-    answer = search_page(redis, movies, wanted(), known=movies.position)
+def test_search_page_reports_an_unchanged_position(redis, movies):
+    answer = search_page(redis, movies, search_args(), known=movies.position)
     assert answer == [b"same", movies.position]
     assert not redis.exists(movies.keys.cached_results)
 
 
-def test_search_finds_hits_and_their_scores(redis, movies):
+def test_search_returns_hits_with_their_sort_keys(redis, movies):
     lua = """
         local search = require("queries.lua.search")
         local keys = require("projections.lua.state").keys(KEYS)
         local cursor, hits = search.next(keys, search.arguments(ARGV, 1), "0")
         return {cursor, hits}
     """
-    args = wanted("year", years=(1979, 1979))
+    args = search_args("year", years=(1979, 1979))
     hit = [b"done", [b"1979", movies.ids[0].encode()]]
     assert evaluate(redis, lua, movies.keys.listed, *args) == hit
 
 
 @pytest.mark.parametrize("fault", ["retired", "damaged", "missing", "position"])
-def test_a_generation_that_must_not_be_shown_is_gone(redis, movies, fault):
+def test_an_unusable_generation_is_reported_as_gone(redis, movies, fault):
     head = movies.keys.state
     if fault == "retired":
         redis.hset(head, "state", "retired")
@@ -229,6 +228,6 @@ def test_a_generation_that_must_not_be_shown_is_gone(redis, movies, fault):
         redis.hset(head, "position", "-1")
     assert list_page(redis, movies, "years", "year", 0, 1, 3, "") == GONE
     assert call(redis, "queries.lua.get_movies", movies.keys.listed, movies.ids[0]) == GONE
-    assert search_page(redis, movies, wanted()) == GONE
-    args = ["", "", *wanted()]
+    assert search_page(redis, movies, search_args()) == GONE
+    args = ["", "", *search_args()]
     assert call(redis, "queries.lua.search_piece", movies.keys.listed, *args) == GONE

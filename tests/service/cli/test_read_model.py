@@ -14,7 +14,7 @@ import pytest
 from commands.event_store.store import Store
 from projections.keys import REBUILDING, Keys
 from projections.rebuild.rebuild import rebuild
-from tests.library import heal, library, spoil
+from tests.library import corrupt_event, library, repair_event
 from tests.projections.faulty import DiedError, Dying
 from tests.running import Cinelog, eventually, problem, run
 
@@ -148,7 +148,7 @@ def test_verify_and_repair(cinelog):
 def test_parked_movies(cinelog):
     """Told in status and where probes look; taken up, given up, taken up again."""
     movie = cinelog.books.changed
-    spoil(cinelog.events, movie, version=2)
+    corrupt_event(cinelog.events, movie, version=2)
     rebuilt = run(cinelog.data_dir, "rebuild")
     assert rebuilt.returncode == 1
     assert f"rows {movie}" in rebuilt.stdout
@@ -163,7 +163,7 @@ def test_parked_movies(cinelog):
     state = cinelog.status()["read_model"]
     assert (state["parked"], state["dropped"]) == (0, 1)
     assert cinelog.eve.get(f"/movies/{movie}/").status_code == 404
-    heal(cinelog.events, movie, version=2)
+    repair_event(cinelog.events, movie, version=2)
     taken = run(cinelog.data_dir, "parked", "retry", "--json")
     assert json.loads(taken.stdout) == {"applied": [movie], "refused": {}}
     assert cinelog.eve.get(f"/movies/{movie}/").json()["title"] == "Élan"

@@ -1,6 +1,6 @@
-"""Damage to the file of a SQLite store, as disks and people do it.
+"""Damage the file of a SQLite store, as failing disks and users do.
 
-The file is written by another process: in ours, to close it would take SQLite's locks away.
+Another process writes the file: closing it in this one would release SQLite's locks.
 """
 
 import random
@@ -12,7 +12,7 @@ import psycopg
 
 PAGE = 4096
 TABLE, INDEX = 13, 10
-"""How a leaf page begins (https://sqlite.org/fileformat2.html)."""
+"""First byte of a leaf page (https://sqlite.org/fileformat2.html)."""
 _WRITE = """
 import sys
 path, at, junk = sys.argv[1], int(sys.argv[2]), bytes.fromhex(sys.argv[3])
@@ -26,34 +26,34 @@ with open(path, "r+b") as file:
 
 
 def overwrite(path, at, junk):
-    """Write ``junk`` at a place of a file; where that is empty, cut the file off there."""
+    """Write ``junk`` at an offset of a file; empty junk truncates the file there."""
     subprocess.run([sys.executable, "-c", _WRITE, path, str(at), junk.hex()], check=True)
 
 
 def cut(path, count):
-    """Cut so many bytes off the end."""
+    """Cut ``count`` bytes off the end of a file."""
     overwrite(path, path.stat().st_size - count, b"")
 
 
-def leaves(path, kind):
-    """Return the numbers of the leaf pages of a kind, but those of the first, which has the schema.
+def leaf_pages(path, kind):
+    """Return the numbers of the leaf pages of a kind, without page 1 (the schema).
 
-    No store may be open on the file in this process.
+    This process must not have a store open on the file.
     """
     file = path.read_bytes()
     return [n for n in range(2, len(file) // PAGE + 1) if file[(n - 1) * PAGE] == kind]
 
 
 def junk_page(path, page, count=PAGE, *, seed=1):
-    """Write random bytes over a page, from 1, or over the middle of it."""
+    """Write random bytes over a page (numbered from 1) or over its middle."""
     at = (page - 1) * PAGE + (PAGE - count) // 2
     overwrite(path, at, random.Random(seed).randbytes(count))
 
 
-def copy_of(url):
-    """Return the URL of a copy of a PostgreSQL database, a block of whose log is junk.
+def damaged_copy_of(url):
+    """Return the URL of a copy of a PostgreSQL database whose event log has a corrupt block.
 
-    The server has read nothing of the copy, so that it reads the file.
+    The server has cached nothing of the copy, so it reads the damaged file.
     """
     with psycopg.connect(url) as connection:
         name = connection.info.dbname
@@ -64,6 +64,6 @@ def copy_of(url):
     with psycopg.connect(copied) as connection:
         query = "SELECT pg_relation_filepath('cinelog_events')"
         (file,) = connection.execute(query).fetchone()
-    at = 8192  # its second block
+    at = 8192  # the second block
     overwrite(Path(folder) / file, at, random.Random(2).randbytes(8192))
     return copied

@@ -1,4 +1,4 @@
-"""A running Cinelog: the real command, a free port, a data directory of its own."""
+"""Run Cinelog in tests: the real command, a free port, its own data directory."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def free_port():
 
 
 def environment(data_dir, **settings):
-    """What a command sees: nothing of the tester's own settings."""
+    """Return the environment of a command, without the tester's own CINELOG_ variables."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("CINELOG_")}
     own = {
         "CINELOG_DATA_DIR": str(data_dir),
@@ -34,7 +34,7 @@ def environment(data_dir, **settings):
 
 
 def run(data_dir, *args, **settings):
-    """Run a command to its end."""
+    """Run a command and return its result."""
     return subprocess.run(
         [COMMAND, *map(str, args)],
         env=environment(data_dir, **settings),
@@ -46,7 +46,7 @@ def run(data_dir, *args, **settings):
 
 
 class Cinelog:
-    """``cinelog serve`` in a process of its own."""
+    """``cinelog serve`` in its own process."""
 
     command = (COMMAND,)
 
@@ -91,7 +91,7 @@ class Cinelog:
         return self.log_path.read_text()
 
     def stop(self, timeout_s=15):
-        """End it as an operator would; returns the exit code."""
+        """Terminate the service as an operator would; return its exit code."""
         for client in self._clients:
             client.close()
         if self.process.poll() is None:
@@ -107,7 +107,7 @@ class Cinelog:
         return client
 
     def account(self, username):
-        """Open an account; returns a client that acts for it."""
+        """Register an account; return a client with its access token."""
         with self.client() as anyone:
             body = {"username": username, "email": f"{username}@example.org"}
             body |= {"password": PASSWORD, "password2": PASSWORD}
@@ -121,13 +121,13 @@ class Cinelog:
         return client
 
     def kill(self, module):
-        """``kill -9`` the first process below ours that runs a module of the service."""
+        """``kill -9`` the first child process that runs a module of the service."""
         pid = self.processes(module)[0]
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def processes(self, module):
-        """The ids of the processes of this service that run a module of the service."""
+        """Return the ids of the child processes that run a module of the service."""
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -142,7 +142,7 @@ class Cinelog:
         return sorted(found)
 
     def redis(self):
-        """A client of the embedded Redis."""
+        """Return a client of the embedded Redis."""
         client = redis.Redis(unix_socket_path=str(Path(self.data_dir) / "redis.sock"))
         self._clients.append(client)
         return client
@@ -154,7 +154,7 @@ class Cinelog:
 
 
 def persistently(send):
-    """Return the first answer that is no failure of the service: it may be starting again."""
+    """Retry until the status is below 500, for instance during a restart."""
 
     def attempt():
         try:
@@ -167,18 +167,18 @@ def persistently(send):
 
 
 def eventually(check, timeout_s=10, pause_s=0.02):
-    """Return what ``check`` returns once it is true."""
+    """Return the first true result of ``check``; fail after the timeout."""
     until = time.monotonic() + timeout_s
     while True:
         found = check()
         if found or time.monotonic() > until:
-            assert found, "it did not happen in time"
+            assert found, "condition not met in time"
             return found
         time.sleep(pause_s)
 
 
 def problem(response, status, code):
-    """Return the problem document of a response, having checked its form."""
+    """Check a response for a problem document and return it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     body = response.json()

@@ -15,7 +15,7 @@ from commands.event_store.event_codec import UNREADABLE
 from commands.event_store.store import Store
 from commands.group_commit import commit
 from tests.controls import ANN, create, register
-from tests.damaged import INDEX, PAGE, TABLE, copy_of, cut, junk_page, leaves, overwrite
+from tests.damaged import INDEX, PAGE, TABLE, cut, damaged_copy_of, junk_page, leaf_pages, overwrite
 
 EVENTS = 603  # an account with its two claims, and movies
 
@@ -66,12 +66,14 @@ DAMAGES = {
     "the last page is gone": lambda path: cut(path, PAGE),
     "ten pages are gone": lambda path: cut(path, 10 * PAGE),
     "half of the file is gone": lambda path: cut(path, path.stat().st_size // 2),
-    "junk instead of a page of events": lambda path: junk_page(path, middle(leaves(path, TABLE))),
+    "junk instead of a page of events": lambda path: junk_page(
+        path, middle(leaf_pages(path, TABLE))
+    ),
     "zeros instead of a page of events": lambda path: overwrite(
-        path, (middle(leaves(path, TABLE)) - 1) * PAGE, bytes(PAGE)
+        path, (middle(leaf_pages(path, TABLE)) - 1) * PAGE, bytes(PAGE)
     ),
     "junk instead of a page of the index": lambda path: junk_page(
-        path, middle(leaves(path, INDEX))
+        path, middle(leaf_pages(path, INDEX))
     ),
 }
 
@@ -100,7 +102,7 @@ def test_damaged_file_can_be_read(path, damage):
 
 def test_full_check_finds_flipped_bytes_in_the_index(path):
     """A quick check misses them: SQLite can read the page, but its keys are wrong."""
-    page = middle(leaves(path, INDEX))
+    page = middle(leaf_pages(path, INDEX))
     junk_page(path, page, 100)
     store = opened(path, create=False)
     assert store.integrity.check_pages()
@@ -110,7 +112,7 @@ def test_full_check_finds_flipped_bytes_in_the_index(path):
 
 def test_read_notices_damage_of_a_running_store(path):
     """From then on every process refuses writes."""
-    page = middle(leaves(path, TABLE))
+    page = middle(leaf_pages(path, TABLE))
     writer, reader = opened(path), opened(path, create=False)
     junk_page(path, page)
     (answer,) = commit(writer, [create()])
@@ -125,7 +127,7 @@ def test_read_notices_damage_of_a_running_store(path):
 
 
 def test_repaired_store_takes_writes_again(path, filled):
-    junk_page(path, middle(leaves(path, TABLE)))
+    junk_page(path, middle(leaf_pages(path, TABLE)))
     store = opened(path)
     assert store.damage.reason
     store.close()
@@ -180,7 +182,7 @@ def test_unreadable_block_of_postgresql_is_damage(postgres):
     store = Store.open(url)
     commit(store, [register(ANN), *(create() for _ in range(200))])
     store.close()
-    store = Store.open(copy_of(url))
+    store = Store.open(damaged_copy_of(url))
     assert store.database_version.startswith("PostgreSQL")
     with pytest.raises(StoreDamagedError):
         read_all(store, 200)

@@ -1,4 +1,4 @@
-"""A full disk costs writes only: reads go on, no process dies, and room ends the fault."""
+"""A full disk affects writes only: reads succeed, processes survive, free space ends the fault."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ SIZE_MIB = 40
 
 @pytest.fixture
 def disk(tmp_path):
-    """A small file system of our own."""
+    """A small file system for one test."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
@@ -33,7 +33,7 @@ def disk(tmp_path):
 
 
 def fill(disk):
-    """Leave no room at all."""
+    """Use up all space."""
     with (disk / "filler").open("ab", buffering=0) as file:
         for piece in (1 << 20, 1 << 12, 1):
             try:
@@ -43,12 +43,15 @@ def fill(disk):
                 pass
 
 
-def make_room(disk):
+def free_space(disk):
     (disk / "filler").unlink()
 
 
-def only_writes_are_refused(service, ann, movie_id, disk):
-    """Each at once, and in words that say why; a little may still fit into a file that is there."""
+def assert_only_writes_are_refused(service, ann, movie_id, disk):
+    """Check that writes fail fast with a reason and reads succeed.
+
+    A small write may still fit into an existing file.
+    """
     eventually(lambda: ann.post("/movies/", json=ALIEN).status_code == 503, pause_s=0)
     for method, path, body in (
         ("POST", "/movies/", ALIEN),
@@ -56,14 +59,14 @@ def only_writes_are_refused(service, ann, movie_id, disk):
         ("DELETE", f"/movies/{movie_id}/", None),
         ("POST", "/auth/token/", {"username": "ann", "password": PASSWORD}),
     ):
-        fill(disk)  # a process that could not finish a file has removed it
+        fill(disk)  # a process may have removed an incomplete file
         refused = ann.request(method, path, json=body)
         assert problem(refused, 503, "unavailable")["detail"]
         assert refused.headers["retry-after"]
         assert refused.elapsed.total_seconds() < 2
     fill(disk)
-    told = problem(ann.post("/movies/", json=ALIEN), 503, "unavailable")
-    assert told["detail"] == "The event store has no room on disk."
+    refusal = problem(ann.post("/movies/", json=ALIEN), 503, "unavailable")
+    assert refusal["detail"] == "The event store has no room on disk."
     for path in (
         "/movies/", "/movies/?title=ali", "/movies/?genre=o&ordering=-title", "/movies/?page=last",
         f"/movies/{movie_id}/", f"/movies/{movie_id}/history/", "/events/", "/auth/me/",
@@ -75,8 +78,8 @@ def only_writes_are_refused(service, ann, movie_id, disk):
     assert httpx.get(f"{service.url}/metrics").status_code == 200
 
 
-def test_a_full_disk_costs_writes_only(disk):
-    """While the service runs, over the death of a worker, and from one start to the next."""
+def test_a_full_disk_affects_writes_only(disk):
+    """This holds in a running service, after a worker died and after a restart."""
     public_url = "http://127.0.0.1"  # the issuer stays the same on another port
     settings = {"access_ttl_s": 3600, "write_wait_ms": 5000, "public_url": public_url}
     with Cinelog(disk / "var", workers=2, **settings) as service:
@@ -85,15 +88,15 @@ def test_a_full_disk_costs_writes_only(disk):
         workers = service.processes("api_worker")
         fill(disk)
         for _ in range(3):
-            only_writes_are_refused(service, ann, movie_id, disk)
+            assert_only_writes_are_refused(service, ann, movie_id, disk)
         assert service.processes("api_worker") == workers
 
         service.kill("api_worker")
         eventually(lambda: len(service.processes("api_worker")) == 2)
         eventually(lambda: ann.get("/movies/").status_code == 200)
-        only_writes_are_refused(service, ann, movie_id, disk)
+        assert_only_writes_are_refused(service, ann, movie_id, disk)
 
-        make_room(disk)
+        free_space(disk)
         eventually(lambda: ann.post("/movies/", json=ALIEN).status_code == 201, timeout_s=3)
         eventually(lambda: httpx.get(f"{service.url}/readyz").status_code == 200)
         token = ann.pair["access"]
@@ -101,33 +104,33 @@ def test_a_full_disk_costs_writes_only(disk):
     with Cinelog(disk / "var", **settings) as service:
         ann = service.client(token)
         eventually(lambda: ann.get("/movies/").status_code == 200)
-        fill(disk)  # what the start made room for is taken, too
+        fill(disk)  # the start freed some space
         eventually(lambda: httpx.get(f"{service.url}/readyz").status_code == 503)
-        only_writes_are_refused(service, ann, movie_id, disk)
+        assert_only_writes_are_refused(service, ann, movie_id, disk)
         assert run(disk / "var", "status").returncode == 0
         assert run(disk / "var", "history", movie_id).returncode == 0
-        make_room(disk)
+        free_space(disk)
         eventually(lambda: ann.post("/movies/", json=ALIEN).status_code == 201, timeout_s=3)
         assert run(disk / "var", "verify").returncode == 0
 
 
-def test_metrics_on_a_full_disk(disk):
-    """Numbers are counted in memory until there is room for their file."""
+def test_metrics_are_kept_in_memory_on_a_full_disk(disk):
+    """Metrics are counted in memory until the disk has space for their file."""
     fill(disk)
     metrics = Metrics(disk / "metrics")
     metrics.log_lines_lost(3)
     metrics.observe("/", "GET", 200, [0.1])
     assert metrics.text() == b""
-    make_room(disk)
+    free_space(disk)
     metrics.sample()
-    told = metrics.text().decode()
-    assert "cinelog_log_lines_lost_total 3.0" in told
-    assert 'duration_seconds_count{method="GET",route="/",status="200"} 1.0' in told
+    text = metrics.text().decode()
+    assert "cinelog_log_lines_lost_total 3.0" in text
+    assert 'duration_seconds_count{method="GET",route="/",status="200"} 1.0' in text
     metrics.close()
 
 
-def test_metrics_go_on_when_the_disk_is_full(disk):
-    """Their files are allocated: no new label needs a block, which would end the process."""
+def test_metrics_survive_a_disk_that_fills_up(disk):
+    """The files are preallocated: a write to an unallocated block would kill the process."""
     metrics = Metrics(disk / "metrics")
     fill(disk)
     for number in range(6_000):
@@ -136,7 +139,7 @@ def test_metrics_go_on_when_the_disk_is_full(disk):
     metrics.close()
 
 
-def test_room_is_looked_for(disk):
+def test_check_disk_space_raises_on_a_full_disk(disk):
     check_disk_space(disk)
     fill(disk)
     with pytest.raises(OSError, match="space") as caught:
@@ -145,8 +148,8 @@ def test_room_is_looked_for(disk):
     assert [file.name for file in disk.iterdir()] == ["filler"]
 
 
-def test_files_are_for_their_owner_alone(tmp_path):
-    """Also those of a data directory that was made for everyone, and what is exported."""
+def test_files_are_readable_by_their_owner_only(tmp_path):
+    """This includes files of a world-readable data directory and exports."""
     data_dir = tmp_path / "var"
     data_dir.mkdir(mode=0o755)
     (data_dir / "events.db").touch(mode=0o644)

@@ -1,4 +1,4 @@
-"""What goes wrong in the open: killed processes lose no answered write, absent parts are named."""
+"""Faults: killed processes lose no acknowledged write; errors name the unreachable component."""
 
 import os
 import random
@@ -20,7 +20,7 @@ ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
 
 class Writer(threading.Thread):
-    """Creates movies until told to stop; keeps what was answered with success."""
+    """Creates movies until stopped; records successful and refused answers."""
 
     def __init__(self, cinelog, token):
         super().__init__(daemon=True)
@@ -41,9 +41,9 @@ class Writer(threading.Thread):
                 (self.answered if answer.is_success else self.refused).append(answer)
 
 
-def test_no_kill_loses_an_answered_write(tmp_path):
-    """Writers go on while workers, projection and Redis are killed one after the other."""
-    chance = random.Random(7)
+def test_a_kill_loses_no_answered_write(tmp_path):
+    """Writers keep running while workers, projection and Redis are killed in turn."""
+    random_delays = random.Random(7)
     with Cinelog(tmp_path / "var", workers=2) as cinelog:
         ann = cinelog.account("ann")
         writers = [Writer(cinelog, ann.pair["access"]) for _ in range(4)]
@@ -63,7 +63,7 @@ def test_no_kill_loses_an_answered_write(tmp_path):
             else:
                 cinelog.kill(part)
             eventually(lambda n=before: sum(len(w.answered) for w in writers) > n + 20, 20)
-            time.sleep(chance.random() / 5)
+            time.sleep(random_delays.random() / 5)
         for writer in writers:
             writer.stop.set()
         for writer in writers:
@@ -71,7 +71,7 @@ def test_no_kill_loses_an_answered_write(tmp_path):
         answered = {answer.json()["id"] for writer in writers for answer in writer.answered}
         refused = [answer for writer in writers for answer in writer.refused]
         assert not [answer.text for answer in refused if answer.status_code != 503]
-        # Beside what was answered stands at most what a killed worker could not answer any more.
+        # A killed worker may have committed writes that it did not answer.
         # The list may lag for a moment after the last kill.
         listed = eventually(lambda: answered <= (ids := all_ids(cinelog, ann) or set()) and ids, 20)
         assert len(listed) <= len(answered) + 4 * 6
@@ -88,22 +88,22 @@ def all_ids(cinelog, client):
         page = client.get(page.headers["link"][1:].partition(">")[0])
 
 
-def test_the_next_start_shows_everything(tmp_path):
-    """Killed whole, at its root: what was answered is there when it is started again."""
+def test_answered_writes_survive_a_killed_supervisor(tmp_path):
+    """Acknowledged writes survive a ``kill -9`` of the supervisor."""
     cinelog = Cinelog(tmp_path / "var")
     ann = cinelog.account("ann")
-    made = {ann.post("/movies/", json=ALIEN).json()["id"] for _ in range(20)}
+    created = {ann.post("/movies/", json=ALIEN).json()["id"] for _ in range(20)}
     os.kill(cinelog.process.pid, signal.SIGKILL)
     cinelog.stop()
     with Cinelog(tmp_path / "var") as again:
         body = {"username": "ann", "password": PASSWORD}
         token = again.client().post("/auth/token/", json=body).json()["access"]
-        assert all_ids(again, again.client(token)) == made
+        assert all_ids(again, again.client(token)) == created
 
 
 @pytest.fixture
 def valkey(tmp_path):
-    """A Redis of one's own that can be stopped and started."""
+    """A separate Redis that a test can stop and start."""
 
     class Valkey:
         url = f"unix://{tmp_path}/own.sock"
@@ -140,8 +140,8 @@ def valkey(tmp_path):
     valkey.stop()
 
 
-def test_without_redis(tmp_path, valkey):
-    """Writes succeed, one movie is read from the log, lists say that the read model is away."""
+def test_an_unreachable_redis(tmp_path, valkey):
+    """Writes succeed, reads of one movie use the log, lists return 503."""
     with Cinelog(tmp_path / "var", redis_url=valkey.url, write_wait_ms=2000) as cinelog:
         ann = cinelog.account("ann")
         before = ann.post("/movies/", json=ALIEN).json()
@@ -158,20 +158,20 @@ def test_without_redis(tmp_path, valkey):
             assert "read model" in body["detail"]
             assert int(ann.get(path).headers["retry-after"]) >= 1
         valkey.start()
-        # An empty Redis is no empty list: it is built again from the log first.
+        # After a restart Redis is empty: the read model is rebuilt before lists are served.
         page = persistently(lambda: ann.get("/movies/"))
         assert [row["title"] for row in page.json()["results"]] == ["Aliens", "Alien"]
 
 
 def timed(send):
-    """Return the answer and how long it took."""
+    """Return the answer and the time it took."""
     began = time.monotonic()
     answer = send()
     return answer, time.monotonic() - began
 
 
-def test_a_redis_that_hangs(tmp_path, valkey):
-    """Stopped, not ended: the first calls wait a second, the others are answered at once."""
+def test_a_suspended_redis(tmp_path, valkey):
+    """While Redis is suspended, the first calls wait a second, later ones fail at once."""
     with Cinelog(tmp_path / "var", redis_url=valkey.url, write_wait_ms=500) as cinelog:
         ann = cinelog.account("ann")
         movie = ann.post("/movies/", json=ALIEN).json()
@@ -188,9 +188,11 @@ def test_a_redis_that_hangs(tmp_path, valkey):
         try:
             for within_s in (4.0, 0.7):
                 with ThreadPoolExecutor() as threads:
-                    asked = {name: threads.submit(timed, call) for name, (call, _) in calls.items()}
+                    futures = {
+                        name: threads.submit(timed, call) for name, (call, _) in calls.items()
+                    }
                 for name, (_, status) in calls.items():
-                    answer, took_s = asked[name].result()
+                    answer, took_s = futures[name].result()
                     assert answer.status_code == status, (name, answer.text)
                     assert took_s < within_s, name
                     print(f"{name}: {took_s:.3f} s")
@@ -201,12 +203,12 @@ def test_a_redis_that_hangs(tmp_path, valkey):
         page = persistently(lambda: ann.get("/movies/", headers={"Min-Event-Position": "5"}))
         assert page.json()["results"][0]["year"] == 1980
         eventually(lambda: httpx.get(f"{cinelog.url}/readyz").status_code == 200)
-        print(f"whole again after {time.monotonic() - began:.3f} s")
+        print(f"recovered after {time.monotonic() - began:.3f} s")
         assert time.monotonic() - began < 3
 
 
-def test_an_event_store_that_hangs(tmp_path):
-    """PostgreSQL is stopped, then ended: nobody waits for long, all is whole soon afterwards."""
+def test_a_suspended_event_store(tmp_path):
+    """Calls fail fast while PostgreSQL is suspended; the service recovers within seconds."""
     pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL wheel for this Python")
     folder = tmp_path / "pg"
     folder.mkdir()
@@ -231,9 +233,11 @@ def test_an_event_store_that_hangs(tmp_path):
         try:
             for within_s in (5.0, 0.7):
                 with ThreadPoolExecutor() as threads:
-                    asked = {name: threads.submit(timed, call) for name, (call, _) in calls.items()}
+                    futures = {
+                        name: threads.submit(timed, call) for name, (call, _) in calls.items()
+                    }
                 for name, (_, status) in calls.items():
-                    answer, took_s = asked[name].result()
+                    answer, took_s = futures[name].result()
                     assert answer.status_code == status, (name, answer.text)
                     assert took_s < within_s, name
                     print(f"{name}: {took_s:.3f} s")
@@ -246,7 +250,7 @@ def test_an_event_store_that_hangs(tmp_path):
         persistently(lambda: ann.post("/movies/", json=ALIEN | {"title": "Aliens"}))
         eventually(lambda: httpx.get(f"{cinelog.url}/readyz").status_code == 200)
         eventually(lambda: ann.get("/movies/").json()["count"] == 2)
-        print(f"whole again after {time.monotonic() - began:.3f} s")
+        print(f"recovered after {time.monotonic() - began:.3f} s")
         assert time.monotonic() - began < 3
     server.cleanup()
 
@@ -258,8 +262,8 @@ def backends_of(server):
         return pids - {connection.info.backend_pid}
 
 
-def test_without_the_event_store(tmp_path):
-    """Lists and movies are still read; writes say that the event store is away."""
+def test_an_unreachable_event_store(tmp_path):
+    """Lists and movies are readable; writes report the event store as unavailable."""
     pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL wheel for this Python")
     folder = tmp_path / "pg"
     folder.mkdir()
@@ -282,8 +286,8 @@ def test_without_the_event_store(tmp_path):
     server.cleanup()
 
 
-def test_a_request_in_flight_is_answered(tmp_path):
-    """SIGTERM: what has been asked is answered, and the end comes within 5 s."""
+def test_requests_in_flight_are_answered_on_sigterm(tmp_path):
+    """After SIGTERM, requests in flight are answered and the service stops within 5 s."""
     cinelog = Cinelog(tmp_path / "var")
     ann = cinelog.account("ann")
     writers = [Writer(cinelog, ann.pair["access"]) for _ in range(4)]
@@ -300,6 +304,6 @@ def test_a_request_in_flight_is_answered(tmp_path):
     with Cinelog(tmp_path / "var") as again:
         body = {"username": "ann", "password": PASSWORD}
         token = again.client().post("/auth/token/", json=body).json()["access"]
-        there = all_ids(again, again.client(token))
+        listed = all_ids(again, again.client(token))
         answered = {answer.json()["id"] for writer in writers for answer in writer.answered}
-        assert answered == there
+        assert answered == listed

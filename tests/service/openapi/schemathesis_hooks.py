@@ -1,8 +1,7 @@
-"""What Schemathesis cannot know: what is right, of all that is well-formed.
+"""Hooks for Schemathesis: replace well-formed values by valid ones.
 
-Where it sends the examples of the description, or a well-formed body with a password, something
-that exists takes their place. Sessions that end are another account's, so that the one that asks
-goes on.
+Examples of the description and generated passwords become existing values. Sessions of a second
+account are ended, so that the first one stays signed in.
 """
 
 import os
@@ -31,7 +30,7 @@ EXAMPLES = {"eyJ…", "ann@example.org", "jQ1mC0r1c7v3sYkS"}
 
 
 class Guest:
-    """Another account; ``pair`` is that of a session that goes on."""
+    """A second account; ``pair`` belongs to a session that stays open."""
 
     def __init__(self, base_url):
         self.client = httpx.Client(base_url=f"{base_url.rstrip('/')}/api/v1")
@@ -46,8 +45,8 @@ class Guest:
         return f"Bearer {self.pair['access']}"
 
     def sid(self):
-        asked = {"Authorization": self.authorization()}
-        return self.client.get("/auth/sessions/", headers=asked).json()["results"][0]["id"]
+        headers = {"Authorization": self.authorization()}
+        return self.client.get("/auth/sessions/", headers=headers).json()["results"][0]["id"]
 
 
 @cache
@@ -68,19 +67,19 @@ def before_call(context, case, kwargs):
     if case.meta and case.meta.generation.mode.is_positive:
         case.headers.pop("Event-Log", None)
     if case.meta and case.meta.generation.mode.is_positive and isinstance(case.body, dict):
-        case.body |= _right(name, case.body, guest)
-    # Each is well-formed, but both are refused.
+        case.body |= _valid_fields(name, case.body, guest)
+    # Both parameters together are refused.
     if {"version", "at_position"} & set(case.query) and re.fullmatch(
         TIME, str(case.query.get("at"))
     ):
         del case.query["at"]
-    # Places beyond the log are waited for, and then answered with 503: test_movie_routes.py.
+    # Positions beyond the log are covered by test_movie_routes.py.
     if str(case.headers.get("Min-Event-Position", "")).isdigit():
         case.headers["Min-Event-Position"] = "1"
 
 
-def _right(name, body, guest):
-    """What makes a well-formed body of an operation right."""
+def _valid_fields(name, body, guest):
+    """Return the fields that make a well-formed body valid."""
     example = any(str(value) in EXAMPLES for value in body.values())
     match name:
         case "register":
@@ -99,19 +98,19 @@ def _right(name, body, guest):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Deleted movies still have a past and can come back; some input is read leniently."""
+    """Ignore reads of deleted movies' history and input that the API accepts by contract."""
     if isinstance(failure, UseAfterFree):
         name = case.operation.definition.raw["operationId"]
-        past = name in {"readMovieHistory", "revertMovie"}
-        return not (past or {"version", "at"} & set(case.query))
-    return not (isinstance(failure, AcceptedNegativeData) and _lenient(case))
+        has_history = name in {"readMovieHistory", "revertMovie"}
+        return not (has_history or {"version", "at"} & set(case.query))
+    return not (isinstance(failure, AcceptedNegativeData) and _is_lenient(case))
 
 
-def _lenient(case):
-    """Tell whether the service accepts more of this than the description says, by contract.
+def _is_lenient(case):
+    """Return whether the service accepts more than the description says, by contract.
 
-    Blank filters are ignored, other nonsense in pages falls back to a default, numbers count as
-    text, digits as integers, and white space around either is removed.
+    Blank filters are ignored, invalid page numbers fall back to a default, numbers count as text,
+    digits as integers, and surrounding white space is stripped.
     """
     if LENIENT & set(case.query):
         return True

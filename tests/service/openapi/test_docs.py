@@ -1,4 +1,4 @@
-"""The page that shows the description: our own files, and not one request to another host."""
+"""The API documentation page: own files only, no request to another host."""
 
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ FILES = {
 }
 
 
-def test_the_vendored_files_are_those_of_the_readme():
+def test_vendored_files_match_the_readme():
     readme = VENDORED.joinpath("README.md").read_text()
     checksums = dict(re.findall(r"^\| `(\S+)` \| `([0-9a-f]{64})` \|$", readme, re.MULTILINE))
     found = {
@@ -33,8 +33,8 @@ def test_the_vendored_files_are_those_of_the_readme():
     assert found == checksums
 
 
-def test_the_page(service):
-    """Open to all; a browser is told to load nothing but our own files."""
+def test_the_page_allows_own_files_only(service):
+    """The page is public, and its policy allows own files only."""
     for path in ("/docs", "/docs/"):
         page = httpx.get(service.url + path)
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -47,8 +47,8 @@ def test_the_page(service):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_its_files(service, name):
-    """Kept by browsers, and asked for again only by their tag."""
+def test_files_are_cached_and_revalidated(service, name):
+    """Browsers cache the files and revalidate them by ETag."""
     url = f"{service.url}/docs/{name}"
     file = httpx.get(url)
     assert (file.status_code, file.headers["content-type"]) == (200, FILES[name])
@@ -58,19 +58,19 @@ def test_its_files(service, name):
     assert (again.status_code, again.content) == (304, b"")
 
 
-def on_the_wire(url, **headers):
-    """Return the answer and its body as it was sent."""
+def fetch_raw(url, **headers):
+    """Return the response and its raw body."""
     with httpx.stream("GET", url, headers=headers) as answer:
         return answer, b"".join(answer.iter_raw())
 
 
-def test_the_page_is_small_on_the_wire(service):
-    """2.1 MB without a coding, less than 0.6 MB in gzip."""
+def test_the_page_is_compressed(service):
+    """The files have 2.1 MB uncompressed and less than 0.6 MB in gzip."""
     paths = ["/docs", "/openapi.json", *(f"/docs/{name}" for name in FILES)]
     plain = packed = 0
     for path in paths:
-        whole, content = on_the_wire(service.url + path, **{"Accept-Encoding": "identity"})
-        small, sent = on_the_wire(service.url + path, **{"Accept-Encoding": "br, gzip;q=0.5"})
+        whole, content = fetch_raw(service.url + path, **{"Accept-Encoding": "identity"})
+        small, sent = fetch_raw(service.url + path, **{"Accept-Encoding": "br, gzip;q=0.5"})
         assert "content-encoding" not in whole.headers
         assert small.headers["content-encoding"] == "gzip"
         assert int(small.headers["content-length"]) == len(sent)
@@ -82,15 +82,15 @@ def test_the_page_is_small_on_the_wire(service):
     assert packed < 600_000
 
 
-def test_tags_of_a_coding(service):
-    """What is in a cache is compared in its own coding; a refusal has none."""
+def test_each_coding_has_its_own_etag(service):
+    """Each content coding has its own ETag; a refusal has no coding."""
     url = f"{service.url}/openapi.json"
     tag = httpx.get(url).headers["etag"]
-    same, body = on_the_wire(url, **{"If-None-Match": tag})
+    same, body = fetch_raw(url, **{"If-None-Match": tag})
     assert (same.status_code, body, same.headers["etag"]) == (304, b"", tag)
     assert same.headers["vary"] == "Accept-Encoding"
     assert "content-encoding" not in same.headers
-    other, _ = on_the_wire(url, **{"If-None-Match": tag, "Accept-Encoding": "identity"})
+    other, _ = fetch_raw(url, **{"If-None-Match": tag, "Accept-Encoding": "identity"})
     assert other.status_code == 200
     refused = httpx.get(url, headers={"If-Match": '"other"'})
     assert "content-encoding" not in refused.headers
@@ -102,12 +102,12 @@ def test_tags_of_a_coding(service):
 
 
 @pytest.mark.parametrize("name", ["README.md", "..%2f..%2fsettings.py", "page.html", "%2e%2e"])
-def test_no_other_files(service, name):
+def test_other_files_are_not_found(service, name):
     problem(httpx.get(f"{service.url}/docs/{name}"), 404, "not_found")
 
 
-def test_below_a_path():
-    """Where a proxy serves the API below a path, the page looks for its files there."""
+def test_the_page_below_a_path():
+    """Behind a proxy that serves the API below a path, the page loads its files from that path."""
     docs = Docs.of({}, Settings(public_url="https://example.org/movies/"))
     assert b'src="/movies/docs/start.js"' in docs.page.content
     assert b'data-description="/movies/openapi.json"' in docs.page.content
@@ -124,15 +124,15 @@ def click(browser, selector):
     browser.evaluate(f"document.querySelector({selector!r}).click()")
 
 
-def write(browser, selector, text):
-    """Type into a field: React listens to the event, not to the value."""
+def type_into(browser, selector, text):
+    """Insert text into a field: React listens to the event, not to the value."""
     eventually(lambda: browser.evaluate(f"!!document.querySelector({selector!r})"))
     browser.evaluate(f"document.querySelector({selector!r}).focus()")
     browser.call("Input.insertText", text=text)
 
 
 def test_a_browser_shows_every_operation(browser, service):
-    """Without a request to another host, and without a complaint of the browser."""
+    """The browser contacts no other host and logs no error."""
     described = httpx.get(f"{service.url}/openapi.json").json()["paths"]
     shown = sum(len(item.keys() - {"head", "options", "parameters"}) for item in described.values())
     browser.call("Page.navigate", url=f"{service.url}/docs")
@@ -150,15 +150,15 @@ def test_a_browser_shows_every_operation(browser, service):
     assert "Alien" in browser.evaluate(
         "document.querySelector('#operations-Movies-createMovie').innerText"
     )
-    nothing_else_was_loaded(browser, service)
+    assert_only_own_files_loaded(browser, service)
 
 
-def test_a_browser_signs_in_and_asks(browser, service, ann):
-    """With username and password, on the page itself."""
+def test_a_browser_signs_in_and_calls_an_operation(browser, service, ann):
+    """A user signs in on the page and calls an operation."""
     browser.call("Page.navigate", url=f"{service.url}/docs")
     click(browser, ".auth-wrapper .authorize")
-    write(browser, "#oauth_username", ann.account["username"])
-    write(browser, "#oauth_password", PASSWORD)
+    type_into(browser, "#oauth_username", ann.account["username"])
+    type_into(browser, "#oauth_password", PASSWORD)
     browser.evaluate(
         "[...document.querySelectorAll('.auth-container')]"
         ".find(one => one.querySelector('#oauth_username')).querySelector('.authorize').click()"
@@ -171,14 +171,14 @@ def test_a_browser_signs_in_and_asks(browser, service, ann):
     answered = "document.querySelector('#operations-Accounts-readAccount .live-responses-table')"
     eventually(lambda: browser.evaluate(f"!!{answered}"))
     assert ann.account["email"] in browser.evaluate(f"{answered}.innerText")
-    nothing_else_was_loaded(browser, service)
+    assert_only_own_files_loaded(browser, service)
 
 
-def nothing_else_was_loaded(browser, service):
+def assert_only_own_files_loaded(browser, service):
     urls = [sent["request"]["url"] for sent in browser.happened("Network.requestWillBeSent")]
     assert f"{service.url}/openapi.json" in urls
     others = [url for url in urls if not url.startswith((f"{service.url}/", "data:"))]
     assert others == []
-    complaints = [told["entry"] for told in browser.happened("Log.entryAdded")]
-    assert [one for one in complaints if one["level"] in ("warning", "error")] == []
+    entries = [message["entry"] for message in browser.happened("Log.entryAdded")]
+    assert [one for one in entries if one["level"] in ("warning", "error")] == []
     assert browser.happened("Runtime.exceptionThrown") == []

@@ -1,4 +1,4 @@
-"""Client code that the usual generators make of the API description, used on the service."""
+"""Clients generated from the API description by common generators, used on the service."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ needs_java = pytest.mark.skipif(not shutil.which("java"), reason="OpenAPI Genera
 
 
 def run(*command, cwd):
-    """Run a command of a generator; return what it printed."""
+    """Run a generator's command; return its output."""
     path = os.pathsep.join([str(PYTHON), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [str(part) for part in command],
@@ -40,7 +40,7 @@ def run(*command, cwd):
 
 @pytest.fixture(scope="module")
 def folder(service, tmp_path_factory):
-    """A folder with the description, in which clients are generated."""
+    """A folder with the description, for generated clients."""
     folder = tmp_path_factory.mktemp("clients")
     (folder / "openapi.json").write_bytes(httpx.get(f"{service.url}/openapi.json").content)
     if NODE.exists():
@@ -52,12 +52,12 @@ def folder(service, tmp_path_factory):
 
 @pytest.fixture
 def arguments(service, ann):
-    """What each client is told: where the service is, and how to sign in."""
+    """Arguments of each client: the service's URL, username and password."""
     return service.url, ann.account["username"], PASSWORD
 
 
-def use_typescript(folder, name, arguments):
-    """Check the types of a client, compile it and run it."""
+def run_typescript(folder, name, arguments):
+    """Type-check, compile and run a client."""
     shutil.copy(CLIENTS / f"{name}.ts", folder)
     (folder / f"tsconfig.{name}.json").write_text(
         f'{{"extends": "./tsconfig.json", "files": ["{name}.ts"]}}'
@@ -69,8 +69,8 @@ def use_typescript(folder, name, arguments):
 @needs_generators
 def test_openapi_python_client(folder, arguments):
     options = ("--path", "openapi.json", "--meta", "none", "--output-path", "generated")
-    said = run(PYTHON / "openapi-python-client", "generate", *options, cwd=folder)
-    assert "warning" not in said.lower()
+    output = run(PYTHON / "openapi-python-client", "generate", *options, cwd=folder)
+    assert "warning" not in output.lower()
     shutil.copy(CLIENTS / "use_openapi_python_client.py", folder)
     run(PYTHON / "python", "use_openapi_python_client.py", *arguments, cwd=folder)
 
@@ -94,13 +94,13 @@ def test_openapi_generator_for_python(folder, arguments):
 @needs_node
 def test_openapi_generator_for_typescript(folder, arguments):
     generate(folder, "typescript-fetch", "--additional-properties=importFileExtension=.js")
-    use_typescript(folder, "use_typescript_fetch", arguments)
+    run_typescript(folder, "use_typescript_fetch", arguments)
 
 
 @needs_generators
 @needs_java
 def test_openapi_generator_for_java(folder):
-    """Generated only: the libraries that the Java client needs are not at hand in the tests."""
+    """The client is generated only; its libraries are not available in the tests."""
     generate(folder, "java", "--library=native")
     assert (folder / "java/src/main/java/org/openapitools/client/api/MoviesApi.java").exists()
 
@@ -108,18 +108,18 @@ def test_openapi_generator_for_java(folder):
 @needs_node
 def test_openapi_fetch(folder, arguments):
     run(NODE / "openapi-typescript", "openapi.json", "-o", "schema.d.ts", cwd=folder)
-    use_typescript(folder, "use_openapi_fetch", arguments)
+    run_typescript(folder, "use_openapi_fetch", arguments)
 
 
 @needs_node
 def test_orval(folder, arguments):
     options = ("--input", "openapi.json", "--output", "orval.ts", "--client", "fetch")
     run(NODE / "orval", *options, cwd=folder)
-    use_typescript(folder, "use_orval", arguments)
+    run_typescript(folder, "use_orval", arguments)
 
 
 @needs_node
-def test_linters_find_nothing(folder):
+def test_linters_report_nothing(folder):
     config = f"--config={CLIENTS / 'redocly.yaml'}"
     run(NODE / "redocly", "lint", config, "openapi.json", cwd=folder)
     rules = ("--ruleset", CLIENTS / "spectral.yaml", "--fail-severity=warn")

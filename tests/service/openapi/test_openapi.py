@@ -1,4 +1,4 @@
-"""The API's description: valid, complete, and true to what the routes take and answer."""
+"""The API description is valid, complete and consistent with the routes."""
 
 import re
 
@@ -42,22 +42,22 @@ def operations(description):
                 yield path, method, operation
 
 
-def resolve(description, said):
-    for part in said.get("$ref", "#").split("/")[1:]:
+def resolve(description, node):
+    for part in node.get("$ref", "#").split("/")[1:]:
         description = description[part]
-    return description if "$ref" in said else said
+    return description if "$ref" in node else node
 
 
-def test_it_is_valid(description):
+def test_the_document_is_valid(description):
     OpenAPIV31SpecValidator(description).validate()
 
 
-def test_every_route_is_described_and_nothing_else(app, description):
-    """A route that is forgotten and has no Operation fails here."""
+def test_exactly_the_routes_are_described(app, description):
+    """A route without an Operation fails here."""
     routed = set()
     for route in app.router.routes:
         path = "/" + re.sub(r"<([^:>]+)[^>]*>", r"{\1}", route.path).strip("/")
-        if path not in {"/docs", "/docs/{name}"}:  # a page for people, not for clients
+        if path not in {"/docs", "/docs/{name}"}:  # a page for people
             routed |= {
                 (path, method) for method in route.methods if method not in {"HEAD", "OPTIONS"}
             }
@@ -66,8 +66,8 @@ def test_every_route_is_described_and_nothing_else(app, description):
     assert {route.handler for route in app.router.routes} == set(OPERATIONS)
 
 
-def test_paths_are_written_as_links_have_them(description):
-    """With the slash at the end, but for those that are files or have none by contract."""
+def test_paths_have_their_canonical_form(description):
+    """Paths end in a slash, except files and those without one by contract."""
     without = {path for path in description["paths"] if not path.endswith("/")}
     assert without == {
         "/.well-known/jwks.json", "/.well-known/oauth-authorization-server",
@@ -76,14 +76,14 @@ def test_paths_are_written_as_links_have_them(description):
     }  # fmt: skip
 
 
-def test_ids_are_unique(description):
+def test_operation_ids_are_unique(description):
     ids = [operation["operationId"] for _, _, operation in operations(description)]
     assert len(ids) == len(set(ids))
     assert all(re.fullmatch(r"[A-Za-z]\w*", name) for name in ids)
 
 
-def test_who_asks(description):
-    """Credentials for all but what is open; what wants them says how it refuses."""
+def test_security_of_operations(description):
+    """All operations but the public ones require credentials and describe the 401."""
     for _, _, operation in operations(description):
         name = operation["operationId"]
         is_open = name in OPEN
@@ -93,8 +93,8 @@ def test_who_asks(description):
     assert description["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
-def test_everything_is_told(description):
-    """Each operation has a summary, a tag that is told of, examples, and says what it answers."""
+def test_operations_are_fully_described(description):
+    """Each operation has a summary, a described tag, examples and its responses."""
     tags = {tag["name"] for tag in description["tags"]}
     for _, _, operation in operations(description):
         assert operation["summary"]
@@ -107,16 +107,16 @@ def test_everything_is_told(description):
             assert "X-Request-ID" in answer["headers"]
             if status >= "400" and operation["operationId"] != "isReady":
                 (content,) = answer["content"].items()
-                told_as_oauth = (operation["operationId"], status) == ("revoke", "401")
-                kind = "application/json" if told_as_oauth else "application/problem+json"
+                is_oauth_error = (operation["operationId"], status) == ("revoke", "401")
+                kind = "application/json" if is_oauth_error else "application/problem+json"
                 assert content[0] == kind
                 assert content[1]["examples"]
         if body := operation.get("requestBody"):
             assert all(content["example"] for content in body["content"].values())
 
 
-def test_headers_that_pages_of_other_origins_need(description):
-    """What is described may be sent and read across origins, too."""
+def test_described_headers_are_available_across_origins(description):
+    """CORS allows all described request headers and exposes all described response headers."""
     sent, read = set(), set()
     for _, _, operation in operations(description):
         sent |= {
@@ -127,21 +127,21 @@ def test_headers_that_pages_of_other_origins_need(description):
         for answer in operation["responses"].values():
             read |= set(answer["headers"])
     assert sent <= set(ALLOWED)
-    # Browsers show Cache-Control to every page; nothing in a page has use for the others.
+    # Browsers expose Cache-Control always; pages do not need the others.
     assert read - set(EXPOSED) <= {
         "Cache-Control", "Vary", "Accept", "Accept-Patch", "Accept-Encoding", "Allow",
             "Content-Encoding",
     }  # fmt: skip
 
 
-def test_where_it_is_served(app):
+def test_servers(app):
     assert document_of(app, Settings())["servers"] == [{"url": "/"}]
     public = Settings(public_url="https://movies.example.org/x")
     assert document_of(app, public)["servers"] == [{"url": "https://movies.example.org/x"}]
 
 
-def test_what_is_served(service, description):
-    """The same for every process and every time, so that it can be kept."""
+def test_the_document_is_served_and_cacheable(service, description):
+    """The document is the same in every process, so that clients may cache it."""
     with service.client() as anyone:
         served = anyone.get(f"{service.url}/openapi.json")
         assert served.json()["paths"] == description["paths"]
@@ -168,28 +168,26 @@ def test_what_is_served(service, description):
         ("Problem", "/movies/", {"year": "soon"}),
     ],
 )
-def test_answers_have_the_fields_that_are_described_and_no_others(
-    ann, description, shape, path, send
-):
-    """Schemathesis checks what is described; this, that nothing is answered that is not."""
+def test_answers_have_exactly_the_described_fields(ann, description, shape, path, send):
+    """Schemathesis checks the described fields; this test rejects undescribed ones."""
     movie = ann.post("/movies/", json=ALIEN).json()
     path = path.format(id=movie["id"])
     answer = (ann.post(path, json=send) if send else ann.get(path)).json()
-    _check(description, {"$ref": f"#/components/schemas/{shape}"}, answer)
+    _check_fields(description, {"$ref": f"#/components/schemas/{shape}"}, answer)
 
 
-def _check(description, schema, value):
+def _check_fields(description, schema, value):
     schema = resolve(description, schema)
     if isinstance(value, list):
         for one in value:
-            _check(description, schema["items"], one)
+            _check_fields(description, schema["items"], one)
     elif isinstance(value, dict) and "properties" in schema:
         assert set(schema.get("required", ())) <= value.keys() <= set(schema["properties"])
         for name, one in value.items():
-            _check(description, schema["properties"][name], one)
+            _check_fields(description, schema["properties"][name], one)
 
 
-GOOD = {
+VALID_BODIES = {
     MovieFields: ALIEN,
     MovieChanges: {},
     RevertTarget: {"version": 1},
@@ -209,13 +207,13 @@ VALUES = [
     "1979.5", "+1979", "-1979", "01979", "0", "9999", "10000", "1_9", "MCMLXXIX", "a b", "a@b",
     "a/b", "ä", "漢字", "\u200b", "\u2060\ufeff", "\u3164", "\ufe0f", "\x07", "\u200bx", [], ["x"], {}, {"x": 1},
 ]  # fmt: skip
-# A schema cannot say what an e-mail address is like.
-UNTOLD = {"email"}
+# The schema does not describe e-mail addresses.
+UNDESCRIBED = {"email"}
 
 
-@pytest.mark.parametrize("model", GOOD, ids=lambda model: model.__name__)
-def test_schemas_of_bodies_are_true(description, model):
-    """A field accepts every value that is valid by its schema; the types are plain ones."""
+@pytest.mark.parametrize("model", VALID_BODIES, ids=lambda model: model.__name__)
+def test_fields_accept_all_values_valid_by_schema(description, model):
+    """A field accepts every value that is valid by its schema and has a plain type."""
     schema = description["components"]["schemas"][model.__name__]
     assert set(schema["properties"]) == set(model.model_fields)
     for name, field in schema["properties"].items():
@@ -223,13 +221,13 @@ def test_schemas_of_bodies_are_true(description, model):
         validator = Draft202012Validator(field)
         valid = [value for value in VALUES if validator.is_valid(value)]
         assert valid
-        if name not in UNTOLD:
-            assert [value for value in valid if not _takes(model, name, value)] == []
+        if name not in UNDESCRIBED:
+            assert [value for value in valid if not _accepts(model, name, value)] == []
 
 
-def _takes(model, name, value):
+def _accepts(model, name, value):
     try:
-        model.of(GOOD[model] | {name: value})
+        model.of(VALID_BODIES[model] | {name: value})
     except InvalidError as error:
         return name not in error.errors
     return True

@@ -1,4 +1,4 @@
-"""The running service against its own description: Schemathesis, with all its checks."""
+"""Run Schemathesis with all its checks against a running service."""
 
 import os
 import subprocess
@@ -11,20 +11,20 @@ from tests.running import PASSWORD, Cinelog
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("schemathesis")
-# The stream never ends; the description is what a run begins with.
-NOT_ASKED = {"streamEvents", "readDescription"}
-LEAST_ANSWERS = 2_000
+# The stream never ends; each run loads the description itself.
+EXCLUDED = {"streamEvents", "readDescription"}
+MIN_ANSWERS = 2_000
 SEQUENCES_S = 20
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """A file of the answers: a line each, operation and status."""
+    """A file with a line per answer: operation and status."""
     return tmp_path_factory.mktemp("schemathesis") / "answers"
 
 
 @pytest.fixture(scope="module")
-def described(answers):
+def described_service(answers):
     """A fresh service."""
     with Cinelog(answers.with_name("var"), write_wait_ms=5000) as service:
         service.ann = service.account("ann")  # as in the examples of the description
@@ -34,7 +34,7 @@ def described(answers):
 
 
 def run(service, answers, *options):
-    """Run Schemathesis: no error, no answer that is not described, nothing against its schema."""
+    """Run Schemathesis: no server error, no undescribed answer, no schema violation."""
     environment = {
         "CINELOG_ANSWERS": str(answers),
         "CINELOG_HOOKS": str(HERE / "schemathesis_hooks.py"),
@@ -53,19 +53,26 @@ def run(service, answers, *options):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_service_is_as_described(described, answers):
-    """Each operation for itself, then sequences of them; each succeeds at least once."""
-    # Always the same, so that it fails for a change and not for a draw.
-    run(described, answers, "--phases=examples,coverage,fuzzing", "--generation-deterministic")
-    # What one answers, another takes; as many as there is time for.
-    run(described, answers, "--phases=stateful", f"--max-time={SEQUENCES_S}", "--seed=1")
+def test_the_service_matches_its_description(described_service, answers):
+    """Operations pass alone and in sequences; each succeeds at least once."""
+    # Deterministic: only a change can make it fail.
+    run(
+        described_service,
+        answers,
+        "--phases=examples,coverage,fuzzing",
+        "--generation-deterministic",
+    )
+    # Sequences pass results on to other operations, within a time limit.
+    run(described_service, answers, "--phases=stateful", f"--max-time={SEQUENCES_S}", "--seed=1")
     answered = [line.split() for line in answers.read_text().splitlines()]
     operations = {
         operation["operationId"]
-        for path in described.ann.get(f"{described.url}/openapi.json").json()["paths"].values()
+        for path in described_service.ann.get(f"{described_service.url}/openapi.json")
+        .json()["paths"]
+        .values()
         for method, operation in path.items()
         if method != "parameters"
     }
     succeeded = {name for name, status in answered if status.startswith("2")}
-    assert operations - succeeded == NOT_ASKED
-    assert len(answered) >= LEAST_ANSWERS
+    assert operations - succeeded == EXCLUDED
+    assert len(answered) >= MIN_ANSWERS

@@ -1,4 +1,4 @@
-"""Rate limits: never exceeded however many count, told in every answer, and no hold-up."""
+"""Rate limits are exact across processes, sent in every answer and cheap."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 
 
 def numbers(rate):
-    """The amount and the window in seconds."""
+    """Return the amount and the window in seconds."""
     return rate and (rate.amount, rate.get_expiry())
 
 
@@ -41,7 +41,7 @@ def numbers(rate):
         ("off", None),
     ],
 )
-def test_a_rate_is_an_amount_in_a_time(text, rate):
+def test_a_rate_is_an_amount_per_window(text, rate):
     assert numbers(parse_rate(text)) == rate
 
 
@@ -55,7 +55,7 @@ def test_a_rate_is_an_amount_in_a_time(text, rate):
         ("7/hour; off", (7, 3600), None),
     ],
 )
-def test_the_login_rate_is_one_by_username_and_one_by_address(text, by_username, by_address):
+def test_the_login_rate_has_a_part_by_username_and_one_by_address(text, by_username, by_address):
     assert tuple(map(numbers, parse_login_rate(text))) == (by_username, by_address)
 
 
@@ -74,7 +74,7 @@ def test_the_login_rate_is_one_by_username_and_one_by_address(text, by_username,
         "9999999999/day",
     ],
 )
-def test_other_texts_are_not_rates(text):
+def test_invalid_rates_are_refused(text):
     with pytest.raises(ValueError, match="write it like"):
         parse_rate(text)
 
@@ -109,7 +109,7 @@ def make_request():
 
 
 async def count(limit, key, times=1):
-    """How many of so many calls pass."""
+    """Return how many of ``times`` calls pass."""
     passed = 0
     for _ in range(times):
         try:
@@ -120,7 +120,7 @@ async def count(limit, key, times=1):
     return passed
 
 
-async def scripts_run(trips):
+async def count_script_calls(trips):
     stats = await trips.call("INFO", "commandstats")
     return stats.get("cmdstat_evalsha", {"calls": 0})["calls"]
 
@@ -143,7 +143,7 @@ async def trips(redis_url):
 
 @pytest.mark.parametrize("max_prefetch", [1, 4_096])
 async def test_two_processes_together_do_not_exceed_the_limit(trips, max_prefetch):
-    """Each call goes to one of two processes by chance, forty at a time."""
+    """Calls go to one of two processes at random, forty at a time."""
     chance = random.Random(7)
     rate = parse_rate("500/minute")
     processes = [
@@ -165,18 +165,18 @@ async def test_one_process_can_use_the_whole_limit(trips):
 
 async def test_most_calls_need_no_round_trip(trips):
     limit = RateLimit("api", parse_rate("100000/minute"), Counters(trips), max_prefetch=4_096)
-    before = await scripts_run(trips)
+    before = await count_script_calls(trips)
     assert await count(limit, "ann", 10_000) == 10_000
-    assert await scripts_run(trips) - before <= 20
+    assert await count_script_calls(trips) - before <= 20
 
 
 async def test_a_refusal_is_remembered_without_redis(trips):
     limit = RateLimit("login", parse_rate("2/minute"), Counters(trips))
     assert await count(limit, "ann", 3) == 2
-    before = await scripts_run(trips)
+    before = await count_script_calls(trips)
     with pytest.raises(ThrottledError) as refused:
         await limit.count(make_request(), "ann")
-    assert await scripts_run(trips) == before
+    assert await count_script_calls(trips) == before
     assert 0 < refused.value.retry_after_s <= 60
 
 
@@ -202,7 +202,7 @@ async def test_an_answer_has_rate_limit_headers(trips):
 
 
 async def test_without_redis_each_process_counts_by_itself(monkeypatch):
-    """And with it again, all count together again."""
+    """Once Redis is back, all processes count together."""
     monkeypatch.setattr(storage, "_RETRY_S", 0.05)
     with running_redis() as (server, url):
         client = open_async_redis(url)
@@ -239,22 +239,22 @@ async def test_counting_without_redis_takes_bounded_memory(monkeypatch):
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory):
-    """Two workers, one node; few tries a minute."""
+    """Two workers on one node with a low log-in limit."""
     rates = {"login_rate": "4/minute;1000/minute", "api_rate": "25/minute"}
     with Cinelog(tmp_path_factory.mktemp("limited") / "var", workers=2, **rates) as limited:
         yield limited
 
 
 def sign_in(service, username, password="wrong-horse-7", **headers):
-    """On a connection of its own, so that either worker may get it."""
+    """Sign in on a new connection, so that either worker may accept it."""
     body = {"username": username, "password": password}
     url = f"{service.url}/api/v1/auth/token/"
     return httpx.post(url, json=body, headers=headers, timeout=30)
 
 
 def test_two_workers_share_the_limit_of_a_username(limited):
-    """Whether an account has it or not, and however it is written."""
-    limited.account("Carla")  # one try
+    """The limit covers unknown usernames and all spellings."""
+    limited.account("Carla")  # one attempt
     for name, left in (("carla", 3), ("nobody", 4)):
         names = itertools.cycle([name, name.upper(), name.title()])
         with ThreadPoolExecutor(8) as pool:
@@ -306,12 +306,12 @@ def test_calls_without_an_account_are_counted_by_address(tmp_path):
     with Cinelog(tmp_path / "var", api_rate="6/minute", proxies=1) as service:
         anyone = service.client()
 
-        def ask(address, path="/movies/"):
+        def get(address, path="/movies/"):
             return anyone.get(path, headers={"X-Forwarded-For": address}).status_code
 
-        assert [ask("203.0.113.1") for _ in range(8)] == [401] * 6 + [429] * 2
-        assert ask("203.0.113.1", "/nowhere/") == 429
-        assert ask("203.0.113.2", "/nowhere/") == 404
+        assert [get("203.0.113.1") for _ in range(8)] == [401] * 6 + [429] * 2
+        assert get("203.0.113.1", "/nowhere/") == 429
+        assert get("203.0.113.2", "/nowhere/") == 404
         for path in ("livez", "readyz", "metrics"):
             for _ in range(10):
                 assert anyone.get(f"{service.url}/{path}").status_code == 200
@@ -321,14 +321,14 @@ def test_calls_without_an_account_are_counted_by_address(tmp_path):
 def test_a_throttled_address_does_not_lock_out_accounts(tmp_path):
     with Cinelog(tmp_path / "var", login_rate="5/minute;8/minute", proxies=1) as service:
 
-        def ask(address):
+        def get(address):
             return sign_in(service, "gina", **{"X-Forwarded-For": address})
 
         for number in range(20):
             sign_in(service, f"other-{number}", **{"X-Forwarded-For": "203.0.113.1"})
         for _ in range(10):
-            problem(ask("203.0.113.1"), 429, "throttled")
-        assert [ask("203.0.113.2").status_code for _ in range(6)] == [401] * 5 + [429]
+            problem(get("203.0.113.1"), 429, "throttled")
+        assert [get("203.0.113.2").status_code for _ in range(6)] == [401] * 5 + [429]
 
 
 def test_registration_is_counted_by_address(tmp_path):

@@ -1,4 +1,4 @@
-"""Credentials are asked for by the route table, not by each handler."""
+"""The router requires credentials; handlers need not check them."""
 
 import sys
 from pathlib import Path
@@ -12,13 +12,13 @@ import os, sys
 os.environ["PYTHONPATH"] = sys.argv.pop(1)
 from service.cli.main import main
 from service.processes import supervisor
-supervisor.serve.__kwdefaults__["app"] = "routes_without_a_word:create_app"
+supervisor.serve.__kwdefaults__["app"] = "undeclared_routes:create_app"
 main()
 """
 CALLS = [
-    ("GET", "/api/v1/forgotten/1/"),
-    ("HEAD", "/api/v1/forgotten/1/"),
-    ("GET", "/api/v1/forgotten/1"),
+    ("GET", "/api/v1/undeclared/1/"),
+    ("HEAD", "/api/v1/undeclared/1/"),
+    ("GET", "/api/v1/undeclared/1"),
     ("POST", "/misdeclared"),
     ("DELETE", "/late/"),
     ("GET", "/socket"),
@@ -37,7 +37,7 @@ def extended(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_a_route_that_says_nothing_is_closed(extended, method, path):
+def test_a_route_without_declaration_needs_credentials(extended, method, path):
     with extended.client() as anyone:
         none = anyone.request(method, extended.url + path)
         bad = anyone.request(method, extended.url + path, headers={"Authorization": "Bearer x"})
@@ -49,7 +49,7 @@ def test_a_route_that_says_nothing_is_closed(extended, method, path):
         problem(bad, 401, "token_not_valid")
 
 
-def test_an_account_gets_in(extended):
+def test_an_account_may_call_undeclared_routes(extended):
     ann = extended.account("ann")
     for method, path in CALLS:
         if path != "/socket":
@@ -57,20 +57,20 @@ def test_an_account_gets_in(extended):
     assert ann.delete(f"{extended.url}/late/").text == "ann"
 
 
-def test_a_route_that_is_declared_open(extended):
-    """With bad credentials, too: it does not need them."""
+def test_an_open_route_needs_no_credentials(extended):
+    """Credentials are ignored, even invalid ones."""
     with extended.client() as anyone:
         for headers in ({}, {"Authorization": "Bearer x"}):
-            for method, said in (("GET", "anyone"), ("HEAD", "")):
+            for method, expected in (("GET", "anyone"), ("HEAD", "")):
                 answer = anyone.request(method, f"{extended.url}/declared", headers=headers)
-                assert (answer.status_code, answer.text) == (200, said)
-        assert anyone.options(f"{extended.url}/api/v1/forgotten/1/").status_code == 204
+                assert (answer.status_code, answer.text) == (200, expected)
+        assert anyone.options(f"{extended.url}/api/v1/undeclared/1/").status_code == 204
         problem(anyone.get(f"{extended.url}/api/v1/nowhere/"), 404, "not_found")
-        problem(anyone.put(f"{extended.url}/api/v1/forgotten/1/"), 405, "method_not_allowed")
+        problem(anyone.put(f"{extended.url}/api/v1/undeclared/1/"), 405, "method_not_allowed")
 
 
-def test_checks_go_in_order(ann, bob, service):
-    """406, credentials, the movie exists, it is yours, the body is valid."""
+def test_order_of_checks(ann, bob, service):
+    """The order is 406, credentials, existence, ownership, body."""
     alien = {"title": "Alien", "genre": "Horror", "year": 1979}
     one = f"/movies/{ann.post('/movies/', json=alien).json()['id']}/"
     none = "/movies/019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58/"
@@ -87,7 +87,7 @@ def test_checks_go_in_order(ann, bob, service):
     problem(ann.put(one, json=wrong), 400, "invalid")
 
 
-def test_two_authorization_headers_have_no_meaning(ann, service):
+def test_two_authorization_headers_are_refused(ann, service):
     good = ann.headers["authorization"]
     for pair in ([good, "Bearer x"], [good, good]):
         headers = [("Authorization", value) for value in pair]

@@ -1,4 +1,4 @@
-"""What one account can hold, and that probes are answered whatever clients hold."""
+"""Streams and connections are bounded; probes are always answered."""
 
 import socket
 import sqlite3
@@ -17,7 +17,7 @@ PROBES = ("/livez", "/readyz", "/metrics", "/livez/")
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A service with room for few: 12 connections, 9 of them streams."""
+    """A service for 12 connections, 9 of them streams."""
     folder = tmp_path_factory.mktemp("small") / "var"
     bounds = {"max_connections": 12, "streams_per_account": 4}
     with Cinelog(folder, **bounds) as service:
@@ -25,8 +25,8 @@ def small(tmp_path_factory):
     assert "Traceback" not in service.output()
 
 
-def opened(stack, client, count):
-    """Open streams until one is refused, ``count`` at most; returns the streams and the refusal."""
+def open_streams(stack, client, count):
+    """Open up to ``count`` streams; return them and the first refusal, if any."""
     streams = []
     for _ in range(count):
         answer = stack.enter_context(client.stream("GET", STREAM))
@@ -37,38 +37,38 @@ def opened(stack, client, count):
     return streams, None
 
 
-def connections(service):
+def open_connections(service):
     shown = httpx.get(f"{service.url}/metrics").text
     return float(shown.partition("\ncinelog_connections_open ")[2].split()[0])
 
 
-def fill(stack, service):
-    """Open silent connections until there is no room for more."""
+def fill_connections(stack, service):
+    """Open silent connections until the service refuses more."""
     for _ in range(40):
         stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
     eventually(lambda: httpx.get(f"{service.url}/docs").status_code == 503)
 
 
 def test_streams_per_account_are_bounded(small):
-    """Those of others do not count, and one that ends makes room."""
+    """Streams of other accounts do not count; a closed stream frees its slot."""
     ann, bob = small.account("ann"), small.account("bob")
     with ExitStack() as stack:
-        streams, refused = opened(stack, ann, 5)
+        streams, refused = open_streams(stack, ann, 5)
         assert len(streams) == 4
         problem(refused, 429, "throttled")
         assert int(refused.headers["retry-after"]) > 0
-        assert len(opened(stack, bob, 1)[0]) == 1
+        assert len(open_streams(stack, bob, 1)[0]) == 1
         metrics = httpx.get(f"{small.url}/metrics").text
         assert 'cinelog_throttled_total{limit="streams"} 1.0' in metrics
         streams[0].close()
-        eventually(lambda: opened(stack, ann, 1)[0])
+        eventually(lambda: open_streams(stack, ann, 1)[0])
 
 
 def test_streams_leave_connections_for_other_calls(small):
     with ExitStack() as stack:
         held, refused = 0, None
         for number in range(9):
-            streams, refused = opened(stack, small.account(f"many-{number}"), 4)
+            streams, refused = open_streams(stack, small.account(f"many-{number}"), 4)
             held += len(streams)
             if refused:
                 break
@@ -83,9 +83,9 @@ def test_streams_leave_connections_for_other_calls(small):
 
 
 def test_probes_are_answered_when_all_connections_are_open(small):
-    """Other calls are told that there is no room; who says nothing holds no place of a probe."""
+    """Other calls get 503; silent connections do not use the probes' reserve."""
     with ExitStack() as stack:
-        fill(stack, small)
+        fill_connections(stack, small)
         for path in PROBES * 3:
             answer = httpx.get(small.url + path)
             assert answer.status_code == 200
@@ -97,9 +97,9 @@ def test_probes_are_answered_when_all_connections_are_open(small):
     eventually(lambda: httpx.get(f"{small.url}/api/v1/movies/").status_code == 401)
 
 
-def test_a_probe_may_come_in_pieces(small):
+def test_a_probe_may_arrive_in_pieces(small):
     with ExitStack() as stack:
-        fill(stack, small)
+        fill_connections(stack, small)
         probe = stack.enter_context(socket.create_connection(("127.0.0.1", small.port), timeout=5))
         for piece in (b"GET /li", b"vez HTTP/1.1\r\nHo", b"st: localhost\r\n\r\n"):
             probe.sendall(piece)
@@ -118,7 +118,7 @@ def test_a_client_that_does_not_read_is_disconnected_after_its_token_expires(tmp
                 " (SELECT topic, state FROM stored_events WHERE topic = 'MovieCreated')"
             )
             log.commit()
-        before = connections(service)
+        before = open_connections(service)
         body = {"username": "ann", "password": PASSWORD}
         token = httpx.post(f"{service.url}/api/v1/auth/token/", json=body).json()["access"]
         with socket.socket() as sock:
@@ -128,6 +128,6 @@ def test_a_client_that_does_not_read_is_disconnected_after_its_token_expires(tmp
             sock.sendall(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
             began = time.monotonic()
             time.sleep(0.5)
-            assert connections(service) == before + 1
-            eventually(lambda: connections(service) == before, pause_s=0.2)
+            assert open_connections(service) == before + 1
+            eventually(lambda: open_connections(service) == before, pause_s=0.2)
             assert 1 < time.monotonic() - began < 7

@@ -1,4 +1,4 @@
-"""The session that users of such an API know, word for word, with the real HTTPie client."""
+"""The session of the README with the real HTTPie client."""
 
 import json
 import shlex
@@ -14,14 +14,14 @@ PASSWORD = "sWordfish-77"
 
 @pytest.fixture(scope="module")
 def session(service):
-    """Run a line as it stands in the README; returns the status and the body."""
+    """Run a line of the README; return status and body."""
 
     def run(line):
         words = shlex.split(line.replace(":8000", f":{service.port}"))
         assert words[0] == "http"
         args = [HTTP, "--ignore-stdin", "--print=hb", "--pretty=none", *words[1:]]
-        said = subprocess.run(args, capture_output=True, text=True, check=True, timeout=30).stdout
-        head, _, body = said.replace("\r\n", "\n").partition("\n\n")
+        output = subprocess.run(args, capture_output=True, text=True, check=True, timeout=30).stdout
+        head, _, body = output.replace("\r\n", "\n").partition("\n\n")
         return int(head.split()[1]), json.loads(body) if body.strip() else None
 
     return run

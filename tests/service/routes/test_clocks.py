@@ -1,4 +1,4 @@
-"""The list as it was and the movie as it was agree, whatever clocks did."""
+"""Lists and movies at a point in time agree in spite of clock changes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,17 +17,17 @@ def at(minutes):
     return TEN + timedelta(minutes=minutes)
 
 
-# A clock an hour ahead that was put right, then two machines a second apart.
+# A clock was an hour ahead and corrected; later, two machines differ by a second.
 MINUTES = [60, 61, 62, 63, 5, 6, 7, 64, 64 - 1 / 60, 66]
 
 
 @pytest.fixture(scope="module")
-def late(tmp_path_factory):
-    """A service whose log begins with movies stamped in this order; their ids in log order."""
-    data_dir = tmp_path_factory.mktemp("late") / "var"
+def shifted(tmp_path_factory):
+    """A client of a service whose log has movies with these timestamps; ids in log order."""
+    data_dir = tmp_path_factory.mktemp("shifted") / "var"
     with Cinelog(data_dir) as service:
         by = service.account("ann").account["id"]
-    # The account stands before them, and is no later than all that is asked for.
+    # The account's events come first, with the earliest timestamps.
     store = Store.open(f"sqlite:///{data_dir}/events.db")
     offset = datetime.now(UTC) + timedelta(minutes=10) - TEN
     ids = []
@@ -50,30 +50,30 @@ def late(tmp_path_factory):
     ("minutes", "shown"),
     [(30, 0), (59.99, 0), (60, 1), (62.5, 3), (63, 7), (64 - 1 / 60, 7), (64, 9), (66, 10)],
 )
-def test_lists_and_movies_agree(late, minutes, shown):
-    """Both show the log up to the first event stamped later, and tell that position."""
-    asked = {"at": rfc3339(at(minutes) + late.offset)}
-    listed = late.get("/movies/", params={**asked, "page_size": 100, "ordering": "created_at"})
+def test_lists_and_movies_agree_at_a_time(shifted, minutes, shown):
+    """Both show the log up to the first later timestamp and return that position."""
+    params = {"at": rfc3339(at(minutes) + shifted.offset)}
+    listed = shifted.get("/movies/", params={**params, "page_size": 100, "ordering": "created_at"})
     assert listed.status_code == 200, listed.text
-    # Behind the last movie stands the event of signing in.
-    position = late.first + shown + (shown == len(MINUTES))
+    # The sign-in event follows the last movie.
+    position = shifted.first + shown + (shown == len(MINUTES))
     assert listed.headers["Event-Position"] == str(position)
-    assert {row["id"] for row in listed.json()["results"]} == {*late.ids[:shown]}
-    for place, movie in enumerate(late.ids):
-        answer = late.get(f"/movies/{movie}/", params=asked)
+    assert {row["id"] for row in listed.json()["results"]} == {*shifted.ids[:shown]}
+    for place, movie in enumerate(shifted.ids):
+        answer = shifted.get(f"/movies/{movie}/", params=params)
         assert answer.status_code == (200 if place < shown else 404)
         if answer.is_success:
             assert answer.headers["Event-Position"] == listed.headers["Event-Position"]
 
 
-def test_a_time_to_come_is_not_now_where_stamps_are_ahead(late):
-    """The last events of this log are stamped an hour ahead of this machine."""
-    asked = {"at": rfc3339(datetime.now(UTC) + timedelta(minutes=20))}
-    listed = late.get("/movies/", params=asked)
-    assert int(listed.headers["Event-Position"]) < late.first + len(MINUTES)
+def test_a_future_time_before_the_last_timestamp_is_a_past_state(shifted):
+    """The log's last timestamps are an hour ahead of this machine."""
+    params = {"at": rfc3339(datetime.now(UTC) + timedelta(minutes=20))}
+    listed = shifted.get("/movies/", params=params)
+    assert int(listed.headers["Event-Position"]) < shifted.first + len(MINUTES)
 
 
-def test_after_all_of_it_is_now(late):
-    listed = late.get("/movies/", params={"at": "9999-01-01T00:00:00Z"})
+def test_a_time_after_all_events_is_the_current_state(shifted):
+    listed = shifted.get("/movies/", params={"at": "9999-01-01T00:00:00Z"})
     assert listed.json()["count"] == len(MINUTES)
-    assert listed.headers["Event-Position"] == late.get("/movies/").headers["Event-Position"]
+    assert listed.headers["Event-Position"] == shifted.get("/movies/").headers["Event-Position"]

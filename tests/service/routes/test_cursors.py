@@ -1,4 +1,4 @@
-"""Paging by cursor: opaque, checked, and stable while movies are added and taken away."""
+"""Paging by cursor is opaque, validated and stable during changes."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def kim(service):
 
 
 def follow(client, path, between=lambda: None, **params):
-    """Return every row from a first page on, by the cursors of its links."""
+    """Return all rows from a first page on, following the links."""
     response = client.get(path, params={"creator__username": "kim", **params})
     rows = response.json()["results"]
     while link := re.fullmatch(r'<([^>]+)>; rel="next"', response.headers.get("link", "")):
@@ -60,16 +60,16 @@ def test_cursors_page_through_the_whole_list(kim, ordering, filters):
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS)
-def test_a_row_that_stays_is_returned_once(kim, ordering):
-    """While movies are added and deleted, none that stays is missed or repeated."""
+def test_each_remaining_row_is_returned_once(kim, ordering):
+    """Each movie that exists throughout is returned exactly once during additions and deletions."""
     params = {"creator__username": "kim", "page_size": 100}
     before = {row["id"] for row in kim.get("/movies/", params=params).json()["results"]}
-    chance = random.Random(ordering)
+    rng = random.Random(ordering)
     added = []
 
     def change():
-        body = {"title": f"Film {chance.choice('aZäm')}", "genre": "Drama"}
-        body["year"] = chance.randint(1999, 2006)
+        body = {"title": f"Film {rng.choice('aZäm')}", "genre": "Drama"}
+        body["year"] = rng.randint(1999, 2006)
         added.append(kim.post("/movies/", json=body).json()["id"])
         if len(added) % 2:
             kim.delete(f"/movies/{added.pop(0)}/")
@@ -111,7 +111,7 @@ ID = "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58"
 
 
 @pytest.mark.parametrize(
-    ("ordering", "place"),
+    ("ordering", "seek_key"),
     [
         ("year", f"inf\0{ID}"),
         ("year", f"(1979\0{ID}"),
@@ -130,17 +130,17 @@ ID = "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58"
         ("id", f"7\0{ID}"),
     ],
 )
-def test_a_cursor_needs_a_valid_seek_key(ordering, place):
-    """Anyone can compute a checksum: what is inside is checked, and never reaches Redis."""
+def test_a_cursor_needs_a_valid_seek_key(ordering, seek_key):
+    """A checksum can be forged: the content is validated before it reaches Redis."""
     query = MovieQuery(orderings=parse_orderings(ordering))
     with pytest.raises(NotFoundError, match=r"Invalid cursor\."):
-        continue_from(query, cursor_of(place, query))
+        continue_from(query, cursor_of(seek_key, query))
 
 
 @given(
     cursor=st.text(max_size=80) | st.binary(max_size=80).map(lambda b: base64.b64encode(b).decode())
 )
-def test_other_texts_are_no_cursors(cursor):
+def test_invalid_cursors_are_refused(cursor):
     with pytest.raises(NotFoundError, match=r"Invalid cursor\."):
         continue_from(MovieQuery(), cursor)
 
@@ -148,8 +148,8 @@ def test_other_texts_are_no_cursors(cursor):
 @given(
     title=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=300)
 )
-def test_a_cursor_has_one_spelling(title):
-    """Base64 that another encoder would write, or with characters that decoders skip, is refused."""
+def test_a_cursor_has_one_encoding(title):
+    """Other Base64 encodings of a cursor and ignorable characters are refused."""
     query = MovieQuery(orderings=parse_orderings("title"))
     cursor = cursor_of(f"{title}\0{ID}", query)
     assert continue_from(query, cursor).after == f"{title}\0{ID}"
@@ -158,8 +158,8 @@ def test_a_cursor_has_one_spelling(title):
             continue_from(query, other)
 
 
-def test_cursors_outlive_the_keys_that_sign_tokens(kim, service):
-    """Lists have nothing to do with keys: none of what may stand in the key file ends a cursor."""
+def test_cursors_survive_changes_of_signing_keys(kim, service):
+    """Cursors are independent of the signing keys."""
     path = service.data_dir / "signing-keys.json"
     params = {"creator__username": "kim", "page_size": 2}
     page = kim.get("/movies/", params=params)

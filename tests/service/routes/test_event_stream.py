@@ -1,4 +1,4 @@
-"""The live feed: nothing missed, nothing repeated, nothing queued for anyone."""
+"""The live feed delivers each event exactly once and queues nothing per client."""
 
 import asyncio
 import sqlite3
@@ -14,13 +14,13 @@ from tests.running import Cinelog, eventually
 
 
 class Log:
-    """A log of numbered events that can grow and be away."""
+    """A log of numbered events that can grow and become unreachable."""
 
     def __init__(self, length=0):
-        self.length, self.away, self.reads = length, False, 0
+        self.length, self.unreachable, self.reads = length, False, 0
 
     async def read(self, after, limit):
-        if self.away:
+        if self.unreachable:
             raise EventStoreUnavailableError
         self.reads += 1
         await asyncio.sleep(0)
@@ -36,7 +36,7 @@ class Log:
     async def head(self):
         return self.length
 
-    def live(self, **options):
+    def feed(self, **options):
         return ChangeFeed(self.read, self.grown, self.head, **options)
 
 
@@ -49,139 +49,139 @@ async def take(events, count):
     return numbers
 
 
-def soon():
+def in_one_minute():
     return time.time() + 60
 
 
-async def test_from_now_on():
+async def test_stream_without_a_position_begins_at_the_head():
     log = Log(5)
-    live = log.live()
-    events = live.events(None, soon())
+    feed = log.feed()
+    events = feed.events(None, in_one_minute())
     assert await anext(events) == (5, GREETING)
     log.length = 7
     assert await take(events, 2) == [6, 7]
-    await live.close()
+    await feed.close()
 
 
-async def test_from_a_place_through_the_catch_up_into_the_live_part():
+async def test_stream_from_a_position_catches_up_and_goes_live():
     log = Log(1200)
-    live = log.live()
-    events = live.events(0, soon())
+    feed = log.feed()
+    events = feed.events(0, in_one_minute())
     first = await take(events, 600)
     log.length = 1300
     assert first + await take(events, 1300 - len(first)) == list(range(1, 1301))
-    await live.close()
+    await feed.close()
 
 
-async def test_many_clients_cost_one_reading():
+async def test_many_clients_share_reads():
     log = Log(0)
-    live = log.live()
-    clients = [live.events(None, soon()) for _ in range(200)]
+    feed = log.feed()
+    clients = [feed.events(None, in_one_minute()) for _ in range(200)]
     for events in clients:
         await anext(events)
     log.reads, log.length = 0, 3
     assert [await take(events, 3) for events in clients] == [[1, 2, 3]] * 200
     assert log.reads < 20
-    await live.close()
+    await feed.close()
 
 
-async def test_a_slow_client_reads_the_log_itself_where_too_little_is_kept():
-    """It falls behind what is kept, and still gets each event once."""
+async def test_a_slow_client_falls_back_to_the_log():
+    """A client behind the buffer still gets each event once."""
     log = Log(0)
-    live = log.live(kept=10)
-    slow, quick = live.events(None, soon()), live.events(None, soon())
+    feed = log.feed(kept=10)
+    slow, quick = feed.events(None, in_one_minute()), feed.events(None, in_one_minute())
     await anext(slow)
     await anext(quick)
     for length in range(5, 205, 5):
         log.length = length
         await take(quick, 5)
-    assert len(live._kept) == 10
+    assert len(feed._kept) == 10
     assert await take(slow, 200) == list(range(1, 201))
-    await live.close()
+    await feed.close()
 
 
-async def test_a_ping_where_nothing_comes():
-    live = Log(3).live(ping_s=0.01)
-    events = live.events(None, soon())
+async def test_an_idle_stream_sends_pings():
+    feed = Log(3).feed(ping_s=0.01)
+    events = feed.events(None, in_one_minute())
     await anext(events)
     assert await asyncio.wait_for(anext(events), 5) == (3, PING)
-    await live.close()
+    await feed.close()
 
 
-async def test_the_end_of_the_token_ends_the_stream():
-    live = Log(3).live()
-    texts = [sent.text async for sent in live.events(None, time.time() + 0.05)]
+async def test_a_stream_ends_with_its_token():
+    feed = Log(3).feed()
+    texts = [sent.text async for sent in feed.events(None, time.time() + 0.05)]
     assert texts[0] == GREETING
     assert len(texts) <= 2
 
 
-async def test_a_log_that_is_away_is_waited_for():
+async def test_a_stream_waits_for_an_unreachable_log():
     log = Log(1)
-    live = log.live()
-    events = live.events(None, soon())
+    feed = log.feed()
+    events = feed.events(None, in_one_minute())
     await anext(events)
-    log.away, log.length = True, 2
+    log.unreachable, log.length = True, 2
     await asyncio.sleep(0.1)
-    log.away = False
+    log.unreachable = False
     assert await take(events, 1) == [2]
-    await live.close()
+    await feed.close()
 
 
-async def test_a_mistake_of_ours_does_not_end_the_streams(capsys):
-    """Whatever reading fails with, the loop lives on and says where it stands."""
+async def test_a_bug_does_not_end_the_streams(capsys):
+    """Any exception of a read is logged with its position, and the loop continues."""
     log = Log(1)
 
     async def grown(position, timeout_s):
         if log.length == 2 and not failed:
             failed.append(position)
-            raise AttributeError("a mistake of ours")
+            raise AttributeError("a bug")
         return await Log.grown(log, position, timeout_s)
 
     log.grown, failed = grown, []
-    live = log.live()
-    events = live.events(None, soon())
+    feed = log.feed()
+    events = feed.events(None, in_one_minute())
     await anext(events)
     log.length = 2
     assert await take(events, 1) == [2]
     assert failed == [2]
-    said = capsys.readouterr()
-    assert "AttributeError: a mistake of ours" in said.out + said.err
-    await live.close()
+    captured = capsys.readouterr()
+    assert "AttributeError: a bug" in captured.out + captured.err
+    await feed.close()
 
 
-async def test_a_follower_that_ended_is_started_for_the_next_client():
-    """And those that are there already miss nothing."""
+async def test_an_ended_follower_is_restarted_by_the_next_client():
+    """Connected clients miss no event."""
     log = Log(1)
-    live = log.live()
-    first, second = live.events(None, soon()), live.events(None, soon())
+    feed = log.feed()
+    first, second = feed.events(None, in_one_minute()), feed.events(None, in_one_minute())
     await anext(first)
     waiting = asyncio.create_task(take(first, 2))
     await asyncio.sleep(0.01)
-    live._follower.cancel()
-    await asyncio.wait([live._follower])
+    feed._follower.cancel()
+    await asyncio.wait([feed._follower])
     log.length = 2
     assert await anext(second) == (2, GREETING)
     log.length = 3
     assert await take(second, 1) == [3]
     assert await waiting == [2, 3]
-    await live.close()
+    await feed.close()
 
 
-async def test_a_log_that_is_away_at_first_refuses():
+async def test_an_unreachable_log_refuses_new_streams():
     log = Log(5)
     log.head = lambda: log.read(0, 0)
-    log.away = True
+    log.unreachable = True
     with pytest.raises(EventStoreUnavailableError):
-        await anext(log.live().events(None, soon()))
+        await anext(log.feed().events(None, in_one_minute()))
 
 
-async def test_nothing_is_left_behind():
-    live = Log(0).live()
-    events = live.events(None, soon())
+async def test_the_last_client_stops_the_follower():
+    feed = Log(0).feed()
+    events = feed.events(None, in_one_minute())
     await anext(events)
     await events.aclose()
-    assert live._follower is None
-    assert live._clients == 0
+    assert feed._follower is None
+    assert feed._clients == 0
 
 
 def test_over_http_the_stream_ends_with_the_token_and_with_the_service(tmp_path):
@@ -205,15 +205,15 @@ def test_over_http_the_stream_ends_with_the_token_and_with_the_service(tmp_path)
             assert time.monotonic() - began < 5
 
 
-def test_over_http_the_stream_says_where_it_begins(ann):
+def test_over_http_the_stream_has_its_first_position(ann):
     head = ann.get("/movies/").headers["event-position"]
-    for headers, place in (({}, head), ({"Last-Event-ID": "1"}, "1")):
+    for headers, position in (({}, head), ({"Last-Event-ID": "1"}, "1")):
         with ann.stream("GET", "/events/stream", headers=headers) as response:
-            assert response.headers["event-position"] == place
+            assert response.headers["event-position"] == position
 
 
-def test_over_http_the_stream_outlives_what_it_cannot_show(tmp_path):
-    """An event by nobody we can name holds it up only for as long as it is like that."""
+def test_over_http_the_stream_continues_after_an_unreadable_event(tmp_path):
+    """An unreadable event blocks the stream only until it is repaired."""
     with Cinelog(tmp_path / "var") as cinelog:
         ann = cinelog.account("ann")
         ann.post("/movies/", json=ALIEN)

@@ -1,4 +1,4 @@
-"""What happened to a movie: history, earlier states, taking it back, and the feed of changes."""
+"""History, earlier versions, reverting and the feed of changes."""
 
 import json
 import threading
@@ -15,8 +15,8 @@ ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
 
 @pytest.fixture
-def lived(ann):
-    """A movie that was created, changed twice and deleted; its URL."""
+def deleted_url(ann):
+    """The URL of a movie that was created, changed twice and deleted."""
     movie = ann.post("/movies/", json=ALIEN, headers={"Change-Reason": "seen it"}).json()
     url = f"/movies/{movie['id']}/"
     ann.patch(url, json={"title": "Aliens", "year": 1986})
@@ -25,8 +25,8 @@ def lived(ann):
     return url
 
 
-def test_history_tells_who_when_what_and_why(ann, bob, lived):
-    page = bob.get(f"{lived}history/").json()
+def test_history_entries(ann, bob, deleted_url):
+    page = bob.get(f"{deleted_url}history/").json()
     assert (page["count"], page["next"], page["previous"]) == (4, None, None)
     created, changed, replaced, deleted = page["results"]
     assert created["changes"] == {
@@ -52,42 +52,45 @@ def test_history_tells_who_when_what_and_why(ann, bob, lived):
     )
 
 
-def test_history_has_pages(ann, lived):
-    first = ann.get(f"{lived}history/?page_size=3").json()
+def test_history_pages(ann, deleted_url):
+    first = ann.get(f"{deleted_url}history/?page_size=3").json()
     second = ann.get(first["next"]).json()
     assert [entry["version"] for entry in first["results"] + second["results"]] == [1, 2, 3, 4]
     assert ann.get(second["previous"]).json() == first
-    assert ann.get(f"{lived}history/?page=last&page_size=3").json()["results"] == second["results"]
-    problem(ann.get(f"{lived}history/?page=9"), 404, "not_found")
+    assert (
+        ann.get(f"{deleted_url}history/?page=last&page_size=3").json()["results"]
+        == second["results"]
+    )
+    problem(ann.get(f"{deleted_url}history/?page=9"), 404, "not_found")
 
 
-def test_no_history_of_what_never_was(ann):
+def test_history_of_unknown_movie_is_404(ann):
     problem(ann.get(f"/movies/{uuid.uuid4()}/history/"), 404, "not_found")
     problem(ann.get(f"/movies/{ann.account['id']}/history/"), 404, "not_found")
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"), [("x" * 201, "no more than 200"), ("a\tb", "Not a valid")]
+    ("reason", "expected"), [("x" * 201, "no more than 200"), ("a\tb", "Not a valid")]
 )
-def test_a_reason_that_cannot_be_kept(ann, reason, said):
+def test_an_invalid_reason_is_refused(ann, reason, expected):
     response = ann.post("/movies/", json=ALIEN, headers={"Change-Reason": reason})
     (message,) = problem(response, 400, "invalid")["errors"]["Change-Reason"]
-    assert said in message
+    assert expected in message
 
 
-def test_a_reason_in_any_writing(ann):
-    """Emoji are joined by what is not seen, and some spaces are of another width."""
+def test_a_reason_may_use_any_script(ann):
+    """A reason may contain joiners and wide spaces."""
     reason = "Größe\u00a0M \U0001f468\u200d\U0001f469\u200d\U0001f467 می\u200cشود"
     movie = ann.post("/movies/", json=ALIEN, headers={"Change-Reason": reason.encode()}).json()
     (entry,) = ann.get(f"/movies/{movie['id']}/history/").json()["results"]
     assert entry["reason"] == reason
 
 
-def test_a_movie_as_it_was(ann, bob, lived):
-    times = [entry["at"] for entry in ann.get(f"{lived}history/").json()["results"]]
+def test_a_movie_at_a_version_or_time(ann, bob, deleted_url):
+    times = [entry["at"] for entry in ann.get(f"{deleted_url}history/").json()["results"]]
     for version, expected in ((1, ALIEN), (2, ALIEN | {"title": "Aliens", "year": 1986})):
-        by_number = bob.get(lived, params={"version": version})
-        by_time = bob.get(lived, params={"at": times[version - 1]})
+        by_number = bob.get(deleted_url, params={"version": version})
+        by_time = bob.get(deleted_url, params={"at": times[version - 1]})
         assert by_number.json() == by_time.json()
         assert by_number.json()["updated_at"] == times[version - 1]
         assert by_number.json()["created_at"] == times[0]
@@ -95,28 +98,28 @@ def test_a_movie_as_it_was(ann, bob, lived):
         assert by_number.headers["etag"] == f'"{version}"'
     between = datetime.fromisoformat(times[1]) + timedelta(microseconds=1)
     local = between.astimezone().isoformat()
-    assert bob.get(f"{lived}?at={local}").json()["version"] == 2
-    # The plus sign of an offset, which a query takes for a space; small letters; nanoseconds.
+    assert bob.get(f"{deleted_url}?at={local}").json()["version"] == 2
+    # An unencoded plus sign (read as a space), lower case, nanoseconds, white space.
     for written in (
         between.isoformat(),
         rfc3339(between).lower(),
         rfc3339(between).replace("Z", "999Z"),
         f" {rfc3339(between)} ",
     ):
-        assert bob.get(f"{lived}?at={written}").json()["version"] == 2
+        assert bob.get(f"{deleted_url}?at={written}").json()["version"] == 2
 
 
 @pytest.mark.parametrize(
     "query",
     ["version=4", "version=5", "version=0", "at=2001-01-01T00:00:00Z", "at=2999-01-01T00:00:00Z"],
 )
-def test_when_it_was_not_there(ann, lived, query):
-    problem(ann.get(f"{lived}?{query}"), 404, "not_found")
+def test_a_missing_or_deleted_state_is_404(ann, deleted_url, query):
+    problem(ann.get(f"{deleted_url}?{query}"), 404, "not_found")
 
 
 @pytest.mark.parametrize("query", ["version=x", "version=-1", "at=soon"])
-def test_no_such_moment(ann, lived, query):
-    problem(ann.get(f"{lived}?{query}"), 400, "invalid")
+def test_invalid_version_or_time(ann, deleted_url, query):
+    problem(ann.get(f"{deleted_url}?{query}"), 400, "invalid")
 
 
 @pytest.mark.parametrize(
@@ -135,9 +138,9 @@ def test_no_such_moment(ann, lived, query):
         "now",
     ],
 )
-def test_a_time_that_is_not_rfc_3339(ann, lived, time):
-    """It is refused for a movie and for a list, never taken for another time."""
-    for path in (lived, "/movies/"):
+def test_a_time_must_be_rfc_3339(ann, deleted_url, time):
+    """Movies and lists refuse it."""
+    for path in (deleted_url, "/movies/"):
         answer = ann.get(path, params={"at": time})
         errors = problem(answer, 400, "invalid")["errors"]
         assert errors == {"at": ["Enter a valid date/time."]}
@@ -151,18 +154,18 @@ def test_times_at_the_ends_of_the_calendar(ann, time):
     assert ann.get("/movies/", params={"at": time}).status_code == 200
 
 
-def test_a_deleted_movie_comes_back(ann, lived):
-    dry = ann.post(f"{lived}revert/?dry_run=true", json={"version": 1})
+def test_reverting_restores_a_deleted_movie(ann, deleted_url):
+    dry = ann.post(f"{deleted_url}revert/?dry_run=true", json={"version": 1})
     assert (dry.status_code, dry.json()["version"]) == (200, 5)
     assert {name: dry.json()[name] for name in ALIEN} == ALIEN
-    problem(ann.get(lived), 404, "not_found")
-    back = ann.post(f"{lived}revert/", json={"version": 1})
+    problem(ann.get(deleted_url), 404, "not_found")
+    back = ann.post(f"{deleted_url}revert/", json={"version": 1})
     assert back.status_code == 200
-    assert ann.get(lived).json() == back.json()
+    assert ann.get(deleted_url).json() == back.json()
     assert back.json()["id"] in [
         row["id"] for row in ann.get("/movies/?page_size=100").json()["results"]
     ]
-    entry = ann.get(f"{lived}history/").json()["results"][-1]
+    entry = ann.get(f"{deleted_url}history/").json()["results"][-1]
     assert (entry["type"], entry["version"]) == ("MovieRestored", 5)
     assert entry["changes"] == {
         "title": {"from": "Aliens", "to": "Alien"},
@@ -177,13 +180,13 @@ def test_reverting_is_an_update(ann):
     ann.patch(url, json={"title": "Aliens"})
     assert ann.post(f"{url}revert/", json={"version": "1"}).json()["version"] == 3
     again = ann.post(f"{url}revert/", json={"version": 1})
-    assert again.json()["version"] == 3  # changes nothing, appends nothing
+    assert again.json()["version"] == 3  # no change, no event
     stale = ann.post(f"{url}revert/", json={"version": 1}, headers={"If-Match": '"1"'})
     assert stale.status_code == 412
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ({}, "This field is required."),
         ({"version": None}, "This field may not be null."),
@@ -193,17 +196,17 @@ def test_reverting_is_an_update(ann):
         ({"version": 4}, "The movie was deleted at this version."),
     ],
 )
-def test_a_version_that_cannot_be_gone_back_to(ann, lived, body, said):
-    errors = problem(ann.post(f"{lived}revert/", json=body), 400, "invalid")["errors"]
-    assert errors == {"version": [said]}
+def test_invalid_target_versions(ann, deleted_url, body, expected):
+    errors = problem(ann.post(f"{deleted_url}revert/", json=body), 400, "invalid")["errors"]
+    assert errors == {"version": [expected]}
 
 
-def test_only_what_exists_is_reverted(ann):
+def test_reverting_an_unknown_movie_is_404(ann):
     problem(ann.post(f"/movies/{uuid.uuid4()}/revert/", json={}), 404, "not_found")
 
 
-def test_the_feed_has_every_change_once_in_order(ann, lived):
-    movie_id = lived.split("/")[2]
+def test_the_feed_has_every_change_once_in_order(ann, deleted_url):
+    movie_id = deleted_url.split("/")[2]
     found, url = [], "/events/?limit=2"
     while url:
         page = ann.get(url).json()
@@ -213,7 +216,7 @@ def test_the_feed_has_every_change_once_in_order(ann, lived):
     positions = [entry["position"] for entry in found]
     assert positions == sorted(set(positions))
     mine = [entry for entry in found if entry["movie_id"] == movie_id]
-    history = ann.get(f"{lived}history/").json()["results"]
+    history = ann.get(f"{deleted_url}history/").json()["results"]
     assert [{k: v for k, v in entry.items() if k != "movie_id"} for entry in mine] == history
     assert ann.get(f"/events/?after={positions[-1]}").json() == {"results": [], "next": None}
     problem(ann.get("/events/?after=x"), 400, "invalid")
@@ -221,8 +224,8 @@ def test_the_feed_has_every_change_once_in_order(ann, lived):
 
 @contextmanager
 def listening(client, **headers):
-    """Collect (id, data) of a stream in the background."""
-    heard, done = [], threading.Event()
+    """Collect (id, data) pairs of a stream in the background."""
+    received, done = [], threading.Event()
 
     def listen():
         fields = {}
@@ -233,7 +236,7 @@ def listening(client, **headers):
                 if done.is_set():
                     return
                 if not line and "data" in fields:
-                    heard.append((int(fields["id"]), json.loads(fields["data"])))
+                    received.append((int(fields["id"]), json.loads(fields["data"])))
                     fields = {}
                 elif line and line[0] != ":":
                     name, _, value = line.partition(": ")
@@ -244,7 +247,7 @@ def listening(client, **headers):
     thread.start()
     assert ready.wait(5)
     try:
-        yield heard
+        yield received
     finally:
         done.set()
         client.post("/movies/", json=ALIEN)  # wakes the listener
@@ -253,49 +256,49 @@ def listening(client, **headers):
 
 
 def test_the_stream_resumes_without_gap_or_repeat(service, ann):
-    def mine():
+    def new_client():
         return service.client(ann.pair["access"])
 
     start = ann.post("/movies/", json=ALIEN).headers["event-position"]
     made = [ann.post("/movies/", json=ALIEN | {"year": year}).json()["id"] for year in range(1, 8)]
-    with listening(mine(), **{"Last-Event-ID": start}) as heard:
+    with listening(new_client(), **{"Last-Event-ID": start}) as received:
         made += [ann.post("/movies/", json=ALIEN | {"year": y}).json()["id"] for y in range(8, 12)]
-        eventually(lambda: len(heard) >= len(made))
-        assert [entry["movie_id"] for _, entry in heard[: len(made)]] == made
-    cut = heard[4][0]
-    with listening(mine(), **{"Last-Event-ID": str(cut)}) as again:
+        eventually(lambda: len(received) >= len(made))
+        assert [entry["movie_id"] for _, entry in received[: len(made)]] == made
+    last_id = received[4][0]
+    with listening(new_client(), **{"Last-Event-ID": str(last_id)}) as again:
         eventually(lambda: len(again) >= len(made) - 5)
-        assert again[: len(made) - 5] == heard[5 : len(made)]
-    assert all(position == entry["position"] for position, entry in heard)
+        assert again[: len(made) - 5] == received[5 : len(made)]
+    assert all(position == entry["position"] for position, entry in received)
 
 
-def test_a_stream_without_a_place_begins_now(service, ann):
-    with listening(service.client(ann.pair["access"])) as heard:
+def test_a_stream_without_a_position_begins_at_the_head(service, ann):
+    with listening(service.client(ann.pair["access"])) as received:
         movie = ann.post("/movies/", json=ALIEN).json()
-        eventually(lambda: heard)
-        assert heard[0][1]["movie_id"] == movie["id"]
+        eventually(lambda: received)
+        assert received[0][1]["movie_id"] == movie["id"]
 
 
-def test_a_place_that_is_none(ann):
+def test_invalid_position(ann):
     problem(ann.get("/events/stream", headers={"Last-Event-ID": "x"}), 400, "invalid")
 
 
-def test_now(ann):
-    """A movie read at the present time is the movie."""
+def test_a_movie_at_the_present_time(ann):
+    """A movie at the present time equals the current movie."""
     movie = ann.post("/movies/", json=ALIEN).json()
     now = datetime.now(UTC).isoformat()
     assert ann.get(f"/movies/{movie['id']}/", params={"at": now}).json() == movie
 
 
 @pytest.mark.parametrize("number", ["9" * 24, "0" * 20 + "9" * 24, "9" * 5000, "-1", "1.0", "²"])
-def test_a_number_beyond_all_positions_is_none(ann, lived, number):
-    """Whatever asks for it: 2**53 is the last."""
+def test_numbers_out_of_range_are_refused(ann, deleted_url, number):
+    """Positions, limits and versions are at most 2**53."""
     for path, name in (
         ("/events/", "after"),
         ("/events/", "limit"),
         ("/events/stream", "after"),
         ("/movies/", "at_position"),
-        (lived, "version"),
+        (deleted_url, "version"),
     ):
         response = ann.get(path, params={name: number})
         assert problem(response, 400, "invalid")["errors"] == {name: ["Enter a number."]}
@@ -304,12 +307,12 @@ def test_a_number_beyond_all_positions_is_none(ann, lived, number):
         assert set(problem(response, 400, "invalid")["errors"]) == {name}
 
 
-def test_zeros_before_a_number_do_not_count(ann, lived):
+def test_leading_zeros_are_ignored(ann, deleted_url):
     zeros = "0" * 30
-    entry = ann.get(f"{lived}history/").json()["results"][0]
+    entry = ann.get(f"{deleted_url}history/").json()["results"][0]
     after = ann.get("/events/", params={"after": f"{zeros}{entry['position'] - 1}", "limit": "01"})
     assert after.json()["results"][0]["position"] == entry["position"]
-    assert ann.get(lived, params={"version": f"{zeros}2"}).json()["version"] == 2
+    assert ann.get(deleted_url, params={"version": f"{zeros}2"}).json()["version"] == 2
     listed = ann.get("/movies/", params={"at_position": f"{zeros}{entry['position']}"})
     assert listed.headers["event-position"] == str(entry["position"])
     at_least = {"Min-Event-Position": f"{zeros}{entry['position']}"}
@@ -317,12 +320,12 @@ def test_zeros_before_a_number_do_not_count(ann, lived):
     problem(ann.get("/events/", params={"after": 2**53}), 409, "position_unknown")
 
 
-def test_a_version_and_a_time_are_one_too_many(ann, lived):
-    """And every error of the request is named at once."""
-    both = ann.get(lived, params={"version": 1, "at": "2026-01-01T00:00:00Z"})
+def test_version_and_time_exclude_each_other(ann, deleted_url):
+    """All errors of the request are reported together."""
+    both = ann.get(deleted_url, params={"version": 1, "at": "2026-01-01T00:00:00Z"})
     assert problem(both, 400, "invalid")["errors"] == {"at": ["Give either version or at."]}
     nonsense = ann.get(
-        lived, params={"version": "x", "at": "x"}, headers={"Min-Event-Position": "x"}
+        deleted_url, params={"version": "x", "at": "x"}, headers={"Min-Event-Position": "x"}
     )
     assert problem(nonsense, 400, "invalid")["errors"] == {
         "version": ["Enter a number."],
@@ -339,9 +342,9 @@ def test_a_blank_time_means_now(ann, query):
     assert ann.get(f"/movies/{movie['id']}/?{query}&version=1").json() == movie
 
 
-def test_every_error_of_a_place_at_once(ann):
-    asked = ann.get("/events/stream?after=x", headers={"Last-Event-ID": "x"})
-    errors = problem(asked, 400, "invalid")["errors"]
+def test_all_errors_of_a_stream_request_are_reported_at_once(ann):
+    response = ann.get("/events/stream?after=x", headers={"Last-Event-ID": "x"})
+    errors = problem(response, 400, "invalid")["errors"]
     assert errors == {"after": ["Enter a number."], "Last-Event-ID": ["Enter a number."]}
 
 
@@ -358,7 +361,7 @@ def changed(ann):
     ["dry_run", "dry_run=", "dry_run=1", "dry_run=On", "dry_run=%20YES+", "dry_run=no&dry_run"],
 )
 def test_a_dry_run_writes_nothing(ann, changed, query):
-    """The bare name is enough, and of repeated ones the last counts."""
+    """The bare name suffices; the last of repeated values counts."""
     dry = ann.post(f"{changed}revert/?{query}", json={"version": 1})
     assert (dry.status_code, dry.json()["title"]) == (200, "Alien")
     assert ann.get(changed).json()["title"] == "Aliens"
@@ -367,19 +370,19 @@ def test_a_dry_run_writes_nothing(ann, changed, query):
 @pytest.mark.parametrize(
     "query", ["dry_run=0", "dry_run=False", "dry_run=off", "dry_run&dry_run=no"]
 )
-def test_no_dry_run(ann, changed, query):
+def test_dry_run_can_be_disabled_explicitly(ann, changed, query):
     ann.post(f"{changed}revert/?{query}", json={"version": 1})
     assert ann.get(changed).json()["title"] == "Alien"
 
 
-def test_what_is_neither_dry_nor_not_writes_nothing(ann, bob, changed):
-    """It is refused with the errors of the body, after the checks of movie and owner."""
-    url, said = f"{changed}revert/?dry_run=maybe", ["Must be a valid boolean."]
+def test_an_invalid_dry_run_writes_nothing(ann, bob, changed):
+    """It is reported together with body errors, after the checks of existence and ownership."""
+    url, expected = f"{changed}revert/?dry_run=maybe", ["Must be a valid boolean."]
     refused = ann.post(url, json={"version": 1})
-    assert problem(refused, 400, "invalid")["errors"] == {"dry_run": said}
+    assert problem(refused, 400, "invalid")["errors"] == {"dry_run": expected}
     both = ann.post(url, json={"version": "x"}, headers={"Idempotency-Key": "ü".encode()})
     assert problem(both, 400, "invalid")["errors"] == {
-        "dry_run": said,
+        "dry_run": expected,
         "version": ["A valid integer is required."],
         "Idempotency-Key": ["Enter 1 to 255 printable ASCII characters."],
     }
@@ -389,28 +392,28 @@ def test_what_is_neither_dry_nor_not_writes_nothing(ann, bob, changed):
     assert ann.get(changed).json()["version"] == 2
 
 
-def test_a_key_does_not_answer_for_what_is_refused(ann, changed):
+def test_an_idempotency_key_does_not_skip_validation(ann, changed):
     once = {"Idempotency-Key": str(uuid.uuid4())}
     assert ann.post(f"{changed}revert/", json={"version": 1}, headers=once).is_success
     again = ann.post(f"{changed}revert/?dry_run=maybe", json={"version": 1}, headers=once)
     problem(again, 400, "invalid")
 
 
-def test_the_feed_reaches_no_further_than_the_log(ann, lived):
-    head = int(ann.get(f"{lived}history/").headers["event-position"])
+def test_a_feed_position_beyond_the_log_is_refused(ann, deleted_url):
+    head = int(ann.get(f"{deleted_url}history/").headers["event-position"])
     beyond = ann.get("/events/", params={"after": head + 1000})
     problem(beyond, 409, "position_unknown")
     assert ann.get(f"/events/?after={head}").headers["event-position"] == str(head)
 
 
-def test_the_log_shows_what_is_asked_for_at_least(ann, lived):
-    """Never less: what the log does not have is refused."""
-    for path in (f"{lived}history/", "/events/"):
+def test_log_reads_honour_min_event_position(ann, deleted_url):
+    """A position beyond the log is refused."""
+    for path in (f"{deleted_url}history/", "/events/"):
         head = int(ann.get("/movies/").headers["event-position"])
         shown = ann.get(path, headers={"Min-Event-Position": str(head)})
         assert shown.status_code == 200
         less = ann.get(path, headers={"Min-Event-Position": str(head + 10_000)})
         problem(less, 409, "position_unknown")
         nonsense = ann.get(path, headers={"Min-Event-Position": "soon"})
-        said = problem(nonsense, 400, "invalid")["errors"]
-        assert said == {"Min-Event-Position": ["A valid integer is required."]}
+        errors = problem(nonsense, 400, "invalid")["errors"]
+        assert errors == {"Min-Event-Position": ["A valid integer is required."]}

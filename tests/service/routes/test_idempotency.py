@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: the same request twice happens once, whatever goes wrong in between."""
+"""``Idempotency-Key``: a repeated request is executed once, whatever fails in between."""
 
 import threading
 import uuid
@@ -20,7 +20,7 @@ def count(client):
     return client.get("/movies/", params=params).json()["count"]
 
 
-def test_the_first_answer_comes_again(someone):
+def test_a_retry_gets_the_first_answer(someone):
     headers = keyed()
     first = someone.post("/movies/", json=ALIEN, headers=headers)
     url = f"/movies/{first.json()['id']}/"
@@ -36,7 +36,7 @@ def test_the_first_answer_comes_again(someone):
     assert someone.post("/movies/", json=ALIEN, headers=headers).json() == first.json()
 
 
-def test_another_body_with_the_same_key(someone):
+def test_another_body_with_the_same_key_is_refused(someone):
     headers = keyed()
     someone.post("/movies/", json=ALIEN, headers=headers)
     problem(
@@ -73,7 +73,7 @@ def test_reverting_happens_once(someone):
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "ü".encode()])
-def test_keys_that_cannot_be(someone, key):
+def test_invalid_keys_are_refused(someone, key):
     response = someone.post("/movies/", json=ALIEN, headers={"Idempotency-Key": key})
     assert "Idempotency-Key" in problem(response, 400, "invalid")["errors"]
 
@@ -84,8 +84,8 @@ def two_workers(tmp_path_factory):
         yield cinelog
 
 
-def test_retries_in_parallel_on_two_workers(two_workers):
-    """One movie; every answer is the movie, or tells that the first still runs."""
+def test_parallel_retries_on_two_workers_create_one_movie(two_workers):
+    """Every answer is the same movie or reports the first request as running."""
     eve = two_workers.account("eve")
     for _ in range(5):
         headers = keyed()
@@ -107,8 +107,8 @@ def test_retries_in_parallel_on_two_workers(two_workers):
     assert count(eve) == 5
 
 
-def test_after_a_crash_and_a_wiped_redis(tmp_path):
-    """The claim stands in the log: neither a killed worker nor an empty Redis forgets it."""
+def test_keys_survive_a_crash_and_a_wiped_redis(tmp_path):
+    """The claim is in the log: it survives killed workers and an empty Redis."""
     with Cinelog(tmp_path / "var", write_wait_ms=5000) as cinelog:
         eve = cinelog.account("eve")
         headers = keyed()

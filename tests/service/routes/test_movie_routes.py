@@ -65,7 +65,7 @@ def test_put_replaces_all_fields_and_patch_changes_some(ann, movie):
     assert changed.json()["created_at"] == movie["created_at"] < changed.json()["updated_at"]
 
 
-def test_put_of_the_own_representation_changes_nothing(ann, movie):
+def test_put_of_the_current_representation_changes_nothing(ann, movie):
     """Read-only fields are ignored, and no event is appended."""
     back = ann.put(f"/movies/{movie['id']}/", json=movie | {"creator": "eve", "version": 9})
     assert (back.status_code, back.json()) == (200, movie)
@@ -195,7 +195,7 @@ def test_a_wrong_method_is_405(ann, movie):
 
 
 def test_request_ids(ann, movie):
-    """A safe id of the client is kept, any other replaced; events store it."""
+    """A valid id of the client is kept, any other is replaced; events store it."""
     given = ann.get("/movies/", headers={"X-Request-ID": "trace-1.a_B"})
     assert given.headers["x-request-id"] == "trace-1.a_B"
     for bad in ("a b", "x" * 65, 'a"b', "ü"):
@@ -223,7 +223,7 @@ def test_if_match(ann, movie):
 
 
 def test_two_writers_at_once_both_succeed(service, ann, movie):
-    """Without If-Match no write is lost and none fails."""
+    """Without If-Match, concurrent writes neither fail nor get lost."""
     token = ann.pair["access"]
 
     def write(number):

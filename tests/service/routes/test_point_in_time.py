@@ -1,4 +1,4 @@
-"""``GET /movies/`` as it was, over HTTP."""
+"""``GET /movies/`` at a point in time, over HTTP."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ from tests.running import problem
 
 @pytest.fixture(scope="module")
 def times(service):
-    """Three movies of an account of its own, and what was listed before each change."""
+    """Three movies of a new account, and the list before each change."""
     account = service.account("clio")
     mine = {"creator__username": "clio", "ordering": "title"}
     times, ids = [], []
@@ -32,7 +32,7 @@ def times(service):
 
 
 def test_at_a_position(times):
-    """What was shown when the list said so, with its position."""
+    """A list can be read again by its position."""
     for position, shown in times.times[-3:]:
         answer = times.get("/movies/", params={**times.mine, "at_position": position})
         assert answer.status_code == 200, answer.text
@@ -42,7 +42,7 @@ def test_at_a_position(times):
 
 
 def test_at_a_time(times):
-    """The last event not after it counts."""
+    """The list includes all events up to the time."""
     position, shown = times.times[3]
     at = shown[-1]["created_at"]
     answer = times.get("/movies/", params={**times.mine, "at": at})
@@ -51,10 +51,10 @@ def test_at_a_time(times):
 
 
 def test_pages_as_of_a_position_stay_the_same(times):
-    """Links lead on in the same list, by number and by cursor."""
+    """Links by number and cursor lead to the same state."""
     position, shown = times.times[3]
-    asked = {**times.mine, "at_position": position, "page_size": 2}
-    first = times.get("/movies/", params=asked)
+    params = {**times.mine, "at_position": position, "page_size": 2}
+    first = times.get("/movies/", params=params)
     following = times.get(first.json()["next"])
     assert [*first.json()["results"], *following.json()["results"]] == shown
     assert times.get(following.json()["previous"]).json() == first.json()
@@ -62,21 +62,21 @@ def test_pages_as_of_a_position_stay_the_same(times):
 
 
 def test_a_known_page_is_not_sent_again(times):
-    """The past does not change."""
+    """A past page never changes."""
     position, _ = times.times[3]
-    asked = {**times.mine, "at_position": position}
-    tag = times.get("/movies/", params=asked).headers["ETag"]
-    again = times.get("/movies/", params=asked, headers={"If-None-Match": tag})
+    params = {**times.mine, "at_position": position}
+    tag = times.get("/movies/", params=params).headers["ETag"]
+    again = times.get("/movies/", params=params, headers={"If-None-Match": tag})
     assert again.status_code == 304
 
 
 def test_a_present_or_future_time_means_now(times):
-    """Also for a position that is the last."""
+    """The same holds for the last position."""
     _, shown = times.times[-1]
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     head = times.get("/movies/").headers["Event-Position"]
-    for asked in ({"at": later}, {"at_position": head}):
-        answer = times.get("/movies/", params={**times.mine, **asked})
+    for params in ({"at": later}, {"at_position": head}):
+        answer = times.get("/movies/", params={**times.mine, **params})
         assert answer.json()["results"] == shown
 
 
@@ -86,14 +86,13 @@ def test_a_time_before_the_first_event_shows_an_empty_list(times):
 
 
 def test_a_position_beyond_the_log_is_refused(times):
-    """No list has that position."""
     head = int(times.get("/movies/").headers["Event-Position"])
-    asked = {"at_position": head + 1000}
-    assert problem(times.get("/movies/", params=asked), 409, "position_unknown")["head"] >= head
+    params = {"at_position": head + 1000}
+    assert problem(times.get("/movies/", params=params), 409, "position_unknown")["head"] >= head
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("params", "field"),
     [
         ({"at_position": "x"}, "at_position"),
         ({"at_position": "-1"}, "at_position"),
@@ -102,8 +101,8 @@ def test_a_position_beyond_the_log_is_refused(times):
         ({"at": "2026-01-01T00:00:00Z", "at_position": "1"}, "at"),
     ],
 )
-def test_malformed_times_and_positions_are_refused(times, asked, field):
-    assert set(problem(times.get("/movies/", params=asked), 400, "invalid")["errors"]) == {field}
+def test_malformed_times_and_positions_are_refused(times, params, field):
+    assert set(problem(times.get("/movies/", params=params), 400, "invalid")["errors"]) == {field}
 
 
 def test_a_point_in_time_needs_credentials(service):
@@ -112,7 +111,7 @@ def test_a_point_in_time_needs_credentials(service):
 
 
 @pytest.mark.parametrize(
-    ("asked", "errors"),
+    ("params", "errors"),
     [
         (
             {"at": "x", "year": "x", "title": "\0"},
@@ -136,24 +135,24 @@ def test_a_point_in_time_needs_credentials(service):
         ({"at": "x", "page": "x"}, {"at": ["Enter a valid date/time."]}),
     ],
 )
-def test_all_errors_of_a_list_request_are_reported_at_once(times, asked, errors):
-    """Before a page that is none."""
-    assert problem(times.get("/movies/", params=asked), 400, "invalid")["errors"] == errors
-    response = times.get("/movies/", params=asked, headers={"Min-Event-Position": "x"})
+def test_all_errors_of_a_list_request_are_reported_at_once(times, params, errors):
+    """They take precedence over an unknown page."""
+    assert problem(times.get("/movies/", params=params), 400, "invalid")["errors"] == errors
+    response = times.get("/movies/", params=params, headers={"Min-Event-Position": "x"})
     assert problem(response, 400, "invalid")["errors"] == errors | {
         "Min-Event-Position": ["A valid integer is required."]
     }
 
 
 @pytest.mark.parametrize(
-    "asked", [{"at": " "}, {"at_position": " "}, {"at": " ", "at_position": " "}]
+    "params", [{"at": " "}, {"at_position": " "}, {"at": " ", "at_position": " "}]
 )
-def test_a_blank_time_means_now(times, asked):
+def test_a_blank_time_means_now(times, params):
     _, shown = times.times[-1]
-    assert times.get("/movies/", params=times.mine | asked).json()["results"] == shown
+    assert times.get("/movies/", params=times.mine | params).json()["results"] == shown
 
 
 def test_a_blank_time_beside_a_position_is_ignored(times):
     position, shown = times.times[3]
-    asked = times.mine | {"at": " ", "at_position": position}
-    assert times.get("/movies/", params=asked).json()["results"] == shown
+    params = times.mine | {"at": " ", "at_position": position}
+    assert times.get("/movies/", params=params).json()["results"] == shown

@@ -1,4 +1,4 @@
-"""The stream as the usual clients of server-sent events read it: no event without data."""
+"""Common clients of server-sent events read the stream; greeting and ping are no events."""
 
 import asyncio
 import json
@@ -24,29 +24,31 @@ const [url, token, after, count] = process.argv.slice(2)
 const headers = {Authorization: `Bearer ${token}`, "Last-Event-ID": after}
 const events = new EventSource(
   url, {fetch: (input, init) => fetch(input, {...init, headers: {...init.headers, ...headers}})})
-const got = []
+const received = []
 const take = (event) => {
-  got.push([event.type, event.lastEventId, event.data])
-  if (got.length == count) { console.log(JSON.stringify(got)); process.exit(0) }
+  received.push([event.type, event.lastEventId, event.data])
+  if (received.length == count) { console.log(JSON.stringify(received)); process.exit(0) }
 }
 for (const type of ["message", "MovieCreated"]) events.addEventListener(type, take)
 events.onerror = (error) => { console.error(String(error.code), error.message); process.exit(1) }
 """
-# What str.splitlines() takes for ends of lines, and JSON does not escape.
+# Line ends of str.splitlines() that JSON does not escape.
 TITLES = ["One", "A\u2028B", "C\u0085D", "E\u2029F", "Two"]
 
 
 @pytest.fixture(scope="module")
 def node():
-    """Run JavaScript with the npm package ``eventsource``; skips where that cannot be had."""
+    """Run JavaScript with the npm package ``eventsource``; skip if it is not available."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if not program or not npm:
         pytest.skip("no node and npm here")
     if not (NODE_MODULES / "eventsource").exists():
         install = [npm, "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
-        place = ["--prefix", str(NODE_MODULES.parent), "--fetch-retries", "0", EVENTSOURCE]
+        location = ["--prefix", str(NODE_MODULES.parent), "--fetch-retries", "0", EVENTSOURCE]
         try:
-            done = subprocess.run([*install, *place], capture_output=True, timeout=60, check=False)
+            done = subprocess.run(
+                [*install, *location], capture_output=True, timeout=60, check=False
+            )
         except subprocess.TimeoutExpired:
             pytest.skip(f"npm does not install {EVENTSOURCE} in time")
         if done.returncode:
@@ -64,8 +66,8 @@ def node():
 
 
 @pytest.fixture(scope="module")
-def written(service):
-    """An account that has written movies, with the position before them."""
+def author(service):
+    """An account with some movies, and the position before them."""
     account = service.account("herodotus")
     account.after = account.get("/movies/").headers["Event-Position"]
     for title in TITLES:
@@ -74,61 +76,63 @@ def written(service):
     return account
 
 
-def titles(datas):
+def titles_of(datas):
     return [json.loads(data)["changes"]["title"]["to"] for data in datas]
 
 
-def test_httpx_sse(written):
+def test_httpx_sse(author):
     events = []
-    headers = {"Last-Event-ID": written.after}
-    with connect_sse(written, "GET", "/events/stream", headers=headers) as source:
+    headers = {"Last-Event-ID": author.after}
+    with connect_sse(author, "GET", "/events/stream", headers=headers) as source:
         for event in source.iter_sse():
             events.append(event)
             if len(events) == len(TITLES):
                 break
-    assert titles(event.data for event in events) == TITLES
+    assert titles_of(event.data for event in events) == TITLES
     assert {event.event for event in events} == {"MovieCreated"}
 
 
-def test_lines_are_ended_by_what_the_specification_names_only(written):
-    """Clients that use ``str.splitlines`` read the same."""
-    got = []
-    headers = {"Last-Event-ID": written.after}
-    with written.stream("GET", "/events/stream", headers=headers) as response:
+def test_stream_has_only_line_ends_of_the_specification(author):
+    """Clients that use ``str.splitlines`` read the same events."""
+    received = []
+    headers = {"Last-Event-ID": author.after}
+    with author.stream("GET", "/events/stream", headers=headers) as response:
         for line in response.iter_lines():
             if line.startswith("data: "):
-                got.append(line.removeprefix("data: "))
-            if len(got) == len(TITLES):
+                received.append(line.removeprefix("data: "))
+            if len(received) == len(TITLES):
                 break
-    assert titles(got) == TITLES
+    assert titles_of(received) == TITLES
 
 
-def test_sseclient_py(written):
-    with written.stream("GET", f"/events/stream?after={written.after}") as response:
+def test_sseclient_py(author):
+    with author.stream("GET", f"/events/stream?after={author.after}") as response:
         events = SSEClient(response.iter_raw()).events()
-        got = [next(events) for _ in TITLES]
-    assert titles(event.data for event in got) == TITLES
+        received = [next(events) for _ in TITLES]
+    assert titles_of(event.data for event in received) == TITLES
 
 
-def test_eventsource_of_node(written, node):
-    url = f"{written.service.url}/api/v1/events/stream"
-    got = node(url, written.pair["access"], written.after, len(TITLES))
-    assert titles(data for _, _, data in got) == TITLES
-    assert [int(number) for _, number, _ in got] == sorted(int(number) for _, number, _ in got)
+def test_eventsource_of_node(author, node):
+    url = f"{author.service.url}/api/v1/events/stream"
+    received = node(url, author.pair["access"], author.after, len(TITLES))
+    assert titles_of(data for _, _, data in received) == TITLES
+    assert [int(number) for _, number, _ in received] == sorted(
+        int(number) for _, number, _ in received
+    )
 
 
-def test_an_empty_last_event_id_counts_as_absent(written):
-    """It is what a client sends that has not received an event: then ``after`` counts."""
-    now = written.get("/movies/").headers["Event-Position"]
-    for after, place in (("", now), (written.after, written.after)):
+def test_an_empty_last_event_id_counts_as_absent(author):
+    """Clients send an empty id before their first event; then ``after`` counts."""
+    now = author.get("/movies/").headers["Event-Position"]
+    for after, position in (("", now), (author.after, author.after)):
         params, headers = {"after": after}, {"Last-Event-ID": ""}
-        with written.stream("GET", "/events/stream", params=params, headers=headers) as response:
+        with author.stream("GET", "/events/stream", params=params, headers=headers) as response:
             assert response.status_code == 200
-            assert int(response.headers["event-position"]) >= int(place)
+            assert int(response.headers["event-position"]) >= int(position)
 
 
-async def test_neither_greeting_nor_ping_is_an_event(node):
-    """At the beginning, before the first event and after it."""
+async def test_greeting_and_ping_are_no_events(node):
+    """Both are sent around the first event."""
     length = 0
 
     async def read(after, limit):
@@ -143,13 +147,13 @@ async def test_neither_greeting_nor_ping_is_an_event(node):
     async def head():
         return length
 
-    live = ChangeFeed(read, grown, head, ping_s=0.03)
+    feed = ChangeFeed(read, grown, head, ping_s=0.03)
 
     async def answer(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
         with suppress(ConnectionError):
-            async for sent in live.events(None, time.time() + 60):
+            async for sent in feed.events(None, time.time() + 60):
                 writer.write(sent.text)
                 await writer.drain()
         writer.close()
@@ -165,13 +169,13 @@ async def test_neither_greeting_nor_ping_is_an_event(node):
         asyncio.create_task(asyncio.to_thread(by_httpx, url)),
         asyncio.create_task(asyncio.to_thread(node, url, "", "", 2)),
     ]
-    while live._clients < len(reading):  # noqa: ASYNC110 - clients in threads and processes
+    while feed._clients < len(reading):  # noqa: ASYNC110 - clients in threads and processes
         await asyncio.sleep(0.01)
     for _ in range(2):
         await asyncio.sleep(0.1)
         length += 1
     assert await reading[0] == ("{}", "{}")
     assert [data for _, _, data in await reading[1]] == ["{}", "{}"]
-    await live.close()
+    await feed.close()
     server.close()
     await asyncio.sleep(0.05)

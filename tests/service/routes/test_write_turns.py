@@ -1,7 +1,7 @@
-"""Every commit and every checkpoint of every command happens in a write turn.
+"""Every commit and checkpoint of every command happens in a write turn.
 
-SQLite before 3.51.3 can lose a commit that runs beside a checkpoint, so this is what stands between
-its race and the log. The test holds the turn: nothing of the store may change meanwhile.
+SQLite before 3.51.3 can lose a commit that runs beside a checkpoint; the write turn prevents it.
+The test holds the turn: the store must not change meanwhile.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """A data directory whose service was killed: its write-ahead log was not checkpointed."""
+    """A data directory of a killed service: its write-ahead log is not checkpointed."""
     folder = tmp_path_factory.mktemp("killed") / "var"
     service = Cinelog(folder, write_wait_ms=5000)
     try:
@@ -34,13 +34,13 @@ def killed(tmp_path_factory):
         service.process.send_signal(signal.SIGKILL)
     finally:
         service.stop()
-    eventually(lambda: not answers(folder / "redis.sock"), timeout_s=15)
+    eventually(lambda: not is_listening(folder / "redis.sock"), timeout_s=15)
     assert (folder / "events.db-wal").stat().st_size
     (folder / "movies.csv").write_text("title,genre,year\nAliens,Horror,1986\n")
     return folder, created[0]
 
 
-def answers(path):
+def is_listening(path):
     """Return whether a server listens on a Unix socket."""
     with socket.socket(socket.AF_UNIX) as connection:
         return connection.connect_ex(str(path)) == 0
@@ -53,7 +53,7 @@ def var(killed, tmp_path):
 
 
 def state_of(var):
-    """What a commit, a checkpoint or the last close would change."""
+    """Return the files that a commit, a checkpoint or the last close changes."""
     found = {}
     for name in ("events.db", "events.db-wal"):
         file = var / name
@@ -62,7 +62,7 @@ def state_of(var):
 
 
 @contextmanager
-def turn_of_another(var):
+def held_turn(var):
     with (var / "events.db-turn").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -74,10 +74,10 @@ WRITING = (["import", "ROWS", "--as", "ann"],)
 
 @pytest.mark.parametrize("commands", [READING, WRITING])
 def test_commands_wait_for_the_turn(killed, var, commands):
-    """Those that write wait to commit, those that read wait to close: the last one checkpoints."""
+    """Writers wait to commit; readers wait to close, as the last one checkpoints."""
     names = {"MOVIE": killed[1], "ROWS": str(var / "movies.csv"), "OUT": str(var / "out")}
     before = state_of(var)
-    with turn_of_another(var):
+    with held_turn(var):
         running = [
             subprocess.Popen(
                 [COMMAND, *(names.get(word, word) for word in words)],
@@ -87,22 +87,22 @@ def test_commands_wait_for_the_turn(killed, var, commands):
             )
             for words in commands
         ]
-        until = time.monotonic() + 2.0  # a reader is patient for longer
+        until = time.monotonic() + 2.0  # less than a reader's timeout
         while time.monotonic() < until:
             assert state_of(var) == before
             time.sleep(0.05)
     for process in running:
-        _, said = process.communicate(timeout=60)
-        assert process.returncode in (0, 1), said
-        assert b"Traceback" not in said
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode in (0, 1), stderr
+        assert b"Traceback" not in stderr
     assert state_of(var) != before
 
 
 def test_a_service_waits_for_the_turn(killed, var):
-    """Its start, its writes, its automatic checkpoints and its end."""
+    """This holds for its start, writes, automatic checkpoints and stop."""
     with Cinelog(var, write_wait_ms=0) as service:
         ann = service.account("bob")
-        with turn_of_another(var):
+        with held_turn(var):
             before = state_of(var)
             with pytest.raises(httpx.TimeoutException):
                 ann.post("/movies/", json=ALIEN, timeout=0.7)

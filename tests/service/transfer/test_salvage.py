@@ -12,7 +12,7 @@ import pytest
 from commands.event_store.store import Store
 from commands.group_commit import commit
 from tests.controls import ANN, MOVIE, create, register, update
-from tests.damaged import INDEX, PAGE, TABLE, copy_of, cut, junk_page, leaves, overwrite
+from tests.damaged import INDEX, PAGE, TABLE, cut, damaged_copy_of, junk_page, leaf_pages, overwrite
 from tests.running import run
 
 EVENTS = 605
@@ -82,17 +82,17 @@ def test_undamaged_store(var):
 
 # What is written over, and how many events that costs at most.
 DAMAGES = {
-    "a page of events": (lambda path: junk_page(path, some(leaves(path, TABLE))), 40),
+    "a page of events": (lambda path: junk_page(path, some(leaf_pages(path, TABLE))), 40),
     "the page above all events": (lambda path: junk_page(path, inner(path, INNER)), 0),
-    "a page of the index": (lambda path: junk_page(path, some(leaves(path, INDEX))), 0),
+    "a page of the index": (lambda path: junk_page(path, some(leaf_pages(path, INDEX))), 0),
     "the page above the index": (lambda path: junk_page(path, inner(path, 2)), 0),
     "the first page": (lambda path: junk_page(path, 1), 0),
     "the last page": (lambda path: cut(path, PAGE), 40),
     "half of the last page": (lambda path: cut(path, PAGE // 2), 40),
     "half of the file": (lambda path: cut(path, path.stat().st_size // 2), EVENTS),
-    "the middle of a page": (lambda path: junk_page(path, some(leaves(path, TABLE)), 100), 40),
+    "the middle of a page": (lambda path: junk_page(path, some(leaf_pages(path, TABLE)), 100), 40),
     "zeros": (
-        lambda path: overwrite(path, (some(leaves(path, TABLE)) - 1) * PAGE, bytes(PAGE)),
+        lambda path: overwrite(path, (some(leaf_pages(path, TABLE)) - 1) * PAGE, bytes(PAGE)),
         40,
     ),
 }
@@ -150,7 +150,7 @@ def test_postgresql_with_damaged_block(postgres, tmp_path):
     with closing(Store.open(url)) as store:
         commit(store, [register(ANN), *(create() for _ in range(200))])
         before = {row.position: row for row in store.read_raw(0, 1000, 1000)}
-    settings = {"event_store_url": copy_of(url)}
+    settings = {"event_store_url": damaged_copy_of(url)}
     (tmp_path / "var").mkdir(mode=0o700)
     done = run(tmp_path / "var", "check", "--json", **settings)
     assert done.returncode == 1, done.stderr

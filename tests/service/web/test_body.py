@@ -1,4 +1,4 @@
-"""What a request's body may be: its media type, its coding, and what is in it."""
+"""Request bodies: media type, content coding, text."""
 
 import gzip
 import json
@@ -29,8 +29,8 @@ def typed(client, method, url, media, content=BODY, **headers):
     return client.request(method, url, content=content, headers={"Content-Type": media, **headers})
 
 
-def test_a_merge_patch_is_what_patch_does(ann, url):
-    """RFC 7396: what is named changes, and no field can be taken away."""
+def test_patch_is_a_merge_patch(ann, url):
+    """RFC 7396: named fields change; no field can be removed."""
     done = typed(ann, "PATCH", url, MERGE, b'{"year": 1980}')
     assert (done.status_code, done.json()["title"], done.json()["year"]) == (200, "Alien", 1980)
     assert typed(ann, "PATCH", url, f"{MERGE.upper()}; charset=utf-8", b"{}").is_success
@@ -39,19 +39,19 @@ def test_a_merge_patch_is_what_patch_does(ann, url):
     problem(typed(ann, "PATCH", url, MERGE, b"[]"), 400, "invalid")
 
 
-def test_patch_says_what_it_takes(ann, url):
+def test_patch_names_its_media_types(ann, url):
     for media in ("application/json-patch+json", "text/plain", FORM, ""):
         refused = typed(ann, "PATCH", url, media)
         problem(refused, 415, "unsupported_media_type")
         assert refused.headers["accept-patch"] == f"{JSON}, {MERGE}"
         assert refused.headers["accept"] == f"{JSON}, {MERGE}"
     for path in (url, url.rstrip("/")):
-        asked = ann.options(path)
-        assert (asked.status_code, asked.headers["accept-patch"]) == (204, f"{JSON}, {MERGE}")
+        options = ann.options(path)
+        assert (options.status_code, options.headers["accept-patch"]) == (204, f"{JSON}, {MERGE}")
     assert "accept-patch" not in ann.options("/movies/").headers
 
 
-def test_only_patch_takes_patches(ann, url):
+def test_other_methods_refuse_merge_patches(ann, url):
     for method, path in (("PUT", url), ("POST", "/movies/"), ("POST", f"{url}revert/")):
         refused = typed(ann, method, path, MERGE)
         problem(refused, 415, "unsupported_media_type")
@@ -60,8 +60,8 @@ def test_only_patch_takes_patches(ann, url):
 
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "x", "gzip, identity"])
-def test_a_coded_body_is_refused(ann, url, service, coding):
-    """Whatever is in it: what it unpacks to has no bound."""
+def test_a_content_coding_is_refused(ann, url, service, coding):
+    """The decoded size would be unbounded."""
     packed = {"gzip": gzip.compress, "deflate": zlib.compress}.get(coding, bytes)(BODY)
     for method, path in (
         ("POST", "/movies/"),
@@ -70,8 +70,8 @@ def test_a_coded_body_is_refused(ann, url, service, coding):
         ("POST", f"{url}revert/"),
     ):
         refused = typed(ann, method, path, JSON, packed, Content_Encoding=coding)
-        said = problem(refused, 415, "unsupported_media_type")
-        assert said["detail"] == "Unsupported content encoding in request."
+        refusal = problem(refused, 415, "unsupported_media_type")
+        assert refusal["detail"] == "Unsupported content encoding in request."
         assert refused.headers["accept-encoding"] == "identity"
         assert JSON in refused.headers["accept"]
     with service.client() as anyone:
@@ -80,7 +80,7 @@ def test_a_coded_body_is_refused(ann, url, service, coding):
             problem(refused, 415, "unsupported_media_type")
 
 
-def test_a_body_without_a_coding(ann, url):
+def test_identity_coding_is_accepted(ann, url):
     for coding in ("identity", "", "identity, IDENTITY"):
         assert typed(ann, "PUT", url, JSON, Content_Encoding=coding).status_code == 200
     assert ann.get(url, headers={"Content-Encoding": "gzip"}).status_code == 200
@@ -92,14 +92,14 @@ def test_a_byte_order_mark_is_skipped(ann, url):
         problem(typed(ann, "PUT", url, JSON, broken), 400, "parse_error")
 
 
-def test_two_media_types_are_none(ann, url):
+def test_two_content_types_are_refused(ann, url):
     headers = [("Content-Type", JSON), ("Content-Type", MERGE)]
     problem(ann.patch(url, content=b"{}", headers=headers), 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "Change-Reason"])
-def test_a_header_with_one_value_comes_once(someone, name):
-    """Also where both lines say the same: nobody can tell which of two counts."""
+def test_repeated_single_value_headers_are_refused(someone, name):
+    """Equal values are refused too."""
     for second in ("b", "a"):
         twice = someone.post("/movies/", json=ALIEN, headers=[(name, "a"), (name, second)])
         assert problem(twice, 400, "invalid")["errors"] == {name: ["Send this header once."]}
@@ -107,14 +107,14 @@ def test_a_header_with_one_value_comes_once(someone, name):
     assert someone.get("/movies/", params=params).json()["count"] == 0
 
 
-UNSEEN = [
+INVISIBLE = [
     "\u200b", "\u2060\ufeff", "\u3164", "\uffa0", "\u115f\u1160", "\ufe0f", "\u2800", "\x07\x1b",
     "\u00ad", " \u200d ", "\u180e", "\U000e0020", "\U000e0100", "\u034f", "\u2028", "\x85", "\u3000",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", UNSEEN, ids=ascii)
-def test_text_of_which_nothing_prints_is_blank(text):
+@pytest.mark.parametrize("text", INVISIBLE, ids=ascii)
+def test_invisible_text_is_blank(text):
     with pytest.raises(InvalidError) as refused:
         MovieFields.of({"title": text, "genre": text * 3, "year": 1979})
     blank = ["This field may not be blank."]
@@ -124,36 +124,36 @@ def test_text_of_which_nothing_prints_is_blank(text):
 
 
 @given(st.text(max_size=4))
-def test_what_python_prints_is_seen(text):
-    if text.isprintable() and text.strip() and not set(text) & set("".join(UNSEEN)):
+def test_printable_text_is_visible(text):
+    if text.isprintable() and text.strip() and not set(text) & set("".join(INVISIBLE)):
         assert is_visible(text) or all(ord(one) >= 0xFE00 for one in text)
 
 
-def test_over_http_it_is_blank_too(ann, url):
+def test_over_http_invisible_text_is_blank(ann, url):
     refused = problem(ann.patch(url, json={"title": "\u200b"}), 400, "invalid")
     assert refused["errors"] == {"title": ["This field may not be blank."]}
 
 
-def test_the_i_of_turkish_is_one_letter(someone):
-    """With and without a dot, large and small: each finds all."""
-    spelled = ("İstanbul", "Istanbul", "istanbul", "ISTANBUL", "I\u0307stanbul", "ıstanbul")
-    for title in spelled:
+def test_turkish_i_variants_are_equal(someone):
+    """Dotted, dotless, upper and lower case are equal in searches."""
+    spellings = ("İstanbul", "Istanbul", "istanbul", "ISTANBUL", "I\u0307stanbul", "ıstanbul")
+    for title in spellings:
         someone.post("/movies/", json=ALIEN | {"title": title})
     known = {"creator__username": someone.account["username"]}
-    for asked in spelled:
+    for query in spellings:
         for name in ("title", "search"):
-            assert someone.get("/movies/", params=known | {name: asked}).json()["count"] == len(
-                spelled
+            assert someone.get("/movies/", params=known | {name: query}).json()["count"] == len(
+                spellings
             )
     titles = [
         row["title"]
         for row in someone.get("/movies/", params=known | {"ordering": "title"}).json()["results"]
     ]
-    assert titles == list(reversed(spelled))  # ties come newest first
+    assert titles == list(reversed(spellings))  # ties are ordered newest first
 
 
 @given(st.text())
-def test_folding_is_done_once(text):
+def test_folding_is_idempotent(text):
     assert fold(fold(text)) == fold(text)
     if not set(caseless(text)) & set("i\u0131"):
         assert fold(text) == caseless(text)

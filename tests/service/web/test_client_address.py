@@ -1,4 +1,4 @@
-"""Whose address counts: what a proxy of ours wrote is believed, nothing else."""
+"""The client's address and scheme come from trusted proxies only."""
 
 from types import SimpleNamespace
 
@@ -45,33 +45,33 @@ def forwarded(*lines):
         (1, ["fe80::1%eth0"], "fe80::1"),
     ],
 )
-def test_the_entry_that_our_outermost_proxy_wrote_counts(proxies, lines, address):
+def test_the_outermost_trusted_proxy_names_the_client(proxies, lines, address):
     assert address_of(forwarded(*lines), proxies) == address
 
 
-def test_a_client_on_a_local_socket_has_no_address():
+def test_a_local_socket_client_has_no_address():
     assert address_of(request(peer=""), 0) == "unknown"
     assert counted_as("unknown") == logged_as("unknown") == "unknown"
 
 
 @pytest.mark.parametrize(
-    ("proxies", "said", "scheme"),
+    ("proxies", "value", "scheme"),
     [(0, "https", "http"), (1, "https", "https"), (1, "HTTPS", "https"), (1, "gopher", "http"),
      (1, "https, http", "http"), (2, "https, http", "https"), (1, "", "http")],
 )  # fmt: skip
-def test_the_scheme_is_believed_as_the_address_is(proxies, said, scheme):
-    assert scheme_of(request(("x-forwarded-proto", said)), proxies) == scheme
+def test_only_trusted_proxies_set_the_scheme(proxies, value, scheme):
+    assert scheme_of(request(("x-forwarded-proto", value)), proxies) == scheme
 
 
 @pytest.mark.parametrize(
     ("proxies", "base"), [(0, "http://localhost:8000"), (1, "https://localhost:8000")]
 )
-def test_links_have_the_scheme_that_is_believed(proxies, base):
-    asked = request(("host", "localhost:8000"), ("x-forwarded-proto", "https"), proxies=proxies)
-    assert link(asked, "/api/v1/movies/") == f"{base}/api/v1/movies/"
+def test_links_use_the_trusted_scheme(proxies, base):
+    linked = request(("host", "localhost:8000"), ("x-forwarded-proto", "https"), proxies=proxies)
+    assert link(linked, "/api/v1/movies/") == f"{base}/api/v1/movies/"
 
 
-def test_a_limit_counts_hosts_and_a_log_line_tells_networks():
+def test_limits_count_hosts_and_logs_contain_networks():
     assert counted_as("203.0.113.9") != counted_as("203.0.113.10")
     assert counted_as("2001:db8:1:2::9") == counted_as("2001:db8:1:2:ffff::1")
     assert counted_as("2001:db8:1:2::9") != counted_as("2001:db8:1:3::9")

@@ -1,4 +1,4 @@
-"""Conditional requests: what a client has already is not sent again."""
+"""Conditional requests: unchanged representations are not sent, outdated writes are refused."""
 
 import json
 
@@ -17,31 +17,31 @@ def movie(ann):
     return ann.post("/movies/", json=ALIEN).json()
 
 
-def asked(client, path, tag):
+def get_if_none_match(client, path, tag):
     return client.get(path, headers={"If-None-Match": tag})
 
 
-def test_a_movie_that_has_not_changed(ann, movie):
+def test_an_unchanged_movie_is_304(ann, movie):
     url = f"/movies/{movie['id']}/"
     tag = ann.get(url).headers["etag"]
     assert tag == '"1"'
     for given in (tag, f"W/{tag}", f'"7", {tag}', "*"):
-        unchanged = asked(ann, url, given)
+        unchanged = get_if_none_match(ann, url, given)
         assert (unchanged.status_code, unchanged.content) == (304, b"")
         assert unchanged.headers["etag"] == tag
         assert int(unchanged.headers["event-position"]) > 0
-    assert asked(ann, url, '"7"').json() == movie
+    assert get_if_none_match(ann, url, '"7"').json() == movie
     ann.patch(url, json={"year": 1980})
-    assert asked(ann, url, tag).json()["year"] == 1980
-    assert asked(ann, f"{url}?version=1", '"1"').status_code == 304
+    assert get_if_none_match(ann, url, tag).json()["year"] == 1980
+    assert get_if_none_match(ann, f"{url}?version=1", '"1"').status_code == 304
 
 
 @pytest.mark.parametrize("query", ["", "?title=alien", "?ordering=year&page_size=3"])
-def test_a_list_that_has_not_changed(ann, bob, movie, query):
+def test_an_unchanged_list_is_304(ann, bob, movie, query):
     first = ann.get(f"/movies/{query}")
     tag = first.headers["etag"]
     assert tag.startswith('W/"')
-    unchanged = asked(bob, f"/movies/{query}", tag)
+    unchanged = get_if_none_match(bob, f"/movies/{query}", tag)
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert unchanged.headers["etag"] == tag
     for change in (
@@ -50,34 +50,45 @@ def test_a_list_that_has_not_changed(ann, bob, movie, query):
         lambda: ann.delete(f"/movies/{movie['id']}/"),
     ):
         assert change().is_success
-        changed = asked(bob, f"/movies/{query}", tag)
+        changed = get_if_none_match(bob, f"/movies/{query}", tag)
         assert changed.status_code == 200
         tag = changed.headers["etag"]
-        assert asked(bob, f"/movies/{query}", tag).status_code == 304
+        assert get_if_none_match(bob, f"/movies/{query}", tag).status_code == 304
 
 
-def test_without_credentials_nothing_is_told(service, ann):
+def test_credentials_are_checked_before_preconditions(service, ann):
     tag = ann.get("/movies/").headers["etag"]
     with service.client() as anyone:
-        assert asked(anyone, "/movies/", tag).status_code == 401
+        assert get_if_none_match(anyone, "/movies/", tag).status_code == 401
 
 
-def test_a_list_is_compared_weakly(ann):
-    """With or without ``W/``; and ``*`` is whatever there is, but no page that is none."""
+def test_list_tags_are_compared_weakly(ann):
+    """``W/`` is ignored; ``*`` matches every existing page."""
     tag = ann.get("/movies/").headers["etag"]
     for given in (tag.removeprefix("W/"), f'"p1", {tag.removeprefix("W/")}', "*"):
-        unchanged = asked(ann, "/movies/", given)
+        unchanged = get_if_none_match(ann, "/movies/", given)
         assert (unchanged.status_code, unchanged.content) == (304, b"")
         assert unchanged.headers["etag"] == tag
-    assert asked(ann, "/movies/", '"p1"').status_code == 200
-    assert asked(ann, "/movies/?page=999999", "*").status_code == 404
+    assert get_if_none_match(ann, "/movies/", '"p1"').status_code == 200
+    assert get_if_none_match(ann, "/movies/?page=999999", "*").status_code == 404
 
 
-JUNK = [
+MALFORMED = [
     'junk "1" more', "1", '"1', '1"', '"1" "2"', '"1";"2"', 'w/"1"', 'W/ "1"', '"1" x', '*, "1"',
     "**", "", '"1\t"', '" 1"', '"1", junk', "'1'",
 ]  # fmt: skip
-OTHER = ['"004"', '"4.0"', '"+1"', '"01"', '"1 "', '"\u0661"', 'W/"2"', '""', '"9", "10"', '"1,1"']
+OTHER_TAGS = [
+    '"004"',
+    '"4.0"',
+    '"+1"',
+    '"01"',
+    '"1 "',
+    '"\u0661"',
+    'W/"2"',
+    '""',
+    '"9", "10"',
+    '"1,1"',
+]
 WRITES = [
     ("PUT", "", ALIEN | {"title": "Aliens"}),
     ("PATCH", "", {"title": "Aliens"}),
@@ -95,7 +106,7 @@ def changed(ann, movie):
     return f"/movies/{movie['id']}/"
 
 
-def lines(name, *values):
+def header_lines(name, *values):
     return [(name, value.encode()) for value in values]
 
 
@@ -105,17 +116,17 @@ def send(client, method, url, headers, body=None):
     return client.request(method, url, headers=headers, content=content)
 
 
-def test_what_is_not_the_current_tag_lets_nothing_through(ann, changed):
-    for number, given in enumerate([*JUNK, *OTHER, '"3"', 'W/"4"']):
+def test_if_match_with_another_tag_is_412(ann, changed):
+    for number, given in enumerate([*MALFORMED, *OTHER_TAGS, '"3"', 'W/"4"']):
         method, path, body = WRITES[number % len(WRITES)]
         for sent in ((method, changed + path, body), ("GET", changed, None)):
-            answer = send(ann, *sent[:2], lines("If-Match", given), sent[2])
-            said = problem(answer, 412, "version_conflict")
-            assert said["detail"].endswith("is at version 4."), given
+            answer = send(ann, *sent[:2], header_lines("If-Match", given), sent[2])
+            refusal = problem(answer, 412, "version_conflict")
+            assert refusal["detail"].endswith("is at version 4."), given
             assert answer.headers["etag"] == '"4"'
 
 
-def test_the_current_tag_lets_a_write_through(ann, changed):
+def test_if_match_with_the_current_tag_succeeds(ann, changed):
     for given in (
         ('"4"',),
         ("*",),
@@ -126,32 +137,36 @@ def test_the_current_tag_lets_a_write_through(ann, changed):
         ('W/"4", "4"',),
     ):
         for method, path, body in (("PATCH", "", {"year": 1982}), WRITES[3]):
-            assert send(ann, method, changed + path, lines("If-Match", *given), body).is_success
+            assert send(
+                ann, method, changed + path, header_lines("If-Match", *given), body
+            ).is_success
 
 
-def test_a_write_that_excludes_the_current_state_changes_nothing(ann, changed):
-    """``*``, the tag (weakly), or what nobody can read."""
+def test_if_none_match_with_the_current_tag_is_412(ann, changed):
+    """``*``, the tag (compared weakly) and malformed lists match the current state."""
     named = [("*",), ('"4"',), ('W/"4"',), ('"9"', '"4"'), ('"a,b",W/"4"',)]
-    for number, given in enumerate([*named, *((one,) for one in JUNK)]):
+    for number, given in enumerate([*named, *((one,) for one in MALFORMED)]):
         method, path, body = WRITES[number % len(WRITES)]
-        answer = send(ann, method, changed + path, lines("If-None-Match", *given), body)
+        answer = send(ann, method, changed + path, header_lines("If-None-Match", *given), body)
         problem(answer, 412, "version_conflict")
         assert answer.headers["etag"] == '"4"', given
 
 
-def test_a_write_that_excludes_another_state(ann, changed):
+def test_if_none_match_with_another_tag_succeeds(ann, changed):
     for given in ('"004"', '"3"', 'W/"5"', '"x"'):
-        assert send(ann, "PATCH", changed, lines("If-None-Match", given), {"year": 1982}).is_success
-    # If-Match decides first.
-    both = lines("If-Match", '"3"') + lines("If-None-Match", '"9"')
+        assert send(
+            ann, "PATCH", changed, header_lines("If-None-Match", given), {"year": 1982}
+        ).is_success
+    # If-Match is evaluated first.
+    both = header_lines("If-Match", '"3"') + header_lines("If-None-Match", '"9"')
     problem(send(ann, "PATCH", changed, both, {"year": 1}), 412, "version_conflict")
-    both = lines("If-Match", '"4"') + lines("If-None-Match", '"4"')
+    both = header_lines("If-Match", '"4"') + header_lines("If-None-Match", '"4"')
     problem(send(ann, "PATCH", changed, both, {"year": 1}), 412, "version_conflict")
 
 
-def test_other_checks_come_first(ann, bob, changed, service):
-    """A precondition is evaluated where all else is right (RFC 9110, 13.2.1)."""
-    stale = lines("If-Match", '"1"') + lines("If-None-Match", "*")
+def test_preconditions_are_checked_last(ann, bob, changed, service):
+    """Preconditions are evaluated after all other checks (RFC 9110, 13.2.1)."""
+    stale = header_lines("If-Match", '"1"') + header_lines("If-None-Match", "*")
     none = "/movies/019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58/"
     for client, method, url, body, status in (
         (ann, "PUT", none, ALIEN, 404),
@@ -169,18 +184,18 @@ def test_other_checks_come_first(ann, bob, changed, service):
         assert send(anyone, "PUT", changed, stale, ALIEN).status_code == 401
 
 
-def test_a_deleted_movie_has_no_state(ann, changed):
-    """``*`` stands for none, while a version that was read in its history still names it."""
+def test_preconditions_on_a_deleted_movie(ann, changed):
+    """``*`` does not match it, but the version in its history does."""
     ann.delete(changed)
     target = {"version": 1}
     problem(
-        send(ann, "POST", f"{changed}revert/", lines("If-Match", "*"), target),
+        send(ann, "POST", f"{changed}revert/", header_lines("If-Match", "*"), target),
         412,
         "version_conflict",
     )
-    named = send(ann, "POST", f"{changed}revert/?dry_run", lines("If-Match", '"5"'), target)
+    named = send(ann, "POST", f"{changed}revert/?dry_run", header_lines("If-Match", '"5"'), target)
     assert named.status_code == 200
-    back = send(ann, "POST", f"{changed}revert/", lines("If-None-Match", "*"), target)
+    back = send(ann, "POST", f"{changed}revert/", header_lines("If-None-Match", "*"), target)
     assert (back.status_code, back.headers["etag"]) == (200, '"6"')
 
 
@@ -189,8 +204,8 @@ def test_a_deleted_movie_has_no_state(ann, changed):
     ["/movies/{id}/", "/movies/{id}/?version=1", "/movies/", "/movies/?at_position=3", "/movies/{id}/history/",
      "/events/", "/auth/me/", "/auth/sessions/", "/../../openapi.json", "/../../docs", "/../../livez"],
 )  # fmt: skip
-def test_every_read_evaluates_both(ann, movie, path):
-    """Whether it has a tag or not, for GET and HEAD."""
+def test_reads_evaluate_both_preconditions(ann, movie, path):
+    """This holds with and without an ETag, for GET and HEAD."""
     url = path.format(**movie)
     plain = ann.get(url)
     tag = plain.headers.get("etag")
@@ -208,7 +223,7 @@ def test_every_read_evaluates_both(ann, movie, path):
             ("If-Modified-Since", "Fri, 01 Jan 2038 00:00:00 GMT", 200),
             ("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT", 200),
         ]:
-            answer = send(ann, method, url, lines(header, given))
+            answer = send(ann, method, url, header_lines(header, given))
             assert answer.status_code == status, (method, header, given)
             if path not in ("/events/", "/movies/", "/../../livez"):
                 assert answer.headers.get("etag") == tag
@@ -220,41 +235,45 @@ def test_every_read_evaluates_both(ann, movie, path):
                     412,
                     "version_conflict" if tag and tag[1:-1].isdigit() else "precondition_failed",
                 )
-        both = lines("If-Match", '"x"') + lines("If-None-Match", "*")
+        both = header_lines("If-Match", '"x"') + header_lines("If-None-Match", "*")
         assert send(ann, method, url, both).status_code == 412
 
 
-def test_a_list_is_not_taken_for_another(ann):
-    """Its tag is opaque, too: the client has what it names, and nothing that only counts as much."""
+def test_list_tags_are_opaque(ann):
+    """Tags are compared as opaque strings, not as numbers."""
     ann.post("/movies/", json=ALIEN)
     tag = ann.get("/movies/").headers["etag"]
     for given in (tag.replace("p", "p0"), tag.replace("p", "P"), tag.replace("p", "p+")):
-        assert asked(ann, "/movies/", given).status_code == 200
-    assert asked(ann, "/movies/", f'W/"p99999999", {tag}').status_code == 304
+        assert get_if_none_match(ann, "/movies/", given).status_code == 200
+    assert get_if_none_match(ann, "/movies/", f'W/"p99999999", {tag}').status_code == 304
 
 
-def test_creating_is_a_change_of_the_list(ann):
+def test_creating_evaluates_preconditions_on_the_list(ann):
     count = ann.get("/movies/", params={"creator__username": "ann"}).json()["count"]
     tag = ann.get("/movies/").headers["etag"]
     for header, given in [
         ("If-None-Match", "*"), ("If-None-Match", tag), ("If-None-Match", "junk"),
         ("If-Match", tag), ("If-Match", '"1"'), ("If-Match", "junk"),
     ]:  # fmt: skip
-        answer = send(ann, "POST", "/movies/", lines(header, given), ALIEN)
+        answer = send(ann, "POST", "/movies/", header_lines(header, given), ALIEN)
         assert problem(answer, 412, "precondition_failed")
         assert answer.headers["etag"].startswith('W/"')
     assert ann.get("/movies/", params={"creator__username": "ann"}).json()["count"] == count
     for header, given in [("If-Match", "*"), ("If-None-Match", 'W/"p0"')]:
-        assert send(ann, "POST", "/movies/", lines(header, given), ALIEN).status_code == 201
+        assert send(ann, "POST", "/movies/", header_lines(header, given), ALIEN).status_code == 201
 
 
-def test_ending_sessions(someone):
+def test_ending_sessions_evaluates_preconditions(someone):
     for path in ("/auth/sessions/", "/auth/sessions/x/"):
         for header, given in (("If-Match", '"1"'), ("If-None-Match", "*")):
-            problem(send(someone, "DELETE", path, lines(header, given)), 412, "precondition_failed")
+            problem(
+                send(someone, "DELETE", path, header_lines(header, given)),
+                412,
+                "precondition_failed",
+            )
 
 
-class Asking:
+class StubRequest:
     def __init__(self, *headers):
         self.headers = Header(headers)
 
@@ -266,20 +285,20 @@ GAPS = st.sampled_from([", ", ",", " ,\t", ",,", " , , "])
 
 
 @examples(tags=st.lists(TAGS, min_size=1, max_size=4), gaps=st.lists(GAPS, min_size=3, max_size=3))
-def test_a_list_of_tags_is_read_to_the_letter(tags, gaps):
+def test_lists_of_tags_are_parsed_exactly(tags, gaps):
     text = tags[0] + "".join(gap + tag for gap, tag in zip(gaps, tags[1:], strict=False))
     strong = tuple(1 for tag in tags if tag == '"1"')
     either = tuple(1 for tag in tags if tag in ('"1"', 'W/"1"'))
-    found = expected_versions(Asking(("if-match", text)))
+    found = expected_versions(StubRequest(("if-match", text)))
     assert tuple(one for one in found if one == 1) == strong
-    found = excluded_versions(Asking(("if-none-match", text)))
+    found = excluded_versions(StubRequest(("if-none-match", text)))
     assert tuple(one for one in found if one == 1) == either
-    assert check_read(Asking(("if-none-match", text)), '"1"') is not bool(either)
+    assert check_read(StubRequest(("if-none-match", text)), '"1"') is not bool(either)
 
 
 @examples(text=st.text(st.sampled_from(' \t",*W/1x'), max_size=12))
-def test_no_text_but_a_list_of_tags_lets_a_write_through(text):
-    """Compared with the grammar of RFC 9110, written down another way."""
+def test_malformed_lists_of_tags_match_nothing(text):
+    """The result equals that of another implementation of the grammar of RFC 9110."""
     rest, listed, sound = text.strip(" \t"), [], True
     parts = rest.split('"')
     sound = len(parts) % 2 == 1 and len(parts) > 1
@@ -292,10 +311,10 @@ def test_no_text_but_a_list_of_tags_lets_a_write_through(text):
             sound = sound and not weak.strip(" \t,")
             sound = sound and (number in (0, len(parts) - 1) or "," in weak)
             if weak != part:
-                listed.append(None)  # what follows is weak
+                listed.append(None)  # the following tag is weak
     strong = [
         int(tag) for number, tag in enumerate(listed)
         if tag and (number == 0 or listed[number - 1] is not None) and tag.strip("1") == ""
     ]  # fmt: skip
-    found = expected_versions(Asking(("if-match", text)))
+    found = expected_versions(StubRequest(("if-match", text)))
     assert found == ("any" if rest == "*" else tuple(strong) if sound else ())

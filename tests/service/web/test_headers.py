@@ -1,4 +1,4 @@
-"""Headers that every answer carries, and what other sites' pages may do."""
+"""Security headers of every answer, and CORS."""
 
 import httpx
 import pytest
@@ -35,7 +35,7 @@ def cross_origin(headers):
         ("GET", "/metrics"),
     ],
 )
-def test_every_answer_carries_them(service, method, path):
+def test_every_answer_has_security_headers(service, method, path):
     answer = httpx.request(method, f"{service.url}{path}", headers={"Origin": PAGE})
     assert SECURITY.items() <= dict(answer.headers).items()
     assert answer.headers["x-request-id"]
@@ -44,20 +44,20 @@ def test_every_answer_carries_them(service, method, path):
     assert not cross_origin(answer.headers)
 
 
-def test_a_stream_carries_them(service, someone):
+def test_a_stream_has_security_headers(service, someone):
     with someone.stream("GET", "/events/stream") as answer:
         assert SECURITY.items() <= dict(answer.headers).items()
         assert answer.headers["x-request-id"]
 
 
-def test_what_cannot_be_read_is_answered_with_them(service):
+def test_refusals_of_unreadable_requests_have_security_headers(service):
     answer = httpx.get(f"{service.url}/api/v1/movies/", headers={"X-Big": "x" * 20_000})
     assert answer.status_code == 431
     assert SECURITY.items() <= dict(answer.headers).items()
 
 
-def test_what_is_behind_a_token_is_its_callers(service, someone):
-    """Also where it is refused, and where nothing has changed; tokens are not kept at all."""
+def test_authenticated_answers_are_private(service, someone):
+    """This includes refusals and 304; answers with tokens are not stored."""
     alien = {"title": "Alien", "genre": "Horror", "year": 1979}
     created = someone.post("/movies/", json=alien)
     one = f"/movies/{created.json()['id']}/"
@@ -89,32 +89,32 @@ def test_what_is_behind_a_token_is_its_callers(service, someone):
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory):
-    """A service behind one proxy, for one page."""
-    folder = tmp_path_factory.mktemp("behind") / "var"
-    with Cinelog(folder, proxies=1, cors_origins=PAGE, api_rate="1000/minute") as behind:
-        yield behind
+def proxied(tmp_path_factory):
+    """A service behind one proxy, with one allowed origin."""
+    folder = tmp_path_factory.mktemp("proxied") / "var"
+    with Cinelog(folder, proxies=1, cors_origins=PAGE, api_rate="1000/minute") as proxied:
+        yield proxied
 
 
-def test_https_is_to_stay_where_the_proxy_speaks_it(behind):
-    url = f"{behind.url}/api/v1/movies/"
+def test_hsts_is_sent_over_https_only(proxied):
+    url = f"{proxied.url}/api/v1/movies/"
     secure = httpx.get(url, headers={"X-Forwarded-Proto": "https"})
     assert secure.headers["strict-transport-security"] == "max-age=31536000"
     assert "strict-transport-security" not in httpx.get(url).headers
 
 
-def test_pages_of_configured_origins_may_call(behind):
-    url = f"{behind.url}/api/v1/movies/"
-    asked = httpx.options(url, headers={"Origin": PAGE, **PREFLIGHT})
-    assert asked.status_code in (200, 204)
-    assert asked.headers["access-control-allow-origin"] == PAGE
-    allowed = asked.headers["access-control-allow-headers"].split(",")
+def test_configured_origins_are_allowed(proxied):
+    url = f"{proxied.url}/api/v1/movies/"
+    preflight = httpx.options(url, headers={"Origin": PAGE, **PREFLIGHT})
+    assert preflight.status_code in (200, 204)
+    assert preflight.headers["access-control-allow-origin"] == PAGE
+    allowed = preflight.headers["access-control-allow-headers"].split(",")
     assert sorted(allowed) == ["authorization", "if-match"]
     answer = httpx.get(url, headers={"Origin": PAGE})
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert answer.headers.get_list("vary") == ["origin, Authorization"]
-    assert asked.headers.get_list("vary") == ["origin"]
-    page = httpx.get(f"{behind.url}/openapi.json", headers={"Origin": PAGE})
+    assert preflight.headers.get_list("vary") == ["origin"]
+    page = httpx.get(f"{proxied.url}/openapi.json", headers={"Origin": PAGE})
     assert page.headers.get_list("vary") == ["origin, Accept-Encoding"]
     exposed = answer.headers["access-control-expose-headers"].split(",")
     assert {"etag", "link", "event-position", "ratelimit", "retry-after"} <= set(exposed)
@@ -122,8 +122,8 @@ def test_pages_of_configured_origins_may_call(behind):
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example.org", f"{PAGE}.evil.org", "null"])
-def test_pages_of_other_origins_may_not(behind, origin):
-    url = f"{behind.url}/api/v1/movies/"
+def test_other_origins_are_not_allowed(proxied, origin):
+    url = f"{proxied.url}/api/v1/movies/"
     for answer in (
         httpx.options(url, headers={"Origin": origin, **PREFLIGHT}),
         httpx.get(url, headers={"Origin": origin}),
@@ -137,7 +137,7 @@ def test_pages_of_other_origins_may_not(behind, origin):
      ("HEAD", "/livez"), ("GET", "/docs"), ("GET", "/openapi.json")],
 )  # fmt: skip
 def test_each_header_is_sent_once(service, method, path):
-    """Each is a header of its own on the wire, also where a page has a policy of its own."""
+    """This includes pages with their own content security policy."""
     sent = [name for name, _ in httpx.request(method, service.url + path).headers.raw]
     names = [name.lower() for name in sent]
     assert sorted(names) == sorted(set(names))
@@ -149,8 +149,8 @@ CONSTANT = ConstantHeaders({"X-One": "1\r\nX-Evil: 1", CSP: "none"}, but=CSP)
 
 @pytest.mark.parametrize("response", [HTTPResponse, sanic.HTTPResponse])
 @pytest.mark.parametrize("broken", ["a\r\nX-Evil: 1", "a\nb", "\ra", "a\0b", "é\r\n\r\n<html>"])
-def test_no_value_holds_a_line_break(response, broken):
-    """Whoever sets it, and whatever kind of response it is."""
+def test_header_values_contain_no_line_break(response, broken):
+    """This holds for all headers and response classes."""
     answer = response(b"{}", headers={"Link": broken}, content_type=broken)
     CONSTANT.add_to(answer)
     lines = list(answer.processed_headers)
@@ -161,7 +161,7 @@ def test_no_value_holds_a_line_break(response, broken):
 
 
 @pytest.mark.parametrize("response", [HTTPResponse, sanic.HTTPResponse])
-def test_a_response_keeps_a_policy_of_its_own(response):
+def test_a_response_keeps_its_own_policy(response):
     answer = response(b"", headers={CSP: "self"})
     CONSTANT.add_to(answer)
     policies = [

@@ -1,4 +1,4 @@
-"""A username is one name on every way in, however it is written."""
+"""All spellings of a username are equal on all endpoints."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from commands.text import fold_name
 from tests.controls import ALIEN
 from tests.running import PASSWORD, problem, run
 
-SPELLED = (" yve{} ", "\tyve{}\n", "\u3000YVE{}\u00a0", "\uff59\uff56\uff45{}", "Yve{}")
+SPELLINGS = (" yve{} ", "\tyve{}\n", "\u3000YVE{}\u00a0", "\uff59\uff56\uff45{}", "Yve{}")
 
 
 def registration(name, number):
@@ -18,10 +18,10 @@ def registration(name, number):
     return body | {"password": PASSWORD, "password2": PASSWORD}
 
 
-@pytest.mark.parametrize("number", range(len(SPELLED)))
-def test_the_text_that_was_registered_signs_in(service, number):
-    """And so does every other way to write the same name."""
-    written = [one.format(number) for one in SPELLED]
+@pytest.mark.parametrize("number", range(len(SPELLINGS)))
+def test_a_username_signs_in_as_it_was_registered(service, number):
+    """Every other spelling of the name signs in too."""
+    written = [one.format(number) for one in SPELLINGS]
     with service.client() as anyone:
         created = anyone.post("/auth/register/", json=registration(written[number], number))
         assert created.status_code == 201, created.text
@@ -32,8 +32,8 @@ def test_the_text_that_was_registered_signs_in(service, number):
                 pair = anyone.post("/auth/token/", **{kind: body})
                 assert pair.status_code == 200, (name, pair.text)
             taken = anyone.post("/auth/register/", json=registration(name, f"{number}-other"))
-            said = problem(taken, 400, "invalid")["errors"]
-            assert said["username"] == ["A user with that username already exists."]
+            errors = problem(taken, 400, "invalid")["errors"]
+            assert errors["username"] == ["A user with that username already exists."]
     eve = service.client(pair.json()["access"])
     assert eve.get("/auth/me/").json()["username"] == stored
     eve.post("/movies/", json=ALIEN)
@@ -42,7 +42,7 @@ def test_the_text_that_was_registered_signs_in(service, number):
         assert [row["creator"] for row in found["results"]] == [stored], name
 
 
-def test_an_import_takes_the_same_text(service, someone, tmp_path):
+def test_an_import_accepts_other_spellings(service, someone, tmp_path):
     file = tmp_path / "movies.csv"
     file.write_text("title,genre,year\nAlien,Horror,1979\n")
     name = f" {someone.account['username'].upper()} "
@@ -54,17 +54,17 @@ def test_an_import_takes_the_same_text(service, someone, tmp_path):
     st.text(min_size=1, max_size=6)
     | st.text(" \t\u3000\uff45\ufb01eE\u0130", min_size=1, max_size=6)
 )
-def test_what_is_stored_is_found_by_what_was_written(written):
+def test_a_stored_username_is_found_by_its_original_spelling(written):
     try:
         stored = username(written)
-    except PydanticCustomError:  # it is no username
+    except PydanticCustomError:  # not a valid username
         return
     assert fold_name(written) == fold_name(stored)
     assert username(stored) == stored
 
 
-def test_links_carry_only_what_counts(ann):
-    """An unknown parameter would grow with every link, and outgrow what a request may be."""
+def test_links_contain_known_parameters_only(ann):
+    """Unknown parameters are dropped; otherwise links would grow beyond the limit."""
     ann.post("/movies/", json=ALIEN)
     ann.post("/movies/", json=ALIEN)
     junk = {

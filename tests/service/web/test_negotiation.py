@@ -1,4 +1,4 @@
-"""What may be asked for: methods, and media types."""
+"""Content negotiation and methods."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def movie(ann):
 
 
 @pytest.mark.parametrize(
-    ("accept", "taken"),
+    ("accept", "accepted"),
     [
         ("*/*", True),
         ("application/json", True),
@@ -51,12 +51,12 @@ def movie(ann):
         ("text/html, " * 300 + "text/csv", False),
     ],
 )
-def test_what_is_accepted(accept, taken):
-    """The most specific range decides, by its q; what makes no sense asks for nothing."""
-    assert accepts(accept, JSON) is taken
+def test_accept_header(accept, accepted):
+    """The most specific range decides by its q; a malformed header is ignored."""
+    assert accepts(accept, JSON) is accepted
 
 
-def test_not_acceptable(ann, movie):
+def test_unacceptable_media_types_are_406(ann, movie):
     for method, path in (
         ("GET", "/movies/"),
         ("HEAD", "/movies/"),
@@ -73,12 +73,12 @@ def test_not_acceptable(ann, movie):
     assert ann.get(f"/movies/{movie['id']}/").json() == movie
 
 
-def test_without_a_body_anything_is_acceptable(ann, movie):
+def test_accept_is_ignored_without_a_body(ann, movie):
     response = ann.delete(f"/movies/{movie['id']}/", headers={"Accept": "text/html"})
     assert response.status_code == 204
 
 
-def test_acceptable(ann, service):
+def test_acceptable_media_types(ann, service):
     for accept in ("*/*", "application/json", "application/*;q=0.2", BROWSER):
         assert ann.get("/movies/", headers={"Accept": accept}).status_code == 200
     metrics = ann.get(f"{service.url}/metrics", headers={"Accept": PROMETHEUS})
@@ -91,7 +91,7 @@ def test_acceptable(ann, service):
 
 
 def test_head_is_get_without_the_body(ann, movie, service):
-    """The same status and headers; the connection goes on."""
+    """Status and headers are the same; the connection stays usable."""
     paths = ["/movies/", f"/movies/{movie['id']}/", f"/movies/{movie['id']}/history/", "/events/"]
     paths += ["/auth/me/", "/auth/sessions/", "/auth/me/history/", "/movies/nonsense/"]
     for path in [*paths, *(service.url + path for path in ROOT)]:
@@ -100,22 +100,22 @@ def test_head_is_get_without_the_body(ann, movie, service):
         assert headed.content == b""
         assert headed.status_code == got.status_code
         volatile = {"content-length"} if path.endswith("/metrics") else set()
-        assert _shown(headed, volatile) == _shown(got, volatile)
+        assert _stable_headers(headed, volatile) == _stable_headers(got, volatile)
 
 
-def test_head_of_a_stream_ends(ann):
+def test_head_of_a_stream_has_no_body(ann):
     response = ann.head("/events/stream")
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-type"].startswith("text/event-stream")
     assert ann.get("/auth/me/").status_code == 200
 
 
-def _shown(response, volatile):
-    return {name: said for name, said in response.headers.items() if name not in volatile}
+def _stable_headers(response, volatile):
+    return {name: value for name, value in response.headers.items() if name not in volatile}
 
 
-def test_options(service, movie):
-    """Every path tells its methods, whoever asks."""
+def test_options_names_the_methods(service, movie):
+    """Every path names its methods, with or without credentials."""
     one = f"/movies/{movie['id']}/"
     with service.client() as anyone:
         for path, methods in {
@@ -135,8 +135,8 @@ def test_options(service, movie):
         assert anyone.options("/nowhere/").status_code == 404
 
 
-def test_another_method(ann, movie, service):
-    """405 with what the path takes, whether it has parameters or not, and before credentials."""
+def test_unsupported_methods_are_405(ann, movie, service):
+    """Before credentials are checked, 405 names the path's methods."""
     one = f"/movies/{movie['id']}/"
     with service.client() as anyone:
         for client in (ann, anyone):
@@ -159,7 +159,7 @@ def _methods(response):
     return {name.strip() for name in response.headers["allow"].split(",")}
 
 
-def test_a_refused_media_type_names_those_that_are_taken(ann):
+def test_415_names_the_accepted_media_types(ann):
     text = {"Content-Type": "text/plain"}
     response = ann.post("/movies/", content=b"x", headers=text)
     problem(response, 415, "unsupported_media_type")
@@ -169,7 +169,7 @@ def test_a_refused_media_type_names_those_that_are_taken(ann):
 
 
 @pytest.mark.parametrize(
-    ("given", "taken"),
+    ("given", "accepted"),
     [
         ("gzip", True),
         ("x-gzip", True),
@@ -191,5 +191,5 @@ def test_a_refused_media_type_names_those_that_are_taken(ann):
         (",,gzip,", True),
     ],
 )
-def test_gzip_is_sent_to_who_takes_it(given, taken):
-    assert prefers_gzip(given) is taken
+def test_gzip_follows_accept_encoding(given, accepted):
+    assert prefers_gzip(given) is accepted

@@ -1,4 +1,4 @@
-"""The token endpoints as OAuth clients see them: every refusal has the form of RFC 6749, 5.2."""
+"""The token endpoints for OAuth clients: refusals have the form of RFC 6749, 5.2."""
 
 import base64
 
@@ -18,26 +18,26 @@ FORM = "application/x-www-form-urlencoded"
 
 @pytest.fixture(scope="module")
 def anyone(service, ann):
-    """A client without credentials, and an account that it may sign in."""
+    """A client without credentials; the account ann exists."""
     return service.client()
 
 
-def basic(name, secret):
+def basic_auth(name, secret):
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()}
 
 
-def refused(response, error, status=400):
-    """Return an OAuth error, having checked its form."""
+def assert_refused(response, error, status=400):
+    """Check the form of an OAuth error and return it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["pragma"] == "no-cache"
-    said = response.json()
-    assert said.keys() == {"error", "error_description"}
-    assert said["error"] == error
-    assert said["error_description"].isascii()
-    assert not set('"\\') & set(said["error_description"])
-    return said
+    body = response.json()
+    assert body.keys() == {"error", "error_description"}
+    assert body["error"] == error
+    assert body["error_description"].isascii()
+    assert not set('"\\') & set(body["error_description"])
+    return body
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def refused(response, error, status=400):
         (REVOKE, {"client_id": "cinelog", "token": ""}, "invalid_request"),
     ],
 )
-def test_refusals_of_forms(anyone, path, fields, error):
-    refused(anyone.post(path, data=fields), error)
+def test_form_errors(anyone, path, fields, error):
+    assert_refused(anyone.post(path, data=fields), error)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_refusals_of_forms(anyone, path, fields, error):
         ({"grant_type": 7}, "invalid_request"),
     ],
 )
-def test_refusals_of_json_with_a_grant(anyone, body, error):
-    refused(anyone.post(TOKEN, json=body), error)
+def test_errors_of_json_with_a_grant(anyone, body, error):
+    assert_refused(anyone.post(TOKEN, json=body), error)
 
 
 @pytest.mark.parametrize(
@@ -99,21 +99,21 @@ def test_refusals_of_json_with_a_grant(anyone, body, error):
         ("grant_type=password&username=ann&password=x", "multipart/form-data; boundary=x", 415),
     ],
 )
-def test_bodies_that_cannot_be_read(anyone, body, media_type, status):
+def test_unreadable_bodies_are_refused(anyone, body, media_type, status):
     headers = {"Content-Type": media_type}
     response = anyone.post(TOKEN, content=body, headers=headers)
-    refused(response, "invalid_request", status)
+    assert_refused(response, "invalid_request", status)
     assert status != 415 or FORM in response.headers["accept"]
 
 
-def test_parameters_belong_into_the_body(anyone):
-    refused(anyone.post(TOKEN, params=PASSWORD_GRANT), "invalid_request")
+def test_query_parameters_are_refused(anyone):
+    assert_refused(anyone.post(TOKEN, params=PASSWORD_GRANT), "invalid_request")
 
 
-def test_an_answer_that_is_not_accepted(anyone):
+def test_an_unacceptable_media_type_is_406(anyone):
     headers = {"Accept": "text/html"}
     response = anyone.post(TOKEN, data=PASSWORD_GRANT, headers=headers)
-    refused(response, "invalid_request", 406)
+    assert_refused(response, "invalid_request", 406)
 
 
 @pytest.mark.parametrize("path", [TOKEN, REFRESH, REVOKE])
@@ -122,20 +122,20 @@ def test_an_answer_that_is_not_accepted(anyone):
     [
         ({"client_id": "cinelog", "client_secret": "s3cret"}, {}),
         ({"client_assertion_type": "urn:x", "client_assertion": "x.y.z"}, {}),
-        ({"client_id": "cinelog"}, basic("cinelog", "s3cret")),
-        ({"client_id": "cinelog"}, basic("ann", PASSWORD)),
+        ({"client_id": "cinelog"}, basic_auth("cinelog", "s3cret")),
+        ({"client_id": "cinelog"}, basic_auth("ann", PASSWORD)),
         ({"client_id": "cinelog"}, {"Authorization": "Basic n0t-b4se64!"}),
         ({"client_id": "cinelog"}, {"Authorization": "basic /w=="}),
         ({"client_id": "cinelog"}, {"Authorization": "Basic"}),
     ],
 )
 def test_a_client_secret_is_refused(anyone, path, fields, headers):
-    """Nothing could check it; the metadata says so."""
+    """The server stores no client secrets; its metadata says so."""
     fields = {"token": "x", "refresh_token": "x"} | fields
     if path == TOKEN:
         fields |= PASSWORD_GRANT
     response = anyone.post(path, data=fields, headers=headers)
-    refused(response, "invalid_client", 401)
+    assert_refused(response, "invalid_client", 401)
     assert response.headers["www-authenticate"].startswith('Basic realm="api", error="invalid_cl')
 
 
@@ -145,13 +145,13 @@ def test_a_client_secret_is_refused(anyone, path, fields, headers):
         ({}, {}),
         ({"client_id": "cinelog"}, {}),
         ({"client_id": "my-app", "client_secret": "", "scope": ""}, {}),
-        ({"scope": "movies"}, basic("my-app", "")),
-        ({}, basic("", "")),
+        ({"scope": "movies"}, basic_auth("my-app", "")),
+        ({}, basic_auth("", "")),
         ({"resource": "x"}, {"Authorization": "Bearer e.x.pired"}),
     ],
 )
-def test_a_public_client_is_let_in(anyone, fields, headers):
-    """Whatever it calls itself; parameters without a value count as left out."""
+def test_a_public_client_is_accepted(anyone, fields, headers):
+    """Any client id is accepted; empty parameters count as omitted."""
     response = anyone.post(TOKEN, data=PASSWORD_GRANT | fields, headers=headers)
     assert response.status_code == 200, response.text
     pair = response.json()
@@ -161,23 +161,25 @@ def test_a_public_client_is_let_in(anyone, fields, headers):
     assert renewed.json()["access_token"]
 
 
-def test_a_scope_that_is_refused_does_not_use_up_the_token(anyone):
+def test_a_refused_scope_does_not_consume_the_token(anyone):
     token = anyone.post(TOKEN, data=PASSWORD_GRANT).json()["refresh_token"]
-    asked = REFRESH_GRANT | {"refresh_token": token}
-    refused(anyone.post(TOKEN, data=asked | {"scope": "admin"}), "invalid_scope")
-    assert anyone.post(TOKEN, data=asked | {"scope": "movies"}).status_code == 200
+    fields = REFRESH_GRANT | {"refresh_token": token}
+    assert_refused(anyone.post(TOKEN, data=fields | {"scope": "admin"}), "invalid_scope")
+    assert anyone.post(TOKEN, data=fields | {"scope": "movies"}).status_code == 200
 
 
-def test_a_token_that_was_used_up_or_revoked(anyone):
+def test_a_revoked_token_is_refused(anyone):
     first = anyone.post(TOKEN, data=PASSWORD_GRANT).json()["refresh_token"]
-    asked = {"token": first, "token_type_hint": "whatever", "client_id": "my-app"}
-    assert anyone.post(REVOKE, data=asked).json() == {}
-    refused(anyone.post(TOKEN, data=REFRESH_GRANT | {"refresh_token": first}), "invalid_grant")
-    assert anyone.post(REVOKE, data=asked).status_code == 200
+    fields = {"token": first, "token_type_hint": "whatever", "client_id": "my-app"}
+    assert anyone.post(REVOKE, data=fields).json() == {}
+    assert_refused(
+        anyone.post(TOKEN, data=REFRESH_GRANT | {"refresh_token": first}), "invalid_grant"
+    )
+    assert anyone.post(REVOKE, data=fields).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "told", "error"),
+    ("path", "body", "expected", "error"),
     [
         (TOKEN, {"username": "ann", "password": "x"}, (401, "no_active_account"), "invalid_grant"),
         (TOKEN, {"username": "ann"}, (400, "invalid"), "invalid_request"),
@@ -188,53 +190,55 @@ def test_a_token_that_was_used_up_or_revoked(anyone):
         (REVOKE, {}, (400, "invalid"), "invalid_request"),
     ],
 )
-def test_other_clients_get_a_problem_document_with_the_same_error(anyone, path, body, told, error):
+def test_other_clients_get_a_problem_document_with_the_same_error(
+    anyone, path, body, expected, error
+):
     response = anyone.post(path, json=body)
-    assert problem(response, *told)["error"] == error
+    assert problem(response, *expected)["error"] == error
     assert response.headers["cache-control"] == "no-store"
 
 
-def test_a_form_without_a_parameter_of_oauth_is_no_oauth(anyone):
-    said = problem(
+def test_a_form_without_oauth_parameters_gets_problem_documents(anyone):
+    body = problem(
         anyone.post(TOKEN, data={"username": "ann", "password": "x"}), 401, "no_active_account"
     )
-    assert said["error"] == "invalid_grant"
+    assert body["error"] == "invalid_grant"
     fields = {"Content-Type": FORM}
     twice = anyone.post(TOKEN, content="username=a&username=b&password=x", headers=fields)
     assert problem(twice, 400, "parse_error")["error"] == "invalid_request"
 
 
 def test_throttled_and_unavailable(tmp_path):
-    """The status stays and ``Retry-After`` says when to come again; no client sees a token."""
+    """The status is kept, ``Retry-After`` is set, and no token is issued."""
     with Cinelog(tmp_path / "var", login_rate="2/minute", api_rate="4/minute") as service:
         anyone = service.client()
         statuses = [anyone.post(TOKEN, data=PASSWORD_GRANT).status_code for _ in range(2)]
         assert statuses == [400, 400]
         throttled = anyone.post(TOKEN, data=PASSWORD_GRANT)
-        refused(throttled, "temporarily_unavailable", 429)
+        assert_refused(throttled, "temporarily_unavailable", 429)
         assert int(throttled.headers["retry-after"]) > 0
         for path in (TOKEN, REFRESH, REVOKE):
-            asked = REFRESH_GRANT | {"refresh_token": "x", "token": "x"}
-            answers = [anyone.post(path, data=asked) for _ in range(6)]
-            refused(answers[-1], "temporarily_unavailable", 429)
+            fields = REFRESH_GRANT | {"refresh_token": "x", "token": "x"}
+            answers = [anyone.post(path, data=fields) for _ in range(6)]
+            assert_refused(answers[-1], "temporarily_unavailable", 429)
             assert answers[-1].headers["retry-after"]
         plain = anyone.post(REFRESH, json={"refresh": "x"})
         assert problem(plain, 429, "throttled")["error"] == "temporarily_unavailable"
 
 
-def test_without_redis(tmp_path):
+def test_without_redis_tokens_are_unavailable(tmp_path):
     with (
         running_redis() as (server, url),
         serving(Settings(data_dir=tmp_path / "data", redis_url=url)) as client,
     ):
         register(client, "ann")
-        asked = PASSWORD_GRANT | {"password": RIGHT}
-        token = client.post(f"{API}/token/", data=asked).json()["refresh_token"]
+        grant = PASSWORD_GRANT | {"password": RIGHT}
+        token = client.post(f"{API}/token/", data=grant).json()["refresh_token"]
         server.terminate()
         server.wait(10)
-        for fields in (asked, REFRESH_GRANT | {"refresh_token": token}):
-            away = client.post(f"{API}/token/", data=fields)
-            refused(away, "temporarily_unavailable", 503)
-            assert away.headers["retry-after"]
+        for fields in (grant, REFRESH_GRANT | {"refresh_token": token}):
+            unavailable = client.post(f"{API}/token/", data=fields)
+            assert_refused(unavailable, "temporarily_unavailable", 503)
+            assert unavailable.headers["retry-after"]
         plain = client.post(f"{API}/token/refresh/", json={"refresh": token})
         assert (plain.status_code, plain.json()["error"]) == (503, "temporarily_unavailable")

@@ -1,4 +1,4 @@
-"""Positions belong to a log and an epoch: others are refused, with what a follower goes on from."""
+"""Positions belong to a log and an epoch; others are refused with the data needed to resume."""
 
 import json
 import sqlite3
@@ -34,7 +34,7 @@ def ways(movie):
 
 
 def send(client, way, position, log=None):
-    """Ask with a position; the body of a stream is not read."""
+    """Send a position; do not read the body of a stream."""
     path, place, name = way
     headers = {"Event-Log": log} if log else {}
     if place == "header":
@@ -48,17 +48,17 @@ def send(client, way, position, log=None):
         return answer
 
 
-def place_of(answer):
+def log_and_position(answer):
     return answer.headers["event-log"], int(answer.headers["event-position"])
 
 
-def test_every_answer_with_a_position_says_of_which_log(ann, service, movie, ways):
-    log, head = place_of(ann.get("/movies/"))
+def test_positions_are_sent_with_their_log(ann, service, movie, ways):
+    log, head = log_and_position(ann.get("/movies/"))
     assert log.endswith(".1")
     for way in ways:
         assert send(ann, way, 1).headers["event-log"] == log, way
     written = ann.patch(f"/movies/{movie['id']}/", json={"year": 1980})
-    assert place_of(written) == (log, head + 1)
+    assert log_and_position(written) == (log, head + 1)
     dry = ann.post(f"/movies/{movie['id']}/revert/?dry_run=true", json={"version": 1})
     assert dry.headers["event-log"] == log
     with service.client() as anyone:
@@ -66,37 +66,37 @@ def test_every_answer_with_a_position_says_of_which_log(ann, service, movie, way
     assert service.status()["event_store"]["log"] == log
 
 
-def test_a_position_beyond_the_end(ann, ways):
-    """With and without the log that it is said to be of."""
-    log, head = place_of(ann.get("/movies/"))
+def test_a_position_beyond_the_log_is_refused(ann, ways):
+    """This holds with and without an Event-Log header."""
+    log, head = log_and_position(ann.get("/movies/"))
     for way in ways:
         for sent in (None, log):
-            said = problem(send(ann, way, head + 50_000, sent), 409, "position_unknown")
-            assert said["log"] == log
-            assert said["head"] == said["shared"] >= head
+            refusal = problem(send(ann, way, head + 50_000, sent), 409, "position_unknown")
+            assert refusal["log"] == log
+            assert refusal["head"] == refusal["shared"] >= head
     for beyond in (2**53, 2**63 - 1):
         for way in ways:
             assert send(ann, way, beyond).status_code in (400, 409), way
 
 
-def test_a_position_of_this_log(ann, ways):
-    log, head = place_of(ann.get("/movies/"))
+def test_positions_of_this_log_are_accepted(ann, ways):
+    log, head = log_and_position(ann.get("/movies/"))
     for way in ways:
         for position in (0, 1, head):
             assert send(ann, way, position, log).status_code == 200, (way, position)
 
 
-def test_a_position_of_another_log(ann, ways):
-    """Whatever it is; nothing is in common."""
-    log, _ = place_of(ann.get("/movies/"))
+def test_positions_of_another_log_are_refused(ann, ways):
+    """Another log shares no position; another epoch shares position 0."""
+    log, _ = log_and_position(ann.get("/movies/"))
     for way in ways:
-        said = problem(send(ann, way, 1, f"{OTHER}.1"), 409, "position_unknown")
-        assert (said["log"], said["shared"]) == (log, None), way
+        refusal = problem(send(ann, way, 1, f"{OTHER}.1"), 409, "position_unknown")
+        assert (refusal["log"], refusal["shared"]) == (log, None), way
         unknown = log.partition(".")[0] + ".77"
         assert problem(send(ann, way, 1, unknown), 409, "position_unknown")["shared"] == 0
 
 
-def test_without_a_position_nothing_is_refused(ann, movie):
+def test_a_log_without_a_position_is_ignored(ann, movie):
     other = {"Event-Log": f"{OTHER}.1"}
     for path in ("/movies/", f"/movies/{movie['id']}/", "/events/", "/auth/me/"):
         assert ann.get(path, headers=other).status_code == 200
@@ -104,14 +104,14 @@ def test_without_a_position_nothing_is_refused(ann, movie):
 
 
 @pytest.mark.parametrize("log", ["x", "1", OTHER, f"{OTHER}.x", f"{OTHER}.01"])
-def test_what_is_no_log(ann, log):
+def test_invalid_logs_are_refused(ann, log):
     answer = ann.get("/events/", headers={"Event-Log": log, "Min-Event-Position": "x"})
     assert set(problem(answer, 400, "invalid")["errors"]) == {"Event-Log", "Min-Event-Position"}
     answer = ann.get("/events/stream", headers={"Event-Log": log})
     assert set(problem(answer, 400, "invalid")["errors"]) == {"Event-Log"}
 
 
-def test_tags_of_lists_carry_the_log(ann, movie):
+def test_list_tags_contain_the_log(ann, movie):
     shown = ann.get("/movies/")
     tag = shown.headers["etag"]
     assert shown.headers["event-log"] in tag
@@ -121,15 +121,15 @@ def test_tags_of_lists_carry_the_log(ann, movie):
         assert ann.get("/movies/", headers={"If-None-Match": other}).status_code == 200
 
 
-def test_a_log_that_is_set_back_while_it_is_served(tmp_path):
-    """All are told: streams, caches, followers that come back; and accounts that are gone."""
+def test_a_truncated_log_starts_a_new_epoch(tmp_path):
+    """Streams, caches and followers get the new epoch; lost accounts are signed out."""
     with Cinelog(tmp_path / "var", workers=2) as cinelog:
         ann = cinelog.account("ann")
         first = ann.post("/movies/", json=ALIEN)
-        log, shared = place_of(first)
+        log, shared = log_and_position(first)
         bob = cinelog.account("bob")
         lost = [bob.post("/movies/", json=ALIEN | {"title": f"Lost {n}"}) for n in range(5)]
-        _, head = place_of(lost[-1])
+        _, head = log_and_position(lost[-1])
         tag = ann.get("/movies/").headers["etag"]
         follower = cinelog.client(ann.pair["access"])
         with follower.stream("GET", f"/events/stream?after={shared}", timeout=15) as stream:
@@ -139,26 +139,26 @@ def test_a_log_that_is_set_back_while_it_is_served(tmp_path):
                 store.execute("DELETE FROM stored_events WHERE rowid > ?", (shared,))
                 store.commit()
             rest = list(lines)
-        told = json.loads(rest[rest.index("event: log") + 1].removeprefix("data: "))
-        assert told["shared"] == shared
-        assert told["log"] != log
-        assert told["log"].partition(".")[0] == log.partition(".")[0]
+        reset = json.loads(rest[rest.index("event: log") + 1].removeprefix("data: "))
+        assert reset["shared"] == shared
+        assert reset["log"] != log
+        assert reset["log"].partition(".")[0] == log.partition(".")[0]
         listed = eventually(
             lambda: (
                 (answer := ann.get("/movies/", headers={"If-None-Match": tag})).status_code == 200
-                and answer.headers["event-log"] == told["log"]
+                and answer.headers["event-log"] == reset["log"]
                 and answer
             )
         )
-        assert (listed.json()["count"], place_of(listed)) == (1, (told["log"], shared))
-        said = problem(
+        assert (listed.json()["count"], log_and_position(listed)) == (1, (reset["log"], shared))
+        refusal = problem(
             send(ann, ("/events/", "query", "after"), head, log), 409, "position_unknown"
         )
-        assert said["shared"] == shared
+        assert refusal["shared"] == shared
         assert send(ann, ("/events/", "query", "after"), shared, log).status_code == 200
         problem(bob.post("/movies/", json=ALIEN), 401, "token_not_valid")
         again = ann.post("/movies/", json=ALIEN)
-        assert place_of(again) == (told["log"], shared + 1)
-        assert cinelog.status()["event_store"]["log"] == told["log"]
+        assert log_and_position(again) == (reset["log"], shared + 1)
+        assert cinelog.status()["event_store"]["log"] == reset["log"]
     assert "the log was set back" in cinelog.output()
     assert "Traceback" not in cinelog.output()

@@ -1,4 +1,4 @@
-"""Connections: bounded in number, and in the time that a request may take to arrive."""
+"""Connections are bounded in number, and requests in the time they take to arrive."""
 
 import asyncio
 import itertools
@@ -20,14 +20,14 @@ _numbers = itertools.count(1)
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60\r\n\r\n"
 
 
-def connected(port, stack):
+def connect(port, stack):
     sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
     sock.settimeout(5)
     return sock
 
 
-def turned_away(sock):
-    """What a connection is told that is closed at once; empty where it is kept."""
+def refusal_of(sock):
+    """Return the bytes sent to a refused connection; empty if it is accepted."""
     sock.setblocking(False)
     try:
         return sock.recv(4096)
@@ -37,24 +37,24 @@ def turned_away(sock):
         return b"reset"
 
 
-def test_who_comes_when_too_many_are_connected_is_told_so(tmp_path):
-    """Those who are connected are served; when some leave, others may come."""
+def test_connections_beyond_the_limit_get_503(tmp_path):
+    """Open connections are served; closed ones make room."""
     with Cinelog(tmp_path / "var", max_connections=20) as service, ExitStack() as stack:
-        kept = stack.enter_context(httpx.Client(base_url=service.url))
-        assert kept.get("/livez").status_code == 200
-        slow = [connected(service.port, stack) for _ in range(300)]
+        client = stack.enter_context(httpx.Client(base_url=service.url))
+        assert client.get("/livez").status_code == 200
+        slow = [connect(service.port, stack) for _ in range(300)]
         for sock in slow:
             with suppress(OSError):
                 sock.sendall(b"GET / HT")
         time.sleep(0.3)
-        told = [answer for answer in map(turned_away, slow) if answer]
-        assert len(told) == 300 - 19
-        answers = [answer for answer in told if answer != b"reset"]
+        refusals = [answer for answer in map(refusal_of, slow) if answer]
+        assert len(refusals) == 300 - 19
+        answers = [answer for answer in refusals if answer != b"reset"]
         assert answers
         assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers)
         assert b"retry-after: 1" in answers[0]
-        assert kept.get("/livez").status_code == 200
-        shown = kept.get("/metrics").text
+        assert client.get("/livez").status_code == 200
+        shown = client.get("/metrics").text
         assert "cinelog_connections_open 20.0" in shown
         assert "cinelog_connections_turned_away_total 281.0" in shown
         for sock in slow:
@@ -64,8 +64,8 @@ def test_who_comes_when_too_many_are_connected_is_told_so(tmp_path):
 
 
 @contextmanager
-def serving(**config):
-    """A server of our connections in a thread; yields its port."""
+def running_server(**config):
+    """Run a server in a thread; yield its port."""
     app = HttpServer(
         f"connections_{next(_numbers)}",
         request_class=CinelogRequest,
@@ -106,13 +106,13 @@ def serving(**config):
 
 @pytest.fixture(scope="module")
 def port():
-    """A server that gives a request half a second to arrive, and looks every 0.1 s."""
-    with serving(RECEIVE_TIMEOUT=0.5, REQUEST_TIMEOUT=0.2, RESPONSE_TIMEOUT=0.2) as port:
+    """The port of a server that allows 0.5 s per request and checks every 0.1 s."""
+    with running_server(RECEIVE_TIMEOUT=0.5, REQUEST_TIMEOUT=0.2, RESPONSE_TIMEOUT=0.2) as port:
         yield port
 
 
 def drip(sock, data, pause_s=0.04):
-    """Send a byte at a time until the server has enough of it; returns what it says."""
+    """Send a byte at a time until the server closes; return its answer."""
     for byte in data:
         try:
             sock.sendall(bytes([byte]))
@@ -125,12 +125,12 @@ def drip(sock, data, pause_s=0.04):
 @pytest.mark.parametrize(
     ("first", "rest"),
     [(b"", HEAD), (HEAD, b"x" * 60)],
-    ids=["its head", "its body"],
+    ids=["slow head", "slow body"],
 )
-def test_a_request_that_drips_in_is_ended(port, first, rest):
-    """However short the pauses between two bytes."""
+def test_a_slow_request_is_ended(port, first, rest):
+    """Short pauses between bytes do not extend the limit."""
     with ExitStack() as stack:
-        sock = connected(port, stack)
+        sock = connect(port, stack)
         sock.sendall(first)
         began = time.monotonic()
         answer = drip(sock, rest)
@@ -139,10 +139,10 @@ def test_a_request_that_drips_in_is_ended(port, first, rest):
         assert sock.recv(4096) == b""
 
 
-def test_many_requests_may_follow_each_other_on_one_connection(port):
-    """However long that takes in all."""
+def test_a_connection_may_outlast_the_request_limit(port):
+    """The limit applies to each request, not to the connection."""
     with ExitStack() as stack:
-        sock = connected(port, stack)
+        sock = connect(port, stack)
         for _ in range(20):
             sock.sendall(HEAD)
             time.sleep(0.03)

@@ -1,4 +1,4 @@
-"""The API with routes of a newcomer, who forgot to say who may call them."""
+"""The API with additional routes, some of them without a declaration of access."""
 
 from sanic import Blueprint
 from sanic.response import text
@@ -9,8 +9,8 @@ from service import app
 def create_app(settings):
     api = app.create_app(settings)
 
-    @api.get("/api/v1/forgotten/<number:int>/")
-    async def forgotten(request, number):
+    @api.get("/api/v1/undeclared/<number:int>/")
+    async def undeclared(request, number):
         return text("secret")
 
     @api.get("/declared", ctx_open=True)

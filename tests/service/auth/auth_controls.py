@@ -1,4 +1,4 @@
-"""What tests of accounts and tokens share: a Redis of one's own, tokens, and forging them."""
+"""Helpers for tests of accounts and tokens: a Redis server, tokens and forged tokens."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from service.auth.tokens import TokenSubject
 
 @contextmanager
 def running_redis():
-    """A server of our own on a socket; yields the process and its URL."""
+    """Start a Redis server on a Unix socket; yield the process and its URL."""
     with TemporaryDirectory(prefix="auth-") as folder:
         socket = f"{folder}/redis.sock"
         options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
@@ -41,23 +41,23 @@ def _wait_for(client):
             time.sleep(0.02)
         else:
             return
-    pytest.fail("no Redis")
+    pytest.fail("Redis did not start")
 
 
-def holder(**over):
+def token_subject(**overrides):
     return TokenSubject(
-        **{"account_id": uuid4(), "username": "ann", "sid": "s-1", "jti": "j-1"} | over
+        **{"account_id": uuid4(), "username": "ann", "sid": "s-1", "jti": "j-1"} | overrides
     )
 
 
-def pair(tokens, who=None):
-    """A pair of tokens as the service makes them: (access, refresh)."""
-    made = tokens.generator("password", Client(), user=who or holder())
-    return made["access_token"], made["refresh_token"]
+def token_pair(tokens, subject=None):
+    """Return a pair of tokens as the service issues them: (access, refresh)."""
+    response = tokens.generator("password", Client(), user=subject or token_subject())
+    return response["access_token"], response["refresh_token"]
 
 
 def claims_of(token):
-    """What a token says, unchecked."""
+    """Return the claims of a token without verification."""
     return json_b64decode(token.split(".")[1].encode())
 
 
@@ -66,7 +66,7 @@ def header_of(token):
 
 
 def signed(keys, header, claims):
-    """A token that our own key signs, whatever it says; None takes a claim or header away."""
+    """Sign any header and claims with our key; a value of None removes the entry."""
     payload = {name: value for name, value in claims.items() if value is not None}
     return signed_bytes(keys, header, json.dumps(payload).encode())
 

@@ -33,10 +33,10 @@ UNLIMITED = {"login_rate": "off", "api_rate": "off"}
 
 @contextmanager
 def serving(settings, *, hasher=None):
-    """A server of accounts; yields an HTTP client that carries ``parts``."""
+    """Serve the account routes; yield an HTTP client with the container."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    parts = parts_of(settings, hasher or Hasher())
-    parts.executor.start()
+    container = make_container(settings, hasher or Hasher())
+    container.executor.start()
     app = Sanic(
         f"accounts_{next(_numbers)}",
         request_class=CinelogRequest,
@@ -45,28 +45,28 @@ def serving(settings, *, hasher=None):
     )
     app.config.ACCESS_LOG = False
     app.config.AUTO_EXTEND = False
-    app.config.TOUCHUP = False  # it works for one server a process only
+    app.config.TOUCHUP = False  # it supports one server per process only
     app.blueprint(accounts.blueprint)
     app.register_middleware(identify, "request")
-    app.ctx.container = parts
+    app.ctx.container = container
     try:
         with (
             socket.create_server(("127.0.0.1", 0)) as sock,
             _running(app, sock) as url,
             httpx.Client(base_url=url, timeout=30) as client,
         ):
-            client.parts = parts
+            client.container = container
             yield client
     finally:
-        parts.executor.stop()
-        parts.hasher.close()
-        parts.session_threads.close()
-        parts.log_threads.close()
-        parts.sessions.close()
-        parts.store.close()
+        container.executor.stop()
+        container.hasher.close()
+        container.session_threads.close()
+        container.log_threads.close()
+        container.sessions.close()
+        container.store.close()
 
 
-def parts_of(settings, hasher):
+def make_container(settings, hasher):
     store = Store.open(settings.event_store_url)
     tokens = Tokens(load_keys(settings.signing_keys), settings)
     client = open_redis(settings.redis_url)
@@ -88,14 +88,14 @@ def parts_of(settings, hasher):
 
 @contextmanager
 def _running(app, sock):
-    ready, over = threading.Event(), SimpleNamespace()
+    ready, stop = threading.Event(), SimpleNamespace()
 
     async def serve():
-        over.loop, over.event = asyncio.get_running_loop(), asyncio.Event()
+        stop.loop, stop.event = asyncio.get_running_loop(), asyncio.Event()
         server = await app.create_server(sock=sock, return_asyncio_server=True)
         await server.startup()
         ready.set()
-        await over.event.wait()
+        await stop.event.wait()
         server.close()
         await server.wait_closed()
 
@@ -105,21 +105,21 @@ def _running(app, sock):
     try:
         yield "http://{}:{}".format(*sock.getsockname())
     finally:
-        over.loop.call_soon_threadsafe(over.event.set)
+        stop.loop.call_soon_threadsafe(stop.event.set)
         thread.join(10)
 
 
 PASSWORD = "correct horse"
 
 
-def register(client, username, **over):
+def register(client, username, **overrides):
     body = {
         "username": username,
         "email": f"{username}@example.org",
         "password": PASSWORD,
         "password2": PASSWORD,
     }
-    return client.post(f"{API}/register/", json=body | over)
+    return client.post(f"{API}/register/", json=body | overrides)
 
 
 def sign_in(client, username, password=PASSWORD):

@@ -1,4 +1,4 @@
-"""Fixtures of accounts and tokens: an empty Redis, settings, keys, tokens."""
+"""Fixtures for accounts and tokens: an empty Redis, settings, keys, tokens."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""Account care over HTTP: the password, the sessions, and the trail they leave."""
+"""Accounts over HTTP: password changes, sessions and the account history."""
 
 import itertools
 import time
@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 
 from service.settings import Settings
 from tests.controls import new_id
-from tests.controls import register as registering
+from tests.controls import register as register_command
 from tests.service.auth.auth_controls import claims_of, running_redis
 from tests.service.auth.auth_server import (
     API,
@@ -32,14 +32,14 @@ numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def care(auth_redis_url, tmp_path_factory):
+def account_client(auth_redis_url, tmp_path_factory):
     folder = tmp_path_factory.mktemp("care")
     with serving(Settings(data_dir=folder / "data", redis_url=auth_redis_url)) as client:
         yield client
 
 
 class Session:
-    """A signed-in session: what it may do, and whether its refresh token still works."""
+    """A signed-in session with its tokens."""
 
     def __init__(self, client, username, password=PASSWORD):
         signed_in = sign_in(client, username, password)
@@ -48,15 +48,15 @@ class Session:
         self.sid = claims_of(self.pair["access"])["sid"]
         self.account_id = claims_of(self.pair["access"])["sub"]
 
-    def ask(self, method, path, **kwargs):
+    def request(self, method, path, **kwargs):
         headers = {"Authorization": f"Bearer {self.pair['access']}", "X-Request-ID": "care-1"}
         return self.client.request(method, f"{API}/{path}", headers=headers, **kwargs)
 
-    def change_password(self, old=PASSWORD, new=NEW, **over):
-        body = {"old_password": old, "new_password": new, "new_password2": new} | over
-        return self.ask("POST", "password/", json=body)
+    def change_password(self, old=PASSWORD, new=NEW, **overrides):
+        body = {"old_password": old, "new_password": new, "new_password2": new} | overrides
+        return self.request("POST", "password/", json=body)
 
-    def lives(self):
+    def is_valid(self):
         return verify(self.client, self.pair["refresh"]) == 200
 
     def refreshes(self):
@@ -66,72 +66,72 @@ class Session:
         return answer.status_code == 200
 
     def history(self):
-        answer = self.ask("GET", "me/history/?page_size=100")
+        answer = self.request("GET", "me/history/?page_size=100")
         assert answer.status_code == 200, answer.text
         return answer.json()["results"]
 
     def sessions(self):
-        return self.ask("GET", "sessions/").json()["results"]
+        return self.request("GET", "sessions/").json()["results"]
 
 
 @pytest.fixture
-def username(care):
+def username(account_client):
     name = f"carla{next(numbers)}"
-    assert register(care, name).status_code == 201
+    assert register(account_client, name).status_code == 201
     return name
 
 
 @pytest.fixture
-def here(care, username):
-    return Session(care, username)
+def current(account_client, username):
+    return Session(account_client, username)
 
 
 @pytest.fixture
-def there(care, username, here):
-    return Session(care, username)
+def other(account_client, username, current):
+    return Session(account_client, username)
 
 
-def refused(response, status, code):
+def assert_problem(response, status, code):
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    said = response.json()
-    assert (said["status"], said["code"]) == (status, code)
-    return said
+    reply = response.json()
+    assert (reply["status"], reply["code"]) == (status, code)
+    return reply
 
 
 def errors(response):
-    return refused(response, 400, "invalid")["errors"]
+    return assert_problem(response, 400, "invalid")["errors"]
 
 
 # The password
 
 
-def test_a_new_password_replaces_the_old_one(care, username, here):
-    response = here.change_password()
+def test_a_new_password_replaces_the_old_one(account_client, username, current):
+    response = current.change_password()
     assert (response.status_code, response.content) == (204, b"")
-    refused(sign_in(care, username), 401, "no_active_account")
-    assert sign_in(care, username, NEW).status_code == 200
+    assert_problem(sign_in(account_client, username), 401, "no_active_account")
+    assert sign_in(account_client, username, NEW).status_code == 200
 
 
-def test_a_new_password_ends_all_other_sessions(care, username, here, there):
-    """The one it was set from lives, and so do those opened afterwards."""
-    assert here.change_password().status_code == 204
-    assert not there.lives()
-    assert not there.refreshes()
-    assert here.refreshes()
-    assert here.refreshes()
-    assert Session(care, username, NEW).refreshes()
+def test_a_new_password_ends_all_other_sessions(account_client, username, current, other):
+    """The session that changes it and later sessions stay valid."""
+    assert current.change_password().status_code == 204
+    assert not other.is_valid()
+    assert not other.refreshes()
+    assert current.refreshes()
+    assert current.refreshes()
+    assert Session(account_client, username, NEW).refreshes()
 
 
-def test_the_names_other_clients_know(care, username, here):
+def test_alternative_field_names_are_accepted(account_client, username, current):
     body = {"current_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
-    assert here.ask("POST", "password", json=body).status_code == 204
-    assert sign_in(care, username, NEW).status_code == 200
+    assert current.request("POST", "password", json=body).status_code == 204
+    assert sign_in(account_client, username, NEW).status_code == 200
 
 
-def test_all_errors_of_a_password_change_are_reported_at_once(here, username):
-    said = errors(here.change_password("wrong horse", "1234", new_password2="12345"))
-    assert said == {
+def test_all_errors_of_a_password_change_are_reported_at_once(current, username):
+    reply = errors(current.change_password("wrong horse", "1234", new_password2="12345"))
+    assert reply == {
         "old_password": WRONG,
         "new_password": [
             "This password is too short. It must contain at least 8 characters.",
@@ -140,55 +140,62 @@ def test_all_errors_of_a_password_change_are_reported_at_once(here, username):
             "Password fields didn't match.",
         ],
     }
-    assert errors(here.ask("POST", "password/", json={})) == dict.fromkeys(
+    assert errors(current.request("POST", "password/", json={})) == dict.fromkeys(
         ("old_password", "new_password", "new_password2"), REQUIRED
     )
-    assert errors(here.change_password(new=f"{username}{username[-2:]}"))["new_password"] == [
+    assert errors(current.change_password(new=f"{username}{username[-2:]}"))["new_password"] == [
         "The password is too similar to the username.",
         "The password is too similar to the email address.",
     ]
 
 
-def test_a_refused_change_changes_nothing(care, username, here, there):
-    for refused_change in (here.change_password("wrong horse"), here.change_password(new="1234")):
+def test_a_refused_password_change_has_no_effect(account_client, username, current, other):
+    for refused_change in (
+        current.change_password("wrong horse"),
+        current.change_password(new="1234"),
+    ):
         errors(refused_change)
-    assert there.lives()
-    assert sign_in(care, username).status_code == 200
-    assert "PasswordChanged" not in [entry["type"] for entry in here.history()]
+    assert other.is_valid()
+    assert sign_in(account_client, username).status_code == 200
+    assert "PasswordChanged" not in [entry["type"] for entry in current.history()]
 
 
-def test_of_two_changes_at_once_one_wins(care, username, here, there):
-    """Both gave the right old password; one of them was second."""
-    news = {here: "first new horse", there: "second new horse"}
+def test_one_of_two_concurrent_password_changes_succeeds(account_client, username, current, other):
+    """Both requests contain the correct old password."""
+    new_passwords = {current: "first new horse", other: "second new horse"}
     with ThreadPoolExecutor(2) as pool:
         answers = dict(
-            zip(news, pool.map(lambda s: s.change_password(new=news[s]), news), strict=True)
+            zip(
+                new_passwords,
+                pool.map(lambda s: s.change_password(new=new_passwords[s]), new_passwords),
+                strict=True,
+            )
         )
     assert sorted(answer.status_code for answer in answers.values()) in ([204, 400], [204, 401])
     (winner,) = [session for session, answer in answers.items() if answer.status_code == 204]
-    assert sign_in(care, username, news[winner]).status_code == 200
+    assert sign_in(account_client, username, new_passwords[winner]).status_code == 200
 
 
-def test_a_stolen_access_token_is_not_enough(here):
-    """Nor is no token at all."""
-    assert errors(here.change_password("guess")) == {"old_password": WRONG}
+def test_a_password_change_requires_token_and_old_password(current):
+    """An access token alone does not suffice."""
+    assert errors(current.change_password("guess")) == {"old_password": WRONG}
     body = {"old_password": PASSWORD, "new_password": NEW, "new_password2": NEW}
-    refused(here.client.post(f"{API}/password/", json=body), 401, "not_authenticated")
+    assert_problem(current.client.post(f"{API}/password/", json=body), 401, "not_authenticated")
 
 
 # Sessions
 
 
-def test_the_sessions_of_an_account(here, there):
-    """Whoever was active last comes first; other accounts' are not there."""
+def test_sessions_are_listed_by_latest_activity(current, other):
+    """The list contains the sessions of this account only."""
     before = datetime.now(UTC)
-    assert there.refreshes()
-    response = here.ask("GET", "sessions/")
+    assert other.refreshes()
+    response = current.request("GET", "sessions/")
     body = response.json()
     assert (body["count"], body["next"], body["previous"]) == (2, None, None)
     first, second = body["results"]
-    assert (first["id"], first["current"]) == (there.sid, False)
-    assert (second["id"], second["current"], second["refreshed_at"]) == (here.sid, True, None)
+    assert (first["id"], first["current"]) == (other.sid, False)
+    assert (second["id"], second["current"], second["refreshed_at"]) == (current.sid, True, None)
     assert first.keys() == {"id", "created_at", "refreshed_at", "expires_at", "current"}
     at = {name: datetime.fromisoformat(first[name]) for name in first if name.endswith("_at")}
     assert at["created_at"] <= before <= at["refreshed_at"] <= datetime.now(UTC)
@@ -196,107 +203,115 @@ def test_the_sessions_of_an_account(here, there):
     assert len(first["created_at"]) == len("2026-01-02T12:00:00.000250Z")
 
 
-def test_sessions_come_in_pages(here, there):
-    page = here.ask("GET", "sessions/?page_size=1").json()
+def test_sessions_are_paginated(current, other):
+    page = current.request("GET", "sessions/?page_size=1").json()
     assert (page["count"], len(page["results"]), page["previous"]) == (2, 1, None)
-    last = here.client.get(page["next"], headers={"Authorization": f"Bearer {here.pair['access']}"})
-    assert [one["id"] for one in last.json()["results"]] == [here.sid]
+    last = current.client.get(
+        page["next"], headers={"Authorization": f"Bearer {current.pair['access']}"}
+    )
+    assert [one["id"] for one in last.json()["results"]] == [current.sid]
     assert last.json()["next"] is None
-    assert here.ask("GET", "sessions/?page=last&page_size=1").json()["results"][0]["id"] == here.sid
     assert (
-        refused(here.ask("GET", "sessions/?page=3"), 404, "not_found")["detail"] == "Invalid page."
+        current.request("GET", "sessions/?page=last&page_size=1").json()["results"][0]["id"]
+        == current.sid
+    )
+    assert (
+        assert_problem(current.request("GET", "sessions/?page=3"), 404, "not_found")["detail"]
+        == "Invalid page."
     )
 
 
-def test_ending_another_session(here, there):
-    response = here.ask("DELETE", f"sessions/{there.sid}/")
+def test_another_session_of_the_account_can_be_ended(current, other):
+    response = current.request("DELETE", f"sessions/{other.sid}/")
     assert (response.status_code, response.content) == (204, b"")
-    assert not there.refreshes()
-    assert here.lives()
-    assert [one["id"] for one in here.sessions()] == [here.sid]
-    said = refused(here.ask("DELETE", f"sessions/{there.sid}/"), 404, "not_found")
-    assert said["detail"] == "No Session matches the given query."
+    assert not other.refreshes()
+    assert current.is_valid()
+    assert [one["id"] for one in current.sessions()] == [current.sid]
+    reply = assert_problem(current.request("DELETE", f"sessions/{other.sid}/"), 404, "not_found")
+    assert reply["detail"] == "No Session matches the given query."
 
 
-def test_ending_the_own_session(here, there):
-    assert here.ask("DELETE", f"sessions/{here.sid}").status_code == 204
-    assert not here.refreshes()
-    assert there.refreshes()
+def test_the_current_session_can_be_ended(current, other):
+    assert current.request("DELETE", f"sessions/{current.sid}").status_code == 204
+    assert not current.refreshes()
+    assert other.refreshes()
 
 
-def test_sessions_of_others_cannot_be_ended(care, here):
+def test_a_session_of_another_account_cannot_be_ended(account_client, current):
     stranger = f"eve{next(numbers)}"
-    register(care, stranger)
-    eve = Session(care, stranger)
-    refused(eve.ask("DELETE", f"sessions/{here.sid}/"), 404, "not_found")
-    assert here.refreshes()
-    assert here.sid not in [one["id"] for one in eve.sessions()]
+    register(account_client, stranger)
+    eve = Session(account_client, stranger)
+    assert_problem(eve.request("DELETE", f"sessions/{current.sid}/"), 404, "not_found")
+    assert current.refreshes()
+    assert current.sid not in [one["id"] for one in eve.sessions()]
 
 
 @pytest.mark.parametrize(
     "sid", ["x", "1.x}:successor", "*", "%00", "..", "%2e%2e", "%0d%0aDEL", "a" * 2000, "é"]
 )
-def test_a_session_that_cannot_be(here, sid):
-    """An id in a path reaches no other key."""
-    refused(here.ask("DELETE", f"sessions/{sid}/"), 404, "not_found")
-    assert here.lives()
+def test_an_invalid_session_id_is_404(current, sid):
+    """An id in a path addresses no other Redis key."""
+    assert_problem(current.request("DELETE", f"sessions/{sid}/"), 404, "not_found")
+    assert current.is_valid()
 
 
-def test_signing_out_everywhere(care, username, here, there):
-    response = here.ask("DELETE", "sessions/")
+def test_signing_out_everywhere_ends_all_sessions(account_client, username, current, other):
+    response = current.request("DELETE", "sessions/")
     assert (response.status_code, response.content) == (204, b"")
-    assert not here.refreshes()
-    assert not there.refreshes()
-    assert Session(care, username).refreshes()
+    assert not current.refreshes()
+    assert not other.refreshes()
+    assert Session(account_client, username).refreshes()
 
 
-def test_an_ended_session_cannot_touch_the_account(here, there):
-    """Its access token lives out its minutes, but not for this."""
-    here.ask("DELETE", f"sessions/{there.sid}/")
-    assert me(there.client, there.pair["access"]).status_code == 200
+def test_an_ended_session_cannot_manage_the_account(current, other):
+    """Its access token still reads the account until it expires."""
+    current.request("DELETE", f"sessions/{other.sid}/")
+    assert me(other.client, other.pair["access"]).status_code == 200
     for answer in (
-        there.change_password(),
-        there.ask("GET", "sessions/"),
-        there.ask("DELETE", "sessions/"),
-        there.ask("DELETE", f"sessions/{here.sid}/"),
-        there.ask("DELETE", f"sessions/{there.sid}/"),
-        there.ask("GET", "me/history/"),
+        other.change_password(),
+        other.request("GET", "sessions/"),
+        other.request("DELETE", "sessions/"),
+        other.request("DELETE", f"sessions/{current.sid}/"),
+        other.request("DELETE", f"sessions/{other.sid}/"),
+        other.request("GET", "me/history/"),
     ):
-        refused(answer, 401, "token_not_valid")
-    assert here.lives()
+        assert_problem(answer, 401, "token_not_valid")
+    assert current.is_valid()
 
 
 @pytest.mark.parametrize("path", ["sessions/", "me/history/"])
-def test_without_credentials(care, path):
-    refused(care.get(f"{API}/{path}"), 401, "not_authenticated")
-    refused(care.delete(f"{API}/sessions/1.x/"), 401, "not_authenticated")
-    refused(care.delete(f"{API}/sessions/"), 401, "not_authenticated")
+def test_sessions_and_account_history_require_credentials(account_client, path):
+    assert_problem(account_client.get(f"{API}/{path}"), 401, "not_authenticated")
+    assert_problem(account_client.delete(f"{API}/sessions/1.x/"), 401, "not_authenticated")
+    assert_problem(account_client.delete(f"{API}/sessions/"), 401, "not_authenticated")
 
 
-# The trail
+# The account history
 
 
-def test_the_trail_of_an_account(care, username, here, there):
-    """Every event with its time, its request and the session it came from."""
-    third = Session(care, username)
-    here.ask("DELETE", f"sessions/{there.sid}/")
+def test_the_account_history_contains_every_event(account_client, username, current, other):
+    """Each entry has its time, its request and its session."""
+    third = Session(account_client, username)
+    current.request("DELETE", f"sessions/{other.sid}/")
     first_refresh = third.pair["refresh"]
     assert third.refreshes()
-    care.parts.redis.delete(f"auth:session:{{{third.sid}}}:successor")
-    refused(refresh(care, first_refresh), 401, "token_not_valid")
-    here.change_password()
-    trail = [(entry["type"], entry["session"], entry["ended_session"]) for entry in here.history()]
-    assert trail == [
-        ("UserRegistered", None, None),
-        ("SessionOpened", here.sid, None),
-        ("SessionOpened", there.sid, None),
-        ("SessionOpened", third.sid, None),
-        ("SessionEnded", here.sid, there.sid),
-        ("RefreshTokenReused", third.sid, third.sid),
-        ("PasswordChanged", here.sid, None),
+    account_client.container.redis.delete(f"auth:session:{{{third.sid}}}:successor")
+    assert_problem(refresh(account_client, first_refresh), 401, "token_not_valid")
+    current.change_password()
+    entries = [
+        (entry["type"], entry["session"], entry["ended_session"]) for entry in current.history()
     ]
-    here.ask("DELETE", "sessions/")
-    last = Session(care, username, NEW)
+    assert entries == [
+        ("UserRegistered", None, None),
+        ("SessionOpened", current.sid, None),
+        ("SessionOpened", other.sid, None),
+        ("SessionOpened", third.sid, None),
+        ("SessionEnded", current.sid, other.sid),
+        ("RefreshTokenReused", third.sid, third.sid),
+        ("PasswordChanged", current.sid, None),
+    ]
+    current.request("DELETE", "sessions/")
+    last = Session(account_client, username, NEW)
     assert last.history()[-2]["type"] == "SessionsEnded"
     entry = last.history()[4]
     assert entry.keys() == {
@@ -312,111 +327,123 @@ def test_the_trail_of_an_account(care, username, here, there):
     assert abs(datetime.fromisoformat(entry["at"]).timestamp() - time.time()) < 30
 
 
-def test_the_account_history_contains_no_secret(care, username, here, there):
-    """No hash, no token, no address, whatever happened."""
-    here.change_password()
-    there.refreshes()
-    said = here.ask("GET", "me/history/?page_size=100").text
-    for secret in ("argon2", "password_hash", PASSWORD, NEW, f"{username}@", here.pair["refresh"]):
-        assert secret not in said
+def test_the_account_history_contains_no_secret(account_client, username, current, other):
+    """No entry contains a hash, a token or an address."""
+    current.change_password()
+    other.refreshes()
+    reply = current.request("GET", "me/history/?page_size=100").text
+    for secret in (
+        "argon2",
+        "password_hash",
+        PASSWORD,
+        NEW,
+        f"{username}@",
+        current.pair["refresh"],
+    ):
+        assert secret not in reply
 
 
-def test_the_trail_comes_in_pages(care, username, here, there):
-    page = here.ask("GET", "me/history/?page_size=2").json()
+def test_the_account_history_is_paginated(account_client, username, current, other):
+    page = current.request("GET", "me/history/?page_size=2").json()
     assert (page["count"], len(page["results"]), page["previous"]) == (3, 2, None)
-    auth = {"Authorization": f"Bearer {here.pair['access']}"}
-    rest = care.get(page["next"], headers=auth).json()
+    auth = {"Authorization": f"Bearer {current.pair['access']}"}
+    rest = account_client.get(page["next"], headers=auth).json()
     assert [entry["version"] for entry in page["results"] + rest["results"]] == [1, 2, 3]
     assert rest["next"] is None
-    last = here.ask("GET", "me/history/?page=last&page_size=2").json()["results"]
+    last = current.request("GET", "me/history/?page=last&page_size=2").json()["results"]
     assert last == rest["results"]
-    refused(here.ask("GET", "me/history/?page=3"), 404, "not_found")
+    assert_problem(current.request("GET", "me/history/?page=3"), 404, "not_found")
 
 
-def test_revoking_a_token_leaves_its_trail_once(here, there):
+def test_revoking_a_token_twice_records_one_event(current, other):
     for _ in range(2):
-        assert revoke(there.client, there.pair["refresh"]).status_code == 200
-    assert [entry["type"] for entry in here.history()].count("SessionEnded") == 1
+        assert revoke(other.client, other.pair["refresh"]).status_code == 200
+    assert [entry["type"] for entry in current.history()].count("SessionEnded") == 1
 
 
-def test_a_refused_login_is_not_in_the_history(care, username, here):
-    """Who knows no password writes nothing."""
+def test_a_refused_login_is_not_in_the_history(account_client, username, current):
+    """A login with a wrong password writes no event."""
     for password in ("wrong horse", "wrong again"):
-        sign_in(care, username, password)
-    assert [entry["type"] for entry in here.history()] == ["UserRegistered", "SessionOpened"]
+        sign_in(account_client, username, password)
+    assert [entry["type"] for entry in current.history()] == ["UserRegistered", "SessionOpened"]
 
 
-# What the log says holds, whatever becomes of Redis
+# The log takes precedence over Redis
 
 
 ENDS = {
-    "ending it": lambda here, there: here.ask("DELETE", f"sessions/{there.sid}/"),
-    "revoking": lambda _, there: revoke(there.client, there.pair["refresh"]),
-    "a new password": lambda here, _: here.change_password(),
-    "signing out": lambda here, _: here.ask("DELETE", "sessions/"),
+    "end the session": lambda current, other: current.request("DELETE", f"sessions/{other.sid}/"),
+    "revoke a token": lambda _, other: revoke(other.client, other.pair["refresh"]),
+    "change the password": lambda current, _: current.change_password(),
+    "sign out everywhere": lambda current, _: current.request("DELETE", "sessions/"),
 }
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
-def test_sessions_left_in_redis_stay_ended(care, here, there, end):
-    """As after a crash between the event and Redis, or a replica that had not heard of it."""
-    key, listing = f"auth:session:{{{there.sid}}}", f"auth:account:{there.account_id}"
-    remembered = care.parts.redis.dump(key)
-    assert end(here, there).is_success
-    care.parts.redis.restore(key, 60_000, remembered, replace=True)
-    care.parts.redis.zadd(listing, {there.sid: time.time() + 60})
-    assert not there.refreshes()
-    assert not there.lives()
-    if here.lives():
-        assert there.sid not in [one["id"] for one in here.sessions()]
+def test_sessions_left_in_redis_stay_ended(account_client, current, other, end):
+    """Redis may still contain an ended session after a crash or on a stale replica."""
+    key, listing = f"auth:session:{{{other.sid}}}", f"auth:account:{other.account_id}"
+    remembered = account_client.container.redis.dump(key)
+    assert end(current, other).is_success
+    account_client.container.redis.restore(key, 60_000, remembered, replace=True)
+    account_client.container.redis.zadd(listing, {other.sid: time.time() + 60})
+    assert not other.refreshes()
+    assert not other.is_valid()
+    if current.is_valid():
+        assert other.sid not in [one["id"] for one in current.sessions()]
 
 
-def test_without_redis_sessions_end_all_the_same(tmp_path):
-    """A changed password and signing out hold, for they stand in the log."""
+def test_sessions_end_even_without_redis(tmp_path):
+    """Password changes and sign-outs take effect because the log records them."""
     with running_redis() as (server, url):
         settings = Settings(data_dir=tmp_path / "data", redis_url=url)
         with serving(settings) as client:
             register(client, "ann")
-            here, there = Session(client, "ann"), Session(client, "ann")
+            current, other = Session(client, "ann"), Session(client, "ann")
             server.terminate()
             server.wait(10)
-            refused(here.ask("GET", "sessions/"), 503, "unavailable")
-            refused(here.ask("DELETE", f"sessions/{there.sid}/"), 503, "unavailable")
-            assert here.change_password().status_code == 204
-            refused(refresh(client, there.pair["refresh"]), 401, "token_not_valid")
-            refused(refresh(client, here.pair["refresh"]), 503, "unavailable")
-            assert here.ask("DELETE", "sessions/").status_code == 204
-            refused(refresh(client, here.pair["refresh"]), 401, "token_not_valid")
+            assert_problem(current.request("GET", "sessions/"), 503, "unavailable")
+            assert_problem(current.request("DELETE", f"sessions/{other.sid}/"), 503, "unavailable")
+            assert current.change_password().status_code == 204
+            assert_problem(refresh(client, other.pair["refresh"]), 401, "token_not_valid")
+            assert_problem(refresh(client, current.pair["refresh"]), 503, "unavailable")
+            assert current.request("DELETE", "sessions/").status_code == 204
+            assert_problem(refresh(client, current.pair["refresh"]), 401, "token_not_valid")
 
 
-def test_a_log_in_under_way_with_the_old_password_gets_no_tokens(care, username, here, monkeypatch):
-    """The password changes between its check and the log."""
-    opened = care.parts.sessions.open
+def test_a_concurrent_password_change_refuses_a_login_with_the_old_password(
+    account_client, username, current, monkeypatch
+):
+    """The password changes after its check and before the append to the log."""
+    opened = account_client.container.sessions.open
 
-    def meanwhile(token):
+    def open_after_password_change(token):
         opened(token)
-        assert here.change_password().status_code == 204
+        assert current.change_password().status_code == 204
 
-    monkeypatch.setattr(care.parts.sessions, "open", meanwhile)
-    refused(sign_in(care, username), 401, "no_active_account")
+    monkeypatch.setattr(account_client.container.sessions, "open", open_after_password_change)
+    assert_problem(sign_in(account_client, username), 401, "no_active_account")
     monkeypatch.undo()
-    assert [one["id"] for one in here.sessions()] == [here.sid]
+    assert [one["id"] for one in current.sessions()] == [current.sid]
 
 
-def test_many_log_ins_at_once_are_all_in_the_trail(care, username, here):
+def test_concurrent_logins_are_all_in_the_history(account_client, username, current):
     with ThreadPoolExecutor(6) as pool:
-        sids = {session.sid for session in pool.map(lambda _: Session(care, username), range(6))}
-    assert {entry["session"] for entry in here.history()[1:]} == sids | {here.sid}
+        sids = {
+            session.sid
+            for session in pool.map(lambda _: Session(account_client, username), range(6))
+        }
+    assert {entry["session"] for entry in current.history()[1:]} == sids | {current.sid}
 
 
-def test_a_hash_of_other_costs_is_renewed_at_log_in(care):
-    """Once, and no session ends by it."""
+def test_a_login_renews_a_hash_with_other_parameters(account_client):
+    """The hash is renewed once, and no session ends."""
     name, account = f"carla{next(numbers)}", new_id()
-    weak = PasswordHasher(1, 8, 1).hash(PASSWORD)
-    command = registering(account, username=name, password_hash=weak)
-    anyio.run(_run, care.parts.executor, command)
-    first, second = Session(care, name), Session(care, name)
-    assert care.parts.store.user(account).password_hash.startswith(
+    outdated_hash = PasswordHasher(1, 8, 1).hash(PASSWORD)
+    command = register_command(account, username=name, password_hash=outdated_hash)
+    anyio.run(_run, account_client.container.executor, command)
+    first, second = Session(account_client, name), Session(account_client, name)
+    assert account_client.container.store.user(account).password_hash.startswith(
         "$argon2id$v=19$m=19456,t=3,p=1$"
     )
     kinds = [entry["type"] for entry in second.history()]
@@ -429,11 +456,11 @@ async def _run(executor, command):
     await executor.run(command)
 
 
-# The rest of the service
+# Account events and movies
 
 
-def test_movies_know_nothing_of_accounts_events(service):
-    """No list, no feed and no history shows one, and the read model passes over them."""
+def test_account_events_do_not_appear_among_movies(service):
+    """Lists, the feed and histories omit them, and the read model skips them."""
     someone = service.account("careful")
     movie = {"title": "Solaris", "genre": "Science Fiction", "year": 1972}
     before = someone.post("/movies/", json=movie)

@@ -1,4 +1,4 @@
-"""Rotating and retiring signing keys, in the file and under a running service."""
+"""Rotation and retirement of signing keys, in the file and in a running service."""
 
 import json
 import stat
@@ -16,7 +16,7 @@ from service.auth.signing_keys import load_keys
 from service.auth.tokens import Tokens
 from service.settings import Settings
 from tests.running import Cinelog, eventually, problem, run
-from tests.service.auth.auth_controls import header_of, pair
+from tests.service.auth.auth_controls import header_of, token_pair
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def test_a_new_key_signs_and_the_old_ones_verify(path):
     assert [key.signs for key in list_keys(path)] == [True, False, False]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    times = list_keys(path)
-    assert times[0].superseded_at is None
-    assert abs(times[2].superseded_at - time.time()) < 5
+    listed_keys = list_keys(path)
+    assert listed_keys[0].superseded_at is None
+    assert abs(listed_keys[2].superseded_at - time.time()) < 5
 
 
 def test_a_superseded_key_keeps_no_private_part(path):
-    """Nothing more can be signed with it, whoever reads the file."""
+    """A reader of the file can sign with the current key only."""
     rotate(path)
     signing, superseded = json.loads(path.read_text())["keys"]
     assert "d" in signing
@@ -55,14 +55,14 @@ def test_a_superseded_key_keeps_no_private_part(path):
     }
 
 
-def test_a_key_that_signs_is_not_retired(path):
+def test_the_signing_key_is_not_retired(path):
     (only,) = kids(path)
     assert not retire(path, only)
-    fresh = rotate(path)
-    assert not retire(path, fresh)
+    new_kid = rotate(path)
+    assert not retire(path, new_kid)
     assert retire(path, only)
-    assert kids(path) == [fresh]
-    assert not retire(path, fresh)
+    assert kids(path) == [new_kid]
+    assert not retire(path, new_kid)
 
 
 def test_an_unknown_key_is_not_retired(path):
@@ -72,8 +72,8 @@ def test_an_unknown_key_is_not_retired(path):
     assert path.read_bytes() == before
 
 
-def test_there_must_be_a_file(tmp_path):
-    """One is made by the service only: a wrong path is no reason for a second."""
+def test_a_missing_key_file_is_not_created(tmp_path):
+    """Only the service creates a key file: a wrong path must not create a second one."""
     for attempt in (list_keys, rotate, lambda path: retire(path, "x")):
         with pytest.raises(ConfigurationError, match="is not there"):
             attempt(tmp_path / "keys.json")
@@ -87,23 +87,23 @@ def test_a_broken_file_is_not_rotated(path):
     assert path.read_text() == "{"
 
 
-def test_of_several_at_once_none_is_lost(path):
+def test_concurrent_rotations_lose_no_key(path):
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
-        made = list(pool.map(rotate, [path] * 8))
-    assert set(kids(path)) > set(made)
+        new_kids = list(pool.map(rotate, [path] * 8))
+    assert set(kids(path)) > set(new_kids)
     assert len(kids(path)) == 9
 
 
-def test_a_link_goes_on_to_be_one(path, tmp_path):
-    """As where the file lies on a volume of its own."""
+def test_rotation_keeps_a_symbolic_link(path, tmp_path):
+    """The file may be on another volume."""
     link = tmp_path / "keys.json"
     link.symlink_to(path)
-    fresh = rotate(link)
+    new_kid = rotate(link)
     assert link.is_symlink()
-    assert kids(path)[0] == fresh
+    assert kids(path)[0] == new_kid
 
 
-# What follows the file
+# A running process reads changes of the file
 
 
 @pytest.fixture
@@ -112,53 +112,53 @@ def tokens(path):
 
 
 def test_the_next_token_is_signed_by_the_new_key(tokens, path):
-    old, _ = pair(tokens)
-    fresh = rotate(path)
-    assert {header_of(token)["kid"] for token in pair(tokens)} == {fresh}
+    old, _ = token_pair(tokens)
+    new_kid = rotate(path)
+    assert {header_of(token)["kid"] for token in token_pair(tokens)} == {new_kid}
     assert tokens.check(old)
 
 
-def test_another_workers_new_key_is_known_by_its_first_token(tokens, path):
-    """No token is refused for coming sooner than the news."""
+def test_an_unknown_key_id_reloads_a_changed_file(tokens, path):
+    """A worker accepts a token before it has noticed the rotation."""
     elsewhere = Tokens(load_keys(path), Settings(data_dir=path.parent))
     rotate(path)
-    access, refresh = pair(elsewhere)
+    access, refresh = token_pair(elsewhere)
     assert tokens.check(access)
     assert tokens.read_refresh(refresh)
 
 
 def test_tokens_of_a_retired_key_are_refused(tokens, path, monkeypatch):
-    """Within a second, though it was seen and found good before."""
+    """A cached token is refused within a second."""
     monkeypatch.setattr(module, "RECHECK_S", 0.1)
-    old, old_refresh = pair(tokens)
-    fresh = rotate(path)
+    old, old_refresh = token_pair(tokens)
+    new_kid = rotate(path)
     assert tokens.check(old)
     retire(path, header_of(old)["kid"])
     time.sleep(1.05)
     for check, token in ((tokens.check, old), (tokens.read_refresh, old_refresh)):
         with pytest.raises(TokenNotValidError):
             check(token)
-    assert tokens.check(pair(tokens)[0])
-    assert tokens.keys.kids == {fresh}
+    assert tokens.check(token_pair(tokens)[0])
+    assert tokens.keys.kids == {new_kid}
 
 
-def test_a_file_that_breaks_or_goes_changes_nothing(tokens, path):
-    old, _ = pair(tokens)
+def test_a_broken_or_missing_file_keeps_the_loaded_keys(tokens, path):
+    old, _ = token_pair(tokens)
     content = path.read_bytes()
-    for harm in (lambda: path.write_text("{"), path.unlink):
-        harm()
+    for damage in (lambda: path.write_text("{"), path.unlink):
+        damage()
         with structlog.testing.capture_logs() as logs:
-            assert tokens.check(pair(tokens)[0])
-            pair(tokens)
+            assert tokens.check(token_pair(tokens)[0])
+            token_pair(tokens)
         assert [line["log_level"] for line in logs] == ["error"]
         assert "signing keys cannot be read" in logs[0]["event"]
     path.write_bytes(content)
-    assert rotate(path) == header_of(pair(tokens)[0])["kid"]
+    assert rotate(path) == header_of(token_pair(tokens)[0])["kid"]
     assert tokens.check(old)
 
 
-def test_a_flood_of_unknown_keys_costs_no_reading(tokens, path, monkeypatch):
-    """The file is looked at, and read only when it has changed."""
+def test_unknown_key_ids_do_not_reread_an_unchanged_file(tokens, path, monkeypatch):
+    """The file is read only after a change."""
     read = []
     monkeypatch.setattr(module, "read_keys", read.append)
     for number in range(100):
@@ -166,7 +166,7 @@ def test_a_flood_of_unknown_keys_costs_no_reading(tokens, path, monkeypatch):
     assert not read
 
 
-# Under a running service
+# In a running service
 
 
 @pytest.fixture(scope="module")
@@ -186,30 +186,30 @@ def listed(service):
 
 
 def fresh_pair(service, client):
-    with service.client() as anyone:
+    with service.client() as anonymous:
         body = {"username": client.account["username"], "password": "correct-horse-7"}
-        return anyone.post("/auth/token/", json=body).json()
+        return anonymous.post("/auth/token/", json=body).json()
 
 
-def on_many_connections(service, token, asks=40):
-    """What several workers say about a token."""
+def on_many_connections(service, token, requests=40):
+    """Return the status codes that the workers return for a token."""
 
-    def ask(_):
+    def status_of(_):
         with service.client(token) as client:
             return client.get("/auth/me/").status_code
 
     with ThreadPoolExecutor(4) as pool:
-        return set(pool.map(ask, range(asks)))
+        return set(pool.map(status_of, range(requests)))
 
 
 def published(service):
-    with service.client() as anyone:
-        answer = anyone.get(f"{service.url}/.well-known/jwks.json").json()
+    with service.client() as anonymous:
+        answer = anonymous.get(f"{service.url}/.well-known/jwks.json").json()
     return [key["kid"] for key in answer["keys"]]
 
 
 def test_keys_are_rotated_and_retired_without_a_restart(rotating):
-    """No token is refused on the way; what a retired key signed is, by every worker."""
+    """Every worker accepts tokens of the keys in the file and refuses those of a retired key."""
     before = eventually(lambda: len(found := rotating.processes("api_worker")) == 2 and found)
     ann = rotating.account("ann")
     old_kid = header_of(ann.pair["access"])["kid"]
@@ -220,7 +220,7 @@ def test_keys_are_rotated_and_retired_without_a_restart(rotating):
     for _ in range(3):
         newer = fresh_pair(rotating, ann)
         assert header_of(newer["access"])["kid"] == new_kid
-        assert on_many_connections(rotating, newer["access"], asks=8) == {200}
+        assert on_many_connections(rotating, newer["access"], requests=8) == {200}
     assert on_many_connections(rotating, ann.pair["access"]) == {200}
     assert published(rotating) == [new_kid, old_kid]
 
@@ -239,8 +239,8 @@ def test_keys_are_rotated_and_retired_without_a_restart(rotating):
     assert rotating.processes("api_worker") == before
 
 
-def test_the_command_says_no(rotating):
-    """Exit 1 for the key that signs, 2 for one that is not there and for wrong use."""
+def test_keys_retire_reports_errors_by_exit_code(rotating):
+    """Exit 1 for the signing key, 2 for an unknown key and for wrong use."""
     signing = listed(rotating)[0]["kid"]
     refused = keys(rotating, "retire", signing)
     assert (refused.returncode, refused.stderr) == (1, f"cinelog: {signing} signs; rotate first\n")
@@ -254,7 +254,7 @@ def test_the_command_says_no(rotating):
     assert elsewhere.stderr.startswith("cinelog: CINELOG_SIGNING_KEYS: /nonexistent/keys.json ")
 
 
-def test_the_list_shows_whole_ids(rotating):
+def test_keys_list_shows_complete_ids(rotating):
     keys(rotating, "rotate")
     lines = keys(rotating, "list").stdout.splitlines()
     shown = [line.split() for line in lines]

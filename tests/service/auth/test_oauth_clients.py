@@ -1,4 +1,4 @@
-"""The usual OAuth libraries: discovery, both grants, revocation, and each refusal as their error."""
+"""Common OAuth libraries: discovery, both grants, revocation and errors."""
 
 import json
 import os
@@ -28,7 +28,7 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def issuer(tmp_path_factory):
-    """A service that tokens, metadata and its own address name alike."""
+    """A service whose address is the issuer in its tokens and metadata."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     folder = tmp_path_factory.mktemp("oauth") / "var"
@@ -39,18 +39,18 @@ def issuer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def metadata(issuer):
-    """What a client learns before it does anything."""
+    """The authorization server metadata."""
     return httpx.get(f"{issuer}/.well-known/oauth-authorization-server").json()
 
 
 @pytest.fixture(params=AUTHLIB, ids=["httpx", "requests"])
 def authlib(request):
-    """A client of Authlib without a secret."""
+    """An Authlib client without a secret."""
     with request.param(client_id="my-app", token_endpoint_auth_method="none") as client:
         yield client
 
 
-def test_authlib(authlib, metadata):
+def test_authlib_signs_in_refreshes_and_revokes(authlib, metadata):
     url = metadata["token_endpoint"]
     first = authlib.fetch_token(url, **RIGHT)
     second = authlib.refresh_token(url, refresh_token=first["refresh_token"])
@@ -66,7 +66,7 @@ def test_authlib(authlib, metadata):
 
 
 @pytest.mark.parametrize(("fields", "error"), REFUSED)
-def test_authlib_is_refused(authlib, metadata, fields, error):
+def test_authlib_receives_oauth_errors(authlib, metadata, fields, error):
     with pytest.raises(OAuthError) as refused:
         authlib.fetch_token(metadata["token_endpoint"], **fields)
     assert refused.value.error == error
@@ -75,7 +75,7 @@ def test_authlib_is_refused(authlib, metadata, fields, error):
 
 @pytest.mark.parametrize("library", AUTHLIB, ids=["httpx", "requests"])
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-def test_authlib_with_a_secret(library, method, metadata):
+def test_authlib_with_a_client_secret_is_refused(library, method, metadata):
     with library("my-app", "s3cret", token_endpoint_auth_method=method) as client:
         with pytest.raises(OAuthError, match="invalid_client"):
             client.fetch_token(metadata["token_endpoint"], **RIGHT)
@@ -83,20 +83,20 @@ def test_authlib_with_a_secret(library, method, metadata):
         assert (revoked.status_code, revoked.json()["error"]) == (401, "invalid_client")
 
 
-def test_authlib_with_another_grant(authlib, metadata):
+def test_authlib_with_another_grant_is_refused(authlib, metadata):
     with pytest.raises(OAuthError, match="unsupported_grant_type"):
         authlib.fetch_token(metadata["token_endpoint"], grant_type="client_credentials")
 
 
 @pytest.fixture
 def requests_oauthlib(monkeypatch):
-    """A client of requests-oauthlib, which wants TLS unless it is told that this is a test."""
+    """A requests-oauthlib client; without the variable it requires TLS."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     with RequestsSession(client=LegacyApplicationClient(client_id="my-app")) as client:
         yield client
 
 
-def test_requests_oauthlib(requests_oauthlib, metadata):
+def test_requests_oauthlib_signs_in_refreshes_and_revokes(requests_oauthlib, metadata):
     url = metadata["token_endpoint"]
     first = requests_oauthlib.fetch_token(url, **RIGHT)
     second = requests_oauthlib.refresh_token(url, refresh_token=first["refresh_token"])
@@ -104,20 +104,20 @@ def test_requests_oauthlib(requests_oauthlib, metadata):
     with pytest.raises(OAuth2Error) as refused:
         requests_oauthlib.refresh_token(url, refresh_token="x.y.z")
     assert refused.value.error == "invalid_grant"
-    where, headers, body = requests_oauthlib._client.prepare_token_revocation_request(
+    endpoint, headers, body = requests_oauthlib._client.prepare_token_revocation_request(
         metadata["revocation_endpoint"], second["refresh_token"]
     )
-    assert httpx.post(where, headers=headers, content=body).status_code == 200
+    assert httpx.post(endpoint, headers=headers, content=body).status_code == 200
 
 
 @pytest.mark.parametrize(("fields", "error"), REFUSED)
-def test_requests_oauthlib_is_refused(requests_oauthlib, metadata, fields, error):
+def test_requests_oauthlib_receives_oauth_errors(requests_oauthlib, metadata, fields, error):
     with pytest.raises(OAuth2Error) as refused:
         requests_oauthlib.fetch_token(metadata["token_endpoint"], **fields)
     assert refused.value.error == error
 
 
-def test_requests_oauthlib_with_a_secret(requests_oauthlib, metadata):
+def test_requests_oauthlib_with_a_client_secret_is_refused(requests_oauthlib, metadata):
     with pytest.raises(OAuth2Error) as refused:
         requests_oauthlib.fetch_token(
             metadata["token_endpoint"], client_id="my-app", client_secret="s3cret", **RIGHT
@@ -126,10 +126,10 @@ def test_requests_oauthlib_with_a_secret(requests_oauthlib, metadata):
 
 
 @pytest.mark.parametrize("library", ["openid-client", "oauth4webapi"])
-def test_node(library, issuer):
+def test_node_clients_receive_tokens_and_oauth_errors(library, issuer):
     node = shutil.which("node")
     if not node or not (CLIENTS / "node_modules" / library).exists():
-        pytest.skip(f"no node here, or {library} is not installed: `make test` needs npm for it")
+        pytest.skip(f"Node.js or {library} is not installed: `make test` requires npm")
     words = [node, CLIENTS / "use_oauth.mjs", issuer, "ann", PASSWORD, library]
     done = subprocess.run(
         words, env=os.environ, capture_output=True, text=True, timeout=60, check=False

@@ -1,4 +1,4 @@
-"""Passwords: what is too weak, and hashing that holds up nobody."""
+"""Passwords: strength rules, and hashing in a bounded thread pool."""
 
 import asyncio
 import gzip
@@ -45,8 +45,7 @@ def hasher():
         ("", [SHORT]),
     ],
 )
-def test_weak_passwords(password, problems):
-    """Every reason at once, in the words that clients know."""
+def test_a_weak_password_is_refused_with_every_reason(password, problems):
     assert password_problems(password, "ann", "ann@example.org") == problems
 
 
@@ -55,7 +54,7 @@ def test_weak_passwords(password, problems):
     [
         ("moviebuff", "moviebuff", "a@b.org", [LIKE_NAME]),
         ("MovieBuff7", "moviebuff", "a@b.org", [LIKE_NAME]),
-        ("ffubeivom", "moviebuff", "a@b.org", [LIKE_NAME]),  # letters count, not their order
+        ("ffubeivom", "moviebuff", "a@b.org", [LIKE_NAME]),  # the order of letters does not count
         ("moviebuff", "x+moviebuff@y", "a@b.org", [LIKE_NAME]),
         ("moviebuff", "ann", "moviebuff@b.org", [LIKE_EMAIL]),
         ("moviebuff", "ann", "a@moviebuff.example", [LIKE_EMAIL]),
@@ -64,12 +63,12 @@ def test_weak_passwords(password, problems):
         ("moviebuff", "", "", []),
     ],
 )
-def test_passwords_like_the_account(password, username, email, problems):
+def test_a_password_similar_to_the_account_is_refused(password, username, email, problems):
     assert password_problems(password, username, email) == problems
 
 
 @pytest.mark.parametrize(
-    ("password", "username", "alike"),
+    ("password", "username", "similar"),
     [
         ("qjxzkvbw", "qjxzkvmy", True),  # 6 of 8 letters: 0.75
         ("qjxzkvbwfp", "qjxzkvbmyt", True),  # 7 of 10: 0.7 is alike
@@ -78,12 +77,12 @@ def test_passwords_like_the_account(password, username, email, problems):
         ("qjxzkvbwmyt", "qjxzkvb", True),  # 2 * 7 of 18: 0.78
     ],
 )
-def test_alike_is_seven_tenths(password, username, alike):
-    assert bool(password_problems(password, username)) == alike
+def test_seven_tenths_of_the_letters_are_similar(password, username, similar):
+    assert bool(password_problems(password, username)) == similar
 
 
-def test_long_input_costs_little():
-    """The longest password beside the longest address: below 0.1 s on any machine."""
+def test_long_input_is_checked_fast():
+    """The longest password and address take less than 0.1 s."""
     address = ".".join("ab" * 40)[:240] + "@example.org"
     start = time.perf_counter()
     password_problems("ab" * 512, "a.b" * 50, address)
@@ -91,13 +90,13 @@ def test_long_input_costs_little():
     assert time.perf_counter() - start < 0.1
 
 
-def test_the_list_is_the_one_its_readme_names():
+def test_the_readme_has_the_hash_of_the_common_password_list():
     assets = files("service") / "assets"
     packed = (assets / "common-passwords.txt.gz").read_bytes()
     assert hashlib.sha256(packed).hexdigest() in (assets / "README.md").read_text()
     lines = gzip.decompress(packed).decode().splitlines()
     assert len(set(lines)) == len(lines) == 19_640
-    assert password_problems("friend of joan") == [COMMON]  # a line, not words, is a password
+    assert password_problems("friend of joan") == [COMMON]  # the list has whole lines, not words
 
 
 async def test_a_hash_verifies_its_password_and_no_other(hasher):
@@ -108,8 +107,8 @@ async def test_a_hash_verifies_its_password_and_no_other(hasher):
     assert await hasher.hash("correct horse") != hashed
 
 
-async def test_one_password_typed_on_two_systems_is_one(hasher):
-    """A composed and a decomposed é; no other folding."""
+async def test_composed_and_decomposed_letters_are_equal(hasher):
+    """No other folding applies."""
     hashed = await hasher.hash("caf\u00e9-noir")
     assert hasher.verify(hashed, "cafe\u0301-noir")
     assert not hasher.verify(hashed, "cafe-noir")
@@ -117,8 +116,8 @@ async def test_one_password_typed_on_two_systems_is_one(hasher):
 
 
 @pytest.mark.slow
-def test_an_unknown_account_costs_the_same_work(hasher):
-    """And nothing verifies it, not even the empty password."""
+def test_an_unknown_account_takes_as_long_as_a_known_one(hasher):
+    """No password verifies it, not even an empty one."""
     params = argon2.extract_parameters(hasher._dummy_hash)
     assert params == argon2.extract_parameters(hasher._argon2.hash("x"))
     assert not hasher.verify(None, "")
@@ -134,7 +133,7 @@ def test_an_unknown_account_costs_the_same_work(hasher):
     assert 0.6 < unknown_s / known_s < 1.6
 
 
-async def test_the_event_loop_runs_on_while_passwords_are_hashed(hasher):
+async def test_hashing_does_not_block_the_event_loop(hasher):
     work = asyncio.ensure_future(hasher.hash("correct horse"))
     turns = 0
     while not work.done():
@@ -144,7 +143,7 @@ async def test_the_event_loop_runs_on_while_passwords_are_hashed(hasher):
 
 
 async def test_a_full_queue_refuses_at_once():
-    """Two hash, two wait, the fifth is told to come later; then there is room again."""
+    """Two calls run, two wait, and a fifth is refused until one ends."""
     hasher = Hasher(threads=2, waiting=2)
     gate = threading.Event()
     waiting = [asyncio.ensure_future(hasher.run(None, gate.wait, 10)) for _ in range(4)]
@@ -157,8 +156,8 @@ async def test_a_full_queue_refuses_at_once():
     hasher.close()
 
 
-async def test_a_caller_that_gives_up_frees_its_place():
-    """At once where it only waited; once the thread is free where it ran."""
+async def test_a_cancelled_call_frees_its_place():
+    """A waiting call frees it at once, a running one when its thread is free."""
     hasher = Hasher(threads=1, waiting=1)
     gate = threading.Event()
     running = asyncio.ensure_future(hasher.run(None, gate.wait, 10))
@@ -169,11 +168,11 @@ async def test_a_caller_that_gives_up_frees_its_place():
     await asyncio.gather(running, waiting, return_exceptions=True)
     assert hasher.pool.pending == 1
     gate.set()
-    assert await hasher.hash("correct horse")  # behind it on the one thread
+    assert await hasher.hash("correct horse")  # it waits for the only thread
     hasher.close()
 
 
-async def test_an_error_of_the_work_is_the_callers(hasher):
+async def test_an_error_in_the_thread_reaches_the_caller(hasher):
     with pytest.raises(ZeroDivisionError):
         await hasher.run(None, lambda: 1 // 0)
     assert hasher.pool.pending == 0
@@ -182,8 +181,8 @@ async def test_an_error_of_the_work_is_the_callers(hasher):
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_passwords_of_one_account_wait_for_those_of_others():
-    """However many are tried at once; beyond so many it is refused."""
+async def test_one_account_does_not_delay_the_passwords_of_others():
+    """Calls beyond an account's share of the queue are throttled."""
     hasher, gate = Hasher(threads=1, waiting=12), threading.Event()
     done = []
 
@@ -191,11 +190,11 @@ async def test_the_passwords_of_one_account_wait_for_those_of_others():
         await hasher.run(by, gate.wait, 10)
         done.append(by)
 
-    asked = [asyncio.ensure_future(work(by)) for by in ("ann", "ann", "ann", "ann", "bob")]
+    calls = [asyncio.ensure_future(work(by)) for by in ("ann", "ann", "ann", "ann", "bob")]
     await asyncio.sleep(0)
     with pytest.raises(ThrottledError):
         await hasher.run("ann", gate.wait, 10)
     gate.set()
-    await asyncio.gather(*asked)
+    await asyncio.gather(*calls)
     assert done.index("bob") <= 2
     hasher.close()

@@ -1,4 +1,4 @@
-"""No file of the data directory holds a token, or what one could be rebuilt from."""
+"""No file of the data directory contains a token or enough to rebuild one."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from tests.controls import ALIEN
 from tests.running import PASSWORD, Cinelog, problem
 
 
-def test_an_answer_is_opened_by_its_own_token_alone():
+def test_a_sealed_answer_opens_only_with_its_own_token():
     sealed = seal(b'{"refresh": "next"}', "token")
     assert b"next" not in sealed
     assert unseal(sealed, "token") == b'{"refresh": "next"}'
@@ -28,16 +28,16 @@ def test_invalid_sealed_answers_are_refused(junk):
         unseal(junk, "token")
 
 
-def test_no_file_holds_a_token(tmp_path):
-    """Neither whole nor by its signature, in no encoding; what lies there signs nobody in."""
+def test_no_file_contains_a_token(tmp_path):
+    """No encoding of a signature is stored, and no stored text is a valid token."""
     with Cinelog(tmp_path / "var") as service:
         ann = service.account("ann")
         ann.post("/movies/", json=ALIEN)
         tokens = [ann.pair["access"], ann.pair["refresh"]]
         for _ in range(3):
             answer = ann.post("/auth/token/refresh/", json={"refresh": tokens[-1]})
-            lost = ann.post("/auth/token/refresh/", json={"refresh": tokens[-1]})
-            assert lost.json() == answer.json()
+            repeated = ann.post("/auth/token/refresh/", json={"refresh": tokens[-1]})
+            assert repeated.json() == answer.json()
             tokens += [answer.json()["access"], answer.json()["refresh"]]
         files = {
             path: path.read_bytes() for path in (tmp_path / "var").rglob("*") if path.is_file()

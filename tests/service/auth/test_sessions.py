@@ -1,4 +1,4 @@
-"""Sessions: each refresh token for one use, and what a second use means."""
+"""Sessions: a refresh token is valid for one use, and reuse ends the session."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def refused(sessions, used, successor="never"):
     return True
 
 
-def grace_ends(auth_redis, sid="s-1"):
+def end_grace(auth_redis, sid="s-1"):
     auth_redis.delete(f"auth:session:{{{sid}}}:successor")
 
 
@@ -50,8 +50,7 @@ def test_a_token_is_exchanged_for_the_next(sessions, first):
     assert sessions.rotate(token("j-2"), "j-3", b"answer 3") == b"answer 3"
 
 
-def test_a_lost_answer_is_given_again(sessions, first):
-    """The same one, however often it is asked for within the grace."""
+def test_a_repeated_rotation_within_the_grace_gets_the_same_answer(sessions, first):
     sessions.rotate(first, "j-2", b"answer 2")
     assert sessions.rotate(first, "j-x", b"another") == b"answer 2"
     assert sessions.rotate(first, "j-y", b"another") == b"answer 2"
@@ -63,10 +62,10 @@ def test_the_grace_is_ten_seconds(sessions, first, auth_redis):
     assert 9 < auth_redis.pttl("auth:session:{s-1}:successor") / 1000 <= 10
 
 
-def test_a_used_token_ends_the_session(sessions, first, auth_redis):
-    """Whoever comes second, thief or robbed: nobody can tell, so both are out."""
+def test_reuse_of_a_token_ends_the_session(sessions, first, auth_redis):
+    """A thief cannot be told from the owner, so both are refused."""
     sessions.rotate(first, "j-2", b"answer 2")
-    grace_ends(auth_redis)
+    end_grace(auth_redis)
     with structlog.testing.capture_logs() as logs:
         assert refused(sessions, first)
     assert [(line["event"], line["sid"]) for line in logs] == [("refresh token used twice", "s-1")]
@@ -74,7 +73,7 @@ def test_a_used_token_ends_the_session(sessions, first, auth_redis):
     assert auth_redis.keys("auth:*") == []
 
 
-def test_the_grace_itself_runs_out(sessions, first, monkeypatch):
+def test_reuse_after_the_grace_ends_the_session(sessions, first, monkeypatch):
     monkeypatch.setattr(module, "GRACE_S", 1)
     sessions.rotate(first, "j-2", b"answer 2")
     time.sleep(1.05)
@@ -82,25 +81,25 @@ def test_the_grace_itself_runs_out(sessions, first, monkeypatch):
     assert refused(sessions, token("j-2"))
 
 
-def test_a_token_from_before_the_last_one_ends_the_session_at_once(sessions, first):
-    """The grace is for one lost answer, not for a chain of them."""
+def test_a_token_older_than_the_last_one_ends_the_session_at_once(sessions, first):
+    """The grace covers one lost answer only."""
     sessions.rotate(first, "j-2", b"answer 2")
     sessions.rotate(token("j-2"), "j-3", b"answer 3")
     assert refused(sessions, first)
     assert refused(sessions, token("j-3"))
 
 
-def test_one_session_ends_and_others_live_on(sessions, first, auth_redis):
+def test_reuse_leaves_other_sessions_valid(sessions, first, auth_redis):
     other = token("k-1", sid="s-2")
     sessions.open(other)
     sessions.rotate(first, "j-2", b"answer 2")
-    grace_ends(auth_redis)
+    end_grace(auth_redis)
     assert refused(sessions, first)
     assert sessions.rotate(other, "k-2", b"answer") == b"answer"
 
 
 def test_an_unknown_session_is_refused(sessions, first, auth_redis):
-    """It has ended, expired, or Redis was lost; no token of it comes back to life."""
+    """The session has ended or expired, or Redis has lost it."""
     assert refused(sessions, token("j-1", sid="s-9"))
     auth_redis.flushall()
     assert refused(sessions, first)
@@ -122,7 +121,7 @@ def test_an_ended_session_is_refused(sessions, first, auth_redis):
 
 
 def test_concurrent_rotations_get_the_same_answer(sessions, first):
-    """Rotation is one step in Redis: there is no moment at which two pass."""
+    """Rotation is atomic in Redis."""
     start = Barrier(16)
 
     def rotate(number):
@@ -140,8 +139,8 @@ def test_checking_a_token_does_not_use_it(sessions, first, auth_redis):
     assert sessions.holds(first)
     sessions.rotate(first, "j-2", b"answer")
     assert sessions.holds(token("j-2"))
-    assert sessions.holds(first)  # within the grace it would be answered
-    grace_ends(auth_redis)
+    assert sessions.holds(first)  # it is within the grace
+    end_grace(auth_redis)
     assert not sessions.holds(first)
     assert not sessions.holds(token("j-9"))
     assert not sessions.holds(token("j-2", account=uuid4()))
@@ -150,7 +149,7 @@ def test_checking_a_token_does_not_use_it(sessions, first, auth_redis):
 
 
 def test_every_key_expires(sessions, first, auth_redis, auth_settings):
-    """With the session; each refresh lengthens it."""
+    """Each refresh extends the expiry."""
     sessions.rotate(first, "j-2", b"answer")
     listing, session = f"auth:account:{ACCOUNT}", "auth:session:{s-1}"
     for key in (listing, session):
@@ -161,7 +160,7 @@ def test_every_key_expires(sessions, first, auth_redis, auth_settings):
     assert all(auth_redis.ttl(key) > 0 for key in auth_redis.keys("*"))
 
 
-def test_an_accounts_sessions_are_listed_while_they_live(sessions, first, auth_redis):
+def test_only_live_sessions_of_an_account_are_listed(sessions, first, auth_redis):
     listing = f"auth:account:{ACCOUNT}"
     auth_redis.zadd(listing, {"expired": time.time() - 1})
     sessions.open(token("k-1", sid="s-2"))
@@ -170,15 +169,14 @@ def test_an_accounts_sessions_are_listed_while_they_live(sessions, first, auth_r
     assert auth_redis.zrange(listing, 0, -1) == [b"s-2"]
 
 
-def test_scripts_come_back_after_redis_forgot_them(sessions, first, auth_redis):
+def test_scripts_are_reloaded_after_a_flush(sessions, first, auth_redis):
     auth_redis.script_flush()
     assert sessions.holds(first)
     auth_redis.script_flush()
     assert sessions.rotate(first, "j-2", b"answer") == b"answer"
 
 
-def test_without_redis_a_token_is_neither_valid_nor_invalid(auth_settings):
-    """Not that it is good, nor that it is not."""
+def test_without_redis_no_token_is_valid_or_invalid(auth_settings):
     with running_redis() as (server, url):
         client = redis.Redis.from_url(url, retry=None)
         sessions = Sessions(client, auth_settings)
@@ -186,12 +184,12 @@ def test_without_redis_a_token_is_neither_valid_nor_invalid(auth_settings):
         sessions.open(first)
         server.terminate()
         server.wait(10)
-        for ask in (
+        for call in (
             lambda: sessions.open(first),
             lambda: sessions.rotate(first, "j-2", b"answer"),
             lambda: sessions.holds(first),
             lambda: sessions.end(ACCOUNT, "s-1"),
         ):
             with pytest.raises(ReadModelUnavailableError):
-                ask()
+                call()
         client.close()

@@ -13,10 +13,10 @@ UNSAFE = ["\x1b[31m", "\x00", "\x07", "\x9b31m", "\x7f", "\u202e", "\u2028", "\u
 
 @pytest.mark.parametrize("text", UNSAFE)
 def test_control_characters_are_escaped(text):
-    for shown in (printable(f"a{text}b"), _shown(f"a{text}b")):
+    for shown in (printable(f"a{text}b"), _printed(f"a{text}b")):
         assert text[0] not in shown
         assert f"\\u{ord(text[0]):04x}" in shown
-    assert text[0] not in _shown(_table(f"a{text}b"))
+    assert text[0] not in _printed(_table(f"a{text}b"))
 
 
 def test_letters_are_unchanged():
@@ -36,7 +36,7 @@ def _table(text):
     return table
 
 
-def _shown(what):
+def _printed(content):
     out = io.StringIO()
-    SafeConsole(file=out, width=80).print(what, markup=False)
+    SafeConsole(file=out, width=80).print(content, markup=False)
     return out.getvalue()

@@ -20,16 +20,16 @@ def store(tmp_path):
     store.close()
 
 
-def happened(store, *commands):
+def apply(store, *commands):
     """Apply commands one by one."""
     for command in commands:
         commit(store, [command])
 
 
-def a_life(store):
+def add_movie_history(store):
     """Register an account, and create, change and delete a movie of it."""
     ann, movie = new_id(), new_id()
-    happened(
+    apply(
         store,
         register(ann),
         create(movie, by=ann),
@@ -39,22 +39,22 @@ def a_life(store):
     return str(movie)
 
 
-def shown(tmp_path, *args):
+def printed_events(tmp_path, *args):
     done = run(tmp_path / "var", "events", "--json", *args)
     assert (done.returncode, done.stderr) == (0, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_events_in_log_order(tmp_path, store):
-    movie = a_life(store)
-    rows = shown(tmp_path)
+def test_events_are_printed_in_log_order(tmp_path, store):
+    movie = add_movie_history(store)
+    rows = printed_events(tmp_path)
     assert [row["type"] for row in rows] == ["MovieCreated", "MovieUpdated", "MovieDeleted"]
     assert {row["movie_id"] for row in rows} == {movie}
     assert rows[0]["changes"]["title"]["from"] is None
     positions = [row["position"] for row in rows]
     assert positions == sorted(positions)
-    assert shown(tmp_path, "--after", positions[0]) == rows[1:]
-    assert shown(tmp_path, "--after", positions[-1]) == []
+    assert printed_events(tmp_path, "--after", positions[0]) == rows[1:]
+    assert printed_events(tmp_path, "--after", positions[-1]) == []
 
     text = run(tmp_path / "var", "events").stdout.splitlines()
     assert len(text) == 3
@@ -64,8 +64,8 @@ def test_events_in_log_order(tmp_path, store):
     assert repr(rows[0]["changes"]["title"]["to"]) in text[0]
 
 
-def test_position_beyond_the_log(tmp_path, store):
-    a_life(store)
+def test_position_beyond_the_log_is_refused(tmp_path, store):
+    add_movie_history(store)
     done = run(tmp_path / "var", "events", "--after", 999)
     assert (done.returncode, done.stdout) == (2, "")
     assert "the log ends at position" in done.stderr
@@ -73,7 +73,7 @@ def test_position_beyond_the_log(tmp_path, store):
 
 
 def test_follow_shows_new_events_until_ctrl_c(tmp_path, store):
-    first = a_life(store)
+    first = add_movie_history(store)
     with subprocess.Popen(
         [COMMAND, "events", "--follow", "--json"],
         env=environment(tmp_path / "var"),
@@ -84,9 +84,9 @@ def test_follow_shows_new_events_until_ctrl_c(tmp_path, store):
         lines = [json.loads(process.stdout.readline()) for _ in range(3)]
         assert {line["movie_id"] for line in lines} == {first}
         second = new_id()
-        happened(store, create(second, by=lines[0]["actor"]["id"]))
+        apply(store, create(second, by=lines[0]["actor"]["id"]))
         added = json.loads(process.stdout.readline())
         assert (added["movie_id"], added["type"]) == (str(second), "MovieCreated")
         process.send_signal(signal.SIGINT)
-        rest, said = process.communicate(timeout=10)
-        assert (process.returncode, rest, said) == (0, "", "")
+        rest, errors = process.communicate(timeout=10)
+        assert (process.returncode, rest, errors) == (0, "", "")

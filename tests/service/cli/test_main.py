@@ -15,46 +15,50 @@ from tests.controls import MOVIE, create, delete, register, update
 from tests.running import COMMAND, environment, run
 
 
-def one_line(done, *said):
+def assert_one_line_error(done, *expected):
     assert done.returncode == 2, done
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    for words in said:
+    for words in expected:
         assert words in done.stderr
 
 
-def test_occupied_port(tmp_path):
+def test_occupied_port_is_reported(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        one_line(run(tmp_path / "var", "serve", "--port", port), "CINELOG_PORT", str(port), "taken")
+        assert_one_line_error(
+            run(tmp_path / "var", "serve", "--port", port), "CINELOG_PORT", str(port), "taken"
+        )
 
 
-def test_data_directory_is_a_file(tmp_path):
+def test_data_directory_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "var").write_text("")
-    one_line(run(tmp_path / "var", "status"), "CINELOG_DATA_DIR", "not a directory")
+    assert_one_line_error(run(tmp_path / "var", "status"), "CINELOG_DATA_DIR", "not a directory")
 
 
-def test_data_directory_of_newer_version(tmp_path):
+def test_data_directory_of_newer_version_is_refused(tmp_path):
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "format").write_text('{"format": 99, "cinelog": "9.9"}')
-    one_line(run(tmp_path / "var", "serve", "--port", 0), "CINELOG_DATA_DIR", "newer version")
+    assert_one_line_error(
+        run(tmp_path / "var", "serve", "--port", 0), "CINELOG_DATA_DIR", "newer version"
+    )
 
 
 @pytest.fixture
-def made(tmp_path):
-    """A data directory with an event store that is empty."""
+def empty_store(tmp_path):
+    """A data directory with an empty event store."""
     folder = tmp_path / "var"
     folder.mkdir(mode=0o700)
     Store.open(f"sqlite:///{folder}/events.db").close()
     return folder
 
 
-def test_status_shows_unreachable_redis(tmp_path, made):
+def test_status_shows_unreachable_redis(tmp_path, empty_store):
     done = run(tmp_path / "var", "status", redis_url="redis://127.0.0.1:1/0")
     assert (done.returncode, "unavailable" in done.stdout) == (1, True)
 
 
-def test_status_shows_inactive_projection(tmp_path, made):
+def test_status_shows_inactive_projection(tmp_path, empty_store):
     done = run(tmp_path / "var", "status")
     assert done.stdout.split()[-2:] == ["active", "no"]
 
@@ -69,18 +73,18 @@ def test_status_shows_inactive_projection(tmp_path, made):
         ("event_store_url", "oracle://x"),
     ],
 )
-def test_unreachable_store(tmp_path, command, variable, value):
+def test_unreachable_store_is_reported(tmp_path, command, variable, value):
     args = [command, "--port", 0] if command == "serve" else [command]
     done = run(tmp_path / "var", *args, **{variable: value})
-    one_line(done, f"CINELOG_{variable.upper()}")
+    assert_one_line_error(done, f"CINELOG_{variable.upper()}")
     assert "hush" not in done.stderr
 
 
-def test_invalid_key_file(tmp_path):
+def test_invalid_key_file_is_reported(tmp_path):
     (tmp_path / "var").mkdir(mode=0o700)
     (tmp_path / "var" / "signing-keys.json").write_text("{")
     done = run(tmp_path / "var", "serve", "--port", 0, "--workers", 1)
-    one_line(done, "CINELOG_SIGNING_KEYS", "signing-keys.json")
+    assert_one_line_error(done, "CINELOG_SIGNING_KEYS", "signing-keys.json")
 
 
 @pytest.mark.parametrize(
@@ -93,25 +97,27 @@ def test_invalid_key_file(tmp_path):
         ("proxies", "x"),
     ],
 )
-def test_invalid_setting(tmp_path, variable, value):
-    one_line(run(tmp_path / "var", "status", **{variable: value}), f"CINELOG_{variable.upper()}")
+def test_invalid_setting_is_reported(tmp_path, variable, value):
+    assert_one_line_error(
+        run(tmp_path / "var", "status", **{variable: value}), f"CINELOG_{variable.upper()}"
+    )
 
 
-def test_unknown_command(tmp_path):
+def test_unknown_command_is_refused(tmp_path):
     done = run(tmp_path / "var", "dance")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
 
-def test_history_of_unknown_movie(tmp_path, made):
-    """A missing movie is exit 1; a malformed id is wrong use, exit 2."""
+def test_history_of_unknown_movie_is_reported(tmp_path, empty_store):
+    """A missing movie is exit 1; a malformed id is exit 2."""
     done = run(tmp_path / "var", "history", MOVIE)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "cinelog: No Movie matches the given query.\n"
-    one_line(run(tmp_path / "var", "history", "nonsense"), "a movie id looks like")
+    assert_one_line_error(run(tmp_path / "var", "history", "nonsense"), "a movie id looks like")
 
 
-def test_history_as_table_and_json(tmp_path):
+def test_history_is_printed_as_table_or_json(tmp_path):
     (tmp_path / "var").mkdir(mode=0o700)
     store = Store.open(f"sqlite:///{tmp_path}/var/events.db")
     me = uuid.uuid4()
@@ -127,7 +133,7 @@ def test_history_as_table_and_json(tmp_path):
     assert changes == {"title": {"from": "Alien", "to": "[bold]Aliens"}}
 
 
-def test_status_of_empty_store(tmp_path, made):
+def test_status_shows_an_empty_store(tmp_path, empty_store):
     done = run(tmp_path / "var", "status", "--json")
     assert done.returncode == 0
     status = json.loads(done.stdout)
@@ -155,22 +161,24 @@ def test_reading_commands_create_nothing(tmp_path, args):
     (tmp_path / "in.csv").write_text("title,genre,year\n")
     before = sorted(tmp_path.rglob("*"))
     args = [tmp_path / word if "." in word else word for word in args]
-    one_line(run(tmp_path / "var", *args), "CINELOG_", "there is no" if args[0] != "keys" else "")
+    assert_one_line_error(
+        run(tmp_path / "var", *args), "CINELOG_", "there is no" if args[0] != "keys" else ""
+    )
     (tmp_path / "var").mkdir()
-    one_line(run(tmp_path / "var", *args), "CINELOG_")
+    assert_one_line_error(run(tmp_path / "var", *args), "CINELOG_")
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "var"])
 
 
-def test_database_without_tables(tmp_path, postgres):
+def test_database_without_tables_is_reported(tmp_path, postgres):
     url = postgres()
     for args in (["history", str(MOVIE)], ["export", tmp_path / "out.csv"], ["status"]):
         done = run(tmp_path / "var", *args, event_store_url=url)
-        one_line(done, "there is no event store in this database")
+        assert_one_line_error(done, "there is no event store in this database")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         (["dance"], "No such command 'dance'"),
         (["serve", "--prot", "1"], "--prot"),
@@ -179,23 +187,23 @@ def test_database_without_tables(tmp_path, postgres):
         (["rebuild", "--parallel", "99"], "--parallel"),
     ],
 )
-def test_invalid_command_line_is_one_line(tmp_path, args, said):
+def test_invalid_command_line_is_one_line(tmp_path, args, expected):
     """``serve`` reports it as JSON."""
     done = run(tmp_path / "var", *args)
     assert done.stderr.startswith("{" if args[0] == "serve" else "cinelog: ")
-    one_line(run(tmp_path / "var", *args), said, "--help")
+    assert_one_line_error(run(tmp_path / "var", *args), expected, "--help")
 
 
-def test_version_and_help(tmp_path):
+def test_version_and_help_are_printed(tmp_path):
     assert run(tmp_path / "var", "--version").stdout.startswith("cinelog 0.")
     assert "import" in run(tmp_path / "var", "--help").stdout
     assert "8000" in run(tmp_path / "var", "serve", "--help").stdout
 
 
-def test_closed_output(tmp_path, made):
+def test_closed_output_is_not_an_error(tmp_path, empty_store):
     """A pipe closed by its reader, as with ``| head``, is not an error."""
     line = f"{COMMAND} history --help | head -c 1; echo ${{PIPESTATUS[0]}}"
-    env = environment(made) | {"PYTHONUNBUFFERED": "1"}
+    env = environment(empty_store) | {"PYTHONUNBUFFERED": "1"}
     done = subprocess.run(["bash", "-c", line], env=env, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     for args in (["status"], ["--help"], ["status", "--json"]):
@@ -207,14 +215,14 @@ def test_closed_output(tmp_path, made):
         assert process.returncode in (0, 1)
 
 
-def test_output_in_limited_encoding(tmp_path, made):
+def test_output_is_escaped_for_a_limited_encoding(tmp_path, empty_store):
     """Characters that the encoding lacks become JSON escapes."""
-    store = Store.open(f"sqlite:///{made}/events.db")
+    store = Store.open(f"sqlite:///{empty_store}/events.db")
     me = uuid.uuid4()
     commit(store, [register(me, username="ann"), create(MOVIE, by=me, title="Amélie 😀")])
     commit(store, [update(by=me, title="B")])
     store.close()
-    env = environment(made) | {"PYTHONIOENCODING": "ascii"}
+    env = environment(empty_store) | {"PYTHONIOENCODING": "ascii"}
     for args in (
         ["history", str(MOVIE)],
         ["history", str(MOVIE), "--json"],
@@ -229,8 +237,8 @@ def test_output_in_limited_encoding(tmp_path, made):
             assert changes["title"]["to"] == "Amélie 😀"
 
 
-def test_misspelled_variable(tmp_path, made):
-    done = run(made, "status", event_store="x", loglevel="info", zzz="1")
+def test_misspelled_variable_is_reported(tmp_path, empty_store):
+    done = run(empty_store, "status", event_store="x", loglevel="info", zzz="1")
     assert done.returncode == 0
     ignored = "is not a setting and is ignored"
     assert done.stderr.splitlines() == [
@@ -241,8 +249,8 @@ def test_misspelled_variable(tmp_path, made):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_completion_script(tmp_path, shell):
-    """The script that a shell evaluates."""
+def test_shell_completion_script_is_printed(tmp_path, shell):
+    """A shell evaluates this script."""
     done = subprocess.run(
         [COMMAND, "--show-completion", shell],
         env=environment(tmp_path) | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
@@ -255,11 +263,15 @@ def test_shell_completion_script(tmp_path, shell):
     assert "_CINELOG_COMPLETE" in done.stdout
 
 
-def test_completion_of_commands(tmp_path):
-    asked = {"_CINELOG_COMPLETE": "complete_bash", "COMP_WORDS": "cinelog re", "COMP_CWORD": "1"}
+def test_commands_are_completed(tmp_path):
+    variables = {
+        "_CINELOG_COMPLETE": "complete_bash",
+        "COMP_WORDS": "cinelog re",
+        "COMP_CWORD": "1",
+    }
     done = subprocess.run(
         [COMMAND],
-        env=environment(tmp_path) | asked,
+        env=environment(tmp_path) | variables,
         capture_output=True,
         text=True,
         timeout=30,
@@ -271,10 +283,10 @@ def test_completion_of_commands(tmp_path):
 def test_help_shows_defaults_of_options():
     """Every option with a value shows its default, except --as."""
     command = typer.main.get_command(app)
-    lacking = [
+    without_default = [
         f"{path} {option.opts[0]}"
-        for path, one in _commands(command, "cinelog")
-        for option in one.params
+        for path, subcommand in _commands(command, "cinelog")
+        for option in subcommand.params
         if option.param_type_name == "option"
         and not option.is_flag
         and not option.is_eager
@@ -282,11 +294,11 @@ def test_help_shows_defaults_of_options():
         and not (option.show_default and (option.default or isinstance(option.show_default, str)))
         and not (option.show_default and option.default == 0)
     ]
-    assert lacking == []
+    assert without_default == []
 
 
 def _commands(command, path):
-    below = getattr(command, "commands", {})
+    children = getattr(command, "commands", {})
     yield path, command
-    for name, one in below.items():
-        yield from _commands(one, f"{path} {name}")
+    for name, child in children.items():
+        yield from _commands(child, f"{path} {name}")

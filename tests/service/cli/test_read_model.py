@@ -1,4 +1,4 @@
-"""The read model beside a serving system: rebuilt, verified, wiped, with movies put aside."""
+"""The read model of a running service: rebuild, verify, repair, parked movies and lost data."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ _titles = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def cinelog(tmp_path_factory):
-    """A service of two workers on a log with something of everything in it."""
+    """A service with two workers and a log of many kinds of events."""
     data_dir = tmp_path_factory.mktemp("views") / "var"
     data_dir.mkdir(mode=0o700)
     store = Store.open(f"sqlite:///{data_dir}/events.db")
@@ -47,11 +47,11 @@ def key(cinelog, name):
 
 @contextmanager
 def load(cinelog):
-    """Someone lists and someone writes all the time; yields all their answers."""
+    """List and create movies continuously; yield all responses."""
     stop, answers = threading.Event(), []
     token = cinelog.eve.headers["Authorization"]
 
-    def ask(send):
+    def send_repeatedly(send):
         with httpx.Client(
             base_url=f"{cinelog.url}/api/v1", headers={"Authorization": token}, timeout=10
         ) as client:
@@ -65,7 +65,9 @@ def load(cinelog):
     def read(client):
         return client.get("/movies/", params={"title": "alien", "page_size": 100})
 
-    threads = [threading.Thread(target=ask, args=(send,)) for send in (write, read, read)]
+    threads = [
+        threading.Thread(target=send_repeatedly, args=(send,)) for send in (write, read, read)
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -84,16 +86,16 @@ def writes(answers):
     return [answer for answer in answers if answer.request.method == "POST"]
 
 
-def test_a_rebuild_while_everything_goes_on(cinelog):
-    """Nobody notices; nothing differs, whatever was written meanwhile."""
+def test_a_rebuild_does_not_disturb_the_service(cinelog):
+    """Reads and writes succeed, and the new generation has no differences."""
     before = generation(cinelog)
     with load(cinelog) as answers:
         done = run(cinelog.data_dir, "rebuild", "--parallel", 2, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
-    assert told["generation"] == generation(cinelog) > before
-    assert told["differing"] == {}
-    assert told["compared"] > 20
+    report = json.loads(done.stdout)
+    assert report["generation"] == generation(cinelog) > before
+    assert report["differing"] == {}
+    assert report["compared"] > 20
     assert {answer.status_code for answer in lists(answers)} == {200}
     assert {answer.json()["count"] for answer in lists(answers)} == {4}
     assert {answer.status_code for answer in writes(answers)} == {201}
@@ -105,20 +107,20 @@ def ready(cinelog):
     return httpx.get(f"{cinelog.url}/readyz").json()
 
 
-def test_a_rebuild_that_dies(cinelog):
-    """Whichever call to Redis is its last: readers see no change, and the next one clears up."""
+def test_an_interrupted_rebuild_changes_nothing(cinelog):
+    """The process dies at any call to Redis; the next rebuild removes the remains."""
     live, redis = generation(cinelog), cinelog.redis()
     store = Store.open(f"sqlite:///{cinelog.events}", create=False)
-    for at in itertools.count(1, 7):
-        dying = Dying(redis, at, after=at % 2 == 0)
+    for call in itertools.count(1, 7):
+        failing = Dying(redis, call, after=call % 2 == 0)
         with suppress(DiedError):
-            rebuild(store, dying)
+            rebuild(store, failing)
         assert generation(cinelog) >= live
         assert cinelog.eve.get("/movies/", params={"title": "alien"}).json()["count"] == 4
-        redis.delete(REBUILDING)  # as if its process had died, too
-        if not dying.died:
+        redis.delete(REBUILDING)  # the lease of a dead process expires
+        if not failing.died:
             break
-    assert at > 30
+    assert call > 30
     store.close()
     done = run(cinelog.data_dir, "rebuild")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -129,24 +131,24 @@ def test_a_rebuild_that_dies(cinelog):
     assert {int(number) for number in tagged if int(number) > 0} == {generation(cinelog)}
 
 
-def test_verify_and_repair(cinelog):
-    """Exit 1 and what differs; the repair mends that, while everything goes on."""
+def test_verify_reports_differences_and_repair_corrects_them(cinelog):
+    """Both exit with 1 and print the differences while the service runs."""
     movie = str(cinelog.books.ids[3])
     with load(cinelog):
         cinelog.redis().zadd(key(cinelog, "years"), {movie: 1})
         found = run(cinelog.data_dir, "verify", "--json")
-        mended = run(cinelog.data_dir, "verify", "--repair")
+        repaired = run(cinelog.data_dir, "verify", "--repair")
     assert found.returncode == 1
     assert json.loads(found.stdout)["differences"] == [
         {"key": "years", "field": movie, "wanted": "1982", "shown": "1"}
     ]
-    assert mended.returncode == 1
-    assert f"years {movie}: 1, should be 1982" in mended.stdout
+    assert repaired.returncode == 1
+    assert f"years {movie}: 1, should be 1982" in repaired.stdout
     assert cinelog.redis().zscore(key(cinelog, "years"), movie) == 1982
 
 
-def test_parked_movies(cinelog):
-    """Told in status and where probes look; taken up, given up, taken up again."""
+def test_parked_movies_are_reported_dropped_and_retried(cinelog):
+    """Status, /readyz and metrics count them; a retry applies even a dropped movie."""
     movie = cinelog.books.changed
     corrupt_event(cinelog.events, movie, version=2)
     rebuilt = run(cinelog.data_dir, "rebuild")
@@ -154,33 +156,33 @@ def test_parked_movies(cinelog):
     assert f"rows {movie}" in rebuilt.stdout
     assert eventually(lambda: ready(cinelog)["read_model"]["parked"] == 1)
     assert "cinelog_parked_movies 1.0" in httpx.get(f"{cinelog.url}/metrics").text
-    (told,) = json.loads(run(cinelog.data_dir, "parked", "list", "--json").stdout)
-    assert (told["id"], told["type"], told["dropped"]) == (movie, "MovieUpdated", False)
+    (report,) = json.loads(run(cinelog.data_dir, "parked", "list", "--json").stdout)
+    assert (report["id"], report["type"], report["dropped"]) == (movie, "MovieUpdated", False)
     refused = run(cinelog.data_dir, "parked", "retry", movie)
     assert (refused.returncode, "1 still parked" in refused.stdout) == (1, True)
-    given_up = run(cinelog.data_dir, "parked", "drop", movie, "--json")
-    assert json.loads(given_up.stdout) == {"dropped": [movie]}
+    dropped = run(cinelog.data_dir, "parked", "drop", movie, "--json")
+    assert json.loads(dropped.stdout) == {"dropped": [movie]}
     state = cinelog.status()["read_model"]
     assert (state["parked"], state["dropped"]) == (0, 1)
     assert cinelog.eve.get(f"/movies/{movie}/").status_code == 404
     repair_event(cinelog.events, movie, version=2)
-    taken = run(cinelog.data_dir, "parked", "retry", "--json")
-    assert json.loads(taken.stdout) == {"applied": [movie], "refused": {}}
+    retried = run(cinelog.data_dir, "parked", "retry", "--json")
+    assert json.loads(retried.stdout) == {"applied": [movie], "refused": {}}
     assert cinelog.eve.get(f"/movies/{movie}/").json()["title"] == "Élan"
 
 
-def _listed(answers, since):
+def _any_list_succeeded(answers, since):
     return any(answer.is_success for answer in lists(answers[since:]))
 
 
-def test_a_wiped_redis_under_load(cinelog):
-    """Lists are whole or refused, never anything between; every write succeeds."""
+def test_a_wiped_redis_is_rebuilt_under_load(cinelog):
+    """Lists are complete or refused, and every write succeeds."""
     with load(cinelog) as answers:
         for _ in range(3):
             cinelog.redis().flushall()
             eventually(lambda: cinelog.redis().get("movies:live"))
             since = len(answers)
-            eventually(partial(_listed, answers, since))
+            eventually(partial(_any_list_succeeded, answers, since))
     refused = [answer for answer in lists(answers) if not answer.is_success]
     for answer in refused:
         problem(answer, 503, "unavailable")
@@ -195,8 +197,8 @@ def test_a_wiped_redis_under_load(cinelog):
 
 
 @pytest.mark.parametrize("name", ["rows", "created", "years", "titles", "head"])
-def test_a_lost_key(cinelog, name):
-    """Refused at once, then whole again; one movie is read from the log meanwhile."""
+def test_a_lost_key_is_restored(cinelog, name):
+    """Lists are complete or refused, and single movies are read from the log."""
     movie = cinelog.books.changed
     cinelog.redis().delete(key(cinelog, name))
     one, all_ = cinelog.eve.get(f"/movies/{movie}/"), cinelog.eve.get("/movies/?title=alien")
@@ -216,8 +218,8 @@ DAMAGE = (
 )
 
 
-def test_damage(tmp_path):
-    """Lists are whole or refused until it is built again by itself; writes go on, and are shown."""
+def test_a_damaged_read_model_is_rebuilt(tmp_path):
+    """Lists are complete or refused meanwhile, and writes succeed."""
     with Cinelog(tmp_path / "var") as cinelog:
         ann = cinelog.account("ann")
         for number, (command, name, *args) in enumerate(DAMAGE):
@@ -239,8 +241,8 @@ def test_damage(tmp_path):
     assert "Traceback" not in cinelog.output()
 
 
-def test_on_its_own(tmp_path):
-    """Where nothing runs, the embedded Redis runs for as long as the command."""
+def test_rebuild_and_verify_run_without_a_service(tmp_path):
+    """The embedded Redis runs only as long as the command."""
     data_dir = tmp_path / "var"
     data_dir.mkdir(mode=0o700)
     Store.open(f"sqlite:///{data_dir}/events.db").close()
@@ -254,7 +256,7 @@ def test_on_its_own(tmp_path):
 
 
 def append(cinelog, movie, state):
-    """Store a second event of a movie, byte for byte."""
+    """Append a second event of a movie with the given bytes."""
     with closing(sqlite3.connect(cinelog.data_dir / "events.db")) as log, log:
         log.execute(
             "INSERT INTO stored_events (originator_id, originator_version, topic, state)"
@@ -263,24 +265,24 @@ def append(cinelog, movie, state):
         )
 
 
-def test_a_change_of_a_parked_movie_is_not_said_to_be_shown(tmp_path):
-    """The list passes its events over, however far it is."""
+def test_a_change_of_a_parked_movie_is_reported_as_behind(tmp_path):
+    """Lists omit its events at every position."""
     with Cinelog(tmp_path / "var", workers=1) as cinelog:
         ann = cinelog.account("ann")
         fields = {"title": "Alien", "genre": "Horror", "year": 1979}
         urls = [ann.post("/movies/", json=fields).headers["Location"] for _ in range(2)]
-        said = {"by": ann.account["id"], "timestamp": "2026-01-02T12:00:00.000000Z"}
-        said |= {"request_id": "x", "year": "1980", "class_version": 2}
-        append(cinelog, urls[0].split("/")[-2], json.dumps(said).encode())
-        for _ in range(2):  # now it is found out, and then it is known
+        event = {"by": ann.account["id"], "timestamp": "2026-01-02T12:00:00.000000Z"}
+        event |= {"request_id": "x", "year": "1980", "class_version": 2}
+        append(cinelog, urls[0].split("/")[-2], json.dumps(event).encode())
+        for _ in range(2):  # before and after the projection parks it
             parked, shown = (ann.patch(url, json={"genre": uuid.uuid4().hex}) for url in urls)
             assert (parked.status_code, parked.headers["Read-Model"]) == (200, "behind")
             assert (shown.status_code, "Read-Model" in shown.headers) == (200, False)
         assert ann.delete(urls[0]).headers["Read-Model"] == "behind"
 
 
-def test_an_event_that_cannot_be_read(tmp_path):
-    """Its movie stays as it was and takes no change; all others go on, and so does the feed."""
+def test_an_unreadable_event_affects_only_its_movie(tmp_path):
+    """It keeps its last readable version and refuses changes; lists and the feed continue."""
     with Cinelog(tmp_path / "var") as cinelog:
         ann = cinelog.account("ann")
         fields = {"title": "Alien", "genre": "Horror", "year": 1979}
@@ -309,8 +311,8 @@ def test_an_event_that_cannot_be_read(tmp_path):
         }
         feed = ann.get("/events/").json()["results"]
         assert [entry["version"] for entry in feed] == [1, 2, 1]
-        told = run(cinelog.data_dir, "history", movie)
-        assert (told.returncode, told.stderr) == (0, "")
+        report = run(cinelog.data_dir, "history", movie)
+        assert (report.returncode, report.stderr) == (0, "")
         exported = run(cinelog.data_dir, "export", str(tmp_path / "movies.jsonl"))
         assert exported.returncode == 0
         titles = [

@@ -44,8 +44,8 @@ def var(tmp_path):
 
 
 @pytest.fixture
-def user(var):
-    """Start processes that use the embedded Redis until they are killed or ``leaves`` is called."""
+def start_user(var):
+    """Start processes that use the embedded Redis until they are killed or ``leave`` is called."""
     users = []
 
     def start(*, joined=True, code=USE):
@@ -59,14 +59,14 @@ def user(var):
         ended(one)
 
 
-def leaves(user):
-    assert ended(user) == 0
+def leave(process):
+    assert ended(process) == 0
 
 
-def ended(user):
-    user.stdin.close()
-    code = user.wait(10)
-    user.stdout.close()
+def ended(process):
+    process.stdin.close()
+    code = process.wait(10)
+    process.stdout.close()
     return code
 
 
@@ -76,8 +76,8 @@ def client(var):
 
 def server(var):
     """Return the pid of the server."""
-    with client(var) as asking:
-        return asking.info("server")["process_id"]
+    with client(var) as connection:
+        return connection.info("server")["process_id"]
 
 
 def answers(var):
@@ -92,40 +92,40 @@ def kill(pid):
     assert gone([pid]) == []
 
 
-def test_concurrent_users_share_one_server(var, user):
-    users = [user(joined=False) for _ in range(5)]
+def test_concurrent_users_share_one_server(var, start_user):
+    users = [start_user(joined=False) for _ in range(5)]
 
     assert [one.stdout.readline() for one in users] == ["joined\n"] * 5
     servers = [command for one in users for command in children(one.pid).values()]
     assert len(servers) == 1
 
 
-def test_another_user_takes_over_when_the_owner_ends(var, user):
-    owner, other = user(), user()
+def test_another_user_takes_over_when_the_owner_ends(var, start_user):
+    owner, other = start_user(), start_user()
     client(var).set("name", "value")
     first = server(var)
-    leaves(owner)
+    leave(owner)
     assert gone([first], 0) == []
     eventually(lambda: answers(var))
     assert client(var).get("name") == b"value"
     assert list(children(other.pid)) == [second := server(var)]
 
-    leaves(other)
+    leave(other)
     assert gone([second], 0) == []
     assert not (var / "redis.sock").exists()
 
 
-def test_the_client_of_a_command_waits_for_the_next_owner(var, user):
-    owner = user()
+def test_the_client_of_a_command_waits_for_the_next_owner(var, start_user):
+    owner = start_user()
     with EmbeddedRedis.join(var):
         client = open_redis(Settings(data_dir=var).redis_url_or_embedded, retries=HANDOVER_RETRIES)
-        leaves(owner)
+        leave(owner)
         assert client.ping()
         client.close()
 
 
-def test_another_user_takes_over_when_the_owner_is_killed(var, user):
-    owner, other = user(), user()
+def test_another_user_takes_over_when_the_owner_is_killed(var, start_user):
+    owner, other = start_user(), start_user()
     client(var).mset({"auth:session:1": "open", "name": "value"})
     first = server(var)
     os.killpg(owner.pid, signal.SIGKILL)
@@ -136,18 +136,18 @@ def test_another_user_takes_over_when_the_owner_is_killed(var, user):
     assert list(children(other.pid)) == [server(var)]
 
 
-def test_the_end_of_another_user_changes_nothing(var, user):
-    owner, other = user(), user()
+def test_the_end_of_another_user_changes_nothing(var, start_user):
+    owner, other = start_user(), start_user()
     before = server(var)
     os.killpg(other.pid, signal.SIGKILL)
     other.wait()
     time.sleep(0.2)
 
     assert server(var) == before
-    leaves(owner)
+    leave(owner)
 
 
-def test_data_is_kept_from_one_use_to_the_next(var):
+def test_data_is_kept_between_uses(var):
     with EmbeddedRedis.join(var):
         client(var).set("name", "value")
     assert (var / "redis.end").read_text().endswith("clean\n")
@@ -155,24 +155,24 @@ def test_data_is_kept_from_one_use_to_the_next(var):
         assert client(var).get("name") == b"value"
 
 
-def test_an_owner_that_is_killed_with_its_group_leaves_nothing_behind(var, user):
-    owner = user()
+def test_an_owner_that_is_killed_with_its_group_leaves_nothing_behind(var, start_user):
+    owner = start_user()
     found = server(var)
     os.killpg(owner.pid, signal.SIGKILL)
 
     assert gone([found]) == []
 
 
-def test_users_that_come_while_others_leave_find_a_server(var, user):
+def test_new_users_find_a_server_while_others_leave(var, start_user):
     for _ in range(3):
-        users = [user() for _ in range(2)]
-        coming = [user(joined=False) for _ in range(2)]
+        users = [start_user() for _ in range(2)]
+        newcomers = [start_user(joined=False) for _ in range(2)]
         for one in users:
             one.stdin.close()
-        assert [one.stdout.readline() for one in coming] == ["joined\n"] * 2
+        assert [one.stdout.readline() for one in newcomers] == ["joined\n"] * 2
         eventually(lambda: answers(var))
-        for one in coming:
-            leaves(one)
+        for one in newcomers:
+            leave(one)
 
 
 def test_a_killed_server_is_started_again(var):
@@ -196,7 +196,7 @@ def test_a_server_that_hangs_is_replaced(var, monkeypatch):
         assert client(var).get("name") == b"value"
 
 
-def test_a_server_that_keeps_dying_ends_the_use(var, monkeypatch):
+def test_a_server_that_keeps_dying_is_reported_as_failed(var, monkeypatch):
     monkeypatch.setattr("service.backoff.TRIES", 3)
     failed = Event()
     with EmbeddedRedis.join(var, on_failure=failed.set) as embedded:
@@ -233,7 +233,7 @@ def test_a_power_cut_ends_all_sessions(var, end, sessions):
         assert client(var).get("{movies:1}:row") == b"kept"
 
 
-def test_a_start_that_fails_leaves_the_end_of_sessions_to_the_next(var):
+def test_after_a_failed_start_the_next_one_ends_all_sessions(var):
     with EmbeddedRedis.join(var):
         client(var).set("auth:session:1", "open")
     (var / "redis.end").write_text("another-boot open")
@@ -245,12 +245,12 @@ def test_a_start_that_fails_leaves_the_end_of_sessions_to_the_next(var):
         assert not client(var).exists("auth:session:1")
 
 
-def test_sessions_end_before_the_first_client_connects(var, user):
+def test_sessions_end_before_the_first_client_connects(var, start_user):
     """The socket appears only when all sessions have ended."""
     with EmbeddedRedis.join(var):
         client(var).mset({f"auth:{number}": "open" for number in range(20_000)})
     (var / "redis.end").write_text("another-boot open")
-    user(joined=False)
+    start_user(joined=False)
     eventually((var / "redis.sock").exists, pause_s=0.0005)
 
     assert client(var).keys("auth:*") == []
@@ -299,13 +299,13 @@ def test_a_path_longer_than_a_socket_allows_is_refused(tmp_path):
         EmbeddedRedis.join(tmp_path / ("a" * (fits + 1)))
 
 
-def test_join_returns_when_it_is_told_to_give_up(var, user):
-    user()
+def test_join_can_be_cancelled(var, start_user):
+    start_user()
     os.kill(stopped := server(var), signal.SIGSTOP)
     (var / "redis.sock").unlink()
-    began = time.monotonic()
+    started_at = time.monotonic()
     with EmbeddedRedis.join(var, give_up=lambda: True):
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - started_at < 1
     os.kill(stopped, signal.SIGKILL)
 
 
@@ -317,12 +317,12 @@ def test_a_lock_without_a_server_is_reported(var, monkeypatch):
             EmbeddedRedis.join(var)
 
 
-def test_the_server_dies_with_its_owner_without_the_kernels_help(var, user):
-    owner = user(code=USE_WITHOUT_THE_KERNELS_HELP)
+def test_the_server_dies_with_its_owner_without_the_kernels_help(var, start_user):
+    owner = start_user(code=USE_WITHOUT_THE_KERNELS_HELP)
     kill(server(var))
     eventually(lambda: answers(var))
     below = descendants(owner.pid)
-    assert len(below) == 2, "the server and its guard, not those of the one before"
+    assert len(below) == 2, "only the new server and its guard"
     owner.kill()
 
     assert gone(below) == []

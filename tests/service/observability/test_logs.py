@@ -1,4 +1,4 @@
-"""Log lines: one a request, in JSON, with nothing in it that is anybody's secret."""
+"""Log lines: one JSON line per request, without secrets."""
 
 import asyncio
 import fcntl
@@ -31,7 +31,7 @@ ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
 
 def lines(service):
-    """The JSON lines so far."""
+    """Return the JSON lines printed so far."""
     return [json.loads(line) for line in service.output().splitlines() if line.startswith("{")]
 
 
@@ -81,26 +81,26 @@ def test_no_line_contains_a_secret(tmp_path):
     secrets = [PASSWORD, "ann@example.org", "wanda-the-watcher", "203.0.113.77", "hush-hush"]
     with Cinelog(tmp_path / "var", proxies=1) as service:
         headers = {"X-Forwarded-For": "203.0.113.77", "User-Agent": "hush-hush"}
-        with httpx.Client(base_url=f"{service.url}/api/v1", headers=headers) as anyone:
+        with httpx.Client(base_url=f"{service.url}/api/v1", headers=headers) as client:
             body = {"username": "wanda-the-watcher", "email": "ann@example.org"}
             body |= {"password": PASSWORD, "password2": PASSWORD}
-            anyone.post("/auth/register/", json=body)
-            pair = anyone.post("/auth/token/", json=body).json()
-            anyone.post("/auth/token/", json=body | {"password": "hush-hush"})
-            anyone.post("/auth/token/refresh/", json=pair)
-            anyone.post("/auth/token/verify/", json={"token": pair["access"]})
-            anyone.post("/auth/token/", content=b"hush-hush")
+            client.post("/auth/register/", json=body)
+            pair = client.post("/auth/token/", json=body).json()
+            client.post("/auth/token/", json=body | {"password": "hush-hush"})
+            client.post("/auth/token/refresh/", json=pair)
+            client.post("/auth/token/verify/", json={"token": pair["access"]})
+            client.post("/auth/token/", content=b"hush-hush")
             bearer = {"Authorization": f"Bearer {pair['access']}"}
-            anyone.get(
+            client.get(
                 "/movies/?creator__username=wanda-the-watcher&title=hush-hush", headers=bearer
             )
-            anyone.get("/hush-hush/?q=hush-hush", headers={"Authorization": "Bearer hush-hush"})
-            anyone.request("HUSH-HUSH", "/movies/")
-            anyone.get("/movies/", headers={"X-Request-ID": "hush-hush;"})
-    said = service.output()
+            client.get("/hush-hush/?q=hush-hush", headers={"Authorization": "Bearer hush-hush"})
+            client.request("HUSH-HUSH", "/movies/")
+            client.get("/movies/", headers={"X-Request-ID": "hush-hush;"})
+    output = service.output()
     for secret in [*secrets, pair["access"], pair["refresh"], pair["access"].split(".")[2]]:
-        assert secret not in said
-    assert said.count('"client":"203.0.113.0/24"') == 10
+        assert secret not in output
+    assert output.count('"client":"203.0.113.0/24"') == 10
 
 
 def test_probes_are_not_logged(service):
@@ -112,7 +112,7 @@ def test_probes_are_not_logged(service):
 
 
 def test_a_client_that_disconnects_is_not_an_error(service, someone):
-    """Its request ends with 499, without a stack."""
+    """Its request is logged with status 499."""
     name = uuid4().hex
     (projection,) = service.processes("projection_worker")
     os.kill(projection, signal.SIGSTOP)
@@ -152,8 +152,8 @@ def test_a_well_formed_trace_is_continued(header, trace_id):
     assert (trace.trace_id if trace else "") == trace_id
 
 
-def test_a_request_without_an_id_gets_one_that_holds_its_trace(service, someone):
-    """So its events do, too."""
+def test_a_generated_request_id_contains_the_trace(service, someone):
+    """Its events record the same id."""
     traceparent = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
     made = someone.post("/movies/", json=ALIEN, headers=traceparent)
     name = made.headers["x-request-id"]
@@ -166,28 +166,28 @@ def test_a_request_without_an_id_gets_one_that_holds_its_trace(service, someone)
 def test_only_unexpected_errors_are_logged_with_a_stack_trace():
     request = CinelogRequest(b"/", Header(), "1.1", "GET", None, None)
     handler = ProblemHandler()
-    with capture_logs() as said:
+    with capture_logs() as logged:
         assert handler.default(request, NotFoundError()).status == 404
-        assert handler.default(request, RuntimeError("a secret of ours")).status == 500
-    (line,) = said
+        assert handler.default(request, RuntimeError("a secret")).status == 500
+    (line,) = logged
     assert line["log_level"] == "error"
     assert line["request_id"] == request.request_id
     assert isinstance(line["exc_info"], RuntimeError)
 
 
-@pytest.mark.parametrize("odd", ["half a pair: \ud800", 10**100, uuid4(), {1: 2}])
-def test_every_log_event_is_one_line(odd):
-    """In a process of its own, as the configuration is a process's."""
+@pytest.mark.parametrize("value", ["half a pair: \ud800", 10**100, uuid4(), {1: 2}])
+def test_every_log_event_is_one_line(value):
+    """The test starts a process because the configuration is global."""
     script = (
         "import structlog, uuid, sys; from uuid import UUID; from service.observability.logs import configure_logs;"
-        f"configure_logs(); structlog.get_logger().info('odd', what={odd!r})"
+        f"configure_logs(); structlog.get_logger().info('odd', what={value!r})"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert json.loads(done.stderr)["event"] == "odd"
 
 
 class Pipe:
-    """A pipe of the smallest size, and what was lost on the way into it."""
+    """A pipe of minimum size that counts lost lines."""
 
     def __init__(self):
         self.out, self.into = os.pipe()
@@ -205,11 +205,11 @@ class Pipe:
             return b""
 
     async def drain(self, size):
-        got = b""
-        while len(got) < size:
-            got += self.read()
+        received = b""
+        while len(received) < size:
+            received += self.read()
             await asyncio.sleep(0.002)
-        return got
+        return received
 
 
 @pytest.fixture
@@ -220,23 +220,23 @@ def pipe():
     os.close(pipe.into)
 
 
-def some(number, mark="a"):
+def make_lines(number, mark="a"):
     return [b'{"n":%d,"%b":"%b"}\n' % (n, mark.encode(), b"x" * 300) for n in range(number)]
 
 
 async def test_a_stalled_reader_does_not_block(pipe, monkeypatch):
-    """What it does not take is kept up to a bound, and what is beyond that is counted."""
+    """Unread lines are kept up to a limit; further ones are dropped and counted."""
     monkeypatch.setattr(request_log, "MAX_LINES", 100)
     log = LineWriter(pipe.lose, fd=pipe.into)
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     for _ in range(10):
-        log.write(some(50))
-    assert time.perf_counter() - began < 0.1
+        log.write(make_lines(50))
+    assert time.perf_counter() - started_at < 0.1
     kept = 500 - pipe.lost
     assert 100 <= kept <= 130
-    got = await pipe.drain(sum(map(len, some(50))) * kept // 50 - 1_000)
-    assert all(json.loads(line) for line in got.splitlines() if line.endswith(b"}"))
-    log.write(some(1, "again"))
+    received = await pipe.drain(sum(map(len, make_lines(50))) * kept // 50 - 1_000)
+    assert all(json.loads(line) for line in received.splitlines() if line.endswith(b"}"))
+    log.write(make_lines(1, "again"))
     await asyncio.sleep(0.05)
     log.close()
     assert b"again" in pipe.read()
@@ -246,11 +246,11 @@ async def test_a_stalled_reader_does_not_block(pipe, monkeypatch):
 async def test_lines_of_two_processes_do_not_mix(pipe):
     one, other = (LineWriter(pipe.lose, fd=pipe.into) for _ in range(2))
     for _ in range(20):
-        one.write(some(30, "one"))
-        other.write(some(30, "other"))
-    got = await pipe.drain(20 * sum(map(len, some(30, "one") + some(30, "other"))))
+        one.write(make_lines(30, "one"))
+        other.write(make_lines(30, "other"))
+    received = await pipe.drain(20 * sum(map(len, make_lines(30, "one") + make_lines(30, "other"))))
     assert pipe.lost == 0
-    assert len([json.loads(line) for line in got.splitlines()]) == 1_200
+    assert len([json.loads(line) for line in received.splitlines()]) == 1_200
 
 
 async def test_a_closed_pipe_does_not_block():
@@ -258,14 +258,14 @@ async def test_a_closed_pipe_does_not_block():
     os.close(out)
     lost = []
     log = LineWriter(lost.append, fd=into)
-    log.write(some(5))
+    log.write(make_lines(5))
     log.close()
     os.close(into)
     assert sum(lost) == 5
 
 
 def test_every_line_of_a_service_is_json(tmp_path):
-    """From the first one to the last, whoever prints it; a worker dies meanwhile."""
+    """This includes the lines about a worker that dies."""
     with Cinelog(tmp_path / "var", "--sample", misspelled="x") as service:
         service.kill("api_worker")
         eventually(lambda: "started again" in service.output())
@@ -279,17 +279,17 @@ def test_every_line_of_a_service_is_json(tmp_path):
     assert all(line["level"] in ("info", "warning", "error") for line in found)
 
 
-def test_what_a_child_prints_is_json(tmp_path):
+def test_output_of_a_child_is_json(tmp_path):
     """A traceback is one line."""
     serving = Serving(tmp_path / "var", app="crashing_app", constants={"service.backoff.TRIES": 2})
-    code, said = serving.ended()
-    found = [json.loads(line) for line in said.splitlines()]
+    code, output = serving.ended()
+    found = [json.loads(line) for line in output.splitlines()]
     (crash, *_) = [line for line in found if "text" in line]
     assert (code, crash["level"], crash["process"][:10]) == (1, "error", "API worker")
-    assert "RuntimeError: a mistake of ours" in crash["text"]
+    assert "RuntimeError: a bug" in crash["text"]
 
 
-def test_a_wrong_setting_of_a_service_is_json(tmp_path):
+def test_an_invalid_setting_of_a_service_is_reported_as_json(tmp_path):
     done = run(tmp_path / "var", "serve", port="http", workers=1)
     line = json.loads(done.stderr)
     assert (done.returncode, line["variable"], line["level"]) == (2, "CINELOG_PORT", "error")
@@ -298,17 +298,16 @@ def test_a_wrong_setting_of_a_service_is_json(tmp_path):
 
 
 @pytest.mark.parametrize(("level", "requests", "warnings"), [("warning", 0, 1), ("critical", 0, 0)])
-def test_the_level_decides_what_is_logged(tmp_path, level, requests, warnings):
+def test_lines_below_the_level_are_not_logged(tmp_path, level, requests, warnings):
     with Cinelog(tmp_path / "var", log_level=level, misspelled="x") as service:
         httpx.get(f"{service.url}/api/v1/movies/")
         time.sleep(0.2)
-    said = service.output()
-    assert said.count('"event":"request"') == requests
-    assert said.count("CINELOG_MISSPELLED") == warnings
+    output = service.output()
+    assert output.count('"event":"request"') == requests
+    assert output.count("CINELOG_MISSPELLED") == warnings
 
 
 def test_lines_on_a_terminal_are_readable_text(tmp_path):
-    """So they are in text, wherever they go."""
     leader, follower = pty.openpty()
     port = free_port()
     process = subprocess.Popen(
@@ -317,16 +316,16 @@ def test_lines_on_a_terminal_are_readable_text(tmp_path):
         stdout=follower,
         stderr=follower,
     )
-    said = b""
+    output = b""
     try:
-        while b"serves on" not in said:
-            said += os.read(leader, 4096)
+        while b"serves on" not in output:
+            output += os.read(leader, 4096)
         httpx.get(f"http://127.0.0.1:{port}/api/v1/movies/")
-        while b" 401 GET /api/v1/movies " not in said:
-            said += os.read(leader, 4096)
+        while b" 401 GET /api/v1/movies " not in output:
+            output += os.read(leader, 4096)
     finally:
         process.terminate()
         process.wait()
         os.close(leader)
         os.close(follower)
-    assert b"{" not in said
+    assert b"{" not in output

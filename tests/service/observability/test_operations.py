@@ -1,4 +1,4 @@
-"""What operators see: whether the service lives, is ready, and what all its processes did."""
+"""Operations: liveness, readiness, and the metrics of all processes."""
 
 import json
 import os
@@ -22,35 +22,35 @@ ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 REQUESTS = "cinelog_request_duration_seconds"
 
 
-class Seen(dict):
-    """Samples: (name, labels) → value."""
+class Samples(dict):
+    """Metric samples: (name, labels) → value."""
 
     @classmethod
-    def by(cls, text):
+    def parse(cls, text):
         return cls(
             ((sample.name, frozenset(sample.labels.items())), sample.value)
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         )
 
-    def of(self, name, **labels):
-        """The sum of all samples that have these labels."""
+    def total(self, name, **labels):
+        """Return the sum of all samples with these labels."""
         return sum(
             value
-            for (found, its), value in self.items()
-            if found == name and labels.items() <= dict(its).items()
+            for (found, pairs), value in self.items()
+            if found == name and labels.items() <= dict(pairs).items()
         )
 
 
-def seen(service):
+def scrape(service):
     answer = httpx.get(f"{service.url}/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    return Seen.by(answer.text)
+    return Samples.parse(answer.text)
 
 
-def both_count(service):
-    eventually(lambda: seen(service).of("cinelog_workers") == 2, timeout_s=20)
+def wait_for_two_workers(service):
+    eventually(lambda: scrape(service).total("cinelog_workers") == 2, timeout_s=20)
 
 
 def ready(service):
@@ -58,11 +58,11 @@ def ready(service):
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """A service of two workers."""
-    with Cinelog(tmp_path_factory.mktemp("pair") / "var", workers=2) as pair:
-        both_count(pair)
-        yield pair
+def two_workers(tmp_path_factory):
+    """A service with two workers."""
+    with Cinelog(tmp_path_factory.mktemp("pair") / "var", workers=2) as two_workers:
+        wait_for_two_workers(two_workers)
+        yield two_workers
 
 
 def test_a_process_that_serves_is_alive(service):
@@ -74,11 +74,11 @@ def test_a_process_that_serves_is_alive(service):
 def test_a_service_that_answers_every_call_is_ready(service, someone):
     position = int(someone.post("/movies/", json=ALIEN).headers["event-position"])
 
-    def whole():
+    def caught_up():
         state = ready(service).json()
         return state if state["event_store"]["position"] >= position else None
 
-    state = eventually(whole)
+    state = eventually(caught_up)
     assert state["status"] == "ready"
     assert state["event_store"]["state"] == "ok"
     assert state["read_model"]["state"] == "live"
@@ -87,8 +87,8 @@ def test_a_service_that_answers_every_call_is_ready(service, someone):
     assert state["projection"].keys() == {"state", "lag_events", "lag_seconds"}
 
 
-def test_a_service_without_its_read_model_is_not_ready(tmp_path):
-    """It is alive all the same, and ready again when the read model is back."""
+def test_a_service_whose_read_model_is_unavailable_is_not_ready(tmp_path):
+    """It is alive meanwhile, and ready again once the read model answers."""
     with Cinelog(tmp_path / "var") as service:
         redis_pid = service.redis().info("server")["process_id"]
         os.kill(redis_pid, signal.SIGSTOP)
@@ -97,9 +97,9 @@ def test_a_service_without_its_read_model_is_not_ready(tmp_path):
             assert answer.json()["read_model"] == {"state": "unavailable"}
             assert answer.json()["event_store"]["state"] == "ok"
             assert httpx.get(f"{service.url}/livez").status_code == 200
-            shown = seen(service)
-            assert shown.of("cinelog_up", part="read_model") == 0
-            assert shown.of("cinelog_up", part="event_store") == 1
+            shown = scrape(service)
+            assert shown.total("cinelog_up", part="read_model") == 0
+            assert shown.total("cinelog_up", part="event_store") == 1
         finally:
             os.kill(redis_pid, signal.SIGCONT)
         eventually(lambda: ready(service).status_code == 200)
@@ -120,18 +120,18 @@ def test_the_lag_is_the_age_of_the_first_unapplied_event(tmp_path):
             assert state["status"] == "ready"
             assert state["projection"]["lag_events"] == 3
             assert 1 < state["projection"]["lag_seconds"] < 20
-            shown = seen(service)
-            assert shown.of("cinelog_projection_lag_events") == 3
-            assert shown.of("cinelog_projection_lag_seconds") > 1
-            assert 0 < shown.of("cinelog_read_model_completeness") < 1
+            shown = scrape(service)
+            assert shown.total("cinelog_projection_lag_events") == 3
+            assert shown.total("cinelog_projection_lag_seconds") > 1
+            assert 0 < shown.total("cinelog_read_model_completeness") < 1
         finally:
             os.kill(projection, signal.SIGCONT)
         eventually(lambda: ready(service).json()["projection"]["lag_events"] == 0)
-        assert eventually(lambda: seen(service).of("cinelog_read_model_completeness")) == 1
+        assert eventually(lambda: scrape(service).total("cinelog_read_model_completeness")) == 1
 
 
 def test_a_read_model_of_another_row_format_is_reported_and_rebuilt(tmp_path):
-    """It is shown meanwhile, so the service is ready."""
+    """Lists show it until then, so the service is ready."""
     with Cinelog(tmp_path / "var") as service:
         ann = service.account("ann")
         movie = ann.post("/movies/", json=ALIEN).json()
@@ -140,11 +140,11 @@ def test_a_read_model_of_another_row_format_is_reported_and_rebuilt(tmp_path):
         os.kill(projection, signal.SIGSTOP)
         try:
             service.redis().hdel(Keys(generation).state, "format")
-            told = eventually(
+            response = eventually(
                 lambda: (a := ready(service)).json()["read_model"]["format"] == 1 and a
             )
-            assert told.status_code == 200
-            assert told.json()["read_model"]["state"] == "other format"
+            assert response.status_code == 200
+            assert response.json()["read_model"]["state"] == "other format"
             assert service.status()["read_model"]["state"] == "other format"
             assert ann.get("/movies/").json()["results"] == [movie]
         finally:
@@ -161,20 +161,20 @@ def test_parked_movies_are_reported(tmp_path):
             parking.hset(Keys(1).parked, str(uuid4()), json.dumps(mark))
             parking.hincrby(Keys(1).state, "parked", 1)
             parking.execute()
-        eventually(lambda: seen(service).of("cinelog_parked_movies") == 1)
+        eventually(lambda: scrape(service).total("cinelog_parked_movies") == 1)
         assert ready(service).json()["read_model"]["parked"] == 1
 
 
-def test_the_metrics_of_all_workers_are_added_up(pair):
-    """Whichever worker is asked, every request of each counts once."""
-    ann = pair.account("ann")
+def test_the_metrics_of_all_workers_are_added_up(two_workers):
+    """Every worker reports the requests of all workers."""
+    ann = two_workers.account("ann")
     movie = ann.post("/movies/", json=ALIEN).json()["id"]
-    url, headers = f"{pair.url}/api/v1/movies/{movie}/", dict(ann.headers)
+    url, headers = f"{two_workers.url}/api/v1/movies/{movie}/", dict(ann.headers)
 
-    def answered(shown):
-        return shown.of(f"{REQUESTS}_count", route="/api/v1/movies/{movie_id}", status="200")
+    def requests_of_movie(shown):
+        return shown.total(f"{REQUESTS}_count", route="/api/v1/movies/{movie_id}", status="200")
 
-    before = answered(seen(pair))
+    before = requests_of_movie(scrape(two_workers))
 
     def ask(_):
         return httpx.get(url, headers=headers).status_code
@@ -182,47 +182,47 @@ def test_the_metrics_of_all_workers_are_added_up(pair):
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(60))) == {200}
     for _ in range(5):
-        eventually(lambda: answered(seen(pair)) == before + 60)
-    shown = seen(pair)
-    assert shown.of("cinelog_workers") == 2
-    assert shown.of("cinelog_events_appended_total") > 1
-    assert shown.of("cinelog_commit_commands_count") >= 2
-    assert shown.of("cinelog_event_store_events") >= shown.of("cinelog_events_appended_total")
+        eventually(lambda: requests_of_movie(scrape(two_workers)) == before + 60)
+    shown = scrape(two_workers)
+    assert shown.total("cinelog_workers") == 2
+    assert shown.total("cinelog_events_appended_total") > 1
+    assert shown.total("cinelog_commit_commands_count") >= 2
+    assert shown.total("cinelog_event_store_events") >= shown.total("cinelog_events_appended_total")
     for name in ("requests_in_flight", "connections_open", "redis_connections_used"):
-        assert shown.of(f"cinelog_{name}") >= 0
-    assert shown.of("cinelog_password_hashes_pending") == 0
+        assert shown.total(f"cinelog_{name}") >= 0
+    assert shown.total("cinelog_password_hashes_pending") == 0
 
 
-def test_no_sum_goes_down_when_a_worker_dies(tmp_path):
-    """The worker that takes its place counts on; the numbers of the dead one's moment are gone."""
+def test_no_counter_decreases_when_a_worker_dies(tmp_path):
+    """Its replacement continues the counters; the gauges of the dead worker disappear."""
     with Cinelog(tmp_path / "var", workers=2) as service:
 
-        def asked():
-            return seen(service).of(f"{REQUESTS}_count")
+        def request_count():
+            return scrape(service).total(f"{REQUESTS}_count")
 
         with httpx.Client(base_url=service.url) as client:
             for _ in range(40):
                 client.get("/.well-known/jwks.json")
-        before = eventually(lambda: (n := asked()) >= 40 and n)
+        before = eventually(lambda: (n := request_count()) >= 40 and n)
         for _ in range(2):
-            both_count(service)
+            wait_for_two_workers(service)
             service.kill("api_worker")
-            eventually(lambda: seen(service).of("cinelog_workers") == 1)
-            assert asked() >= before
-        both_count(service)
-        assert asked() >= before
+            eventually(lambda: scrape(service).total("cinelog_workers") == 1)
+            assert request_count() >= before
+        wait_for_two_workers(service)
+        assert request_count() >= before
         files = list((tmp_path / "var" / "metrics").glob("*.db"))
         assert len(files) <= 6
 
 
 def test_labels_come_from_a_small_set(service, someone):
     def labels():
-        return {its for name, its in seen(service) if name == f"{REQUESTS}_sum"}
+        return {pairs for name, pairs in scrape(service) if name == f"{REQUESTS}_sum"}
 
     someone.get(f"/movies/{uuid4()}/")
     someone.get("/nowhere/")
     someone.request("FROB", "/movies/")
-    eventually(lambda: any(("method", "other") in its for its in labels()))
+    eventually(lambda: any(("method", "other") in pairs for pairs in labels()))
     before = labels()
     for _ in range(20):
         someone.get(f"/movies/{uuid4()}/?title={uuid4()}")
@@ -234,13 +234,13 @@ def test_labels_come_from_a_small_set(service, someone):
 
 def test_refusals_are_counted(tmp_path):
     with Cinelog(tmp_path / "var", login_rate="2/minute", api_rate="3/minute") as service:
-        anyone = service.client()
+        anonymous = service.client()
         for _ in range(5):
-            anyone.post("/auth/token/", json={"username": "ann", "password": PASSWORD})
-            anyone.get("/movies/")
-        shown = seen(service)
-    assert shown.of("cinelog_throttled_total", limit="login") == 3
-    assert shown.of("cinelog_throttled_total", limit="api") >= 2
+            anonymous.post("/auth/token/", json={"username": "ann", "password": PASSWORD})
+            anonymous.get("/movies/")
+        shown = scrape(service)
+    assert shown.total("cinelog_throttled_total", limit="login") == 3
+    assert shown.total("cinelog_throttled_total", limit="api") >= 2
 
 
 def test_operations_paths_need_no_account_and_are_outside_the_api(service):
@@ -262,9 +262,9 @@ def test_a_process_continues_the_counts_of_a_dead_one(tmp_path):
     third.sample()
     third.log_lines_lost(1)
     assert lost(second) == 8
-    assert Seen.by(second.text().decode()).of("cinelog_workers") == 2
+    assert Samples.parse(second.text().decode()).total("cinelog_workers") == 2
     third.close()
-    assert Seen.by(second.text().decode()).of("cinelog_workers") == 1
+    assert Samples.parse(second.text().decode()).total("cinelog_workers") == 1
     assert lost(second) == 8
     second.close()
 
@@ -284,18 +284,18 @@ def test_a_histogram_counts_each_value_in_its_bucket(tmp_path):
     metrics = Metrics(tmp_path / "metrics")
     for commands in (1, 2, 3, 256, 300):
         metrics.committed(CommittedBatch([None] * commands, [], 0, 0))
-    shown = Seen.by(metrics.text().decode())
+    shown = Samples.parse(metrics.text().decode())
     metrics.close()
     buckets = {
-        le: shown.of("cinelog_commit_commands_bucket", le=le)
+        le: shown.total("cinelog_commit_commands_bucket", le=le)
         for le in ("1.0", "2.0", "4.0", "256.0", "+Inf")
     }
     assert buckets == {"1.0": 1, "2.0": 2, "4.0": 3, "256.0": 4, "+Inf": 5}
-    assert shown.of("cinelog_commit_commands_sum") == 562
+    assert shown.total("cinelog_commit_commands_sum") == 562
 
 
 def test_the_metrics_files_never_grow(tmp_path):
-    """They are allocated once and never grow; further labels count as one other."""
+    """Labels beyond the limit are counted as other."""
     metrics = Metrics(tmp_path)
     sizes = {file.name: file.stat().st_size for file in tmp_path.glob("*.db")}
     blocks = {file.name: file.stat().st_blocks for file in tmp_path.glob("*.db")}
@@ -306,11 +306,11 @@ def test_the_metrics_files_never_grow(tmp_path):
     for number in range(2 * MAX_LABEL_SETS):
         metrics.observe(f"{longest}{number}", "OPTIONS", 200, [0.1, 7])
     assert {file.name: file.stat().st_size for file in tmp_path.glob("*.db")} == sizes
-    shown = Seen.by(metrics.text().decode())
-    assert shown.of(f"{REQUESTS}_count") == 4 * MAX_LABEL_SETS
-    assert shown.of(f"{REQUESTS}_count", route="other") == 2 * MAX_LABEL_SETS
+    shown = Samples.parse(metrics.text().decode())
+    assert shown.total(f"{REQUESTS}_count") == 4 * MAX_LABEL_SETS
+    assert shown.total(f"{REQUESTS}_count", route="other") == 2 * MAX_LABEL_SETS
     metrics.close()
 
 
 def lost(metrics):
-    return Seen.by(metrics.text().decode()).of("cinelog_log_lines_lost_total")
+    return Samples.parse(metrics.text().decode()).total("cinelog_log_lines_lost_total")

@@ -1,4 +1,4 @@
-"""Traces: a request that comes with one is followed from its command into the read model."""
+"""Traces: a trace continues from the request and its command into the read model."""
 
 import subprocess
 import sys
@@ -18,8 +18,8 @@ ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 
 
 @contextmanager
-def collecting():
-    """A collector of spans; yields its URL and (part, span) as they come."""
+def run_collector():
+    """Run a span collector; yield its URL and the list of received (part, span) pairs."""
     spans = []
 
     class Collector(BaseHTTPRequestHandler):
@@ -47,8 +47,8 @@ def collecting():
         thread.join()
 
 
-def test_a_trace_goes_from_the_command_into_the_read_model(tmp_path, monkeypatch):
-    with collecting() as (url, spans):
+def test_a_trace_continues_from_the_command_into_the_read_model(tmp_path, monkeypatch):
+    with run_collector() as (url, spans):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
         with Cinelog(tmp_path / "var") as service:
@@ -86,7 +86,6 @@ def test_an_unresponsive_collector_does_not_block(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("missing", ["the endpoint", "the extra"])
 def test_without_endpoint_or_extra_opentelemetry_is_not_imported(monkeypatch, missing):
-    """Where no endpoint is named, or the extra is not installed."""
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", raising=False)
     monkeypatch.setenv(
         "OTEL_EXPORTER_OTLP_ENDPOINT", "" if missing == "the endpoint" else "http://x"

@@ -1,4 +1,4 @@
-"""Processes as the tests see them: who runs below whom, and a supervisor with parts of our own."""
+"""Process helpers for tests: process trees, and a supervisor with tiny children."""
 
 import json
 import os
@@ -32,7 +32,7 @@ except CinelogError as error:
 
 
 def alive(pid):
-    """Whether a process runs; a dead one that nobody has asked about does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -60,7 +60,7 @@ def descendants(parent):
 
 
 def gone(pids, timeout_s=5):
-    """Wait until none of ``pids`` runs; return those that do."""
+    """Wait until none of ``pids`` runs; return those that still run."""
     until = time.monotonic() + timeout_s
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < until:
         time.sleep(0.01)
@@ -68,7 +68,7 @@ def gone(pids, timeout_s=5):
 
 
 def script(code, *args, **kwargs):
-    """Start Python code of a test in a process, and a session, of its own."""
+    """Start Python code in a new process and session."""
     env = environment("unset") | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, args)],
@@ -96,11 +96,11 @@ class Serving:
         self.port = settings.setdefault("port", free_port())
         settings = {"data_dir": str(data_dir), "workers": 2} | settings
         parts = {"app": f"tests.service.processes.tiny_app:{app}", "projection": projection}
-        told = json.dumps([settings, constants or {}, before, parts])
+        arguments = json.dumps([settings, constants or {}, before, parts])
         data_dir.mkdir(exist_ok=True)
         self._log = data_dir.with_suffix(".log")
         with self._log.open("w") as log:
-            self.process = script(SERVE, told, stdout=log, stderr=log)
+            self.process = script(SERVE, arguments, stdout=log, stderr=log)
         self.pid = self.process.pid
 
     def ready(self):
@@ -122,15 +122,15 @@ class Serving:
         return self._log.read_text()
 
     def ended(self, timeout_s=10):
-        """Wait for the end; return the exit code and what was said."""
+        """Wait for the end; return the exit code and the output."""
         return self.process.wait(timeout_s), self.output()
 
     def get(self, path="/", **kwargs):
-        """Ask on a connection of its own."""
+        """Send a request on a new connection."""
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10, **kwargs)
 
     def part(self, name):
-        """Return the pid of the one process below that has ``name`` in its command line."""
+        """Return the pid of the only descendant with ``name`` in its command line."""
         found = eventually(lambda: [p for p, c in descendants(self.pid).items() if name in c])
         assert len(found) == 1, found
         return found[0]

@@ -1,4 +1,4 @@
-"""The data directory: made for its owner alone, and refused where it cannot be used."""
+"""The data directory: created for its owner only, and refused if it is unusable."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def refused(path):
     return caught.value.problem
 
 
-def test_a_missing_directory_is_made_for_its_owner_alone(tmp_path):
+def test_a_missing_directory_is_created_for_its_owner_only(tmp_path):
     path = tmp_path / "new" / "var"
     prepare_data_dir(path)
 
@@ -27,7 +27,7 @@ def test_a_missing_directory_is_made_for_its_owner_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_many_may_prepare_it_at_once(tmp_path):
+def test_concurrent_preparations_succeed(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         for path in [tmp_path / str(number) for number in range(20)]:
             list(pool.map(prepare_data_dir, [path] * 16))
@@ -44,7 +44,7 @@ def test_a_directory_of_a_newer_version_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "1"}', '{"format": true}'])
-def test_a_format_that_says_nothing_is_refused(tmp_path, content):
+def test_an_invalid_format_file_is_refused(tmp_path, content):
     (tmp_path / "format").write_text(content)
 
     assert "restore it from a backup" in refused(tmp_path)
@@ -57,21 +57,21 @@ def test_a_file_is_refused(tmp_path):
     assert "is not a directory" in refused(tmp_path / "file" / "var")
 
 
-def test_a_place_where_nothing_can_be_made_is_refused(tmp_path):
+def test_an_impossible_path_is_refused(tmp_path):
     assert "choose another directory" in refused(tmp_path / ("long" * 100))
 
 
-def test_a_directory_in_which_its_file_cannot_be_written_is_refused(tmp_path):
-    """Whoever asks, the superuser included."""
+def test_an_unwritable_format_file_is_refused(tmp_path):
+    """This also holds for the superuser."""
     (tmp_path / "format").mkdir()
 
     assert f"cannot write in {tmp_path} (Is a directory)" in refused(tmp_path)
 
 
-# Rights bind everyone but the superuser, for whom there is nothing to see here: the test above
-# stands in for this one where all runs as root, as in many containers.
+# Permissions do not bind the superuser: the test above replaces this one in containers that run
+# as root.
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_directory_that_may_not_be_written_is_refused(tmp_path):
+def test_a_read_only_directory_is_refused(tmp_path):
     tmp_path.chmod(0o500)
 
     assert "cannot write in" in refused(tmp_path)

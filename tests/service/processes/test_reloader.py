@@ -14,7 +14,7 @@ from tests.service.processes.process_tree import children
 ROOT = Path(__file__).parents[3]
 
 
-def test_what_counts_as_a_change(tmp_path):
+def test_only_source_files_count_as_changed(tmp_path):
     folder = tmp_path / "service" / "web"
     folder.mkdir(parents=True)
     watch, now = SourceWatcher(tmp_path), 1e9
@@ -40,7 +40,7 @@ def test_what_counts_as_a_change(tmp_path):
     assert changed() == "service/web/one.py"
 
 
-def copied(folder):
+def copy_product(folder):
     """Return a class that serves a copy of the product."""
     for name in ("commands", "projections", "queries", "service"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -53,8 +53,8 @@ def copied(folder):
 
 
 def test_changed_sources_are_served(tmp_path):
-    """Also after a file that cannot be loaded; the root process and its port stay."""
-    copy = copied(tmp_path / "code")
+    """This also works after a syntax error; the root process and its port stay."""
+    copy = copy_product(tmp_path / "code")
     source = tmp_path / "code" / "service" / "routes" / "health.py"
     text = source.read_text()
     assert '"status": "ok"' in text
@@ -70,7 +70,7 @@ def test_changed_sources_are_served(tmp_path):
         assert answer() == "ok"
         source.write_text(text.replace('"status": "ok"', '"status": "changed"'))
         eventually(lambda: answer() == "changed")
-        source.write_text("this is no Python")
+        source.write_text("not Python")
         eventually(lambda: "again when a source file changes" in service.log_path.read_text(), 30)
         source.write_text(text)
         eventually(lambda: answer() == "ok", 30)

@@ -87,7 +87,7 @@ def answers(client):
         return False
 
 
-def slowly(serving, seconds):
+def send_slow_request(serving, seconds):
     """Send a slow request; return a future of its response."""
     pool = ThreadPoolExecutor(1)
     answer = pool.submit(serving.get, f"/slow?s={seconds}")
@@ -96,7 +96,7 @@ def slowly(serving, seconds):
     return answer
 
 
-def test_a_killed_worker_is_replaced_and_meanwhile_another_answers(serving):
+def test_a_killed_worker_is_replaced_while_another_answers(serving):
     before = serving.workers()
     killed = before.pop()
     os.kill(killed, signal.SIGKILL)
@@ -144,7 +144,7 @@ def test_a_worker_that_hangs_is_replaced(tmp_path):
 
 
 def test_a_suspended_service_continues_without_restarts(tmp_path):
-    """A machine was suspended; the supervisor wakes before its workers."""
+    """The supervisor may continue before its workers."""
     with Serving(
         tmp_path / "var", constants={"service.processes.supervisor.HANGS_S": 2}
     ) as serving:
@@ -163,18 +163,18 @@ def test_a_suspended_service_continues_without_restarts(tmp_path):
 
 
 def test_a_restarted_supervisor_waits_for_the_port_of_its_old_workers(tmp_path):
-    """The kernel has not ended a worker yet; here it is a process without a parent."""
-    mark = subprocess.Popen(
+    """An old worker may end after its supervisor."""
+    holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "var"), str(port := free_port())],
         env=environment("unset") | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
     )
-    with mark:
-        assert mark.stdout.readline()
+    with holder:
+        assert holder.stdout.readline()
         serving = Serving(tmp_path / "var", port=port)
         time.sleep(1)
         assert serving.process.poll() is None, serving.output()
-        mark.kill()
+        holder.kill()
     with serving:
         assert serving.get().status_code == 200
 
@@ -184,7 +184,7 @@ def test_a_killed_supervisor_leaves_no_process_behind(tmp_path):
     serving.workers()
     below = descendants(serving.pid)
     assert len(below) == 4, "two workers, projection, Valkey"
-    answer = slowly(serving, 30)
+    answer = send_slow_request(serving, 30)
     serving.kill()
 
     assert gone(below) == []
@@ -197,7 +197,7 @@ def test_sigterm_finishes_requests_and_refuses_new_ones(tmp_path):
     with Serving(tmp_path / "var") as serving, httpx.Client() as idle:
         idle.get(f"http://127.0.0.1:{serving.port}/")
         below = descendants(serving.pid)
-        answer = slowly(serving, 1)
+        answer = send_slow_request(serving, 1)
         serving.kill(signal.SIGTERM)
         time.sleep(0.1)
         with pytest.raises(httpx.ConnectError):
@@ -213,29 +213,29 @@ def test_ctrl_c_ends_in_order_and_a_second_one_ends_at_once(tmp_path):
     """A terminal sends Ctrl-C to every process of the group."""
     with Serving(tmp_path / "var") as serving:
         below = descendants(serving.pid)
-        answer = slowly(serving, 8)
+        answer = send_slow_request(serving, 8)
         os.killpg(serving.pid, signal.SIGINT)
         time.sleep(0.2)
         assert not answer.done()
-        asked_at = time.monotonic()
+        stopped_at = time.monotonic()
         os.killpg(serving.pid, signal.SIGINT)
 
-        code, said = serving.ended()
+        code, output = serving.ended()
         assert (code, gone(below, 0)) == (0, [])
-        assert time.monotonic() - asked_at < 1
-        assert "Traceback" not in said
+        assert time.monotonic() - stopped_at < 1
+        assert "Traceback" not in output
 
 
 def test_a_stubborn_worker_ends_within_the_limit(tmp_path):
     with Serving(tmp_path / "var") as serving:
         below = descendants(serving.pid)
         serving.get("/stubborn")
-        slowly(serving, 30)
-        asked_at = time.monotonic()
+        send_slow_request(serving, 30)
+        stopped_at = time.monotonic()
         serving.kill(signal.SIGTERM)
 
         assert serving.ended()[0] == 0
-        assert time.monotonic() - asked_at < 5
+        assert time.monotonic() - stopped_at < 5
         assert gone(below, 0) == []
 
 
@@ -245,19 +245,19 @@ def test_a_port_in_use_is_reported_in_one_line(tmp_path):
         other.listen()
         port = other.getsockname()[1]
 
-        code, said = Serving(tmp_path / "var", port=port).ended()
+        code, output = Serving(tmp_path / "var", port=port).ended()
 
     taken = f"127.0.0.1:{port} is taken by another program; stop it or choose another port"
-    assert (code, said) == (2, f"CINELOG_PORT: {taken}\n")
+    assert (code, output) == (2, f"CINELOG_PORT: {taken}\n")
 
 
 @pytest.mark.parametrize(
     ("app", "line"),
     [
-        ("refusing_app", "CINELOG_ISSUER: is not to our taste\n"),
+        ("refusing_app", "CINELOG_ISSUER: is not allowed\n"),
         (
-            "refusing_later",
-            "CINELOG_EVENT_STORE_URL: The event store is unavailable: nobody there\n",
+            "refusing_start",
+            "CINELOG_EVENT_STORE_URL: The event store is unavailable: connection refused\n",
         ),
     ],
 )
@@ -267,18 +267,18 @@ def test_a_refusing_worker_ends_the_service_with_one_line(tmp_path, app, line):
 
 def test_a_child_that_keeps_dying_ends_the_service_with_one_line(tmp_path):
     serving = Serving(tmp_path / "var", app="crashing_app", constants={"service.backoff.TRIES": 3})
-    code, said = serving.ended()
+    code, output = serving.ended()
 
     assert code == 1
-    assert "3 times in a row (exit 1); giving up" in said
+    assert "3 times in a row (exit 1); giving up" in output
 
 
 def test_a_service_that_is_not_ready_in_time_ends_with_one_line(tmp_path):
     constants = {"service.processes.supervisor.READY_S": 1}
-    serving = Serving(tmp_path / "var", app="dreaming_app", constants=constants)
+    serving = Serving(tmp_path / "var", app="sleeping_app", constants=constants)
 
-    code, said = serving.ended()
-    last = json.loads(said.splitlines()[-1])["event"]
+    code, output = serving.ended()
+    last = json.loads(output.splitlines()[-1])["event"]
     assert (code, last) == (1, "nothing answers after 1 s; giving up")
 
 
@@ -288,11 +288,11 @@ def test_an_unreachable_redis_ends_the_start_with_one_line(tmp_path):
     serving = Serving(
         tmp_path / "var", projection="service.processes.projection_worker", redis_url=url
     )
-    code, said = serving.ended()
+    code, output = serving.ended()
 
     assert code == 2
-    assert said.startswith("CINELOG_REDIS_URL: the Redis it names does not answer")
-    assert (said.count("\n"), "secret" in said) == (1, False)
+    assert output.startswith("CINELOG_REDIS_URL: the Redis it names does not answer")
+    assert (output.count("\n"), "secret" in output) == (1, False)
 
 
 def test_an_unreachable_event_store_ends_the_start_with_one_line(tmp_path):
@@ -300,10 +300,10 @@ def test_an_unreachable_event_store_ends_the_start_with_one_line(tmp_path):
     serving = Serving(
         tmp_path / "var", projection="service.processes.projection_worker", event_store_url=url
     )
-    code, said = serving.ended()
+    code, output = serving.ended()
 
-    assert (code, said.count("\n")) == (2, 1)
-    assert said.startswith("CINELOG_EVENT_STORE_URL: ")
+    assert (code, output.count("\n")) == (2, 1)
+    assert output.startswith("CINELOG_EVENT_STORE_URL: ")
 
 
 def test_a_projection_alone_restarts_its_redis_and_stops_it_at_the_end(tmp_path):
@@ -333,18 +333,18 @@ def test_a_service_takes_over_the_redis_of_a_command(tmp_path):
         serving.part("unixsocket")
 
 
-def test_before_is_called_before_the_service_is_ready(tmp_path):
+def test_the_before_hook_runs_before_the_service_is_ready(tmp_path):
     with Serving(tmp_path / "var", before="say_before", workers=1) as serving:
-        said = serving.output().splitlines()
+        output = serving.output().splitlines()
 
     url = f"http://127.0.0.1:{serving.port}"
-    assert said[0] == "before"
-    line = json.loads(said[1])
+    assert output[0] == "before"
+    line = json.loads(output[1])
     assert (line["event"], line["url"]) == (f"Cinelog serves on {url} (1 worker)", url)
 
 
-def test_an_error_in_before_leaves_no_process_behind(tmp_path):
-    serving = Serving(tmp_path / "var", before="refuse")
+def test_an_error_in_the_before_hook_leaves_no_process_behind(tmp_path):
+    serving = Serving(tmp_path / "var", before="fail_before")
     below = eventually(lambda: descendants(serving.pid))
 
     assert serving.ended() == (2, "CINELOG_DATA_DIR: the sample is missing\n")

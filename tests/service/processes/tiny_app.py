@@ -1,4 +1,4 @@
-"""An API with nothing behind it, for the tests of the processes."""
+"""An API without a database, for tests of the processes."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ def create_app(settings):
     app = Sanic("tiny", configure_logging=False)
 
     @app.get("/")
-    async def who(_):
+    async def index(_):
         return json({"pid": os.getpid(), "data_dir": str(settings.data_dir)})
 
     @app.get("/slow")
@@ -23,7 +23,7 @@ def create_app(settings):
 
     @app.get("/hang")
     async def hang(_):
-        time.sleep(60)  # noqa: ASYNC251 - a mistake of ours
+        time.sleep(60)  # noqa: ASYNC251 - a bug
 
     @app.get("/stubborn")
     async def stubborn(_):
@@ -42,28 +42,28 @@ async def _never_ends():
 
 
 def refusing_app(_):
-    raise ConfigurationError("CINELOG_ISSUER", "is not to our taste")
+    raise ConfigurationError("CINELOG_ISSUER", "is not allowed")
 
 
-def refusing_later(settings):
+def refusing_start(settings):
     app = create_app(settings)
 
     @app.before_server_start
     async def open_parts(_):
-        raise EventStoreUnavailableError("nobody there")
+        raise EventStoreUnavailableError("connection refused")
 
     return app
 
 
 def crashing_app(_):
-    raise RuntimeError("a mistake of ours")
+    raise RuntimeError("a bug")
 
 
-def dreaming_app(_):
+def sleeping_app(_):
     time.sleep(60)
 
 
-def refuse():
+def fail_before():
     time.sleep(0.3)
     raise ConfigurationError("CINELOG_DATA_DIR", "the sample is missing")
 

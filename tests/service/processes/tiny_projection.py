@@ -1,4 +1,4 @@
-"""A projection that does nothing, for the tests of the processes."""
+"""A projection without work, for tests of the processes."""
 
 import signal
 import sys

@@ -50,7 +50,7 @@ def titles_or_errors(content):
     ]
 
 
-def of_file(tmp_path, content):
+def rows_in_file(tmp_path, content):
     file = tmp_path / "movies"
     file.write_bytes(content)
     return [row.fields for row in read_rows(file)]
@@ -93,7 +93,7 @@ def test_invalid_row_affects_no_other(rows, expected):
     assert titles_or_errors(HEAD + rows) == expected
 
 
-def test_unclosed_quote_among_thousands_of_rows():
+def test_unclosed_quote_affects_one_row_of_thousands():
     """Regression: such a file once lost four thousand rows silently."""
     rows = [f"M{n},Drama,{n % 90 + 1900}" for n in range(20_000)]
     for at in range(500, 20_000, 700):
@@ -106,7 +106,9 @@ def test_unclosed_quote_among_thousands_of_rows():
 
 def test_endless_lines_are_bounded(tmp_path):
     long = b"x" * (3 << 20)
-    found = of_file(tmp_path, HEAD.encode() + b"A,B,1\n" + long + b",B,1\n" + long + b"\nC,D,2\n")
+    found = rows_in_file(
+        tmp_path, HEAD.encode() + b"A,B,1\n" + long + b",B,1\n" + long + b"\nC,D,2\n"
+    )
     assert [f if isinstance(f, str) else f["title"] for f in found] == [
         "A",
         "longer than 1 MiB",
@@ -144,18 +146,18 @@ def test_endless_lines_are_bounded(tmp_path):
         ('{"title":\n{"title":"B"}', ["not JSON", "B"]),
     ],
 )
-def test_json(text, expected):
-    assert [said for _, said in titles_or_errors(text)] == expected
+def test_json_rows_are_read(text, expected):
+    assert [message for _, message in titles_or_errors(text)] == expected
 
 
-def test_json_row_that_is_not_utf8():
+def test_json_row_that_is_not_utf8_is_refused():
     found = read(b'[{"title":"\xff"},{"title":"A"}]')
     assert [row.fields for row in found] == ["not UTF-8", {"title": "A"}]
     assert [row.fields for row in read(b'{"title":"\xff"}\n')] == ["not UTF-8"]
 
 
 @pytest.mark.parametrize(
-    ("text", "rows", "said"),
+    ("text", "rows", "message"),
     [
         ('[{"title":"A"},{"title":"B"}', 2, "has no end"),
         ('[{"title":"A"},{"tit', 2, "has no end"),
@@ -163,15 +165,15 @@ def test_json_row_that_is_not_utf8():
         ("[", 0, "has no end"),
     ],
 )
-def test_incomplete_json_array(text, rows, said):
+def test_incomplete_json_array_is_refused(text, rows, message):
     found = rows_of(Chunks(text.encode()))
     assert len(list(itertools.islice(found, rows))) == rows
-    with pytest.raises(UnreadableInputError, match=said):
+    with pytest.raises(UnreadableInputError, match=message):
         next(found)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('"title"x,genre,year\nA,B,1\n', "the header is not CSV"),
         ("title,genre,year,Title\nA,B,1,C\n", "the column title more than once"),
@@ -181,23 +183,23 @@ def test_incomplete_json_array(text, rows, said):
         (" " * (2 << 20), "nothing but white space"),
     ],
 )
-def test_invalid_header(text, said):
+def test_invalid_header_is_refused(text, message):
     with pytest.raises(UnreadableInputError) as refused:
         read(text, 1 << 16)
-    assert said in refused.value.reason
+    assert message in refused.value.reason
     assert refused.value.line == 1
 
 
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_delimiters_and_line_ends(tmp_path, mark, delimiter, end):
+def test_delimiters_and_line_ends_are_detected(tmp_path, mark, delimiter, end):
     text = f'Year,"title",GENRE,,\n1990,"A{delimiter}B",C,,\n'.replace(",", delimiter)
-    found = of_file(tmp_path, mark + text.replace("\n", end).encode())
+    found = rows_in_file(tmp_path, mark + text.replace("\n", end).encode())
     assert [row["title"] for row in found] == [f"A{delimiter}B"]
 
 
-def test_sep_line():
+def test_sep_line_sets_the_delimiter():
     assert titles_or_errors("sep=|\ntitle|genre|year\nA|B|1\n") == [(3, "A")]
 
 
@@ -219,23 +221,23 @@ TABLE = HEAD + "Ä,G,1\nB,G,2\n"
         lambda t: codecs.BOM_UTF16_BE + t.encode("utf-16-be"),
     ],
 )
-def test_encodings_and_gzip(tmp_path, text, pack, encode):
-    assert [row["title"] for row in of_file(tmp_path, pack(encode(text)))] == ["Ä", "B"]
+def test_encodings_and_gzip_are_detected(tmp_path, text, pack, encode):
+    assert [row["title"] for row in rows_in_file(tmp_path, pack(encode(text)))] == ["Ä", "B"]
 
 
-def test_row_that_is_not_utf16(tmp_path):
+def test_row_that_is_not_utf16_is_refused(tmp_path):
     half = f"{HEAD}A,B,1\n\ud800,D,2\nE,F,3\n".encode("utf-16", "surrogatepass")
-    found = of_file(tmp_path, half)
+    found = rows_in_file(tmp_path, half)
     assert [row if isinstance(row, str) else row["title"] for row in found] == [
         "A",
         "not UTF-16",
         "E",
     ]
-    assert of_file(tmp_path, f"{HEAD}A,B,1\nC,D,2".encode("utf-16")[:-1])[1] == "not UTF-16"
+    assert rows_in_file(tmp_path, f"{HEAD}A,B,1\nC,D,2".encode("utf-16")[:-1])[1] == "not UTF-16"
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"PK\x03\x04\x14\0\0\0", "a zip archive"),
         (b"PK\x03\x04\x14\0\0\0[Content_Types].xml", "Excel"),
@@ -256,10 +258,10 @@ def test_row_that_is_not_utf16(tmp_path):
         (b"x" * 257 + b"ustar\x0000", "tar"),
     ],
 )
-def test_unreadable_file_is_named(tmp_path, content, said):
+def test_format_of_unreadable_file_is_named(tmp_path, content, message):
     with pytest.raises(UnreadableInputError) as refused:
-        of_file(tmp_path, content)
-    assert said in refused.value.reason
+        rows_in_file(tmp_path, content)
+    assert message in refused.value.reason
 
 
 @pytest.mark.slow
@@ -268,22 +270,26 @@ def test_damaged_gzip_yields_rows_before_the_damage(tmp_path):
     rows = "".join(f"M{os.urandom(9).hex()},Drama,1990\n" for _ in range(20_000))
     whole = gzip.compress((HEAD + rows).encode())
     changed = whole[:-8] + zlib.crc32(b"").to_bytes(4, "little") + whole[-4:]
-    for damaged, all_of_it in ((whole[: len(whole) // 2], False), (changed, True)):
+    for damaged, complete in ((whole[: len(whole) // 2], False), (changed, True)):
         file = tmp_path / "movies.csv.gz"
         file.write_bytes(damaged)
         found = []
         with pytest.raises(UnreadableInputError, match="the gzip is damaged"):
             found.extend(read_rows(file))
         assert [row.fields["year"] for row in found] == ["1990"] * len(found)
-        assert (len(found) >= 19_000) == all_of_it
+        assert (len(found) >= 19_000) == complete
         assert len(found) > 5_000
 
 
 @pytest.mark.slow
 def test_gzip_bomb_uses_little_memory(tmp_path):
-    squeeze = zlib.compressobj(wbits=31)
-    head = squeeze.compress(HEAD.encode())
-    packed = head + b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(300)) + squeeze.flush()
+    compressor = zlib.compressobj(wbits=31)
+    head = compressor.compress(HEAD.encode())
+    packed = (
+        head
+        + b"".join(compressor.compress(bytes(1 << 20)) for _ in range(300))
+        + compressor.flush()
+    )
     file = tmp_path / "bomb.gz"
     file.write_bytes(packed)
     tracemalloc.start()
@@ -306,11 +312,13 @@ def test_a_pipe_is_read_once(tmp_path):
     writer.join()
 
 
-CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 
 
 @given(
-    st.lists(st.tuples(CELL, CELL, CELL)), st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"])
+    st.lists(st.tuples(CELLS, CELLS, CELLS)),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["\n", "\r\n"]),
 )
 def test_any_written_csv_is_read(rows, delimiter, end):
     """Cells may contain any text; rows of blank cells are skipped."""

@@ -1,4 +1,4 @@
-"""Check of a damaged event store, and export of what is readable."""
+"""Check of a damaged event store, and export of its readable events."""
 
 import json
 import random
@@ -33,7 +33,7 @@ def filled(tmp_path_factory):
 
 
 @pytest.fixture
-def var(filled, tmp_path):
+def data_dir(filled, tmp_path):
     return Path(shutil.copytree(filled, tmp_path / "var"))
 
 
@@ -42,26 +42,26 @@ def rows_of(path):
         return store.read_raw(0, 10_000, 10_000)
 
 
-def salvaged(var, *args):
+def salvage(data_dir, *args):
     """Salvage; return the exit code, the report, and the events after an import of the file."""
-    file = var.parent / "salvaged.jsonl.gz"
-    done = run(var, "export", "--events", file, "--salvage", "--json", "--force", *args)
+    file = data_dir.parent / "salvaged.jsonl.gz"
+    done = run(data_dir, "export", "--events", file, "--salvage", "--json", "--force", *args)
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 1), done.stderr
-    other = var.parent / "other"
+    other = data_dir.parent / "other"
     shutil.rmtree(other, ignore_errors=True)
-    taken = run(other, "import", "--events", file)
-    assert taken.returncode == 0, taken.stderr
+    imported = run(other, "import", "--events", file)
+    assert imported.returncode == 0, imported.stderr
     return done.returncode, json.loads(done.stdout), rows_of(other / "events.db")
 
 
-def checked(var):
-    done = run(var, "check", "--json")
+def check(data_dir):
+    done = run(data_dir, "check", "--json")
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
-def some(numbers):
+def middle(numbers):
     return numbers[len(numbers) // 2]
 
 
@@ -72,42 +72,45 @@ def inner(path, kind):
     return found
 
 
-def test_undamaged_store(var):
-    assert checked(var) == (0, {"whole": True, "events": EVENTS, "pages": [], "wrong": []})
-    before = rows_of(var / "events.db")
-    code, said, after = salvaged(var)
-    assert (code, said["events"], said["lost"], said["undecoded"]) == (0, EVENTS, [], [])
+def test_undamaged_store_is_salvaged_completely(data_dir):
+    assert check(data_dir) == (0, {"whole": True, "events": EVENTS, "pages": [], "wrong": []})
+    before = rows_of(data_dir / "events.db")
+    code, report, after = salvage(data_dir)
+    assert (code, report["events"], report["lost"], report["undecoded"]) == (0, EVENTS, [], [])
     assert after == before
 
 
-# What is written over, and how many events that costs at most.
+# Each damage, and the most events that it may lose.
 DAMAGES = {
-    "a page of events": (lambda path: junk_page(path, some(leaf_pages(path, TABLE))), 40),
+    "a page of events": (lambda path: junk_page(path, middle(leaf_pages(path, TABLE))), 40),
     "the page above all events": (lambda path: junk_page(path, inner(path, INNER)), 0),
-    "a page of the index": (lambda path: junk_page(path, some(leaf_pages(path, INDEX))), 0),
+    "a page of the index": (lambda path: junk_page(path, middle(leaf_pages(path, INDEX))), 0),
     "the page above the index": (lambda path: junk_page(path, inner(path, 2)), 0),
     "the first page": (lambda path: junk_page(path, 1), 0),
     "the last page": (lambda path: cut(path, PAGE), 40),
     "half of the last page": (lambda path: cut(path, PAGE // 2), 40),
     "half of the file": (lambda path: cut(path, path.stat().st_size // 2), EVENTS),
-    "the middle of a page": (lambda path: junk_page(path, some(leaf_pages(path, TABLE)), 100), 40),
+    "the middle of a page": (
+        lambda path: junk_page(path, middle(leaf_pages(path, TABLE)), 100),
+        40,
+    ),
     "zeros": (
-        lambda path: overwrite(path, (some(leaf_pages(path, TABLE)) - 1) * PAGE, bytes(PAGE)),
+        lambda path: overwrite(path, (middle(leaf_pages(path, TABLE)) - 1) * PAGE, bytes(PAGE)),
         40,
     ),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_readable_events_are_salvaged(var, name):
-    """Byte for byte, with a list of lost positions; and the file can be imported."""
+def test_readable_events_are_salvaged(data_dir, name):
+    """The bytes are unchanged, the report lists lost positions, and the file can be imported."""
     damage, most = DAMAGES[name]
-    before = {row.position: row for row in rows_of(var / "events.db")}
-    damage(var / "events.db")
-    code, said, after = salvaged(var)
-    lost = {n for one in said["lost"] for n in range(one["first"], one["last"] + 1)}
+    before = {row.position: row for row in rows_of(data_dir / "events.db")}
+    damage(data_dir / "events.db")
+    code, report, after = salvage(data_dir)
+    lost = {n for one in report["lost"] for n in range(one["first"], one["last"] + 1)}
     there = {row.position: row for row in after}
-    changed = set(said["undecoded"])
+    changed = set(report["undecoded"])
     wrong = [n for n, row in there.items() if n not in changed and before.get(n) != row]
     assert len(wrong) <= (1 if name == "the middle of a page" else 0)
     assert there.keys() >= before.keys() - lost - set(range(max(there), EVENTS + 1))
@@ -115,14 +118,14 @@ def test_readable_events_are_salvaged(var, name):
     assert len(before) - len(there) <= most
     assert (code == 1) == bool(lost or changed)
     if name != "the first page":
-        found, said = checked(var)
+        found, report = check(data_dir)
         assert found == 1
-        assert said["pages"]
+        assert report["pages"]
 
 
-def test_events_in_the_write_ahead_log_are_salvaged(var):
-    """The write-ahead log of a killed process."""
-    path = var / "events.db"
+def test_events_in_the_write_ahead_log_are_salvaged(data_dir):
+    """A killed process leaves a write-ahead log."""
+    path = data_dir / "events.db"
     before = rows_of(path)
     connection = sqlite3.connect(path, isolation_level=None)
     state = json.dumps({"timestamp": "2026-01-02T12:00:00.000250Z", "owner": "x"}).encode()
@@ -139,13 +142,13 @@ def test_events_in_the_write_ahead_log_are_salvaged(var):
     junk_page(path, 1)
     wal = path.with_name("events.db-wal")
     assert wal.stat().st_size
-    _, said, after = salvaged(var)
-    assert said["events"] >= EVENTS
+    _, report, after = salvage(data_dir)
+    assert report["events"] >= EVENTS
     assert after[:EVENTS] == before
 
 
-def test_postgresql_with_damaged_block(postgres, tmp_path):
-    """Events in other blocks are salvaged; the list has the lost ones."""
+def test_undamaged_blocks_of_postgresql_are_salvaged(postgres, tmp_path):
+    """The report lists the positions of the lost events."""
     url = postgres()
     with closing(Store.open(url)) as store:
         commit(store, [register(ANN), *(create() for _ in range(200))])
@@ -157,8 +160,8 @@ def test_postgresql_with_damaged_block(postgres, tmp_path):
     file = tmp_path / "salvaged.jsonl"
     done = run(tmp_path / "var", "export", "--events", file, "--salvage", "--json", **settings)
     assert done.returncode == 1, done.stderr
-    said = json.loads(done.stdout)
-    lost = {n for one in said["lost"] for n in range(one["first"], one["last"] + 1)}
+    report = json.loads(done.stdout)
+    lost = {n for one in report["lost"] for n in range(one["first"], one["last"] + 1)}
     assert 5 < len(lost) < 60
     assert run(tmp_path / "other", "import", "--events", file).returncode == 0
     after = {row.position: row for row in rows_of(tmp_path / "other" / "events.db")}
@@ -168,53 +171,53 @@ def test_postgresql_with_damaged_block(postgres, tmp_path):
     assert json.loads(done.stdout)["event_store"]["state"] == "damaged"
 
 
-def test_random_damage(var):
-    """Random bytes anywhere: almost every salvaged event is an original one."""
-    path = var / "events.db"
+def test_random_damage_leaves_most_events_readable(data_dir):
+    """Almost every salvaged event equals its original."""
+    path = data_dir / "events.db"
     before = {row.position: row for row in rows_of(path)}
-    chance = random.Random(7)
+    rng = random.Random(7)
     size = path.stat().st_size
     for _ in range(4):
-        overwrite(path, chance.randrange(size - 600), chance.randbytes(chance.randrange(1, 600)))
-    _, _, after = salvaged(var)
+        overwrite(path, rng.randrange(size - 600), rng.randbytes(rng.randrange(1, 600)))
+    _, _, after = salvage(data_dir)
     wrong = [row for row in after if before.get(row.position) != row]
     assert len(after) > EVENTS // 2
     assert len(wrong) <= 20
 
 
-def test_undecodable_event_is_kept_and_listed(var):
-    with sqlite3.connect(var / "events.db") as connection:
+def test_undecodable_event_is_kept_and_listed(data_dir):
+    with sqlite3.connect(data_dir / "events.db") as connection:
         connection.execute("UPDATE stored_events SET state=x'7b22' WHERE rowid=300")
     connection.close()
-    code, said = checked(var)
+    code, report = check(data_dir)
     assert code == 1
-    assert [(one["first"], one["last"]) for one in said["wrong"]] == [(300, 300)]
-    code, said, after = salvaged(var)
-    assert (code, said["events"], said["undecoded"]) == (1, EVENTS, [300])
+    assert [(one["first"], one["last"]) for one in report["wrong"]] == [(300, 300)]
+    code, report, after = salvage(data_dir)
+    assert (code, report["events"], report["undecoded"]) == (1, EVENTS, [300])
     assert after[299].state == b'{"'
 
 
-def test_incomplete_stream_is_reported(var):
-    with sqlite3.connect(var / "events.db") as connection:
+def test_incomplete_stream_is_reported(data_dir):
+    with sqlite3.connect(data_dir / "events.db") as connection:
         query = "SELECT rowid FROM stored_events WHERE originator_id=? AND originator_version=1"
         (first,) = connection.execute(query, (MOVIE.hex,)).fetchone()
         connection.execute("DELETE FROM stored_events WHERE rowid=?", (first,))
     connection.close()
-    code, said = checked(var)
+    code, report = check(data_dir)
     assert code == 1
-    assert str(MOVIE) in json.dumps(said["wrong"])
+    assert str(MOVIE) in json.dumps(report["wrong"])
 
 
-def test_wrong_use(var):
-    done = run(var, "export", var.parent / "x", "--salvage")
+def test_wrong_use_is_refused(data_dir):
+    done = run(data_dir, "export", data_dir.parent / "x", "--salvage")
     assert done.returncode == 2
     assert "--events" in done.stderr
-    done = run(var.parent / "nothing", "check")
+    done = run(data_dir.parent / "nothing", "check")
     assert done.returncode == 2
 
 
-def test_repaired_store_accepts_writes_after_a_check(var):
-    (var / "events.db-damaged").write_text('{"damage": "it was"}\n')
-    code, said = checked(var)
-    assert (code, said["whole"]) == (0, True)
-    assert not (var / "events.db-damaged").exists()
+def test_repaired_store_accepts_writes_after_a_check(data_dir):
+    (data_dir / "events.db-damaged").write_text('{"damage": "it was"}\n')
+    code, report = check(data_dir)
+    assert (code, report["whole"]) == (0, True)
+    assert not (data_dir / "events.db-damaged").exists()

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from commands.event_store.store import Store
-from commands.group_commit import commit
 from tests.controls import create, delete, new_id, register, update
+from tests.library import write
 from tests.running import COMMAND, environment, run
 
 
@@ -23,7 +23,7 @@ def store(tmp_path):
 def apply(store, *commands):
     """Apply commands one by one."""
     for command in commands:
-        commit(store, [command])
+        write(store, command)
 
 
 def add_movie_history(store):

@@ -1,6 +1,7 @@
 """What every test may use: real stores on SQLite and PostgreSQL, and a real Redis."""
 
 import itertools
+import signal
 
 import psycopg
 import pytest
@@ -24,6 +25,12 @@ _PROCESSES = {
     "socket",
     "subprocess",
 }
+
+
+def pytest_configure():
+    """Let processes of tests take Ctrl-C: a run in the background of a shell ignores SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.anyio
 def cluster_url():
     """A cluster of one node, which owns every slot."""
     config = {"save": "", "cluster-enabled": "yes", "cluster-port": free_port()}
-    with ValkeyServer(config=config) as server:
+    with ValkeyServer(port=free_port(), config=config) as server:
         with Redis(port=server.port) as node:
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO"):

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.xdist_group("generated clients")
 CLIENTS = Path(__file__).parents[2] / "clients"
 PYTHON = Path(sys.prefix) / "clients" / "bin"
 NODE = CLIENTS / "node_modules" / ".bin"
+# What these tests run is installed by `make test`, or belongs to the system and may be missing.
 needs_generators = pytest.mark.skipif(
     not (PYTHON / "openapi-python-client").exists(), reason="`make test` installs the generators"
 )

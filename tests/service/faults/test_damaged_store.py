@@ -156,7 +156,7 @@ def test_the_integrity_checker_finds_damage_in_unread_pages(var):
     path = var / "events.db"
     page = middle_of(leaf_pages(path, INDEX))
     with closing(Store.open(f"sqlite:///{path}", create=False)) as store:
-        with IntegrityChecker(store, delay_s=0.0, interval_s=0.01):
+        with IntegrityChecker(store, delay_s=0.0, interval_s=0.01, share=1.0):
             time.sleep(0.2)
             assert store.damage.reason is None
             junk_page(path, page, 100)

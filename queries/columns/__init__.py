@@ -1,0 +1,1 @@
+"""Searches the records of all movies in memory. Pure: no Redis."""

@@ -64,21 +64,6 @@ class Keys:
         return self.named("gone")
 
     @cached_property
-    def created(self) -> str:
-        """Sorted set: ids by microseconds since the epoch."""
-        return self.named("created")
-
-    @cached_property
-    def years(self) -> str:
-        """Sorted set: ids by year."""
-        return self.named("years")
-
-    @cached_property
-    def titles(self) -> str:
-        """Sorted set, all scores 0: folded title, NUL, id."""
-        return self.named("titles")
-
-    @cached_property
     def users(self) -> str:
         """Hash: username by account id."""
         return self.named("users")
@@ -92,21 +77,20 @@ class Keys:
         return self.named("parked")
 
     @cached_property
-    def cached_result_prefix(self) -> str:
-        """Prefix of cached filter results, each of which expires."""
-        return self.named("found:")
+    def changes(self) -> str:
+        """Stream: what changed of the live generation lately, an entry for each batch.
 
-    @cached_property
-    def cached_results(self) -> str:
-        """List: keys of cached filter results, newest first."""
-        return self.named("kept")
-
-    @cached_property
-    def listed(self) -> tuple[str, ...]:
-        """The keys that lists are read from, in the order that scripts take."""
-        return (self.state, self.rows, self.created, self.years, self.titles)
+        The id is ``position-0``; ``a`` is the position that the batch followed, ``c`` the packed
+        records of the movies that changed (see ``records``).
+        """
+        return self.named("changes")
 
     @cached_property
     def lasting(self) -> tuple[str, ...]:
         """All keys that exist until the generation is dropped, in the order that scripts take."""
-        return (*self.listed, self.deleted, self.users, self.parked)
+        return (self.state, self.rows, self.deleted, self.users, self.parked)
+
+    @cached_property
+    def all(self) -> tuple[str, ...]:
+        """All keys that a generation may have."""
+        return (*self.lasting, self.changes)

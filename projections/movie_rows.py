@@ -1,12 +1,10 @@
-"""Folds events into the rows and indexes of the read model. Pure: no Redis, no clock.
+"""Folds events into the rows of the read model. Pure: no Redis, no clock.
 
-A row is stored encoded: ``year NUL created NUL folded title NUL folded genre NUL folded creator NUL
-JSON``. The year has 4 digits, ``created`` (microseconds since the epoch) 16: scripts find them, and
-the texts that filters test, by their places. Readers get the JSON, which is the public
-representation and begins with the id. No text contains NUL.
+A row is stored encoded: its packed record (see ``records``), then JSON. Readers get the JSON, which
+is the public representation. No text contains NUL.
 
-A deleted movie leaves the rows and indexes. Its last JSON stays in ``gone``: the event that
-restores it names neither its creator nor its time of creation.
+A deleted movie leaves the rows. Its last JSON stays in ``gone``: the event that restores it names
+neither its creator nor its time of creation.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -22,9 +20,13 @@ from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_timestamp
 from commands.text import fold as fold_text
 from commands.user import User
-
-SEPARATOR = b"\0"
-_SEPARATORS = 5  # before the JSON of an encoded row
+from projections.records import (
+    HEADER,
+    dead_record,
+    encode_record,
+    first_record,
+    pack,
+)
 
 Row = dict[str, Any]
 ROW_FIELDS = ("id", *MovieDetails._fields, "creator", "version", "created_at", "updated_at")
@@ -64,6 +66,8 @@ class ReadModelChanges(NamedTuple):
     writes: list[RedisWrite]
     applied: int
     """The number of events applied, those without a meaning here included."""
+    records: bytes
+    """The packed records of the movies that changed."""
     users: dict[str, str]
     """Accounts that the batch registered: id to username."""
     refused: dict[str, dict[str, Any]]
@@ -99,7 +103,7 @@ def required_state(batch: Iterable[RecordedEvent], parked: Container[str] = ()) 
 def fold_batch(
     batch: Sequence[RecordedEvent], prior: PriorState, parked: Container[str] = ()
 ) -> ReadModelChanges:
-    """Fold events in log order into the changes of rows and indexes.
+    """Fold events in log order into the changes of rows.
 
     Skips events of ``parked`` ids. Refuses an event that cannot be applied and all later ones of
     its movie; every other movie is folded as usual.
@@ -124,10 +128,10 @@ def fold_batch(
                 "error": data.get(UNREADABLE) or f"{type(error).__name__}: {error}",
             }
     parking = {key: orjson.dumps(reason) for key, reason in refused.items()}
-    writes = [*fold.writes(), RedisWrite("HSET", "parked", _flat(parking.items()))]
-    return ReadModelChanges(
-        [write for write in writes if write.args], len(batch) - skipped, fold.users, refused
-    )
+    writes, records = fold.changes()
+    writes.append(RedisWrite("HSET", "parked", _flat(parking.items())))
+    writes = [write for write in writes if write.args]
+    return ReadModelChanges(writes, len(batch) - skipped, records, fold.users, refused)
 
 
 class _RowFold:
@@ -172,49 +176,32 @@ class _RowFold:
     def _row(self, key: str) -> Row:
         return self._rows[key] if key in self._rows else decode_row(self._prior.rows[key])
 
-    def writes(self) -> list[RedisWrite]:
-        """Return the writes, indexes first: the old rows tell which entries to remove."""
+    def changes(self) -> tuple[list[RedisWrite], bytes]:
+        """Return the writes, and the packed records of all movies that changed."""
         listed, known = self._prior.rows, self._created_at_us
-        unlisted = [key for key in self._deleted if key in listed]
-        old_titles = [_title_entry(listed[key], key) for key in unlisted]
-        created: dict[str, int] = {}
-        years: dict[str, int] = {}
-        titles: list[Any] = []
         encoded: dict[str, bytes] = {}
+        records: list[bytes] = []
         for key, row in self._rows.items():
-            title, year = fold_text(row["title"]), row["year"]
-            created_us = known[key] if key in known else microseconds(row["created_at"])
-            # Without format specifiers, which would take a third of the time of all this.
-            front = (
-                f"{_four_digits(year)}\0{str(created_us).zfill(16)}\0{title}\0"
-                f"{_cached_fold(row['genre'])}\0{_cached_fold(row['creator'])}\0"
-            )
-            encoded[key] = front.encode() + orjson.dumps(row)
-            entry = f"{title}\0{key}"
-            if key not in listed:
-                created[key] = created_us
-                years[key] = year
-                titles += (0, entry)
-                continue
-            if int(listed[key][:4]) != year:
-                years[key] = year
-            if (old_title := _title_entry(listed[key], key)) != entry:
-                old_titles.append(old_title)
-                titles += (0, entry)
+            if key in listed:
+                created_us = HEADER.unpack_from(first_record(listed[key]))[0]
+            else:
+                created_us = known[key] if key in known else microseconds(row["created_at"])
+            genre, creator = _cached_fold(row["genre"]), _cached_fold(row["creator"])
+            texts = f"{fold_text(row['title'])}\0{genre}\0{creator}"
+            record = pack(encode_record(created_us, row["year"], _id_bytes(key), texts))
+            encoded[key] = record + orjson.dumps(row)
+            records.append(record)
+        unlisted = [key for key in self._deleted if key in listed]
+        records += [pack(dead_record(_id_bytes(key))) for key in unlisted]
         deleted = {key: orjson.dumps(row) for key, row in self._deleted.items()}
-        return [
-            RedisWrite("ZREM", "created", unlisted),
-            RedisWrite("ZREM", "years", unlisted),
-            RedisWrite("ZREM", "titles", old_titles),
-            RedisWrite("ZADD", "created", _flat(zip(created.values(), created, strict=True))),
-            RedisWrite("ZADD", "years", _flat(zip(years.values(), years, strict=True))),
-            RedisWrite("ZADD", "titles", titles),
+        writes = [
             RedisWrite("HDEL", "gone", [key for key in self._rows if key in self._prior.deleted]),
             RedisWrite("HSET", "gone", _flat(deleted.items())),
             RedisWrite("HSET", "users", _flat(self.users.items())),
             RedisWrite("HDEL", "rows", unlisted),
             RedisWrite("HSET", "rows", _flat(encoded.items())),
         ]
+        return writes, b"".join(records)
 
 
 HANDLERS: dict[str, Callable[[_RowFold, str, int, Mapping[str, Any]], None]] = {
@@ -251,8 +238,13 @@ def row_of(  # noqa: PLR0913 - one argument for each part of the representation
 
 def decode_row(encoded: bytes) -> Row:
     """Return the public representation in an encoded row."""
-    row: Row = orjson.loads(encoded.split(SEPARATOR, _SEPARATORS)[_SEPARATORS])
+    row: Row = orjson.loads(row_json(encoded))
     return row
+
+
+def row_json(encoded: bytes) -> bytes:
+    """Return the JSON in an encoded row. Raises ValueError if it has no record."""
+    return encoded[len(pack(first_record(encoded))) :]
 
 
 def microseconds(time: str) -> int:
@@ -285,18 +277,12 @@ def _changed(row: Row, version: int, data: Mapping[str, Any]) -> Row:
     return row | details | {"version": version, "updated_at": at}
 
 
-def _title_entry(encoded: bytes, key: str) -> str:
-    """Return the member of an encoded row in the index by title."""
-    return f"{encoded.split(SEPARATOR, 3)[2].decode()}\0{key}"
-
-
 def _flat(pairs: Iterable[Iterable[Any]]) -> list[Any]:
     return list(chain.from_iterable(pairs))
 
 
-@lru_cache(maxsize=1024)
-def _four_digits(year: int) -> str:
-    return f"{year:04}"
+def _id_bytes(key: str) -> bytes:
+    return bytes.fromhex(key.replace("-", ""))
 
 
 _cached_fold = lru_cache(maxsize=4096)(fold_text)  # genres and usernames recur

@@ -1,54 +1,54 @@
 """Records: what lists and filters need of a movie, packed. Pure.
 
 A record is a header (``created`` in microseconds since the epoch, year, id) and, unless it is dead,
-``folded title NUL folded genre NUL folded creator``. A dead record has no movie: it was deleted.
+``folded title NUL folded genre NUL folded creator``. A dead record says that the movie was deleted.
 
-A record lies at an *address*: the number of its block times ``BLOCK``, plus its place in the block.
+Each row of the read model begins with its record, and each change of the live generation is
+announced by the records of the movies that changed. So a process can keep all records in memory.
 """
 
 import struct
 from collections.abc import Iterator
 
-BLOCK = 16_384
-"""The largest number of records in a block."""
 DEAD = 0xFFFF
 """The year of a dead record."""
 HEADER = struct.Struct("<QH16s")
-HEADER_BYTES = HEADER.size
-_CHANGE = struct.Struct("<IH")
+_SIZE = struct.Struct("<H")
 
 
-def encode_record(created_us: int, year: int, movie_id: bytes, texts: bytes) -> bytes:
-    """Return the record of a movie; ``texts`` are those of ``record_texts``, the id is 16 bytes."""
-    return HEADER.pack(created_us, year, movie_id) + texts
+def encode_record(created_us: int, year: int, movie_id: bytes, texts: str) -> bytes:
+    """Return a record; the id is 16 bytes, ``texts`` are joined by NUL."""
+    return HEADER.pack(created_us, year, movie_id) + texts.encode()
 
 
-def record_texts(title: str, genre: str, creator: str) -> bytes:
-    """Return the folded texts of a record as they are stored."""
-    return f"{title}\0{genre}\0{creator}".encode()
-
-
-def dead_record(record: bytes) -> bytes:
-    """Return the record that remains of a movie that is deleted."""
-    created_us, _, movie_id = HEADER.unpack_from(record)
-    return HEADER.pack(created_us, DEAD, movie_id)
+def dead_record(movie_id: bytes) -> bytes:
+    """Return the record of a movie that is deleted."""
+    return HEADER.pack(0, DEAD, movie_id)
 
 
 def is_dead(record: bytes) -> bool:
-    """Return whether a record has no movie."""
-    return record[8:10] == b"\xff\xff"
+    """Return whether the movie of a record is deleted."""
+    return len(record) == HEADER.size
 
 
-def pack_change(address: int, record: bytes) -> bytes:
-    """Return a change as it lies in the stream of changes, several of them one after the other."""
-    return _CHANGE.pack(address, len(record)) + record
+def pack(record: bytes) -> bytes:
+    """Return a record after its size, so that others or the JSON of a row may follow."""
+    return _SIZE.pack(len(record)) + record
 
 
-def unpack_changes(packed: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the address and the record of each change."""
+def unpack(packed: bytes) -> Iterator[bytes]:
+    """Yield the records that were packed one after the other."""
     at = 0
     while at < len(packed):
-        address, size = _CHANGE.unpack_from(packed, at)
-        at += _CHANGE.size
-        yield address, packed[at : at + size]
-        at += size
+        record = first_record(packed, at)
+        at += _SIZE.size + len(record)
+        yield record
+
+
+def first_record(packed: bytes, at: int = 0) -> bytes:
+    """Return the packed record at an offset. Raises ValueError if it is cut off."""
+    begin = at + _SIZE.size
+    end = begin + int.from_bytes(packed[at:begin], "little")
+    if not HEADER.size <= end - begin or end > len(packed):
+        raise ValueError("it is no packed record")
+    return packed[begin:end]

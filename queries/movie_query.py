@@ -39,18 +39,6 @@ class MovieQuery:
     page_size: int = DEFAULT_PAGE_SIZE
     after: str = ""
 
-    @property
-    def filtered(self) -> bool:
-        """Whether a filter is set."""
-        return bool(
-            self.title
-            or self.genre
-            or self.creator
-            or self.search
-            or self.year_from > _BEFORE_ALL
-            or self.year_to < _AFTER_ALL
-        )
-
 
 def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
     """Return the query of ``params``.

@@ -1,13 +1,10 @@
-"""Orderings of a list, seek keys and sort keys.
+"""Orderings of a list, and seek keys.
 
 A *seek key* is the position of a row in an ordering: the values that it is ordered by, then its id.
-Some fields have an index in Redis. Other orderings, and several fields together, are sorted by
-*sort keys*: byte strings that Redis compares. Read from the largest to the smallest they are in the
-requested order; they end with the id, so ties come newest first.
+Ties come newest first.
 """
 
 import re
-from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -25,15 +22,12 @@ FIELDS: dict[str, Field] = {
     "year": "year",
     "id": "id",
 }
-_INDEXED = ("created_at", "title", "year")
 # Texts may be anything without a NUL.
 _FORMS = {
     "created_at": re.compile(r"-?[0-9]{15,18}"),
     "year": re.compile(r"[0-9]{4}"),
     "id": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
 }
-# Maps each byte to 255 minus it, which reverses the order.
-_COMPLEMENT = bytes(range(255, -1, -1))
 
 
 class Order(NamedTuple):
@@ -71,12 +65,6 @@ def parse_orderings(text: str) -> Orderings:
     return tuple(found) or NEWEST_FIRST
 
 
-def index_of(orderings: Orderings) -> Order | None:
-    """Return the ordering whose index has the rows in this order, None where there is none."""
-    first, *others = orderings
-    return first if first.field in _INDEXED and not others else None
-
-
 def seek_key(row: bytes, orderings: Orderings) -> str:
     """Return the seek key of a row."""
     movie = orjson.loads(row)
@@ -92,18 +80,6 @@ def is_seek_key(text: str, orderings: Orderings) -> bool:
         one.field not in _FORMS or _FORMS[one.field].fullmatch(value)
         for value, one in zip(values, orderings, strict=True)
     )
-
-
-def sort_key(seek_key: str, orderings: Orderings) -> bytes:
-    """Return the sort key of a seek key; ``queries/lua/search.lua`` makes the same of a row."""
-    *values, movie_id = seek_key.split("\0")
-    return b"".join(_parts(values, orderings)) + movie_id.encode()
-
-
-def _parts(values: Sequence[str], orderings: Orderings) -> Iterator[bytes]:
-    for value, one in zip(values, orderings, strict=True):
-        ended = value.encode() + b"\0"
-        yield ended if one.descending else ended.translate(_COMPLEMENT)
 
 
 def _value(movie: dict[str, Any], field: Field) -> str:

@@ -43,8 +43,7 @@ class PointInTimeReadModel(ReadModel):
     """Reads the generation that was built as of a position."""
 
     def __init__(self, live: ReadModel, position: int) -> None:
-        super().__init__(live.batcher)
-        self.scans = live.scans
+        super().__init__(live.batcher, live.mirrors)
         self._position = position
 
     async def _live(self) -> int:

@@ -1,28 +1,31 @@
-"""The read model: scripts and commands that read the live generation."""
+"""The read model: the live generation, read by scripts and as a mirror."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 from uuid import UUID
 
 from redis.exceptions import ResponseError
 
-from commands.errors import ReadModelUnavailableError
+from commands.errors import CinelogError, ReadModelUnavailableError
 from projections.keys import LIVE, Keys
 from projections.lua import Script, number_field
+from queries.mirror import BehindError, GoneError, LoadingError, Mirrors
+from queries.movie_query import MovieQuery
+from queries.page_cache import Page
 from queries.pipelining import RequestBatcher
-from queries.turns import Turns
 
-# Scans that one process has Redis do in one round trip: its other reads wait for them.
-_SCANS, _SCANS_WAITING = 2, 256
+_LOAD_TRIES = 5
 
 
 class ReadModel:
     """Reads the live generation, and finds it again when another takes its place."""
 
-    def __init__(self, batcher: RequestBatcher, log: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self, batcher: RequestBatcher, mirrors: Mirrors, log: Callable[[], str] = lambda: ""
+    ) -> None:
         """``log`` returns the identity of the log that the generation must show, "" for any."""
         self.batcher = batcher
-        self.scans = Turns("filters", running=_SCANS, waiting=_SCANS_WAITING)
+        self.mirrors = mirrors
         self._log = log
         self._generation: int | None = None
         self._generation_log = ""
@@ -53,6 +56,48 @@ class ReadModel:
             else:
                 return answer
         raise ReadModelUnavailableError(reason)
+
+    async def page(
+        self,
+        query: MovieQuery,
+        *,
+        known: int | None = None,
+        min_position: int = 0,
+        account: Hashable = None,
+    ) -> Page | int:
+        """Return a page as ``Mirror.page`` does."""
+        try:
+            return await self._page(self._known(), query, known, min_position, account)
+        except (GoneError, BehindError):
+            return await self._page(None, query, known, min_position, account)
+
+    async def load(self) -> None:
+        """Read the records of the live generation ahead, if there is one."""
+        for _ in range(_LOAD_TRIES):
+            try:
+                await self.page(MovieQuery())
+            except LoadingError:
+                continue
+            except CinelogError:
+                pass
+            return
+
+    async def _page(
+        self,
+        generation: int | None,
+        query: MovieQuery,
+        known: int | None,
+        min_position: int,
+        account: Hashable,
+    ) -> Page | int:
+        if generation is None:
+            generation = await self._live()
+        mirror = self.mirrors.of(generation, self._is_current)
+        return await mirror.page(query, known=known, min_position=min_position, account=account)
+
+    def _is_current(self, generation: int) -> bool:
+        """Return whether a mirror of a generation may be needed again."""
+        return generation < 0 or generation == self._generation
 
     async def is_parked(self, movie_id: UUID) -> bool:
         """Return whether a movie is parked: none of its later events is shown."""

@@ -20,6 +20,7 @@ from projections.subprocesses import command, environment
 from queries.log.change_feed import ChangeFeed, EventBatch, rendered
 from queries.log.history import changes_after
 from queries.log.timeline import Timeline
+from queries.mirror import Mirrors
 from queries.movies import Readers
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import Builder, PointInTimeLists
@@ -54,6 +55,7 @@ from service.web.server import RECEIVE_S, HttpServer, streams_of
 App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
 _NAMES_KEPT = 10_000
+_MIRRORS = 4  # of the live generation, and of lists as they were
 log = structlog.get_logger(__name__)
 
 
@@ -175,7 +177,10 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     for forget in (read_position.forget, change_feed.restart):
         continuity.on_change(partial(loop.call_soon_threadsafe, forget))
     tokens, timeline = Tokens(load_keys(settings.signing_keys), settings), Timeline(store)
-    live = ReadModel(batcher, lambda: continuity.text)
+    mirrors = Mirrors(batcher, max_bytes=settings.mirror_mb * 2**20, most=_MIRRORS)
+    stack.push_async_callback(mirrors.close)
+    live = ReadModel(batcher, mirrors, lambda: continuity.text)
+    await live.load()
     argv = command("projections.rebuild.point_in_time")
     builder = Builder(argv, environment(), settings.event_store_url, redis_url)
     return Container(

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
     streams_per_account: Annotated[int, Field(ge=1, le=100_000)] = 20
+    mirror_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 1_024
 
     @field_validator("redis_url", "public_url", mode="before")
     @classmethod

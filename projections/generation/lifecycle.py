@@ -23,6 +23,7 @@ from projections.lua import load_script, number_field, of_another_type
 SWEEP_STEP = 100
 """About how many fields or members one step of ``sweep`` removes."""
 _STEPS_AT_ONCE = 20
+_OF_EARLIER_RELEASES = ("created", "years", "titles", "kept")
 _SET_LIVE = load_script("projections.lua.generation.set_live", CONSTANTS)
 _POINT_LIVE = load_script("projections.lua.generation.point_live")
 _SHRINK_KEY = load_script("projections.lua.generation.shrink_key")
@@ -145,7 +146,7 @@ def sweep(redis: Any) -> Iterator[None]:
     """
     while (dropped := _any_member(redis, DROPPED)) is not None:
         keys = Keys(dropped)
-        for key in (*keys.lasting, keys.cached_results):
+        for key in (*keys.all, *map(keys.named, _OF_EARLIER_RELEASES)):
             args = [b"0", SWEEP_STEP]
             while (cursor := _SHRINK_KEY.run(redis, [key, keys.state], args)) != b"0":
                 args[0] = cursor

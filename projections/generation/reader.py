@@ -1,7 +1,4 @@
-"""Reads the entries of a generation, each time together with the position they show.
-
-An entry is a field of a hash with its value, or a member of a sorted set with its score.
-"""
+"""Reads the fields of a generation's hashes, each time together with the position they show."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -13,29 +10,26 @@ from projections.generation.state import Generation
 from projections.lua import load_script, of_another_type
 from projections.movie_rows import RedisWrite
 
-HASHES = ("rows", "gone", "users", "parked")
-SORTED_SETS = ("created", "years", "titles")
-NAMES = (*HASHES, *SORTED_SETS)
-"""The stored names of the keys that have entries."""
+NAMES = ("rows", "gone", "users", "parked")
+"""The stored names of the hashes; their fields are ids."""
 FIELDS_AT_ONCE = 200
-"""The number of entries read in one step: Redis serves nothing else meanwhile."""
-_ID_LENGTH = 36
+"""The number of fields read in one step: Redis serves nothing else meanwhile."""
 _READ_FIELDS = load_script("projections.lua.generation.read_fields")
 _COUNT_ENTRIES = load_script("projections.lua.generation.count_entries")
 
-Fields = dict[bytes, bytes | float]
-"""Field to value, or member to score."""
+Fields = dict[bytes, bytes]
+"""Field to value."""
 
 
 class Counts(NamedTuple):
-    """The number of entries of each key, and of ``events``, at a position."""
+    """The number of fields of each hash, and of ``events``, at a position."""
 
     position: int
     of: dict[str, int]
 
     @property
     def total(self) -> int:
-        """The number of all entries."""
+        """The number of all fields."""
         return sum(self.of[name] for name in NAMES)
 
 
@@ -44,24 +38,22 @@ def read(generation: Generation, name: str, fields: Collection[bytes]) -> tuple[
 
     A key of another type has none. Raises ReadModelUnavailableError if the generation is deleted.
     """
-    command = "HMGET" if name in HASHES else "ZMSCORE"
     keys = [generation.keys.state, generation.keys.named(name)]
-    answer = _READ_FIELDS.run(generation.redis, keys, [command, *fields])
+    answer = _READ_FIELDS.run(generation.redis, keys, list(fields))
     if not answer:
         raise _deleted(generation)
     position, values = answer
-    convert = bytes if name in HASHES else float
     found = zip(fields, values, strict=True) if values else ()
-    return position, {field: convert(value) for field, value in found if value is not None}
+    return position, {field: value for field, value in found if value is not None}
 
 
 def count(generation: Generation) -> Counts:
-    """Return the number of all entries.
+    """Return the number of all fields.
 
     Raises ReadModelUnavailableError if the generation is deleted.
     """
     keys = [generation.keys.state, *map(generation.keys.named, NAMES)]
-    answer = _COUNT_ENTRIES.run(generation.redis, keys, [len(HASHES)])
+    answer = _COUNT_ENTRIES.run(generation.redis, keys)
     if not answer:
         raise _deleted(generation)
     position, *numbers = answer
@@ -69,13 +61,12 @@ def count(generation: Generation) -> Counts:
 
 
 def scan(generation: Generation, name: str) -> Iterator[Fields]:
-    """Yield all entries of a key in parts; entries that change meanwhile may be missed."""
+    """Yield all fields of a hash in parts; fields that change meanwhile may be missed."""
     key, cursor = generation.keys.named(name), 0
-    command = "HSCAN" if name in HASHES else "ZSCAN"
     while True:
         try:
             cursor, found = generation.redis.execute_command(
-                command, key, cursor, "COUNT", FIELDS_AT_ONCE
+                "HSCAN", key, cursor, "COUNT", FIELDS_AT_ONCE
             )
         except ResponseError as error:
             if not of_another_type(error):
@@ -88,24 +79,21 @@ def scan(generation: Generation, name: str) -> Iterator[Fields]:
 
 
 def fields_of(writes: Iterable[RedisWrite]) -> dict[str, Fields]:
-    """Return the entries of an empty generation after ``writes``, which only add, by key."""
-    entries: dict[str, Fields] = {}
-    for command, name, values in writes:
+    """Return the fields of an empty generation after ``writes``, which only add, by key."""
+    fields: dict[str, Fields] = {}
+    for _, name, values in writes:
         pairs = zip(values[::2], values[1::2], strict=True)
-        if command == "ZADD":
-            fields: Fields = {_bytes(member): float(score) for score, member in pairs}
-        else:
-            fields = {_bytes(field): _bytes(value) for field, value in pairs}
-        entries.setdefault(name, {}).update(fields)
-    return entries
+        of_key = {_bytes(field): _bytes(value) for field, value in pairs}
+        fields.setdefault(name, {}).update(of_key)
+    return fields
 
 
-def id_in(name: str, field: bytes) -> str:
-    """Return the id of the movie or account that an entry is about."""
-    return (field[-_ID_LENGTH:] if name == "titles" else field).decode(errors="replace")
+def id_in(field: bytes) -> str:
+    """Return the id of the movie or account that a field is about."""
+    return field.decode(errors="replace")
 
 
-def same(name: str, one: bytes | float | None, other: bytes | float | None) -> bool:
+def same(name: str, one: bytes | None, other: bytes | None) -> bool:
     """Tell whether two values are equal; the reason why a movie is parked may differ."""
     if name == "parked":
         return (one is None) == (other is None)

@@ -11,8 +11,8 @@ from commands.event_store.store import Store
 from projections.keys import POSITION, Keys
 from projections.lua import load_script, number_field
 
-ROW_FORMAT = 3
-"""The format of rows and indexes. Increment it with each change of a row, a key or a score.
+ROW_FORMAT = 4
+"""The format of rows. Increment it with each change of a row or a key.
 
 A generation keeps the format that it was built with; a state without a format means 1. A projection
 that finds another format live, older or newer, builds its own generation beside it.

@@ -5,7 +5,8 @@
 2. A generation takes no events unless its state is building or live (see ``state.py``).
 3. It takes none while it is paused. A repair begins a new epoch, and batches that were prepared
    before it do not apply.
-4. A change of the live generation publishes its position in the same step.
+4. A change of the live generation is announced in the same step: its position is published, and
+   the records of the movies that changed are appended to a stream.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,11 @@ from projections.movie_rows import PriorState, fold_batch, required_state
 
 # Usernames never change, so a writer may cache them.
 _CACHED_USERS = 50_000
-_APPLY_BATCH = load_script("projections.lua.generation.apply_batch", CONSTANTS)
+KEPT_POSITIONS = 20_000
+"""Changes of so many positions are kept for those who follow the live generation."""
+_APPLY_BATCH = load_script(
+    "projections.lua.generation.apply_batch", CONSTANTS | {"KEPT_POSITIONS": KEPT_POSITIONS}
+)
 
 
 class _Epoch(NamedTuple):
@@ -83,10 +88,10 @@ class GenerationWriter(Generation):
         last = batch[-1]
         args = [
             *(after, last.position, event_time(last), event_name(last)),
-            *(changes.applied, epoch.number, self.row_format),
+            *(changes.applied, epoch.number, self.row_format, changes.records),
             *arguments(self.keys, changes.writes),
         ]
-        position = int(_APPLY_BATCH.run(self.redis, self.keys.lasting, args))
+        position = int(_APPLY_BATCH.run(self.redis, self.keys.all, args))
         if position == last.position:
             self._users |= changes.users
             epoch.parked.update(changes.refused)

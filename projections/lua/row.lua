@@ -1,16 +1,17 @@
--- The layout of an encoded row, as projections/movie_rows.py writes it: year (4 digits) NUL created
--- (16 digits) NUL folded title NUL folded genre NUL folded creator NUL JSON. Places count from 1.
-local TITLE_FROM, ID_LENGTH = 23, 36
-local BEFORE_ID = '\0{"id":"'
+-- The layout of an encoded row: its packed record (projections/records.py), then JSON.
 
-local function json(line)
-  local before_json = string.find(line, BEFORE_ID, TITLE_FROM, true)
-  return string.sub(line, before_json + 1)
+local function record(line)
+  return string.sub(line, 3, 2 + struct.unpack("<I2", line))
 end
 
-local function id(line)
-  local _, before_id = string.find(line, BEFORE_ID, TITLE_FROM, true)
-  return string.sub(line, before_id + 1, before_id + ID_LENGTH)
+-- Rows of format 3 begin with texts that end with NUL. They are shown until a generation of the
+-- present format is live.
+local function json(line)
+  local from = 3 + struct.unpack("<I2", line)
+  if string.sub(line, from, from) ~= "{" then
+    from = 1 + string.find(line, '\0{"id":"', 1, true)
+  end
+  return string.sub(line, from)
 end
 
 -- Appends the JSON of each movie that exists to a reply, in the order of the ids.
@@ -22,7 +23,4 @@ local function append_json(reply, rows, ids)
   return reply
 end
 
-return {
-  YEAR_FROM = 1, YEAR_TO = 4, CREATED_FROM = 6, CREATED_TO = 21, TITLE_FROM = TITLE_FROM,
-  ID_LENGTH = ID_LENGTH, json = json, id = id, append_json = append_json,
-}
+return { record = record, json = json, append_json = append_json }

@@ -6,11 +6,10 @@
 local now_ms = require("projections.lua.clock")
 local number = require("projections.lua.number")
 
--- The names of the keys in `Keys.lasting`, or of the first five, `Keys.listed`.
+-- The names of the keys in `Keys.lasting`, or of the first two.
 local function named(keys)
   return {
-    state = keys[1], rows = keys[2], created = keys[3], years = keys[4], titles = keys[5],
-    deleted = keys[6], users = keys[7], parked = keys[8],
+    state = keys[1], rows = keys[2], deleted = keys[3], users = keys[4], parked = keys[5],
   }
 end
 
@@ -20,14 +19,6 @@ local function read(keys, ...)
   if values.err then return fields end
   for i, name in ipairs({ ... }) do fields[name] = values[i] end
   return fields
-end
-
-local function lists_are_complete(keys, rows)
-  rows = number(rows)
-  return rows == redis.pcall("HLEN", keys.rows)
-    and rows == redis.pcall("ZCARD", keys.created)
-    and rows == redis.pcall("ZCARD", keys.years)
-    and rows == redis.pcall("ZCARD", keys.titles)
 end
 
 local function is_complete(keys)
@@ -42,7 +33,7 @@ local function is_complete(keys)
     and number(deleted) == redis.pcall("HLEN", keys.deleted)
     and number(users) == redis.pcall("HLEN", keys.users)
     and number(parked) == redis.pcall("HLEN", keys.parked)
-    and lists_are_complete(keys, rows)
+    and number(rows) == redis.pcall("HLEN", keys.rows)
 end
 
 -- The state, given the stored fields `state` and `format` and the row format that is wanted.
@@ -62,7 +53,8 @@ end
 local function shown(keys)
   local stored, position, rows =
     unpack(redis.pcall("HMGET", keys.state, "state", "position", "rows"))
-  if stored == constants.LIVE and number(position) >= 0 and lists_are_complete(keys, rows) then
+  local is_complete_list = number(rows) == redis.pcall("HLEN", keys.rows)
+  if stored == constants.LIVE and number(position) >= 0 and is_complete_list then
     return position
   end
   return nil

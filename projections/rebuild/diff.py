@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from commands.errors import ReadModelUnavailableError
 from projections.generation.pause import Pause
 from projections.generation.reader import (
-    HASHES,
     NAMES,
     Fields,
     count,
@@ -28,7 +27,7 @@ from projections.lua import arguments, load_script
 from projections.movie_rows import RedisWrite
 from projections.rebuild.expected import ExpectedState
 
-Value = bytes | float | None
+Value = bytes | int | None
 MAX_REPORTED = 1_000
 """The number of differences that a report keeps; the others are only counted."""
 # Fields of a key that are held in memory at once, each as a hash of 64 bits.
@@ -38,7 +37,7 @@ _REPAIR = load_script("projections.lua.rebuild.repair", CONSTANTS)
 
 
 class Difference(NamedTuple):
-    """A field (or member) of a key with its expected and its actual value; None if missing."""
+    """A field of a key with its expected and its actual value; None if missing."""
 
     key: str
     field: bytes
@@ -79,7 +78,7 @@ class Comparison:
         ReadModelUnavailableError where the live generation is gone.
         """
         for difference in self._find(advance):
-            if id_in(difference.key, difference.field) not in self._ignored:
+            if id_in(difference.field) not in self._ignored:
                 self.report.add(difference)
                 yield difference
 
@@ -148,11 +147,9 @@ def writes_for(differences: Iterable[Difference]) -> list[RedisWrite]:
     writes: list[RedisWrite] = []
     for key, name, wanted, _ in differences:
         if wanted is None:
-            writes.append(RedisWrite("HDEL" if key in HASHES else "ZREM", key, [name]))
-        elif key in (*HASHES, "head"):
-            writes.append(RedisWrite("HSET", key, [name, wanted]))
+            writes.append(RedisWrite("HDEL", key, [name]))
         else:
-            writes.append(RedisWrite("ZADD", key, [wanted, name]))
+            writes.append(RedisWrite("HSET", key, [name, wanted]))
     return writes
 
 
@@ -163,5 +160,5 @@ def repair(generation: Generation, paused: Pause, writes: Sequence[RedisWrite]) 
     """
     keys = generation.keys
     args: list[Any] = [paused.position, paused.until_ms, *arguments(keys, writes)]
-    if not _REPAIR.run(generation.redis, [*keys.lasting, keys.cached_results], args):
+    if not _REPAIR.run(generation.redis, keys.lasting, args):
         raise ReadModelUnavailableError("it took too long; try again")

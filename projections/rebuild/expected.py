@@ -49,7 +49,7 @@ class ExpectedState:
     def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
         """Return those of ``fields`` that a key must have at a position."""
         expected: Fields = {}
-        for fields_by_key, _ in self._streams({id_in(name, field) for field in fields}, position):
+        for fields_by_key, _ in self._streams({id_in(field) for field in fields}, position):
             expected |= fields_by_key.get(name, {})
         return {field: expected[field] for field in fields if field in expected}
 
@@ -85,7 +85,7 @@ class ExpectedState:
         for key in changes.refused.keys() & self._discarded:
             for name, fields in fields_by_key.items():
                 if name != "parked":
-                    for field in [field for field in fields if id_in(name, field) == key]:
+                    for field in [field for field in fields if id_in(field) == key]:
                         del fields[field]
         counts = Counter({name: len(fields) for name, fields in fields_by_key.items()})
         counts["events"] = changes.applied

@@ -16,7 +16,7 @@ from projections.generation.pause import pause
 from projections.generation.reader import Fields, fields_of
 from projections.generation.state import Generation
 from projections.lua import of_another_type
-from projections.movie_rows import SEPARATOR, RedisWrite
+from projections.movie_rows import RedisWrite
 from projections.rebuild.diff import Difference, repair, writes_for
 from projections.rebuild.expected import read_stream
 from projections.rebuild.replay import Usernames, fold_streams
@@ -62,7 +62,7 @@ def retry(
             stream = read_stream(store, key, paused.position)
             changes = fold_streams(stream, usernames)
             applied_before = sum(event.position < movie.position for event in stream)
-            writes = _replacement(generation, key, fields_of(changes.writes))
+            writes = _replacement(key, fields_of(changes.writes))
             writes += _increments(events=changes.applied - applied_before, dropped=-movie.dropped)
             repair(generation, paused, writes)
         refused = changes.refused.get(key)
@@ -76,21 +76,17 @@ def discard(generation: Generation, key: str) -> bool:
         if movie is None:
             return False
         mark = orjson.dumps(movie._replace(dropped=True)._asdict())
-        writes = _replacement(generation, key, {"parked": {key.encode(): mark}})
+        writes = _replacement(key, {"parked": {key.encode(): mark}})
         repair(generation, paused, [*writes, *_increments(dropped=1 - movie.dropped)])
     return True
 
 
-def _replacement(generation: Generation, key: str, wanted: dict[str, Fields]) -> list[RedisWrite]:
+def _replacement(key: str, wanted: dict[str, Fields]) -> list[RedisWrite]:
     """Return the writes after which a movie has exactly the fields that are wanted."""
-    encoded = generation.redis.execute_command("HGET", generation.keys.rows, key)
-    existing = {name: [key.encode()] for name in ("rows", "gone", "created", "years", "parked")}
-    titles = encoded.split(SEPARATOR, 3)[2:3] if encoded else []  # none if the row is damaged
-    existing["titles"] = [title + SEPARATOR + key.encode() for title in titles]
+    field = key.encode()
     removed = [
         Difference(name, field, None, None)
-        for name, fields in existing.items()
-        for field in fields
+        for name in ("rows", "gone", "parked")
         if field not in wanted.get(name, {})
     ]
     added = [

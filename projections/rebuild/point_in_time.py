@@ -39,7 +39,7 @@ NOTE_USE = load_script("projections.lua.rebuild.note_use")
 def touch_arguments(position: int, last: str) -> tuple[tuple[str, ...], list[Any]]:
     """Return the keys and arguments of ``TOUCH_LIST`` for the list at a position."""
     keys = Keys(-position)
-    return (*keys.lasting, keys.cached_results), [LIST_TTL_S, last, ROW_FORMAT]
+    return keys.lasting, [LIST_TTL_S, last, ROW_FORMAT]
 
 
 def build(store: Store, redis: Any, position: int) -> bool:

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from projections.records import BLOCK, DEAD, HEADER, HEADER_BYTES
-from queries.columns.trigrams import LENGTH, Trigrams, build
+from projections.records import DEAD, HEADER
+from queries.columns.trigrams import BLOCK, LENGTH, Trigrams, build
 from queries.columns.vocabulary import Vocabulary
 
 Bits = NDArray[np.uint8]
 """A bit for each row of a block, packed: 2,048 bytes."""
 Bools = NDArray[np.bool_]
-ROWS = np.dtype([("created", "<u8"), ("year", "<u2"), ("high", ">u8"), ("low", ">u8")])
+HEADERS = np.dtype([("created", "<u8"), ("year", "<u2"), ("high", ">u8"), ("low", ">u8")])
 MAX_FRESH = 512
 """With more changed titles, the index is built again."""
 # Candidates that are checked one by one; more are found by one pass over all titles.
@@ -37,8 +37,9 @@ class Block:
         self.year = np.zeros(0, np.uint16)
         self.genre = np.zeros(0, np.uint32)
         self.creator = np.zeros(0, np.uint32)
+        self._first_high, self._last_high = 2**64, -1
         self.moved = 0
-        """Changes with each change of ``created`` or an id."""
+        """Changes with each record that is added."""
         self.changed_titles: set[int] | None = None
         """Rows whose titles changed, for whoever sets it to an empty set."""
         self._texts = b""
@@ -48,10 +49,10 @@ class Block:
         self._alive: Bits | None = None
         self._fresh_texts: tuple[NDArray[np.int64], bytes] | None = None
 
-    def extend(self, records: Sequence[bytes]) -> None:
-        """Append records. Only before the first change."""
-        headers = np.frombuffer(b"".join([one[:HEADER_BYTES] for one in records]), ROWS)
-        texts = b"\0".join([one[HEADER_BYTES:] or b"\0\0" for one in records]).split(b"\0")
+    def extend(self, records: Sequence[bytes | bytearray]) -> None:
+        """Append records, none of them dead. Only before the first change."""
+        headers = np.frombuffer(b"".join([one[: HEADER.size] for one in records]), HEADERS)
+        texts = b"\0".join([one[HEADER.size :] for one in records]).split(b"\0")
         titles = texts[::3]
         self._grow(self.count + len(records))
         rows = slice(self.count, self.count + len(records))
@@ -64,28 +65,53 @@ class Block:
         self._offsets = np.append(self._offsets, (self._offsets[-1] + ends).astype(np.uint32))
         self.count += len(records)
         self.moved += 1
+        self._note_ids(int(headers["high"].min()), int(headers["high"].max()))
         self._changed()
 
     def put(self, row: int, record: bytes) -> None:
         """Replace a record, or append it if ``row`` is the number of records."""
         created, year, movie_id = HEADER.unpack_from(record)
-        title = b""
+        title, genre, creator = record[HEADER.size :].split(b"\0")
         if row == self.count:
             self._grow(row + 1)
             self.count += 1
-        if year != DEAD:
-            title, genre, creator = record[HEADER_BYTES:].split(b"\0")
-            self.genre[row] = self._genres.code(genre)
-            self.creator[row] = self._creators.code(creator)
-        high, low = int.from_bytes(movie_id[:8]), int.from_bytes(movie_id[8:])
-        if (self.created[row], self.id_high[row], self.id_low[row]) != (created, high, low):
-            self.created[row], self.id_high[row], self.id_low[row] = created, high, low
             self.moved += 1
+            self.created[row] = created
+            high, low = int.from_bytes(movie_id[:8]), int.from_bytes(movie_id[8:])
+            self.id_high[row], self.id_low[row] = high, low
+            self._note_ids(high, high)
         self.year[row] = year
+        self.genre[row] = self._genres.code(genre)
+        self.creator[row] = self._creators.code(creator)
+        self._set_title(row, title)
+
+    def remove(self, row: int) -> None:
+        """Make a record dead. Its place stays, for an event that restores the movie."""
+        self.year[row] = DEAD
+        self._set_title(row, b"")
+
+    def find(self, high: int, low: int) -> int | None:
+        """Return the row of an id, given as two numbers of 64 bits."""
+        if not self._first_high <= high <= self._last_high:
+            return None
+        for row in np.flatnonzero(self.id_low[: self.count] == np.uint64(low)).tolist():
+            if self.id_high[row] == high:
+                return int(row)
+        return None
+
+    def is_alive(self, row: int) -> bool:
+        """Return whether a row has a movie."""
+        return bool(self.year[row] != DEAD)
+
+    def _set_title(self, row: int, title: bytes) -> None:
         self._fresh[row] = title
         if self.changed_titles is not None:
             self.changed_titles.add(row)
         self._changed()
+
+    def _note_ids(self, first: int, last: int) -> None:
+        self._first_high = min(self._first_high, first)
+        self._last_high = max(self._last_high, last)
 
     def _grow(self, rows: int) -> None:
         capacity = len(self.year)

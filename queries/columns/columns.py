@@ -1,16 +1,16 @@
 """The records of one generation of the read model, searched in memory."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from commands.errors import NotFoundError
-from projections.records import BLOCK, DEAD, HEADER
+from projections.records import HEADER, is_dead
 from queries.columns.block import Block
 from queries.columns.keys import Keys
 from queries.columns.matching import Filters, Matcher
 from queries.columns.pace import Pace
 from queries.columns.ranking import Ranking
+from queries.columns.trigrams import BLOCK
 from queries.columns.vocabulary import Vocabulary
 from queries.movie_query import MovieQuery
 from queries.orderings import Order
@@ -36,7 +36,6 @@ class Columns:
     def __init__(self) -> None:
         self._genres, self._creators = Vocabulary(), Vocabulary()
         self._blocks: list[Block] = []
-        self._numbers: list[int] = []
         self._matcher = Matcher(self._genres, self._creators)
         self._keys = Keys(self._genres, self._creators)
         self.movies = 0
@@ -47,23 +46,41 @@ class Columns:
         blocks = sum(block.memory_bytes for block in self._blocks)
         return blocks + self._keys.title.memory_bytes + self._matcher.memory_bytes
 
-    def extend(self, block: int, records: Sequence[bytes]) -> None:
-        """Append records to a block, in order. Only before the first ``put``."""
-        if records:
-            self._block(block).extend(records)
-            self.movies += sum(HEADER.unpack_from(record)[1] != DEAD for record in records)
+    def extend(self, records: Sequence[bytes | bytearray]) -> None:
+        """Append records, at most ``BLOCK``, in the order of creation. Before the first change."""
+        if self._blocks and self._blocks[-1].count + len(records) <= BLOCK:
+            self._blocks[-1].extend(records)
+        elif records:
+            self._blocks.append(Block(self._genres, self._creators))
+            self._blocks[-1].extend(records)
+        self.movies += len(records)
 
-    def put(self, address: int, record: bytes) -> None:
-        """Replace a record, or append it. Raises IndexError if records before it are missing."""
-        number, row = divmod(address, BLOCK)
-        if row and number not in self._numbers:
-            raise IndexError("records before it are missing")
-        block = self._block(number)
-        if row > block.count:
-            raise IndexError("records before it are missing")
-        was_alive = row < block.count and block.year[row] != DEAD
+    def apply(self, record: bytes) -> None:
+        """Add or replace the record of a movie, or remove it if it is dead."""
+        movie_id = HEADER.unpack_from(record)[2]
+        block, row = self._find(int.from_bytes(movie_id[:8]), int.from_bytes(movie_id[8:]))
+        was_alive = row is not None and block.is_alive(row)
+        if is_dead(record):
+            if row is not None and was_alive:
+                block.remove(row)
+                self.movies -= 1
+            return
+        if row is None:
+            if block.count == BLOCK:
+                block = Block(self._genres, self._creators)
+                self._blocks.append(block)
+            row = block.count
         block.put(row, record)
-        self.movies += int(block.year[row] != DEAD) - int(was_alive)
+        self.movies += not was_alive
+
+    def _find(self, high: int, low: int) -> tuple[Block, int | None]:
+        """Return the place of an id, or the last block and None."""
+        for block in reversed(self._blocks):
+            if (row := block.find(high, low)) is not None:
+                return block, row
+        if not self._blocks:
+            self._blocks.append(Block(self._genres, self._creators))
+        return self._blocks[-1], None
 
     async def prepare(self) -> None:
         """Do ahead what the first searches would have to wait for."""
@@ -79,10 +96,10 @@ class Columns:
 
         Others get their turn at least every few milliseconds.
         """
-        pace = Pace()
-        hits = await self._matcher.matches(Filters.of(query), self._blocks, pace)
+        pace, blocks = Pace(), [block for block in self._blocks if block.count]
+        hits = await self._matcher.matches(Filters.of(query), blocks, pace)
         ranking = Ranking(self._keys, query.orderings, pace)
-        await ranking.prepare(self._blocks)
+        await ranking.prepare(blocks)
         count, size = hits.count, query.page_size
         page = last_page = 0
         if query.after:
@@ -97,10 +114,3 @@ class Columns:
         places = await ranking.between(hits, start, stop)
         ids = [block.movie_id(row) for block, row in places]
         return Found(count, ids, page, last_page, more=stop < count)
-
-    def _block(self, number: int) -> Block:
-        at = bisect_left(self._numbers, number)
-        if at == len(self._numbers) or self._numbers[at] != number:
-            self._numbers.insert(at, number)
-            self._blocks.insert(at, Block(self._genres, self._creators))
-        return self._blocks[at]

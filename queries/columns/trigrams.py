@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from projections.records import BLOCK
-
 Rows = NDArray[np.uint16]
+BLOCK = 16_384
+"""The largest number of texts."""
 _ROW_BITS = BLOCK.bit_length() - 1
 LENGTH = 3
 

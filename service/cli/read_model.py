@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -166,11 +167,11 @@ def _texts(found: "Difference") -> tuple[str | None, str | None]:
 
 
 def _text(value: "Value") -> str | None:
-    """Return the JSON in an encoded row, a score as a number, any other value as it is."""
-    from projections.movie_rows import SEPARATOR
+    """Return the JSON in an encoded row, any other value as it is."""
+    from projections.movie_rows import row_json
 
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        return value.rsplit(SEPARATOR, 1)[-1].decode(errors="replace")
-    return f"{value:.0f}" if float(value).is_integer() else repr(value)
+    if not isinstance(value, bytes):
+        return None if value is None else str(value)
+    with suppress(ValueError):
+        value = row_json(value)
+    return value.decode(errors="replace")

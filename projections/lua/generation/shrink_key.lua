@@ -8,7 +8,7 @@ local cursor, count = ARGV[1], tonumber(ARGV[2])
 
 if redis.call("EXISTS", state) == 1 then return "0" end
 local kind = redis.call("TYPE", key)["ok"]
-if kind == "zset" then
+if kind == "zset" then -- of an earlier release
   if redis.call("ZREMRANGEBYRANK", key, 0, count - 1) == count then return "1" end
 elseif kind == "hash" then
   local next_cursor, entries = unpack(redis.call("HSCAN", key, cursor, "COUNT", count))
@@ -17,10 +17,6 @@ elseif kind == "hash" then
     for i = 1, #entries, 2 do fields[#fields + 1] = entries[i] end
     if #fields > 0 then redis.call("HDEL", key, unpack(fields)) end
     return next_cursor
-  end
-elseif kind == "list" then
-  for _, result in ipairs(redis.call("LRANGE", key, 0, -1)) do
-    redis.call("UNLINK", result, result .. ":scan")
   end
 end
 redis.call("UNLINK", key)

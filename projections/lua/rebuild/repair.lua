@@ -1,13 +1,13 @@
 -- Changes single fields of a paused generation and begins a new repair epoch: batches that were
--- prepared before do not apply. Cached filter results are dropped.
--- KEYS: `Keys.lasting`, cached filter results.
+-- prepared before do not apply.
+-- KEYS: `Keys.lasting`.
 -- ARGV: position and end of the pause, the writes.
 -- Returns 1; 0 if the pause has ended, and then nothing is changed.
 local apply_writes = require("projections.lua.writes")
 local now_ms = require("projections.lua.clock")
 local number = require("projections.lua.number")
 local state = require("projections.lua.state")
-local keys, cached_results = state.keys(KEYS), KEYS[9]
+local keys = state.keys(KEYS)
 local position, until_ms, first_write = ARGV[1], ARGV[2], 3
 
 local fields = state.read(keys, "position", "hold", "mends")
@@ -15,13 +15,9 @@ local now = now_ms()
 if fields.position ~= position or fields.hold ~= until_ms or now >= tonumber(until_ms) then
   return 0
 end
-local kinds = {
-  rows = "hash", deleted = "hash", users = "hash", parked = "hash",
-  created = "zset", years = "zset", titles = "zset",
-}
-for name, wanted in pairs(kinds) do
-  local kind = redis.call("TYPE", keys[name])["ok"]
-  if kind ~= wanted and kind ~= "none" then redis.call("UNLINK", keys[name]) end
+for _, key in ipairs({ keys.rows, keys.deleted, keys.users, keys.parked }) do
+  local kind = redis.call("TYPE", key)["ok"]
+  if kind ~= "hash" and kind ~= "none" then redis.call("UNLINK", key) end
 end
 apply_writes(KEYS, ARGV, first_write)
 state.store_counts(keys)
@@ -30,8 +26,4 @@ if number(fields.mends) < 0 then
   redis.call("HSET", keys.state, "mends", math.floor(now / 1000))
 end
 redis.call("HINCRBY", keys.state, "mends", 1)
-for _, result in ipairs(redis.pcall("LRANGE", cached_results, 0, -1)) do
-  redis.call("UNLINK", result, result .. ":scan")
-end
-redis.call("DEL", cached_results)
 return 1

@@ -1,5 +1,5 @@
 -- Finds a point-in-time list and keeps it from expiring.
--- KEYS: `Keys.lasting`, cached filter results.
+-- KEYS: `Keys.lasting`.
 -- ARGV: seconds to keep it, name of its last event, row format.
 -- Returns 1; 0 if there is no complete list of this log and format.
 local state = require("projections.lua.state")

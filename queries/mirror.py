@@ -1,0 +1,329 @@
+"""A mirror: the records of one generation in memory, as they are in Redis at this moment.
+
+One call at a time asks Redis what has changed, for all requests that wait; a request is answered by
+a call that began after it. The records follow the changes of the generation. They are read as a
+whole in the beginning, and again if the changes do not lead on: after a repair, after a pause that
+was too long, after Redis went back to an earlier state.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+from redis.exceptions import ResponseError
+
+from commands.errors import BusyError, CinelogError, ReadModelUnavailableError
+from projections.generation.state import CONSTANTS, ROW_FORMAT
+from projections.keys import Keys
+from projections.lua import load_script
+from projections.records import unpack
+from queries.columns.columns import Columns, Found
+from queries.columns.loading import Loading
+from queries.movie_query import MovieQuery
+from queries.page_cache import Page, PageCache, RowCache
+from queries.pipelining import RequestBatcher
+from queries.turns import Turns
+
+# How long a request waits for the records to be read; the reading goes on.
+LOAD_WAIT_S = 2.0
+# Movies read at once: Redis serves nothing else meanwhile.
+_PIECE = 1_000
+_IDS_AT_ONCE = 2_000
+_TRIES = 30
+# Records that did not fit into memory are not read again for so long.
+_TOO_LARGE_S = 30.0
+_FOLLOW = load_script("queries.lua.follow", CONSTANTS)
+_READ_RECORDS = load_script("queries.lua.read_records", CONSTANTS)
+log = structlog.get_logger(__name__)
+
+
+class GoneError(ReadModelUnavailableError):
+    """The generation must not be shown any more."""
+
+
+class BehindError(ReadModelUnavailableError):
+    """The generation has not reached the position that the client asks for."""
+
+
+class LoadingError(ReadModelUnavailableError):
+    """The records are still being read."""
+
+    def __init__(self) -> None:
+        super().__init__("it is being read")
+
+
+class Version(NamedTuple):
+    """What the records show: repair epoch, position, and the name of the last event there."""
+
+    epoch: bytes
+    position: int
+    name: bytes
+
+
+class _Waiting(NamedTuple):
+    ids: Sequence[str]
+    done: "asyncio.Future[None]"
+
+
+class Mirror:
+    """The records of one generation, for one event loop. ``scans`` are the turns of searches."""
+
+    def __init__(
+        self, batcher: RequestBatcher, generation: int, scans: Turns, max_bytes: int
+    ) -> None:
+        self.generation = generation
+        self.loads = 0
+        """How often the records were read as a whole."""
+        self._batcher = batcher
+        self._scans = scans
+        self._max_bytes = max_bytes
+        keys = Keys(generation)
+        self._keys = (keys.state, keys.rows, keys.changes)
+        self._columns: Columns | None = None
+        self._version: Version | None = None
+        self._still = asyncio.Lock()
+        """Held by a search: the records do not change meanwhile."""
+        self._waiting: list[_Waiting] = []
+        self._following: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._too_large_until = 0.0
+        self._rows = RowCache()
+        self._pages = PageCache()
+
+    @property
+    def movies(self) -> int:
+        """The number of movies."""
+        return self._columns.movies if self._columns else 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """About the size of the records and what is cached."""
+        records = self._columns.memory_bytes if self._columns else 0
+        return records + self._rows.memory_bytes + self._pages.memory_bytes
+
+    @property
+    def position(self) -> int:
+        """The position that the records show; 0 while there are none."""
+        return self._version.position if self._version else 0
+
+    async def close(self) -> None:
+        """Stop following."""
+        tasks = [task for task in (self._following, self._loading) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def follow(self, ids: Sequence[str] = ()) -> int:
+        """Bring the records up to date; return the position that they show.
+
+        With ``ids`` the rows of these movies are in the cache then. Raises GoneError, and
+        ReadModelUnavailableError while the records are being read.
+        """
+        while True:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(_Waiting(ids, done))
+            if self._following is None:
+                self._following = asyncio.create_task(self._answer_waiting())
+            await done
+            if self._version is not None:
+                return self._version.position
+            await self._loaded()
+
+    async def page(
+        self,
+        query: MovieQuery,
+        *,
+        known: int | None = None,
+        min_position: int = 0,
+        account: Hashable = None,
+    ) -> Page | int:
+        """Return a page, or the position if it is the ``known`` one.
+
+        Raises GoneError, ReadModelUnavailableError, BusyError, ThrottledError, and NotFoundError
+        for a page out of range.
+        """
+        for _ in range(_TRIES):
+            position = await self.follow()
+            if position < min_position:
+                raise BehindError("it has not reached that position yet")
+            if position == known:
+                return position
+            if (page := self._pages.get(query, self._version)) is not None:
+                return page
+            found, version = await self._find(query, account)
+            missing = self._rows.missing(found.ids)
+            if missing:
+                await self.follow(missing)
+                if self._version == version and self._rows.missing(found.ids):
+                    break
+            if self._version == version and version is not None:
+                rows = self._rows.of(found.ids)
+                return self._pages.add(query, version, version.position, found, rows)
+            # The records moved on. The rows are in the cache unless they have changed.
+        raise BusyError("the list changed too often while it was read")
+
+    async def _find(self, query: MovieQuery, account: Hashable) -> tuple[Found, Version | None]:
+        async with self._scans.of(account), self._still:
+            if self._columns is None:
+                raise LoadingError
+            return await self._columns.find(query), self._version
+
+    async def _answer_waiting(self) -> None:
+        waiting: list[_Waiting] = []
+        try:
+            while self._waiting:
+                ids: dict[str, None] = {}
+                while self._waiting and len(ids) < _IDS_AT_ONCE:
+                    waiting.append(self._waiting.pop(0))
+                    ids.update(dict.fromkeys(waiting[-1].ids))
+                outcome: CinelogError | None = None
+                try:
+                    await self._follow(list(ids))
+                except Exception as error:  # noqa: BLE001 - each caller gets it
+                    outcome = error if isinstance(error, CinelogError) else _failed(error)
+                for one in waiting:
+                    _settle(one.done, outcome)
+                waiting.clear()
+        finally:
+            self._following = None
+            for one in waiting + self._waiting:  # this task was cancelled
+                _settle(one.done, GoneError("it is being closed"))
+            self._waiting.clear()
+
+    async def _follow(self, ids: list[str]) -> None:
+        known = self._version
+        args: list[str | bytes | int] = ["", "", ""] if known is None else [*known]
+        try:
+            answer = await self._batcher.script(_FOLLOW, self._keys, [*args, *ids])
+        except ResponseError as error:  # a key holds something else
+            raise GoneError("it cannot be read") from error
+        if answer[0] == b"gone":
+            raise GoneError("it is being built")
+        kind, position, epoch, name, changes, rows = answer
+        version = Version(epoch, position, name)
+        async with self._still:
+            if self._columns is None or self._version is None or kind == b"unknown":
+                self._forget()
+                self._load(version)
+                return
+            for change in changes:
+                for record in unpack(change):
+                    self._columns.apply(record)
+                    self._rows.forget(record)
+            self._version = version
+            self._rows.add(zip(ids, rows, strict=True))
+
+    def _forget(self) -> None:
+        self._columns = self._version = None
+        self._rows, self._pages = RowCache(), PageCache()
+
+    def _load(self, version: Version) -> None:
+        """Begin to read all records, unless they are being read.
+
+        They are those of ``version`` or of a later one: following from there on brings them to the
+        same state. Raises ReadModelUnavailableError if they did not fit lately.
+        """
+        if self._too_large_until > asyncio.get_running_loop().time():
+            raise _too_large()
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._read_all(version))
+            self._loading.add_done_callback(self._loading_ended)
+
+    def _loading_ended(self, task: "asyncio.Task[None]") -> None:
+        self._loading = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("records were not read", error=f"{type(error).__name__}: {error}")
+
+    async def _loaded(self) -> None:
+        if (loading := self._loading) is None:
+            return
+        try:
+            async with asyncio.timeout(LOAD_WAIT_S):
+                await asyncio.shield(loading)
+        except TimeoutError:
+            raise LoadingError from None
+
+    async def _read_all(self, version: Version) -> None:
+        self.loads += 1
+        loading = Loading()
+        cursor = b"0"
+        while True:
+            args: list[bytes | int] = [cursor, _PIECE, ROW_FORMAT]
+            try:
+                answer = await self._batcher.script(_READ_RECORDS, self._keys[:2], args)
+            except ResponseError as error:
+                raise GoneError("it cannot be read") from error
+            cursor, *records = answer
+            if cursor == b"gone":
+                raise GoneError("it is being built")
+            loading.add(records)
+            if loading.memory_bytes > self._max_bytes:
+                self._too_large_until = asyncio.get_running_loop().time() + _TOO_LARGE_S
+                raise _too_large()
+            if cursor == b"0":
+                break
+        columns = await loading.columns()
+        await columns.prepare()
+        async with self._still:
+            self._columns, self._version = columns, version
+
+
+def _settle(done: "asyncio.Future[None]", error: Exception | None) -> None:
+    if done.done():  # the caller is gone
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+
+
+def _too_large() -> ReadModelUnavailableError:
+    return ReadModelUnavailableError(
+        "its lists take more memory than CINELOG_MIRROR_MB", retry_after_s=int(_TOO_LARGE_S)
+    )
+
+
+def _failed(error: BaseException) -> CinelogError:
+    failure = ReadModelUnavailableError(type(error).__name__)
+    failure.__cause__ = error
+    return failure
+
+
+class Mirrors:
+    """The mirrors of the generations that are read, the last ones used."""
+
+    def __init__(self, batcher: RequestBatcher, *, max_bytes: int, most: int) -> None:
+        self._batcher = batcher
+        self._scans = Turns("filters", running=1, waiting=256)
+        self._max_bytes = max_bytes
+        self._most = most
+        self._mirrors: dict[int, Mirror] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def of(self, generation: int, is_current: Callable[[int], bool]) -> Mirror:
+        """Return the mirror of a generation; those that are not current are dropped."""
+        mirror = self._mirrors.pop(generation, None)
+        if mirror is None:
+            for other in [one for one in self._mirrors if not is_current(one)]:
+                self._drop(other)
+            while len(self._mirrors) >= self._most:
+                self._drop(next(iter(self._mirrors)))
+            mirror = Mirror(self._batcher, generation, self._scans, self._max_bytes)
+        self._mirrors[generation] = mirror
+        return mirror
+
+    def _drop(self, generation: int) -> None:
+        task = asyncio.create_task(self._mirrors.pop(generation).close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Stop all."""
+        with suppress(StopIteration):
+            while True:
+                self._drop(next(iter(self._mirrors)))
+        if self._closing:
+            await asyncio.wait(self._closing)

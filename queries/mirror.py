@@ -8,7 +8,6 @@ was too long, after Redis went back to an earlier state.
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
@@ -26,6 +25,8 @@ from queries.page_cache import Page, PageCache, RowCache
 from queries.pipelining import RequestBatcher
 from queries.turns import Turns
 
+MAX_BYTES = 2**30
+"""The most memory that the records of one generation may take."""
 # How long a request waits for the records to be read; the reading goes on.
 LOAD_WAIT_S = 2.0
 # Movies read at once: Redis serves nothing else meanwhile.
@@ -295,7 +296,9 @@ def _failed(error: BaseException) -> CinelogError:
 class Mirrors:
     """The mirrors of the generations that are read, the last ones used."""
 
-    def __init__(self, batcher: RequestBatcher, *, max_bytes: int, most: int) -> None:
+    def __init__(
+        self, batcher: RequestBatcher, *, max_bytes: int = MAX_BYTES, most: int = 4
+    ) -> None:
         self._batcher = batcher
         self._scans = Turns("filters", running=1, waiting=256)
         self._max_bytes = max_bytes
@@ -322,8 +325,7 @@ class Mirrors:
 
     async def close(self) -> None:
         """Stop all."""
-        with suppress(StopIteration):
-            while True:
-                self._drop(next(iter(self._mirrors)))
+        for generation in [*self._mirrors]:
+            self._drop(generation)
         if self._closing:
             await asyncio.wait(self._closing)

@@ -55,7 +55,6 @@ from service.web.server import RECEIVE_S, HttpServer, streams_of
 App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
 _NAMES_KEPT = 10_000
-_MIRRORS = 4  # of the live generation, and of lists as they were
 log = structlog.get_logger(__name__)
 
 
@@ -177,7 +176,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     for forget in (read_position.forget, change_feed.restart):
         continuity.on_change(partial(loop.call_soon_threadsafe, forget))
     tokens, timeline = Tokens(load_keys(settings.signing_keys), settings), Timeline(store)
-    mirrors = Mirrors(batcher, max_bytes=settings.mirror_mb * 2**20, most=_MIRRORS)
+    mirrors = Mirrors(batcher, max_bytes=settings.mirror_mb * 2**20)
     stack.push_async_callback(mirrors.close)
     live = ReadModel(batcher, mirrors, lambda: continuity.text)
     await live.load()

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from commands.event_store.store import Store
+from projections.generation import lifecycle
 from projections.redis_client import open_redis
 from tests.read_side import Story, Valkey
 
@@ -122,3 +123,15 @@ def sqlite_store(tmp_path):
 def anyio_backend():
     """Coroutines run on asyncio, as they do in the service."""
     return "asyncio"
+
+
+@pytest.fixture
+def removed_in_steps(redis, monkeypatch):
+    """Generations are large: Redis removes each field by itself."""
+    monkeypatch.setattr(lifecycle, "_STEPS_AT_ONCE", 1)
+    monkeypatch.setattr(lifecycle, "SWEEP_STEP", 1)
+    setting = "hash-max-listpack-entries"
+    before = redis.config_get(setting)
+    redis.config_set(setting, 0)
+    yield
+    redis.config_set(setting, before[setting])

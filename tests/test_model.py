@@ -36,6 +36,7 @@ from projections.rebuild.verify import verify
 from projections.redis_client import open_async_redis
 from queries.log.history import history, movie_at_position, movie_at_version
 from queries.log.timeline import Timeline
+from queries.mirror import Mirrors
 from queries.movie_query import parse_query
 from queries.movies import get_movie, read_page
 from queries.pipelining import RequestBatcher
@@ -300,6 +301,7 @@ def test_the_read_model_equals_the_model(valkey, redis, tmp_path):
     loop = asyncio.new_event_loop()
     client = open_async_redis(valkey.url)
     batcher = RequestBatcher(client)
+    mirrors = Mirrors(batcher)
     numbers = itertools.count()
 
     def new_store():
@@ -307,7 +309,7 @@ def test_the_read_model_equals_the_model(valkey, redis, tmp_path):
 
     try:
         run_state_machine_as_test(
-            state_machine(redis, loop, ReadModel(batcher), new_store),
+            state_machine(redis, loop, ReadModel(batcher, mirrors), new_store),
             settings=settings(
                 max_examples=15,
                 stateful_step_count=20,
@@ -317,6 +319,7 @@ def test_the_read_model_equals_the_model(valkey, redis, tmp_path):
             ),
         )
     finally:
+        loop.run_until_complete(mirrors.close())
         loop.run_until_complete(batcher.close())
         loop.run_until_complete(client.aclose())
         loop.close()

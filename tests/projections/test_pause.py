@@ -86,7 +86,7 @@ def test_a_pause_needs_a_generation(redis, writer):
 
 def test_a_repair_after_the_pause_changes_nothing(redis, writer):
     """The projection may have applied events since."""
-    wrong = [Difference("years", b"x", 1.0, None)]
+    wrong = [Difference("users", b"x", b"y", None)]
     with pause(writer, 1) as held:
         time.sleep(0.01)
         before = generation_contents(redis)

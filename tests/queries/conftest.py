@@ -3,6 +3,7 @@
 import pytest
 
 from projections.redis_client import open_async_redis
+from queries.mirror import Mirrors
 from queries.pipelining import RequestBatcher
 from queries.read_model import ReadModel
 
@@ -22,5 +23,12 @@ async def batcher(async_redis):
 
 
 @pytest.fixture
-def reader(batcher):
-    return ReadModel(batcher)
+async def mirrors(batcher):
+    mirrors = Mirrors(batcher)
+    yield mirrors
+    await mirrors.close()
+
+
+@pytest.fixture
+def reader(batcher, mirrors):
+    return ReadModel(batcher, mirrors)

@@ -100,7 +100,7 @@ async def test_an_incomplete_list_is_not_shown(sqlite_store, redis, reader, monk
     redis.delete(POINT_IN_TIME_LEASE)
     assert build(sqlite_store, redis, 10)
     assert (await read_page(reader_at(reader, 10), QUERIES[0])).position == 10
-    redis.delete(Keys(-10).titles)
+    redis.delete(Keys(-10).rows)
     with pytest.raises(ReadModelUnavailableError):
         await read_page(reader_at(reader, 10), QUERIES[0])
     assert build(sqlite_store, redis, 10)
@@ -211,22 +211,20 @@ async def test_a_list_of_another_log_is_rebuilt(sqlite_store, redis, lists, tmp_
 
 
 async def test_remains_of_an_earlier_list_are_not_mixed_in(
-    sqlite_store, redis, reader, monkeypatch
+    sqlite_store, redis, reader, removed_in_steps
 ):
     """They are removed in steps, also by other processes; the new list is not affected."""
-    monkeypatch.setattr(lifecycle, "_STEPS_AT_ONCE", 1)
-    monkeypatch.setattr(lifecycle, "SWEEP_STEP", 1)
     library(sqlite_store)
     assert build(sqlite_store, redis, 12)
     lifecycle.drop(redis, -12)
     others = lifecycle.sweep(redis)
     next(others)
-    assert redis.exists(Keys(-12).years)
+    assert redis.exists(Keys(-12).users)
     assert build(sqlite_store, redis, 12)
     for _ in (*others, *lifecycle.sweep(redis)):
         pass
     assert (await read_page(reader_at(reader, 12), QUERIES[0])).count == 6
-    assert redis.zcard(Keys(-12).years) == 6
+    assert redis.hlen(Keys(-12).rows) == 6
 
 
 async def test_a_long_wait_fails_with_retry_after(sqlite_store, redis, lists, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from projections.generation.state import LIVE, ROW_FORMAT
+from projections.generation.state import CONSTANTS, LIVE, ROW_FORMAT
 from projections.lua import arguments
 from tests.read_side import Story, contents, make_live
 from tests.scripts import call
@@ -92,15 +92,14 @@ def test_point_live(redis, current, expected, deadline, answer):
     assert (redis.get("pointer") == b"7") == bool(answer)
 
 
-@pytest.mark.parametrize("kind", ["hash", "zset", "list", "string", "none"])
+@pytest.mark.parametrize("kind", ["hash", "zset", "stream", "string", "none"])
 def test_shrink_key_removes_a_key_in_steps(redis, kind):
     if kind == "hash":
         redis.hset("{x}key", mapping={f"field {n} {'x' * 100}": n for n in range(1000)})
     elif kind == "zset":
         redis.zadd("{x}key", {f"member {n}": n for n in range(1000)})
-    elif kind == "list":
-        redis.rpush("{x}key", "{x}result")
-        redis.mset({"{x}result": 1, "{x}result:scan": 1})
+    elif kind == "stream":
+        redis.xadd("{x}key", {"a": 1})
     elif kind == "string":
         redis.set("{x}key", "x")
     cursor, steps = b"0", 0
@@ -123,24 +122,23 @@ def test_shrink_key_leaves_a_generation_that_was_created_anew(redis, keys):
 def test_read_fields(redis, keys):
     name = "projections.lua.generation.read_fields"
     ((key, line),) = redis.hgetall(keys.rows).items()
-    assert call(redis, name, [keys.state, keys.rows], "HMGET", key, "x") == [2, [line, None]]
-    year = call(redis, name, [keys.state, keys.years], "ZMSCORE", key, "x")
-    assert year == [2, [b"1979", None]]
-    assert call(redis, name, [keys.state, keys.years], "HMGET", key) == [2, []]
+    assert call(redis, name, [keys.state, keys.rows], key, "x") == [2, [line, None]]
+    redis.set(keys.deleted, "x")
+    assert call(redis, name, [keys.state, keys.deleted], key) == [2, []]
     redis.hset(keys.state, "position", "x")
-    assert call(redis, name, [keys.state, keys.rows], "HMGET", key) == []
+    assert call(redis, name, [keys.state, keys.rows], key) == []
 
 
 def test_count_entries(redis, keys):
     name = "projections.lua.generation.count_entries"
-    counted = [keys.state, keys.rows, keys.deleted, keys.years, keys.titles]
-    assert call(redis, name, counted, 2) == [2, 2, 1, 0, 1, 1]
-    redis.delete(keys.titles)
-    redis.set(keys.titles, "x")
+    counted = [keys.state, keys.rows, keys.deleted, keys.users]
+    assert call(redis, name, counted) == [2, 2, 1, 0, 1]
+    redis.delete(keys.users)
+    redis.set(keys.users, "x")
     redis.hset(keys.state, "events", "x")
-    assert call(redis, name, counted, 2) == [2, 0, 1, 0, 1, 0]
+    assert call(redis, name, counted) == [2, 0, 1, 0, 0]
     redis.delete(keys.state)
-    assert call(redis, name, counted, 2) == []
+    assert call(redis, name, counted) == []
 
 
 class Batch:
@@ -153,9 +151,10 @@ class Batch:
 
     def apply(self, redis, **other):
         given = {"after": 2, "position": 5, "at": "now", "last": "x:1:now", "events": 3}
-        given |= {"repairs": 0, "format": ROW_FORMAT} | other
+        given |= {"repairs": 0, "format": ROW_FORMAT, "records": b"r"} | other
         writes = arguments(self.keys, [("HSET", "users", ["u", "Ann"])])
-        return call(redis, self.name, self.keys.lasting, *given.values(), *writes)
+        constants = CONSTANTS | {"KEPT_POSITIONS": 3}
+        return call(redis, self.name, self.keys.all, *given.values(), *writes, constants=constants)
 
 
 def test_apply_batch(redis, keys):
@@ -167,6 +166,32 @@ def test_apply_batch(redis, keys):
     fields = ("position", "at", "last", "events", "users")
     assert redis.hmget(keys.state, fields) == [b"5", b"now", b"x:1:now", b"5", b"2"]
     assert redis.hget(keys.users, "u") == b"Ann"
+    assert redis.xrange(keys.changes) == [(b"5-0", {b"a": b"2", b"c": b"r"})]
+
+
+def test_apply_batch_keeps_the_last_changes(redis, keys):
+    batch = Batch(keys)
+    for position in range(2, 9):
+        assert batch.apply(redis, after=position, position=position + 1) == position + 1
+    assert [entry[0] for entry in redis.xrange(keys.changes)] == [b"6-0", b"7-0", b"8-0", b"9-0"]
+
+
+@pytest.mark.parametrize("fault", ["another type", "a later entry"])
+def test_apply_batch_begins_the_changes_anew(redis, keys, fault):
+    """Who follows them finds a gap; the batch is applied all the same."""
+    if fault == "another type":
+        redis.set(keys.changes, "x")
+    else:
+        redis.xadd(keys.changes, {"a": 8}, id="9-0")
+    assert Batch(keys).apply(redis) == 5
+    assert redis.xrange(keys.changes) == [(b"5-0", {b"a": b"2", b"c": b"r"})]
+    assert redis.hget(keys.state, "position") == b"5"
+
+
+def test_changes_of_a_generation_that_is_not_shown_are_not_kept(redis, keys):
+    redis.hset(keys.state, "state", "building")
+    assert Batch(keys).apply(redis) == 5
+    assert not redis.exists(keys.changes)
 
 
 @pytest.mark.parametrize("other", [{"after": 1}, {"repairs": 1}])
@@ -187,7 +212,7 @@ def test_apply_batch_refuses_a_generation_that_takes_no_events(redis, keys, faul
     if fault == "state":
         redis.hset(keys.state, "state", "retired")
     elif fault == "damage":
-        redis.delete(keys.years)
+        redis.delete(keys.rows)
     elif fault == "missing":
         redis.delete(keys.state)
     assert Batch(keys).apply(redis, format=99 if fault == "format" else ROW_FORMAT) == -1

@@ -4,6 +4,8 @@ import pytest
 
 from projections.generation.state import CONSTANTS, LIVE, OTHER_FORMAT, PAUSE_MS, ROW_FORMAT
 from projections.lua import assemble, read_lua
+from projections.movie_rows import row_json
+from projections.records import first_record
 from tests.read_side import Story, make_live
 from tests.scripts import evaluate
 
@@ -63,9 +65,8 @@ def test_a_generation_of_another_format_is_reported_and_shown(redis, generation)
     assert state_of(redis, generation, 99) == [OTHER_FORMAT.encode(), b"2"]
 
 
-@pytest.mark.parametrize("name", ["rows", "created", "years", "titles"])
-def test_a_generation_without_a_list_is_damaged_and_not_shown(redis, generation, name):
-    redis.delete(generation.keys.named(name))
+def test_a_generation_without_rows_is_damaged_and_not_shown(redis, generation):
+    redis.delete(generation.keys.rows)
     assert state_of(redis, generation) == [b"damaged"]
 
 
@@ -115,28 +116,37 @@ def test_writes_are_applied_in_order_and_in_parts(redis):
 
 ROW = """
     local row = require("projections.lua.row")
-    local line = redis.call("HVALS", KEYS[1])[1]
+    local line = redis.call("HGET", KEYS[1], ARGV[1])
     return {
-      row.id(line), row.json(line), string.sub(line, row.YEAR_FROM, row.YEAR_TO),
-      string.sub(line, row.CREATED_FROM, row.CREATED_TO),
-      string.sub(line, row.TITLE_FROM, row.TITLE_FROM + 4),
-      row.append_json({"x"}, KEYS[1], {row.id(line), "missing"}),
+      row.record(line), row.json(line),
+      row.append_json({"x"}, KEYS[1], {ARGV[1], "missing"}),
       row.append_json({}, KEYS[1], {}),
     }
 """
 
 
-def test_a_row_is_split_into_its_parts(redis, generation):
-    ((key, score),) = redis.zrange(generation.keys.created, 0, -1, withscores=True)
-    json = redis.hget(generation.keys.rows, key).rpartition(b"\0")[2]
-    assert evaluate(redis, ROW, [generation.keys.rows]) == [
-        *(key, json, b"1979", b"%016d" % score, b"alien"),
-        *([b"x", json], []),
-    ]
+def test_a_row_is_split_into_record_and_json(redis, generation):
+    ((key, line),) = redis.hgetall(generation.keys.rows).items()
+    record, json = first_record(line), row_json(line)
+    assert json.startswith(b'{"id":"')
+    assert evaluate(redis, ROW, [generation.keys.rows], key) == [record, json, [b"x", json], []]
+
+
+@pytest.mark.parametrize("title", ["alien", 'a{"id', ""])
+def test_the_json_of_a_row_of_format_3_is_found(redis, title):
+    json = b'{"id":"01890000-0000-7000-8000-000000000001","title":"Alien"}'
+    front = f"1979\x001767355202000250\x00{title}\0horror\0ann\0".encode()
+    redis.hset("rows", "key", front + json)
+    lua = """
+        local row = require("projections.lua.row")
+        return row.json(redis.call("HGET", KEYS[1], "key"))
+    """
+    assert evaluate(redis, lua, ["rows"]) == json
 
 
 def test_a_file_is_run_once_after_those_that_it_requires():
-    text = assemble(read_lua("projections.lua.generation.apply_batch"), CONSTANTS)
+    constants = CONSTANTS | {"KEPT_POSITIONS": 1}
+    text = assemble(read_lua("projections.lua.generation.apply_batch"), constants)
     names = ("clock", "number", "state")
     at = [text.index(f"local projections_lua_{name} = (function()") for name in names]
     assert at == sorted(at)

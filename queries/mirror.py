@@ -7,8 +7,8 @@ was too long, after Redis went back to an earlier state.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
 
 import structlog
 from redis.exceptions import ResponseError
@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from commands.errors import BusyError, CinelogError, ReadModelUnavailableError
 from projections.generation.state import CONSTANTS, ROW_FORMAT
 from projections.keys import Keys
-from projections.lua import load_script
+from projections.lua import Script, load_script
 from projections.records import unpack
 from queries.columns.columns import Columns, Found
 from queries.columns.loading import Loading
@@ -25,8 +25,6 @@ from queries.page_cache import Page, PageCache, RowCache
 from queries.pipelining import RequestBatcher
 from queries.turns import Turns
 
-MAX_BYTES = 2**30
-"""The most memory that the records of one generation may take."""
 # How long a request waits for the records to be read; the reading goes on.
 LOAD_WAIT_S = 2.0
 # Movies read at once: Redis serves nothing else meanwhile.
@@ -195,31 +193,40 @@ class Mirror:
             self._waiting.clear()
 
     async def _follow(self, ids: list[str]) -> None:
-        known = self._version
-        args: list[str | bytes | int] = ["", "", ""] if known is None else [*known]
+        is_done = False
+        while not is_done:  # again, if the records came in between
+            known = self._version
+            answer = await self._ask(_FOLLOW, self._keys, [*(known or ("", "", "")), *ids])
+            async with self._still:
+                if is_done := known is self._version:
+                    self._apply(answer, ids)
+
+    def _apply(self, answer: list[Any], ids: list[str]) -> None:
+        kind, position, epoch, name, changes, rows = answer
+        version = Version(epoch, position, name)
+        if self._columns is None or kind == b"unknown":
+            self._columns = self._version = None
+            self._rows, self._pages = RowCache(), PageCache()
+            self._load(version)
+            return
+        for change in changes:
+            for record in unpack(change):
+                self._columns.apply(record)
+                self._rows.forget(record)
+        if version != self._version:
+            self._version = version
+        self._rows.add(zip(ids, rows, strict=True))
+
+    async def _ask(
+        self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> list[Any]:
         try:
-            answer = await self._batcher.script(_FOLLOW, self._keys, [*args, *ids])
+            answer: list[Any] = await self._batcher.script(script, keys, args)
         except ResponseError as error:  # a key holds something else
             raise GoneError("it cannot be read") from error
         if answer[0] == b"gone":
             raise GoneError("it is being built")
-        kind, position, epoch, name, changes, rows = answer
-        version = Version(epoch, position, name)
-        async with self._still:
-            if self._columns is None or self._version is None or kind == b"unknown":
-                self._forget()
-                self._load(version)
-                return
-            for change in changes:
-                for record in unpack(change):
-                    self._columns.apply(record)
-                    self._rows.forget(record)
-            self._version = version
-            self._rows.add(zip(ids, rows, strict=True))
-
-    def _forget(self) -> None:
-        self._columns = self._version = None
-        self._rows, self._pages = RowCache(), PageCache()
+        return answer
 
     def _load(self, version: Version) -> None:
         """Begin to read all records, unless they are being read.
@@ -252,14 +259,8 @@ class Mirror:
         loading = Loading()
         cursor = b"0"
         while True:
-            args: list[bytes | int] = [cursor, _PIECE, ROW_FORMAT]
-            try:
-                answer = await self._batcher.script(_READ_RECORDS, self._keys[:2], args)
-            except ResponseError as error:
-                raise GoneError("it cannot be read") from error
+            answer = await self._ask(_READ_RECORDS, self._keys[:2], [cursor, _PIECE, ROW_FORMAT])
             cursor, *records = answer
-            if cursor == b"gone":
-                raise GoneError("it is being built")
             loading.add(records)
             if loading.memory_bytes > self._max_bytes:
                 self._too_large_until = asyncio.get_running_loop().time() + _TOO_LARGE_S
@@ -291,41 +292,3 @@ def _failed(error: BaseException) -> CinelogError:
     failure = ReadModelUnavailableError(type(error).__name__)
     failure.__cause__ = error
     return failure
-
-
-class Mirrors:
-    """The mirrors of the generations that are read, the last ones used."""
-
-    def __init__(
-        self, batcher: RequestBatcher, *, max_bytes: int = MAX_BYTES, most: int = 4
-    ) -> None:
-        self._batcher = batcher
-        self._scans = Turns("filters", running=1, waiting=256)
-        self._max_bytes = max_bytes
-        self._most = most
-        self._mirrors: dict[int, Mirror] = {}
-        self._closing: set[asyncio.Task[None]] = set()
-
-    def of(self, generation: int, is_current: Callable[[int], bool]) -> Mirror:
-        """Return the mirror of a generation; those that are not current are dropped."""
-        mirror = self._mirrors.pop(generation, None)
-        if mirror is None:
-            for other in [one for one in self._mirrors if not is_current(one)]:
-                self._drop(other)
-            while len(self._mirrors) >= self._most:
-                self._drop(next(iter(self._mirrors)))
-            mirror = Mirror(self._batcher, generation, self._scans, self._max_bytes)
-        self._mirrors[generation] = mirror
-        return mirror
-
-    def _drop(self, generation: int) -> None:
-        task = asyncio.create_task(self._mirrors.pop(generation).close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    async def close(self) -> None:
-        """Stop all."""
-        for generation in [*self._mirrors]:
-            self._drop(generation)
-        if self._closing:
-            await asyncio.wait(self._closing)

@@ -9,7 +9,8 @@ from redis.exceptions import ResponseError
 from commands.errors import CinelogError, ReadModelUnavailableError
 from projections.keys import LIVE, Keys
 from projections.lua import Script, number_field
-from queries.mirror import BehindError, GoneError, LoadingError, Mirrors
+from queries.mirror import BehindError, GoneError, LoadingError
+from queries.mirrors import Mirrors
 from queries.movie_query import MovieQuery
 from queries.page_cache import Page
 from queries.pipelining import RequestBatcher

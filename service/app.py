@@ -20,7 +20,7 @@ from projections.subprocesses import command, environment
 from queries.log.change_feed import ChangeFeed, EventBatch, rendered
 from queries.log.history import changes_after
 from queries.log.timeline import Timeline
-from queries.mirror import Mirrors
+from queries.mirrors import Mirrors
 from queries.movies import Readers
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import Builder, PointInTimeLists

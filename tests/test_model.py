@@ -36,7 +36,7 @@ from projections.rebuild.verify import verify
 from projections.redis_client import open_async_redis
 from queries.log.history import history, movie_at_position, movie_at_version
 from queries.log.timeline import Timeline
-from queries.mirror import Mirrors
+from queries.mirrors import Mirrors
 from queries.movie_query import parse_query
 from queries.movies import get_movie, read_page
 from queries.pipelining import RequestBatcher

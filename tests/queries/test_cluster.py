@@ -15,7 +15,7 @@ from projections.rebuild.point_in_time import build
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from projections.redis_client import open_async_redis, open_redis
-from queries.mirror import Mirrors
+from queries.mirrors import Mirrors
 from queries.movie_query import MovieQuery
 from queries.movies import get_movie, read_page
 from queries.orderings import parse_orderings

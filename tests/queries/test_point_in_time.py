@@ -215,16 +215,18 @@ async def test_remains_of_an_earlier_list_are_not_mixed_in(
 ):
     """They are removed in steps, also by other processes; the new list is not affected."""
     library(sqlite_store)
-    assert build(sqlite_store, redis, 12)
-    lifecycle.drop(redis, -12)
+    write(sqlite_store, *(create(by=ANN) for _ in range(60)))
+    head = sqlite_store.head()
+    assert build(sqlite_store, redis, head)
+    lifecycle.drop(redis, -head)
     others = lifecycle.sweep(redis)
     next(others)
-    assert redis.exists(Keys(-12).users)
-    assert build(sqlite_store, redis, 12)
+    assert redis.exists(Keys(-head).users)
+    assert build(sqlite_store, redis, head)
     for _ in (*others, *lifecycle.sweep(redis)):
         pass
-    assert (await read_page(reader_at(reader, 12), QUERIES[0])).count == 6
-    assert redis.hlen(Keys(-12).rows) == 6
+    assert (await read_page(reader_at(reader, head), QUERIES[0])).count == 65
+    assert redis.hlen(Keys(-head).rows) == 65
 
 
 async def test_a_long_wait_fails_with_retry_after(sqlite_store, redis, lists, monkeypatch):

@@ -10,6 +10,8 @@ announced by the records of the movies that changed. So a process can keep all r
 import struct
 from collections.abc import Iterator
 
+RECORDS_SINCE = 4
+"""The first row format whose rows have records. A format with other records needs another key."""
 DEAD = 0xFFFF
 """The year of a dead record."""
 HEADER = struct.Struct("<QH16s")

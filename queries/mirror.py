@@ -14,10 +14,10 @@ import structlog
 from redis.exceptions import ResponseError
 
 from commands.errors import BusyError, CinelogError, ReadModelUnavailableError
-from projections.generation.state import CONSTANTS, ROW_FORMAT
+from projections.generation.state import CONSTANTS
 from projections.keys import Keys
 from projections.lua import Script, load_script
-from projections.records import unpack
+from projections.records import RECORDS_SINCE, unpack
 from queries.columns.columns import Columns, Found
 from queries.columns.loading import Loading
 from queries.movie_query import MovieQuery
@@ -259,7 +259,7 @@ class Mirror:
         loading = Loading()
         cursor = b"0"
         while True:
-            answer = await self._ask(_READ_RECORDS, self._keys[:2], [cursor, _PIECE, ROW_FORMAT])
+            answer = await self._ask(_READ_RECORDS, self._keys[:2], [cursor, _PIECE, RECORDS_SINCE])
             cursor, *records = answer
             loading.add(records)
             if loading.memory_bytes > self._max_bytes:

@@ -27,6 +27,7 @@ class Mirrors:
         self._mirrors: dict[int, Mirror] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._dropped_loads = 0
 
     def of(self, generation: int, is_current: Callable[[int], bool]) -> Mirror:
         """Return the mirror of a generation; those that are not current are dropped."""
@@ -43,9 +44,21 @@ class Mirrors:
         return mirror
 
     def _drop(self, generation: int) -> None:
-        task = asyncio.create_task(self._mirrors.pop(generation).close())
+        mirror = self._mirrors.pop(generation)
+        self._dropped_loads += mirror.loads
+        task = asyncio.create_task(mirror.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    @property
+    def memory_bytes(self) -> int:
+        """About the size of all mirrors."""
+        return sum(mirror.memory_bytes for mirror in self._mirrors.values())
+
+    @property
+    def loads(self) -> int:
+        """How often the records of a generation were read as a whole."""
+        return self._dropped_loads + sum(mirror.loads for mirror in self._mirrors.values())
 
     async def close(self) -> None:
         """Stop all; requests that wait get ReadModelUnavailableError."""

@@ -158,6 +158,8 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     stack.callback(breaker.close)
     batcher = RequestBatcher(redis, breaker=breaker)
     stack.push_async_callback(batcher.close)
+    mirrors = Mirrors(batcher, max_bytes=settings.mirror_mb * 2**20)
+    stack.push_async_callback(mirrors.close)
     read_position = ReadPosition(redis, log=lambda: continuity.text, breaker=breaker)
     stack.push_async_callback(read_position.stop)
     log_poller = LogPoller(continuity)
@@ -167,7 +169,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     executor.start()
     await log_poller.start()
     await read_position.start()
-    telemetry.watch(app.ctx.connections, redis, lambda: hasher.pending)
+    telemetry.watch(app.ctx.connections, redis, mirrors, lambda: hasher.pending)
 
     username_of = lru_cache(_NAMES_KEPT)(store.username_of)
     change_feed = _change_feed(app, store, username_of, log_threads, read_position)
@@ -176,8 +178,6 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     for forget in (read_position.forget, change_feed.restart):
         continuity.on_change(partial(loop.call_soon_threadsafe, forget))
     tokens, timeline = Tokens(load_keys(settings.signing_keys), settings), Timeline(store)
-    mirrors = Mirrors(batcher, max_bytes=settings.mirror_mb * 2**20)
-    stack.push_async_callback(mirrors.close)
     live = ReadModel(batcher, mirrors, lambda: continuity.text)
     await live.load()
     argv = command("projections.rebuild.point_in_time")

@@ -25,6 +25,8 @@ DESCRIPTIONS = {
     "cors_origins": "Origins whose pages may call the API, separated by commas, or `*`.",
     "max_connections": "Maximum number of open connections of each API process.",
     "streams_per_account": "Maximum number of open event streams of an account, per machine.",
+    "mirror_mb": "Most memory in MB for the records that lists search, per API process; a larger "
+    "catalogue has no lists.",
     "log_format": "`auto` (text on a terminal, else JSON), `text` or `json`.",
     "log_level": "`debug`, `info`, `warning`, `error` or `critical`.",
 }

@@ -8,6 +8,7 @@ from commands.database.breaker import Breaker
 from commands.errors import ConfigurationError
 from commands.event_store.store import Store
 from commands.executor import CommittedBatch
+from queries.mirrors import Mirrors
 from service.data_dir import METRICS, VARIABLE
 from service.observability.logs import current
 from service.observability.metrics import Metrics
@@ -36,7 +37,11 @@ class Telemetry:
         self._sampling = asyncio.get_running_loop().create_task(self._sample())
 
     def watch(
-        self, connections: Collection[Connection], redis: Any, hashes_pending: Callable[[], int]
+        self,
+        connections: Collection[Connection],
+        redis: Any,
+        mirrors: Mirrors,
+        hashes_pending: Callable[[], int],
     ) -> None:
         """Add gauges of these to the metrics."""
 
@@ -50,6 +55,10 @@ class Telemetry:
         watch("requests_in_flight", "Requests being answered.", lambda: answering(connections))
         watch("connections_open", "Connections of clients.", lambda: len(connections))
         watch("redis_connections_used", "Connections to Redis in use.", redis_used)
+        watch(
+            "mirror_bytes", "Memory of the records that lists search.", lambda: mirrors.memory_bytes
+        )
+        watch("mirror_loads", "How often the records were read as a whole.", lambda: mirrors.loads)
         watch("password_hashes_pending", "Passwords being hashed or waiting.", hashes_pending)
         self.metrics.sample()
 

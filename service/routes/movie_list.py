@@ -10,15 +10,16 @@ from commands.errors import (
     ReadModelUnavailableError,
 )
 from queries import movies
-from queries.log.timeline import AtPosition
+from queries.log.timeline import AtPosition, AtTime
 from queries.movie_query import NUMBERS, TEXTS, MovieQuery, parse_query
 from queries.orderings import seek_key
+from queries.page_cache import Page
 from service.container import container_of
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation, links_to
 from service.routes.consistency import PositionHeaders, check_same_log, position_headers
 from service.routes.movies import PATH
-from service.routes.pagination import continue_from, cursor_of, link_with
+from service.routes.pagination import continue_from, cursor_of, link, link_with
 from service.web import representations
 from service.web.body import JSON
 from service.web.conditional import list_tag, position_in_tag
@@ -28,6 +29,10 @@ from service.web.response import HTTPResponse, empty
 
 blueprint = Blueprint("movie_list")
 _KNOWN = {*TEXTS, *NUMBERS, "ordering", "page", "page_size", "cursor", "at", "at_position"}
+
+AsOf = AtTime | AtPosition | None
+_MOST_PARSED, _MOST_RENDERED = 1_000, 8
+_parsed: dict[str, tuple[MovieQuery, AsOf]] = {}
 
 
 @blueprint.get("/movies/", name="list")
@@ -74,11 +79,7 @@ _KNOWN = {*TEXTS, *NUMBERS, "ordering", "page", "page_size", "cursor", "at", "at
 async def list_movies(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of movies from the read model."""
     container = container_of(request)
-    query, as_of, headers = parse_all(
-        lambda: _parse_query(request),
-        lambda: as_of_param(request, "at_position", AtPosition),
-        lambda: PositionHeaders.parse(request),
-    )
+    query, as_of, headers = _inputs(request)
     await headers.check(container, as_of.position if isinstance(as_of, AtPosition) else None)
     log = container.log
     page = await movies.list_movies(
@@ -91,9 +92,37 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
         account=request.principal.account_id,
     )
     check_same_log(container, log)
-    sent = position_headers(page.position, log) | {"ETag": list_tag(page.position, log)}
     if isinstance(page, movies.NotModified):
-        return empty(status=304, headers=sent)
+        return empty(status=304, headers=_position_headers(page.position, log))
+    key = request.query_string, link(request, PATH), log
+    if (answer := page.rendered.get(key)) is None:
+        if len(page.rendered) >= _MOST_RENDERED:
+            page.rendered.clear()
+        answer = page.rendered[key] = _render(request, page, query, log)
+    body, sent = answer
+    return HTTPResponse(body, headers=sent, content_type=JSON)
+
+
+def _inputs(request: CinelogRequest) -> tuple[MovieQuery, AsOf, PositionHeaders]:
+    """Return the inputs of a request. Query strings recur, so the parsed ones are kept."""
+    if (parsed := _parsed.get(request.query_string)) is not None:
+        return *parsed, PositionHeaders.parse(request)
+    query, as_of, headers = parse_all(
+        lambda: _parse_query(request),
+        lambda: as_of_param(request, "at_position", AtPosition),
+        lambda: PositionHeaders.parse(request),
+    )
+    if len(_parsed) >= _MOST_PARSED:
+        _parsed.clear()
+    _parsed[request.query_string] = query, as_of
+    return query, as_of, headers
+
+
+def _render(
+    request: CinelogRequest, page: Page, query: MovieQuery, log: str
+) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of a page."""
+    sent = _position_headers(page.position, log)
     following = previous = None
     if page.more and page.rows:
         cursor = cursor_of(seek_key(page.rows[-1], query.orderings), query)
@@ -110,7 +139,11 @@ async def list_movies(request: CinelogRequest) -> HTTPResponse:
         orjson.dumps(previous),
         b",".join(page.rows),
     )
-    return HTTPResponse(body, headers=sent, content_type=JSON)
+    return body, sent
+
+
+def _position_headers(position: int, log: str) -> dict[str, str]:
+    return position_headers(position, log) | {"ETag": list_tag(position, log)}
 
 
 def _parse_query(request: CinelogRequest) -> MovieQuery:

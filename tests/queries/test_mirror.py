@@ -154,7 +154,7 @@ async def test_another_generation_takes_over(redis, reader, library):
     assert list(reader.mirrors._mirrors) == [2]
 
 
-async def test_a_generation_of_another_format_has_no_lists(redis, reader, library):
+async def test_a_generation_of_a_format_without_records_has_no_lists(redis, reader, library):
     """They are unavailable until the projection has built one of this release."""
     redis.hset(library.view.keys.state, "format", 3)
     with pytest.raises(ReadModelUnavailableError):

@@ -6,8 +6,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from projections.generation.state import ROW_FORMAT
-from projections.records import DEAD, HEADER, unpack
+from projections.records import DEAD, HEADER, RECORDS_SINCE, unpack
 from tests.read_side import Story, apply, make_live
 from tests.scripts import call
 
@@ -131,7 +130,7 @@ def test_read_records_reads_every_movie(redis, count):
     cursor, found, calls = b"0", set(), 0
     while not calls or cursor != b"0":
         cursor, *some = call(
-            redis, READ_RECORDS, [keys.state, keys.rows], cursor, count, ROW_FORMAT
+            redis, READ_RECORDS, [keys.state, keys.rows], cursor, count, RECORDS_SINCE
         )
         found |= set(map(decoded, some))
         calls += 1
@@ -139,9 +138,15 @@ def test_read_records_reads_every_movie(redis, count):
     assert calls > 1 or count > 1
 
 
-def test_rows_of_another_format_are_not_read(redis, movies):
+def test_rows_without_records_are_not_read(redis, movies):
+    """Those of later formats are: they have the same records."""
     keys = [movies.keys.state, movies.keys.rows]
-    assert call(redis, READ_RECORDS, keys, "0", 10, ROW_FORMAT - 1) == GONE
+    redis.hset(movies.keys.state, "format", RECORDS_SINCE + 1)
+    assert len(call(redis, READ_RECORDS, keys, "0", 10, RECORDS_SINCE)) == 8
+    redis.hset(movies.keys.state, "format", RECORDS_SINCE - 1)
+    assert call(redis, READ_RECORDS, keys, "0", 10, RECORDS_SINCE) == GONE
+    redis.hdel(movies.keys.state, "format")
+    assert call(redis, READ_RECORDS, keys, "0", 10, RECORDS_SINCE) == GONE
 
 
 @pytest.mark.parametrize("fault", ["retired", "damaged", "missing", "position"])
@@ -157,5 +162,5 @@ def test_an_unusable_generation_is_reported_as_gone(redis, movies, fault):
         redis.hset(head, "position", "-1")
     keys = [movies.keys.state, movies.keys.rows]
     assert call(redis, "queries.lua.get_movies", keys, movies.ids[0]) == GONE
-    assert call(redis, READ_RECORDS, keys, "0", 10, ROW_FORMAT) == GONE
+    assert call(redis, READ_RECORDS, keys, "0", 10, RECORDS_SINCE) == GONE
     assert follow(redis, movies, "0", "7", "x") == [b"gone", 0]

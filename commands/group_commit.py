@@ -64,6 +64,13 @@ class _Batch(AggregateReader):
         self._check_accounts = check_accounts
         self._last_timestamp = store.last_timestamp()
 
+    def look_up_claims(self, commands: Iterable[Command]) -> None:
+        """Find out for all commands at once which requests are new."""
+        tokens = (getattr(command, "idempotency", None) for command in commands)
+        claims = {token.claim for token in tokens if token is not None}
+        if len(claims) > 1:
+            self.empty = frozenset(claims - self._store.existing(claims))
+
     def decide(self, command: Command) -> _Decided:
         if self._check_accounts and not isinstance(command, RegisterUser):
             self._store.check_account(command.by)
@@ -97,6 +104,7 @@ def commit(
         try:
             with store.writer_lock():
                 batch = _Batch(store, is_retry=is_retry, check_accounts=check_accounts)
+                batch.look_up_claims(waiting.values())
                 results |= _commit_batch(store, batch, waiting)
         except CinelogError as error:
             results = dict.fromkeys(waiting, error) | results

@@ -47,11 +47,13 @@ class AggregateReader:
         self.changed: set[UUID] = set()
         self.is_retry = is_retry
         """Whether an earlier try of the command may have been committed."""
+        self.empty: frozenset[UUID] = frozenset()
+        """Streams that are known to have no event, and so need not be read."""
 
     def get(self, kind: type[A], stream_id: UUID) -> A | None:
         """Return the aggregate, None if the stream is empty or of another kind."""
         self._check(stream_id)
-        return self._store.get(kind, stream_id)
+        return None if stream_id in self.empty else self._store.get(kind, stream_id)
 
     def movie(self, movie_id: UUID) -> Movie:
         """Return a movie. Raises NotFoundError, also for a deleted one."""

@@ -3,7 +3,7 @@
 A *position* (the library's notification id) is an event's place in the log and orders everything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -112,6 +112,12 @@ class EventLog:
         """Return one aggregate's events after a version, oldest first."""
         with self._translating():
             return decode_rows(self._recorder.select_stream(str(stream_id), after_version, limit))
+
+    def existing(self, stream_ids: Collection[UUID]) -> set[UUID]:
+        """Return those streams that have an event."""
+        with self._translating():
+            found = self._recorder.select_existing([str(one) for one in stream_ids])
+        return {UUID(one) for one in found}
 
     def last_version(self, kind: type[Aggregate], stream_id: UUID) -> int:
         """Return the number of events in a stream; 0 if it is empty or of another kind."""

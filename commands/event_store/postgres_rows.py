@@ -14,6 +14,9 @@ from commands.database.postgres_pool import BoundedPool
 from commands.event_store.event_codec import Row
 
 _SELECT = SQL("SELECT notification_id, originator_id, originator_version, topic, state FROM {log} ")
+_EXISTING = SQL(
+    "SELECT originator_id FROM {log} WHERE originator_version=1 AND originator_id = ANY(%s::uuid[])"
+)
 _COUNT = SQL("SELECT count(*) AS n FROM {log}")
 _KNOWN_AND_LAST = SQL("WHERE notification_id IN (%s, (SELECT max(notification_id) FROM {log}))")
 _CONTINUITY = SQL(
@@ -89,6 +92,15 @@ class PostgresRows(PostgresApplicationRecorder):
             "WHERE originator_id=%s AND originator_version>%s ORDER BY originator_version LIMIT %s",
             (stream_id, after_version, limit),
         )
+
+    def select_existing(self, stream_ids: Sequence[str]) -> list[str]:
+        """Return those streams that have a first event."""
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
+            cursor.execute(self._from_log(_EXISTING), (list(stream_ids),), prepare=True)
+            return [str(row[0]) for row in cursor.fetchall()]
 
     def select_by_stream(self, after: tuple[str, int], limit: int) -> list[Row]:
         """Return the rows after a stream's version, stream by stream."""

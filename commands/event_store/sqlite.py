@@ -26,6 +26,7 @@ from commands.event_store.event_codec import Row
 
 _WRITER_LOCK_S = 2.5
 # The columns of ``commands.event_store.event_codec.Row``.
+_SELECT_ID = "SELECT originator_id FROM stored_events "
 _SELECT = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
 _KNOWN_AND_LAST = "WHERE rowid IN (?, (SELECT max(rowid) FROM stored_events))"
 _INDEXED = (
@@ -145,6 +146,14 @@ class SqliteRecorder(SQLiteApplicationRecorder):
             "WHERE originator_id=? AND originator_version>? ORDER BY originator_version LIMIT ?",
             (stream_id.replace("-", ""), after_version, -1 if limit is None else limit),
         )
+
+    def select_existing(self, stream_ids: Sequence[str]) -> list[str]:
+        """Return those streams that have a first event."""
+        ids = [stream_id.replace("-", "") for stream_id in stream_ids]
+        marks = ",".join("?" * len(ids))
+        where = f"WHERE originator_version=1 AND originator_id IN ({marks})"
+        with self._plain_cursor() as raw:
+            return [row[0] for row in raw.execute(_SELECT_ID + where, ids)]
 
     def select_continuity(self, position: int) -> tuple[tuple[str, int] | None, list[Row]]:
         """Return log and number of the newest epoch, and the rows at a position and at the end."""

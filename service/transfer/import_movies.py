@@ -134,6 +134,8 @@ class _Occurrences:
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute("PRAGMA journal_mode=OFF")
         self._db.execute("PRAGMA cache_size=-32000")
+        # One transaction that never ends: nothing is written before the cache is full.
+        self._db.execute("BEGIN")
         self._db.execute("CREATE TABLE seen (row BLOB PRIMARY KEY, n INT) WITHOUT ROWID")
 
     def count(self, fields: MovieFields) -> int:

@@ -104,6 +104,21 @@ def test_one_of_two_concurrent_registrations_wins(store):
     assert [type(answer) for answer in answers] == [CommandResult, TakenError]
 
 
+def test_claims_of_a_batch_are_looked_up_together(store, monkeypatch):
+    """Only streams that exist are read one by one."""
+
+    def requests():
+        claims = (row_claim("ann", MovieDetails(f"Alien {n}", "Horror", 1979), 1) for n in range(5))
+        return [create(idempotency=IdempotencyToken(claim=claim)) for claim in claims]
+
+    commit(store, requests()[:2])
+    read, get = [], Store.get
+    monkeypatch.setattr(Store, "get", lambda *args: read.append(args[2]) or get(*args))
+    results = commit(store, requests())
+    assert [result.replayed for result in results] == [True, True, False, False, False]
+    assert read == [request.idempotency.claim for request in requests()[:2]]
+
+
 def test_a_claimed_row_is_created_once(store):
     token = IdempotencyToken(claim=row_claim(str(ANN), MovieDetails("Alien", "Horror", 1979), 1))
     first, second = commit(store, [create(idempotency=token), create(idempotency=token)])

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from sanic import Sanic
 from sanic_ext import Extend
+from sanic_ext.extensions.http.extension import HTTPExtension
 
 from commands.errors import UnavailableError
 from commands.event_store.store import Store
@@ -122,7 +123,10 @@ def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddlew
     # Response middleware runs in reverse order: this one runs after all of the extension's.
     app.register_middleware(middleware.after, "response")
     cors = cross_origin(settings.cors_origins)
-    Extend(app, config={"OAS": False, "HEALTH": False, "LOGGING": False, **cors})
+    # Only what is used: injection of arguments would cost each request a signal.
+    Extend(
+        app, extensions=[HTTPExtension], built_in_extensions=False, config={"OAS": False, **cors}
+    )
     for module in (movie_list, movies, movie_commands, history, event_stream):
         app.blueprint(module.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)

@@ -21,6 +21,8 @@ from service.processes.listener import BACKLOG
 if TYPE_CHECKING:
     from sanic import Sanic
 
+# Most garbage of requests has no cycles.
+GC_THRESHOLDS = (10_000, 20, 20)
 GRACE_S, CLOSE_S = 3.0, 0.3
 LAST_S = 3.4
 """When the kernel ends a process whose shutdown hangs in a thread or in code without an await."""
@@ -34,6 +36,7 @@ def main(app_name: str, status_fd: str, socket_fd: str) -> int:
     module, _, name = app_name.partition(":")
     factory = getattr(import_module(module), name)
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
     message = handshake.receive()
     message.configure_logs()

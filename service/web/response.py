@@ -5,13 +5,23 @@ encoding. Here a value is cleaned only where it has an unprintable character, an
 the same in all responses are encoded once.
 """
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import sanic
-from sanic.helpers import has_message_body
+from sanic.headers import format_http1_response
+from sanic.helpers import STATUS_CODES, has_message_body
 from sanic.response import BaseHTTPResponse
 
 _BREAKS = str.maketrans("", "", "\r\n\0")
+# Control characters, and line breaks that are not the end of a header.
+_UNSAFE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
+
+
+@lru_cache
+def _status_line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, STATUS_CODES.get(status, b"UNKNOWN"))
 
 
 class HTTPResponse(sanic.HTTPResponse):
@@ -19,6 +29,9 @@ class HTTPResponse(sanic.HTTPResponse):
 
     constant: tuple[tuple[bytes, bytes], ...] = ()
     """Encoded headers to send beside its own; ``ConstantHeaders`` sets them."""
+
+    constant_lines = b""
+    """The same as lines."""
 
     varies = ""
     """The request header that the response depends on, for ``Vary``."""
@@ -37,6 +50,17 @@ class HTTPResponse(sanic.HTTPResponse):
         lines += self.constant
         return lines
 
+    def head(self, *, keep_alive: bool) -> bytes:
+        """Return the encoded head of an answer whose body is sent at once."""
+        headers = self.headers
+        headers["content-length"] = len(self.body or b"")
+        headers["connection"] = "keep-alive" if keep_alive else "close"
+        headers.setdefault("content-type", self.content_type)
+        text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if not text.isascii() or text.count("\r\n") != len(headers) or _UNSAFE.search(text):
+            return format_http1_response(self.status, self.processed_headers)
+        return b"%b%b%b\r\n" % (_status_line(self.status), text.encode(), self.constant_lines)
+
 
 class ConstantHeaders:
     """Headers with the same values in many responses, encoded once.
@@ -48,12 +72,13 @@ class ConstantHeaders:
         self._headers = dict(headers)
         self._but = but.lower()
         self._lines = tuple(HTTPResponse(status=204, headers=self._headers).processed_headers)
+        self._text = b"".join(b"%b: %b\r\n" % line for line in self._lines)
 
     def add_to(self, response: BaseHTTPResponse) -> None:
         """Add the headers to a response."""
         headers = response.headers
         if isinstance(response, HTTPResponse) and self._but not in headers:
-            response.constant = self._lines
+            response.constant, response.constant_lines = self._lines, self._text
             return
         for name, value in self._headers.items():
             headers.setdefault(name, value)

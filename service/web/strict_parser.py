@@ -15,9 +15,11 @@ import re
 from typing import Any
 
 from sanic.exceptions import BadRequest, SanicException
-from sanic.http import Http
+from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.request import Request
+
+from service.web.response import HTTPResponse
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _HEAD = re.compile(
@@ -43,6 +45,18 @@ class StrictHttp(Http):
         if not _is_valid(self.request):
             self.request_body = None  # its end is unknown
             raise BadRequest("Bad Request")
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001
+        """Send a whole answer at once, or the head of any other."""
+        response: Any = self.response
+        is_whole = not data and end_stream and isinstance(response, HTTPResponse) and response.body
+        if not is_whole or self.head_only or self.expecting_continue or self.protocol.access_log:
+            await super().http1_response_header(data, end_stream)
+            return
+        self.response_func = None  # type: ignore[assignment]
+        self.response_size = len(response.body)
+        await self._send(response.head(keep_alive=self.keep_alive) + response.body)
+        self.stage = Stage.IDLE
 
     async def read(self) -> bytes | None:
         """Read some of the body. Raises BadRequest for a malformed chunk."""

@@ -11,39 +11,37 @@ from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
-from redis.exceptions import ResponseError
 
-from commands.errors import BusyError, CinelogError, ReadModelUnavailableError
+from commands.errors import (
+    BusyError,
+    CinelogError,
+    NotFoundError,
+    ReadModelUnavailableError,
+)
 from projections.generation.state import CONSTANTS
 from projections.keys import Keys
-from projections.lua import Script, load_script
-from projections.records import RECORDS_SINCE, unpack
+from projections.lua import load_script
+from projections.records import unpack
 from queries.columns.columns import Columns, Found
-from queries.columns.loading import Loading
 from queries.movie_query import MovieQuery
 from queries.page_cache import Page, PageCache, RowCache
 from queries.pipelining import RequestBatcher
+from queries.record_reader import RETRY_TOO_LARGE_S, GoneError, TooLargeError, ask, read_all
 from queries.turns import Turns
 
 # How long a request waits for the records to be read; the reading goes on.
 LOAD_WAIT_S = 2.0
-# Movies read at once: Redis serves nothing else meanwhile.
-_PIECE = 1_000
 _IDS_AT_ONCE = 2_000
 _TRIES = 30
-# Records that did not fit into memory are not read again for so long.
-_TOO_LARGE_S = 30.0
 _FOLLOW = load_script("queries.lua.follow", CONSTANTS)
-_READ_RECORDS = load_script("queries.lua.read_records", CONSTANTS)
 log = structlog.get_logger(__name__)
-
-
-class GoneError(ReadModelUnavailableError):
-    """The generation must not be shown any more."""
 
 
 class BehindError(ReadModelUnavailableError):
     """The generation has not reached the position that the client asks for."""
+
+    def __init__(self) -> None:
+        super().__init__("it has not reached that position yet")
 
 
 class LoadingError(ReadModelUnavailableError):
@@ -87,6 +85,7 @@ class Mirror:
         self._waiting: list[_Waiting] = []
         self._following: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._too_large_until = 0.0
         self._rows = RowCache()
         self._pages = PageCache()
@@ -109,7 +108,8 @@ class Mirror:
 
     async def close(self) -> None:
         """Stop following."""
-        tasks = [task for task in (self._following, self._loading) if task is not None]
+        running = (self._following, self._loading, self._preparing)
+        tasks = [task for task in running if task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -144,31 +144,55 @@ class Mirror:
         Raises GoneError, ReadModelUnavailableError, BusyError, ThrottledError, and NotFoundError
         for a page out of range.
         """
+        if known is not None and await self.follow() == known >= min_position:
+            return known
+        # Records are new enough once a call that began after this request has been answered.
+        is_current = known is not None
         for _ in range(_TRIES):
-            position = await self.follow()
-            if position < min_position:
-                raise BehindError("it has not reached that position yet")
-            if position == known:
-                return position
-            if (page := self._pages.get(query, self._version)) is not None:
-                return page
+            if self._version is None or self._version.position < min_position:
+                await self.follow()
+                is_current = True
             found, version = await self._find(query, account)
-            missing = self._rows.missing(found.ids)
-            if missing:
+            missing = self._rows.missing(found.ids) if isinstance(found, Found) else []
+            if missing or not is_current:
                 await self.follow(missing)
-                if self._version == version and self._rows.missing(found.ids):
-                    break
-            if self._version == version and version is not None:
-                rows = self._rows.of(found.ids)
-                return self._pages.add(query, version, version.position, found, rows)
-            # The records moved on. The rows are in the cache unless they have changed.
+                is_current = True
+            if version is not None and self._version is version:
+                return self._answer(query, version, found, min_position)
+            # The records moved on; rows that have not changed are kept.
         raise BusyError("the list changed too often while it was read")
 
-    async def _find(self, query: MovieQuery, account: Hashable) -> tuple[Found, Version | None]:
+    def _answer(
+        self,
+        query: MovieQuery,
+        version: Version,
+        found: Found | Page | NotFoundError,
+        min_position: int,
+    ) -> Page:
+        if version.position < min_position:
+            raise BehindError
+        if isinstance(found, NotFoundError):
+            raise found
+        if isinstance(found, Page):
+            return found
+        if self._rows.missing(found.ids):
+            raise GoneError("rows are missing")
+        rows = self._rows.of(found.ids)
+        return self._pages.add(query, version, version.position, found, rows)
+
+    async def _find(
+        self, query: MovieQuery, account: Hashable
+    ) -> tuple[Found | Page | NotFoundError, Version | None]:
+        """Return what is found, or the page if it is kept, and the version that it shows."""
+        if (page := self._pages.get(query, self._version)) is not None:
+            return page, self._version
         async with self._scans.of(account), self._still:
             if self._columns is None:
                 raise LoadingError
-            return await self._columns.find(query), self._version
+            try:
+                return await self._columns.find(query), self._version
+            except NotFoundError as error:
+                return error, self._version
 
     async def _answer_waiting(self) -> None:
         waiting: list[_Waiting] = []
@@ -196,7 +220,7 @@ class Mirror:
         is_done = False
         while not is_done:  # again, if the records came in between
             known = self._version
-            answer = await self._ask(_FOLLOW, self._keys, [*(known or ("", "", "")), *ids])
+            answer = await ask(self._batcher, _FOLLOW, self._keys, [*(known or ("", "", "")), *ids])
             async with self._still:
                 if is_done := known is self._version:
                     self._apply(answer, ids)
@@ -217,17 +241,6 @@ class Mirror:
             self._version = version
         self._rows.add(zip(ids, rows, strict=True))
 
-    async def _ask(
-        self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
-    ) -> list[Any]:
-        try:
-            answer: list[Any] = await self._batcher.script(script, keys, args)
-        except ResponseError as error:  # a key holds something else
-            raise GoneError("it cannot be read") from error
-        if answer[0] == b"gone":
-            raise GoneError("it is being built")
-        return answer
-
     def _load(self, version: Version) -> None:
         """Begin to read all records, unless they are being read.
 
@@ -235,7 +248,7 @@ class Mirror:
         same state. Raises ReadModelUnavailableError if they did not fit lately.
         """
         if self._too_large_until > asyncio.get_running_loop().time():
-            raise _too_large()
+            raise TooLargeError
         if self._loading is None:
             self._loading = asyncio.create_task(self._read_all(version))
             self._loading.add_done_callback(self._loading_ended)
@@ -256,21 +269,22 @@ class Mirror:
 
     async def _read_all(self, version: Version) -> None:
         self.loads += 1
-        loading = Loading()
-        cursor = b"0"
-        while True:
-            answer = await self._ask(_READ_RECORDS, self._keys[:2], [cursor, _PIECE, RECORDS_SINCE])
-            cursor, *records = answer
-            loading.add(records)
-            if loading.memory_bytes > self._max_bytes:
-                self._too_large_until = asyncio.get_running_loop().time() + _TOO_LARGE_S
-                raise _too_large()
-            if cursor == b"0":
-                break
-        columns = await loading.columns()
-        await columns.prepare()
+        try:
+            columns = await read_all(self._batcher, self._keys[:2], self._max_bytes)
+        except TooLargeError:
+            self._too_large_until = asyncio.get_running_loop().time() + RETRY_TOO_LARGE_S
+            raise
         async with self._still:
             self._columns, self._version = columns, version
+        self._preparing = asyncio.create_task(self._prepare(columns))
+
+    async def _prepare(self, columns: Columns) -> None:
+        """Do between requests what the first searches would have to wait for."""
+        is_ready = False
+        while not is_ready and columns is self._columns:
+            async with self._still:
+                is_ready = await columns.prepare_some()
+            await asyncio.sleep(0)
 
 
 def _settle(done: "asyncio.Future[None]", error: Exception | None) -> None:
@@ -280,12 +294,6 @@ def _settle(done: "asyncio.Future[None]", error: Exception | None) -> None:
         done.set_result(None)
     else:
         done.set_exception(error)
-
-
-def _too_large() -> ReadModelUnavailableError:
-    return ReadModelUnavailableError(
-        "its lists take more memory than CINELOG_MIRROR_MB", retry_after_s=int(_TOO_LARGE_S)
-    )
 
 
 def _failed(error: BaseException) -> CinelogError:

@@ -13,7 +13,6 @@ from queries.columns.ranking import Ranking
 from queries.columns.trigrams import BLOCK
 from queries.columns.vocabulary import Vocabulary
 from queries.movie_query import MovieQuery
-from queries.orderings import Order
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,9 @@ class Columns:
         block.put(row, record)
         self.movies += not was_alive
 
+    def _searched(self) -> list[Block]:
+        return [block for block in self._blocks if block.count]
+
     def _find(self, high: int, low: int) -> tuple[Block, int | None]:
         """Return the place of an id, or the last block and None."""
         for block in reversed(self._blocks):
@@ -82,21 +84,22 @@ class Columns:
             self._blocks.append(Block(self._genres, self._creators))
         return self._blocks[-1], None
 
-    async def prepare(self) -> None:
-        """Do ahead what the first searches would have to wait for."""
-        pace = Pace()
-        for block in self._blocks:
-            for _ in block.build_index() if block.needs_index else ():
-                await pace.step()
-        for order in (Order("created_at"), Order("title")):
-            await Ranking(self._keys, (order,), pace).prepare(self._blocks)
+    async def prepare_some(self) -> bool:
+        """Do a part of what the first searches would have to wait for; return True at the end."""
+        pace, blocks = Pace(), self._searched()
+        for block in blocks:
+            if block.needs_index:
+                for _ in block.build_index():
+                    await pace.step()
+                return False
+        return await self._keys.title.prepare_some(blocks, pace)
 
     async def find(self, query: MovieQuery) -> Found:
         """Return a page. Raises NotFoundError for a page out of range.
 
         Others get their turn at least every few milliseconds.
         """
-        pace, blocks = Pace(), [block for block in self._blocks if block.count]
+        pace, blocks = Pace(), self._searched()
         hits = await self._matcher.matches(Filters.of(query), blocks, pace)
         ranking = Ranking(self._keys, query.orderings, pace)
         await ranking.prepare(blocks)

@@ -12,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queries.columns.block import Block
-from queries.columns.keys import Key, Keys, NumberKey, Value, directed
+from queries.columns.key import Key, Value, directed
+from queries.columns.keys import Keys
+from queries.columns.number_keys import NumberKey
 from queries.columns.pace import Pace
 from queries.orderings import Order, Orderings
 
 _FEW = 256
 """So many records are sorted one by one."""
+_MANY = 2_048
+"""Of so many rows in a block, the bits alone are kept."""
 Place = tuple[Block, int]
 """A record: its block, and its row there."""
 Rows = NDArray[np.int64]
@@ -43,8 +47,8 @@ class Part:
         return self._rows
 
     def release(self) -> None:
-        """Forget the listed rows if they can be listed again."""
-        if self.bits is not None:
+        """Forget the listed rows if they are many and can be listed again."""
+        if self.bits is not None and self.count > _MANY:
             self._rows = None
 
 

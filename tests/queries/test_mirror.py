@@ -234,7 +234,7 @@ async def test_the_records_are_read_in_pieces_while_events_are_applied(
     redis, reader, story, monkeypatch
 ):
     """Changes between the pieces are not lost."""
-    monkeypatch.setattr(mirror_module, "_PIECE", 10)
+    monkeypatch.setattr("queries.record_reader._PIECE", 10)
     by = story.account()
     ids = [story.created(by, f"Alien {number:03}") for number in range(700)]
     view = make_live(redis, story)

@@ -188,7 +188,8 @@ async def test_a_catalogue_of_several_blocks(monkeypatch):
     model = Model(1, titles=3_000)
     model.titles += ["the man"] * 3_000
     await model.fill(BLOCK + 900)
-    await model.columns.prepare()
+    while not await model.columns.prepare_some():
+        pass
     for _ in range(6):
         model.change(30)
         for _ in range(2):

@@ -1,0 +1,1 @@
+../fastify_sqlite/versions.js

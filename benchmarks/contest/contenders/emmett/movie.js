@@ -14,7 +14,12 @@ function evolve(state, { type, data: { title, genre, year, at } }) {
   }
 }
 
-export const handle = CommandHandler({ evolve, initialState });
+// Two commands at the same time: the later one decides again.
+export const handle = CommandHandler({
+  evolve,
+  initialState,
+  retry: { onVersionConflict: true },
+});
 
 export const streamOf = (id) => `movie-${id}`;
 

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test unit check fix lock clean
+.PHONY: help run setup test unit check fix bench bench-quick lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ check: .venv/dev ## run the linters and the type checker
 fix: .venv/dev ## format the code and apply safe linter fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: .venv/dev ## measure this service beside others, in some hours (requires wrk, node)
+	$(BIN)/python -m benchmarks.contest
+
+bench-quick: .venv/dev ## the same with few contenders, in three minutes once they are set up
+	$(BIN)/python -m benchmarks.contest --quick --output var/bench
 
 lock: ## update the pinned dependencies, with hashes (requires uv)
 	$(COMPILE) pyproject.toml -o requirements.txt

@@ -232,7 +232,7 @@ def wrk(url, seconds, token="", script=""):
     return rate, float(p99) * {"us": 0.001, "ms": 1, "s": 1000}[unit], wrong
 
 
-def throughput(cinelog, token, titles, rng, folder, options, bare_port):  # noqa: PLR0913, PLR0917
+def throughput(cinelog, token, titles, rng, folder, options, bare_port):
     """Print requests/s of each kind, in turn with the bare server."""
     base = "/api/v1/movies/"
     kinds = filters(titles, rng)

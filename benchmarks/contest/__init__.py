@@ -1,0 +1,1 @@
+"""Measures this service beside what else one could take."""

@@ -1,0 +1,7 @@
+"""Serve until SIGTERM."""
+
+import os
+
+from settings import CINELOG, ENVIRONMENT
+
+os.execve(CINELOG, [CINELOG, "serve"], ENVIRONMENT)

@@ -21,6 +21,7 @@ class NumberKey(Key):
         self._splitters = np.zeros(0, np.uint64)
         self._known: list[tuple[int, int]] = []  # of each block: count of changes, smallest value
         self._codes: list[Codes | None] = []
+        self._ascending: list[bool] = []
 
     @override
     async def prepare(self, blocks: Sequence[Block], pace: Pace) -> None:
@@ -31,6 +32,8 @@ class NumberKey(Key):
             is_same = False
             self._known[at : at + 1] = [(block.moved, self._least(block))]
             self._codes[at : at + 1] = [None]
+            values = getattr(block, self._column)[: block.count]
+            self._ascending[at : at + 1] = [bool((values[1:] >= values[:-1]).all())]
             await pace.step()
         if is_same:
             return
@@ -64,6 +67,10 @@ class NumberKey(Key):
         codes = self._codes[at]
         assert codes is not None, "prepare"  # noqa: S101
         return codes
+
+    def ascends(self, at: int) -> bool:
+        """Return whether the rows of a block, the ``at``-th, are in the order of their numbers."""
+        return self._ascending[at]
 
     @override
     def is_exact(self, bucket: int) -> bool:

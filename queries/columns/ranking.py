@@ -180,6 +180,10 @@ class Ranking:
 
     def _compared(self, hits: Hits, depth: int, start: int, stop: int) -> list[Place]:
         key = self._keys[depth]
+        if len(hits.parts) == 1 and isinstance(key.key, NumberKey):
+            (part,) = hits.parts
+            if key.key.ascends(part.at):
+                return self._ascending(part, key.key, depth, start, stop)
         numbers = _numbers(hits, key.key)
         if numbers is None:
             return self._sorted(_places(hits.parts), depth)[start:stop]
@@ -194,6 +198,25 @@ class Ranking:
             high += 1
         some = self._sorted(_picked(hits.parts, order[low:high]), depth)
         return some[start - low : stop - low]
+
+    def _ascending(
+        self, part: Part, key: NumberKey, depth: int, start: int, stop: int
+    ) -> list[Place]:
+        """Return records of one block whose rows are in order, but for ties."""
+        rows, is_descending = part.rows, self._keys[depth].descending
+        low, high = (len(rows) - stop, len(rows) - start) if is_descending else (start, stop)
+
+        def number(at: int) -> int:
+            return int(key.numbers(part.block, rows[at : at + 1])[0])
+
+        while low and number(low - 1) == number(low):
+            low -= 1
+        while high < len(rows) and number(high) == number(high - 1):
+            high += 1
+        first = len(rows) - high if is_descending else low
+        some = self._sorted([(part.block, row) for row in rows[low:high].tolist()], depth)
+        part.release()
+        return some[start - first : stop - first]
 
     def _sorted(self, places: Iterable[Place], depth: int) -> list[Place]:
         keys = self._keys[depth:]

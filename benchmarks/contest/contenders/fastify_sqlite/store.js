@@ -71,6 +71,16 @@ async function whenFree(write) {
   }
 }
 
+/** Return a function that does one write after the other. */
+function writer() {
+  let last = Promise.resolve();
+  return (write) => {
+    const done = last.then(() => whenFree(write));
+    last = done.catch(() => undefined);
+    return done;
+  };
+}
+
 export function openStore(path, { trigrams = false } = {}) {
   const db = new Database(path, { timeout: 0 });
   db.pragma("journal_mode = WAL");
@@ -90,12 +100,13 @@ export function openStore(path, { trigrams = false } = {}) {
     UPDATE movies SET title = @title, title_folded = @title_folded, genre = @genre, year = @year
     WHERE id = @id RETURNING ${COLUMNS}`);
   const one = db.prepare(`SELECT ${COLUMNS} FROM movies WHERE id = ?`);
+  const inTurn = writer();
   const folded = (movie) => ({ ...movie, title_folded: movie.title.toLowerCase() });
 
   return {
     create: (movie) =>
-      whenFree(() => insert.get({ ...folded(movie), created_at: new Date().toISOString() })),
-    update: (id, movie) => whenFree(() => update.get({ ...folded(movie), id })),
+      inTurn(() => insert.get({ ...folded(movie), created_at: new Date().toISOString() })),
+    update: (id, movie) => inTurn(() => update.get({ ...folded(movie), id })),
     get: (id) => one.get(id),
     list(query) {
       const [condition, values] = where(query, trigrams);

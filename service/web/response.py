@@ -5,7 +5,6 @@ encoding. Here a value is cleaned only where it has an unprintable character, an
 the same in all responses are encoded once.
 """
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -15,13 +14,17 @@ from sanic.helpers import STATUS_CODES, has_message_body
 from sanic.response import BaseHTTPResponse
 
 _BREAKS = str.maketrans("", "", "\r\n\0")
-# Control characters, and line breaks that are not the end of a header.
-_UNSAFE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 
 
 @lru_cache
 def _status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, STATUS_CODES.get(status, b"UNKNOWN"))
+
+
+def _is_safe(text: str, lines: int) -> bool:
+    """Return whether a text of header lines has no line break or control character in a value."""
+    rest = text.replace("\r\n", "")
+    return rest.isascii() and rest.isprintable() and len(text) - len(rest) == 2 * lines
 
 
 class HTTPResponse(sanic.HTTPResponse):
@@ -57,7 +60,7 @@ class HTTPResponse(sanic.HTTPResponse):
         headers["connection"] = "keep-alive" if keep_alive else "close"
         headers.setdefault("content-type", self.content_type)
         text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if not text.isascii() or text.count("\r\n") != len(headers) or _UNSAFE.search(text):
+        if not _is_safe(text, len(headers)):
             return format_http1_response(self.status, self.processed_headers)
         return b"%b%b%b\r\n" % (_status_line(self.status), text.encode(), self.constant_lines)
 

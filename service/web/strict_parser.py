@@ -9,11 +9,15 @@ closed, where the framework is lenient:
 2. There is one well-formed ``Host`` (3.2). ``Content-Length`` has ASCII digits (6.3).
 3. ``Transfer-Encoding`` is ``chunked``, without ``Content-Length`` and not from HTTP/1.0 (6.1).
 4. A chunk's size is hexadecimal digits, and each chunk ends in CRLF (7.1).
+
+Clients repeat their headers, so a connection keeps the last ones that passed. If the next head has
+the same bytes, only its request line is parsed and checked.
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple, cast
 
+from sanic.compat import Header
 from sanic.exceptions import BadRequest, SanicException
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
@@ -25,19 +29,39 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _HEAD = re.compile(
     _TOKEN + rb" [\x21-\x7e]++ HTTP/1\.[01](?:\r\n" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+)*+"
 )
+_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]++) HTTP/1\.1")
 _HOST = re.compile(r"[A-Za-z0-9.\-_~%!$&'()*+,;=:\[\]]*")
 _LENGTH = re.compile(r"[0-9]{1,15}[ \t]*")
 _CHUNK = re.compile(rb"\r\n[0-9A-Fa-f]{1,8}[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _MAX_CHUNK_LINE = 256
+_MAX_KEPT = 4_096
+
+
+class _Fields(NamedTuple):
+    """Header fields that passed: from the end of the request line to the end of the head.
+
+    ``length`` is the size of the body in bytes, None without a body.
+    """
+
+    raw: bytes
+    headers: Header
+    length: int | None
 
 
 class StrictHttp(Http):
     """Checks requests before the framework reads them."""
 
-    __slots__ = ()
+    __slots__ = ("_kept",)
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(protocol)  # type: ignore[no-untyped-call]
+        self._kept: _Fields | None = None
 
     async def http1_request_header(self) -> None:
         """Read the head. Raises BadRequest for a malformed one."""
+        if self._kept is not None and self._repeats(self._kept):
+            return
+        self._kept = None
         await super().http1_request_header()  # type: ignore[no-untyped-call]
         connection: Any = self.protocol
         if connection.reserved:
@@ -45,6 +69,55 @@ class StrictHttp(Http):
         if not _is_valid(self.request):
             self.request_body = None  # its end is unknown
             raise BadRequest("Bad Request")
+        self._keep()
+
+    def _keep(self) -> None:
+        """Keep the fields of a valid head, unless they ask for more than an answer."""
+        request, body = self.request, cast("Any", self.request_body)
+        if (
+            self.keep_alive
+            and request.version == "1.1"
+            and len(request.head) <= _MAX_KEPT
+            and not self.expecting_continue
+            and not self.upgrade_websocket
+            and body != "chunked"
+        ):
+            raw = request.head[request.head.find(b"\r\n") :]
+            length = self.request_bytes if body else None
+            self._kept = _Fields(raw, Header(request.headers), length)
+
+    def _repeats(self, kept: _Fields) -> bool:
+        """Read a head with the fields ``kept``; return False, with nothing read, for any other.
+
+        Does for it what the framework does.
+        """
+        buffer, connection = self.recv_buffer, cast("Any", self.protocol)
+        start = buffer.find(b"\r\n")
+        end = start + len(kept.raw)
+        if not buffer.startswith(kept.raw + b"\r\n\r\n", start) or end >= self.HEADER_MAX_SIZE:
+            return False
+        head = bytes(buffer[:end])
+        line = _LINE.fullmatch(head, 0, start)
+        if line is None or not connection.app.config.KEEP_ALIVE:
+            return False
+        method, self.url = line[1].decode(), line[2].decode()
+        self.keep_alive, self.head_only = True, method.upper() == "HEAD"
+        request = connection.request_class(
+            url_bytes=line[2],
+            headers=kept.headers,
+            head=head,
+            version="1.1",
+            method=method,
+            transport=connection.transport,
+            app=connection.app,
+        )
+        connection.request_class._current.set(request)  # noqa: SLF001 - as the framework
+        self.request_body = None if kept.length is None else cast("Any", True)
+        self.request_bytes_left = self.request_bytes = kept.length or 0
+        del buffer[: end + 4]
+        self.request, request.stream = request, self
+        connection.state["requests_count"] += 1
+        return True
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001
         """Send a whole answer at once, or the head of any other."""

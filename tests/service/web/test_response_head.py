@@ -33,7 +33,10 @@ def heads(headers, status=200, **more):
         {"X-Text": "a\r\nInjected: 1"},
         {"X-Text": "a\nInjected: 1"},
         {"X-Text": "a\rInjected: 1"},
+        {"X-Text": "a\r\nInjected: 1", "X-Other": "a\r\r\n\nInjected: 1"},
+        {"X-Text": "\nInjected: 1", "X-Other": "a\r"},
         {"X-Text": "a\0b"},
+        {"X-Text": "a\tb\x7f"},
         {"X-Number": 7},
     ],
 )

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import pytest
-from sanic.response import text
+from sanic.response import json, text
 
 from service.web.problems import ProblemHandler
 from service.web.request import CinelogRequest
@@ -80,6 +80,12 @@ def running_server(**config):
     @app.post("/")
     async def answer(request):
         return text(str(len(request.body)))
+
+    @app.route("/echo", methods=["GET", "HEAD", "POST"])
+    async def echo(request):
+        told = [request.method, request.args, list(request.headers.items()), request.body.decode()]
+        request.headers["x-added"] = "by the handler"
+        return json(told)
 
     ready, over, loops = threading.Event(), [], []
 

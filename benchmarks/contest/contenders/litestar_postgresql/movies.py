@@ -9,6 +9,7 @@ from typing import Annotated
 import asyncpg
 import jwt
 from litestar import Litestar, get, post, put
+from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.params import Parameter
 from msgspec import Meta, Struct
@@ -120,7 +121,7 @@ async def lifespan(app):
         yield
 
 
-async def pool_of(state) -> asyncpg.Pool:
+async def pool_of(state: State) -> asyncpg.Pool:
     return state.pool
 
 

@@ -38,23 +38,21 @@ class Loading:
     async def columns(self) -> Columns:
         """Return the records, laid out. Others get their turn meanwhile."""
         pace, columns = Pace(), Columns()
-        sizes = np.frombuffer(self._sizes, np.uint16).astype(np.int64)
-        ends = np.cumsum(sizes)
-        begins = ends - sizes
+        sizes = np.frombuffer(self._sizes, np.uint16)
         # In a thread: sorting a million takes a while, without the interpreter's lock.
-        order = await asyncio.to_thread(_order, np.frombuffer(self._records, np.uint8), begins)
-        begin, end = begins[order].tolist(), ends[order].tolist()
-        for first in range(0, len(order), BLOCK):
-            for start in range(first, min(first + BLOCK, len(order)), _AT_ONCE):
-                stop = min(start + _AT_ONCE, first + BLOCK)
-                spans = zip(begin[start:stop], end[start:stop], strict=True)
-                columns.extend([self._records[one:other] for one, other in spans])
+        spans = await asyncio.to_thread(_spans, np.frombuffer(self._records, np.uint8), sizes)
+        for first in range(0, len(spans), BLOCK):
+            for start in range(first, min(first + BLOCK, len(spans)), _AT_ONCE):
+                some = spans[start : min(start + _AT_ONCE, first + BLOCK)].tolist()
+                columns.extend([self._records[begin:end] for begin, end in some])
                 await pace.step()
         return columns
 
 
-def _order(records: NDArray[np.uint8], begins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the places of the records by time of creation and id, each movie once."""
+def _spans(records: NDArray[np.uint8], sizes: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Return begin and end of the records by time of creation and id, each movie once."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    begins = ends - sizes
     created, high, low = (np.zeros(len(begins), np.uint64) for _ in range(3))
     step = 16 * _AT_ONCE
     for start in range(0, len(begins), step):
@@ -65,5 +63,5 @@ def _order(records: NDArray[np.uint8], begins: NDArray[np.int64]) -> NDArray[np.
     order = np.lexsort((low, high, created))
     is_other = np.ones(len(order), np.bool_)
     is_other[1:] = (low[order[1:]] != low[order[:-1]]) | (high[order[1:]] != high[order[:-1]])
-    chosen: NDArray[np.int64] = order[is_other]
-    return chosen
+    order = order[is_other]
+    return np.column_stack((begins[order], ends[order]))

@@ -1,5 +1,6 @@
 """Columns find what looking at every record would find."""
 
+import asyncio
 import random
 from typing import NamedTuple
 from uuid import UUID
@@ -232,3 +233,25 @@ async def test_a_movie_that_was_never_known_is_not_removed():
     columns = Columns()
     columns.apply(Model(1).new().dead_record)
     assert (await columns.find(MovieQuery())).count == columns.movies == 0
+
+
+async def test_others_get_their_turn_during_a_search(monkeypatch):
+    """After each block, if it has taken long enough."""
+    monkeypatch.setattr("queries.columns.columns.BLOCK", 100)
+    monkeypatch.setattr("queries.columns.loading.BLOCK", 100)
+    monkeypatch.setattr("queries.columns.pace.SLICE_S", 0)
+    model = Model(4)
+    await model.fill(1_000)
+    turns, ended = 0, False
+
+    async def other():
+        nonlocal turns
+        while not ended:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await model.columns.find(MovieQuery(title="man", orderings=(Order("title"),)))
+    ended = True
+    await task
+    assert turns > 20

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 WIDTH, BAR, GAP, LEFT = 760, 16, 6, 230
-_STYLE = (
+STYLE = (
     "text{font:12px sans-serif;fill:#57606a}.c{font-weight:bold}rect{fill:#8c959f}.o{fill:#0969da}"
     "@media(prefers-color-scheme:dark){text{fill:#9198a1}.o{fill:#4493f8}}"
 )
@@ -79,7 +79,7 @@ def svg(caption, rates, ours=()):
     height = 34 + len(ranked) * (BAR + GAP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
-        f"<style>{_STYLE}</style>",
+        f"<style>{STYLE}</style>",
         f"<title>{escape(caption)}</title>",
         f'<text class="c" x="0" y="14">{escape(caption)}</text>',
     ]

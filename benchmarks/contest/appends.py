@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import InfrastructureFactory, StoredEvent
+from eventsourcing.utils import Environment
 
 from commands.event_store.store import Store
 
@@ -29,6 +30,7 @@ from . import report
 from .__main__ import WORK, Postgres, say
 
 STREAMS, EVENT_BYTES = 10_000, 256
+BARE = "bare eventsourcing, SQLite"
 PERCENTILES = (50, 95, 99, 99.9)
 
 
@@ -60,6 +62,22 @@ def payload(size):
     """Return an event's JSON of ``size`` bytes."""
     empty = json.dumps({"data": ""})
     return json.dumps({"data": "x" * (size - len(empty))}).encode()
+
+
+class Bare:
+    """The recorder of the eventsourcing library on SQLite, as it comes: a floor for the store."""
+
+    def __init__(self, path):
+        names = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path}
+        self._factory = InfrastructureFactory.construct(Environment("", names))
+        self._recorder = self._factory.application_recorder()
+        self._lock = threading.Lock()
+
+    def writer_lock(self, *, check):  # noqa: ARG002 - as the store has it
+        return self._lock
+
+    def close(self):
+        self._factory.close()
 
 
 class Writers:
@@ -115,7 +133,10 @@ def measure(url, options, results, database):
     ):
         say(f"{database}: {distribution}, {batch} a transaction, {writers} writers")
         with tempfile.TemporaryDirectory(dir=WORK) as folder:
-            store = Store.open(url() if url else f"sqlite:///{folder}/events.db")
+            if database == BARE:
+                store = Bare(f"{folder}/events.db")
+            else:
+                store = Store.open(url() if url else f"sqlite:///{folder}/events.db")
             try:
                 found = Writers(store, distribution, batch).run(writers, options.seconds)
             finally:
@@ -144,7 +165,7 @@ def markdown(results, command):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    stores = ["SQLite", "PostgreSQL"]
+    stores = ["SQLite", BARE, "PostgreSQL"]
     parser.add_argument("--stores", nargs="+", default=stores, choices=stores)
     shapes = ["flat", "zipf"]
     parser.add_argument("--distributions", nargs="+", default=shapes, choices=shapes)
@@ -158,7 +179,7 @@ def main():
     results = {}
     for _ in range(options.rounds):
         for database in options.stores:
-            if database == "SQLite":
+            if database != "PostgreSQL":
                 measure(None, options, results, database)
                 continue
             postgres = Postgres(WORK / "postgresql")

@@ -47,6 +47,16 @@ def test_what_is_counted_is_in_the_log(tmp_path):
         store.close()
 
 
+def test_the_bare_recorder_stores_what_is_counted(tmp_path):
+    bare = appends.Bare(f"{tmp_path}/events.db")
+    try:
+        writers = appends.Writers(bare, "flat", 4)
+        writers.run(2, 0.2)
+        assert bare._recorder.max_notification_id() == sum(writers._versions) > 0
+    finally:
+        bare.close()
+
+
 def test_a_failing_append_fails_the_run(tmp_path):
     store = Store.open(f"sqlite:///{tmp_path}/events.db")
     try:

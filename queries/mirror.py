@@ -34,6 +34,7 @@ LOAD_WAIT_S = 2.0
 _IDS_AT_ONCE = 2_000
 _TRIES = 30
 _FOLLOW = load_script("queries.lua.follow", CONSTANTS)
+_NOTHING = Found(0, [], 0, 0, more=False)
 log = structlog.get_logger(__name__)
 
 
@@ -187,8 +188,8 @@ class Mirror:
         if (page := self._pages.get(query, self._version)) is not None:
             return page, self._version
         async with self._scans.of(account), self._still:
-            if self._columns is None:
-                raise LoadingError
+            if self._columns is None:  # they are read again
+                return _NOTHING, None
             try:
                 return await self._columns.find(query), self._version
             except NotFoundError as error:

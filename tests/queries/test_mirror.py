@@ -361,6 +361,18 @@ async def test_nothing_changes_during_a_search(reader, library, monkeypatch):
     await search
 
 
+async def test_a_request_in_line_waits_while_records_are_read_again(redis, reader, library):
+    """It is not refused."""
+    await titles(reader)
+    mirror = reader.mirrors._mirrors[1]
+    async with mirror._still:
+        waiting = asyncio.create_task(read_page(reader, MovieQuery(title="a")))
+        await asyncio.sleep(0.02)
+        mirror._columns = mirror._version = None
+    assert (await waiting).count == 2
+    assert loads(reader) == 2
+
+
 async def test_searches_of_an_account_are_bounded(reader, library, monkeypatch):
     """Another account still gets its turn."""
     await titles(reader)

@@ -1,7 +1,1 @@
-"""Serve until SIGTERM."""
-
-import os
-
-from settings import CINELOG, ENVIRONMENT
-
-os.execve(CINELOG, [CINELOG, "serve"], ENVIRONMENT)
+../cinelog_sqlite/serve.py

@@ -19,8 +19,20 @@ REBUILD = (
     "$PYTHON -c \"import os; from settings import *; os.execve(CINELOG, [CINELOG, 'rebuild'],"
     ' ENVIRONMENT)"'
 )
+QUICK_S = 0.05
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT = 760, 320, 60, 28, 150
 COLORS = ("#0969da", "#bf8700", "#1a7f37", "#cf222e", "#8250df", "#6e7781")
+
+
+def wait_for_lists(api):
+    """Wait until no worker reads the records of the new generation any more."""
+    quick = 0
+    for _ in range(1_000):
+        began = time.monotonic()
+        api.call(api.face.list())
+        quick = quick + 1 if time.monotonic() - began < QUICK_S else 0
+        if quick == 50:
+            return
 
 
 def measure(contender, count, options):
@@ -34,6 +46,7 @@ def measure(contender, count, options):
         began = time.monotonic()
         contender.run(REBUILD, LOAD_S, **server.environment)
         found["rebuild s"] = time.monotonic() - began
+        wait_for_lists(server.api)
         kinds = {}
         for kind in options.kinds:
             how, paths = requests_of(kind, server.api, titles, rng)

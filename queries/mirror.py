@@ -102,11 +102,6 @@ class Mirror:
         records = self._columns.memory_bytes if self._columns else 0
         return records + self._rows.memory_bytes + self._pages.memory_bytes
 
-    @property
-    def position(self) -> int:
-        """The position that the records show; 0 while there are none."""
-        return self._version.position if self._version else 0
-
     async def close(self) -> None:
         """Stop following."""
         running = (self._following, self._loading, self._preparing)

@@ -56,6 +56,7 @@ setup = ["{setup}"]
 """
 
 
+# wrk belongs to the system, and `.ci/run` installs it; without it there is nothing that asks.
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_a_run_reports_rates_errors_differences_and_what_failed(tmp_path, monkeypatch):

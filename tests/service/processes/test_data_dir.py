@@ -68,9 +68,8 @@ def test_an_unwritable_format_file_is_refused(tmp_path):
     assert f"cannot write in {tmp_path} (Is a directory)" in refused(tmp_path)
 
 
-# Permissions do not bind the superuser: the test above replaces this one in containers that run
-# as root.
-# Modes of files do not bind the superuser, so there the refusal cannot be produced.
+# Modes of files do not bind the superuser, so there the refusal cannot be produced; the test above
+# stands for this one in containers that run as root.
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_read_only_directory_is_refused(tmp_path):
     tmp_path.chmod(0o500)

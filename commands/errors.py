@@ -15,6 +15,7 @@
     │   ├── NotFoundError            no such movie, page or position
     │   ├── PreconditionFailedError  the resource has another state than the caller expects
     │   │   └── VersionConflictError the movie has another version
+    │   ├── UndoConflictError        later versions changed what is to be undone
     │   ├── KeyReusedError           an idempotency key with another body
     │   ├── PositionUnknownError     a position that this log does not have
     │   ├── KeyInFlightError         an idempotency key whose first request is still running
@@ -139,6 +140,17 @@ class VersionConflictError(PreconditionFailedError):
         super().__init__(f'"{actual}"', message)
         self.expected = expected
         self.actual = actual
+
+
+class UndoConflictError(RefusedError):
+    """Later versions changed fields that are to be undone.
+
+    ``conflicts`` maps each field to the version that changed it last and its value now.
+    """
+
+    def __init__(self, conflicts: Mapping[str, tuple[int, str | int]]) -> None:
+        super().__init__(f"Later changes stand against it: {', '.join(conflicts)}.")
+        self.conflicts = conflicts
 
 
 class KeyReusedError(RefusedError):

@@ -27,6 +27,7 @@ from commands.messages import (
     RegisterUser,
     ReportReuse,
     RevertMovie,
+    UndoChange,
     UpdateMovie,
 )
 from commands.movie import Movie
@@ -148,19 +149,37 @@ def delete_movie(command: DeleteMovie, aggregates: AggregateReader) -> CommandOu
     return CommandOutcome(movie)
 
 
-def revert_movie(command: RevertMovie, aggregates: AggregateReader) -> CommandOutcome:
-    """Restore the fields that the account's movie had at a version, undeleting it if necessary."""
-    if first := _replay(command, aggregates):
-        return first
+def _movie_with_version(command: RevertMovie, aggregates: AggregateReader) -> Movie:
     movie = _movie_or_deleted(command.movie_id, aggregates)
     movie.check_creator(str(command.by))
     if command.target.version > movie.version:
         raise InvalidError({"version": ["The movie has no such version."]})
+    return movie
+
+
+def revert_movie(command: RevertMovie, aggregates: AggregateReader) -> CommandOutcome:
+    """Restore the fields that the account's movie had at a version, undeleting it if necessary."""
+    if first := _replay(command, aggregates):
+        return first
+    movie = _movie_with_version(command, aggregates)
     then = aggregates.movie_at(movie.id, command.target.version)
     if then.deleted:
         raise InvalidError({"version": ["The movie was deleted at this version."]})
     movie.check_version(command.expected, command.excluded)
     movie.revert(then.details, command.metadata())
+    return _with_claim(movie, command)
+
+
+def undo_change(command: UndoChange, aggregates: AggregateReader) -> CommandOutcome:
+    """Take back what one version of the account's movie changed."""
+    if first := _replay(command, aggregates):
+        return first
+    movie, version = _movie_with_version(command, aggregates), command.target.version
+    if version == 1:
+        raise InvalidError({"version": ["The creation of a movie cannot be undone."]})
+    before, then = (aggregates.movie_at(movie.id, number) for number in (version - 1, version))
+    movie.check_version(command.expected, command.excluded)
+    movie.undo(before, then, command.metadata())
     return _with_claim(movie, command)
 
 
@@ -247,6 +266,7 @@ HANDLERS: dict[type[Command], Handler] = {
     CreateMovie: create_movie,
     UpdateMovie: update_movie,
     RevertMovie: revert_movie,
+    UndoChange: undo_change,
     DeleteMovie: delete_movie,
     RegisterUser: register_user,
     OpenSession: open_session,

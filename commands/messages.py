@@ -81,7 +81,7 @@ class MovieChanges(Body):
 
 
 class RevertTarget(Body):
-    """The version to revert to."""
+    """The version to revert to, or to undo."""
 
     version: Version
 
@@ -166,6 +166,10 @@ class RevertMovie(Command):
     expected: Versions = None
     excluded: Versions = None
     idempotency: IdempotencyToken | None = None
+
+
+class UndoChange(RevertMovie):
+    """Take back what one version changed, and keep what later ones changed."""
 
 
 class CheckMovie(Command):

@@ -3,7 +3,8 @@
 1. A movie belongs to the account that created it; no other account changes, deletes or restores it.
 2. A change has only the fields that change; one that changes nothing leaves no event.
 3. A deleted movie has only its history left, and its creator can restore it.
-4. Decisions are pure: account, time and request are arguments (``EventMetadata``).
+4. Undoing a version takes back the fields that it changed, and only if no later one changed them.
+5. Decisions are pure: account, time and request are arguments (``EventMetadata``).
 """
 
 from dataclasses import field
@@ -13,7 +14,12 @@ from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
-from commands.errors import NotCreatorError, NotFoundError, VersionConflictError
+from commands.errors import (
+    NotCreatorError,
+    NotFoundError,
+    UndoConflictError,
+    VersionConflictError,
+)
 
 Versions = tuple[int, ...] | Literal["any"] | None
 """Versions of a movie in a precondition: those listed, "any" one, or no condition."""
@@ -77,7 +83,7 @@ class Movie(Aggregate):
         def apply(self, aggregate: "Movie") -> None:
             fields = ((name, getattr(self, name)) for name in MovieDetails._fields)
             changes = {name: value for name, value in fields if value is not None}
-            aggregate.details = aggregate.details._replace(**changes)
+            aggregate.set_details(changes, self.originator_version)
 
     class Deleted(Event):
         TOPIC = "MovieDeleted"
@@ -93,18 +99,30 @@ class Movie(Aggregate):
 
         def apply(self, aggregate: "Movie") -> None:
             fields = {name: getattr(self, name) for name in MovieDetails._fields}
-            aggregate.details = MovieDetails(**fields)
+            aggregate.set_details(fields, self.originator_version)
             aggregate.deleted = False
 
     def __init__(self, title: str, genre: str, year: int, by: str) -> None:
         self.details = MovieDetails(title=title, genre=genre, year=year)
         self.creator = by
         self.deleted = False
+        self.changed_at = dict.fromkeys(MovieDetails._fields, 1)
+        """The version that changed each field last."""
 
     @classmethod
     def create(cls, movie_id: UUID, details: MovieDetails, metadata: EventMetadata) -> "Movie":
         """Return a new movie that belongs to ``metadata.by``."""
         return cls._create(cls.Created, id=movie_id, **details._asdict(), **metadata._asdict())
+
+    def set_details(self, fields: dict[str, str | int], version: int) -> None:
+        """Set fields by the event of a version."""
+        differing = self._differing(fields)
+        self.details = MovieDetails(**self.details._asdict() | differing)
+        self.changed_at = self.changed_at | dict.fromkeys(differing, version)
+
+    def _differing(self, fields: dict[str, str | int]) -> dict[str, str | int]:
+        now = self.details._asdict()
+        return {name: value for name, value in fields.items() if now[name] != value}
 
     def ensure_exists(self) -> None:
         """Raise NotFoundError if the movie is deleted."""
@@ -131,9 +149,7 @@ class Movie(Aggregate):
 
     def update(self, changes: dict[str, str | int], metadata: EventMetadata) -> None:
         """Change the fields that differ."""
-        now = self.details._asdict()
-        differing = {name: value for name, value in changes.items() if now[name] != value}
-        if differing:
+        if differing := self._differing(changes):
             self.trigger_event(self.Updated, **differing, **metadata._asdict())
 
     def revert(self, details: MovieDetails, metadata: EventMetadata) -> None:
@@ -142,6 +158,32 @@ class Movie(Aggregate):
             self.trigger_event(self.Restored, **details._asdict(), **metadata._asdict())
         else:
             self.update(details._asdict(), metadata)
+
+    def undo(self, before: "Movie", then: "Movie", metadata: EventMetadata) -> None:
+        """Take back what a version changed: ``then`` is the movie at it, ``before`` the one before.
+
+        Raises UndoConflictError if later versions changed these fields to something else, and
+        NotFoundError for a deleted movie, unless it is the deletion that is undone.
+        """
+        if then.deleted:
+            if self.version == then.version:
+                self.revert(before.details, metadata)
+            return
+        self.ensure_exists()
+        now = self.details._asdict()
+        earlier = self._differing(then.changed_from(before))
+        conflicts = {
+            name: (version, now[name])
+            for name in earlier
+            if (version := self.changed_at[name]) > then.version
+        }
+        if conflicts:
+            raise UndoConflictError(conflicts)
+        self.update(earlier, metadata)
+
+    def changed_from(self, before: "Movie") -> dict[str, str | int]:
+        """Return the fields of ``before`` that differ in this movie."""
+        return self._differing(before.details._asdict())
 
     def delete(self, metadata: EventMetadata) -> None:
         """Delete the movie."""

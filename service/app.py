@@ -41,7 +41,16 @@ from service.openapi.document import document_of, produced_types
 from service.processes.log_poller import LogPoller
 from service.ratelimit.limiter import RateLimiter
 from service.ratelimit.storage import Counters
-from service.routes import docs, event_stream, health, history, movie_commands, movie_list, movies
+from service.routes import (
+    docs,
+    event_stream,
+    health,
+    history,
+    movie_commands,
+    movie_list,
+    movie_reverts,
+    movies,
+)
 from service.routes import tokens as accounts
 from service.routes.docs import Docs
 from service.settings import Settings
@@ -127,7 +136,7 @@ def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddlew
     Extend(
         app, extensions=[HTTPExtension], built_in_extensions=False, config={"OAS": False, **cors}
     )
-    for module in (movie_list, movies, movie_commands, history, event_stream):
+    for module in (movie_list, movies, movie_commands, movie_reverts, history, event_stream):
         app.blueprint(module.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)
     app.blueprint(health.blueprint)

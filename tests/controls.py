@@ -20,6 +20,7 @@ from commands.messages import (
     ReportReuse,
     RevertMovie,
     RevertTarget,
+    UndoChange,
     UpdateMovie,
 )
 from commands.movie import EventMetadata
@@ -70,6 +71,11 @@ def check(movie_id=MOVIE, *, by=ANN, or_deleted=False):
 def revert(movie_id=MOVIE, *, version=1, by=ANN, expected=None):
     target = RevertTarget.of({"version": version})
     return RevertMovie(**_metadata(by), movie_id=movie_id, target=target, expected=expected)
+
+
+def undo(movie_id=MOVIE, *, version, by=ANN, expected=None):
+    target = RevertTarget.of({"version": version})
+    return UndoChange(**_metadata(by), movie_id=movie_id, target=target, expected=expected)
 
 
 def register(account=None, *, username="ann", email=None, password_hash="$argon2id$x"):

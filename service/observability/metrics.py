@@ -31,6 +31,7 @@ from service.durable_file import replacing
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 COMMANDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 LIMITS = ("login", "login-address", "api", "streams", "filters", "passwords")
+MIRROR_BYTES = "mirror_bytes"
 MAX_LABEL_SETS = 500
 _OTHER = ("other", "other", "0")
 _MAX_WAITING = 10_000
@@ -82,23 +83,12 @@ class _Slot(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the sums over all processes; the gauges of dead ones do not count."""
-        files = [
-            str(file)
-            for file in sorted(self._folder.glob("*.db"))
-            if not file.name.startswith("gauge") or self._is_alive(file.stem.rpartition("_")[2])
-        ]
-        sums: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-        return sums
+        gauges = [file for file in self._folder.glob("gauge*.db") if self._is_alive(file)]
+        others = [file for file in self._folder.glob("*.db") if not file.match("gauge*")]
+        return _sums(gauges + others)
 
-    def _is_alive(self, number: str) -> bool:
-        if int(number) == self.number:
-            return True
-        with (self._folder / f"slot-{number}").open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+    def _is_alive(self, file: Path) -> bool:
+        return _slot_of(file) == str(self.number) or _is_held(file)
 
     def close(self) -> None:
         """Close the files and release the slot."""
@@ -106,6 +96,35 @@ class _Slot(Collector):
             self._values.close_all_files()
         self._lock.close()
         self._everyone.close()
+
+
+def sum_of_gauge(folder: Path, name: str) -> int | None:
+    """Return the sum of a gauge over all API processes of a data directory, None without any."""
+    files = [file for file in folder.glob("gauge*.db") if _is_held(file)]
+    if not files:
+        return None
+    samples = (one for metric in _sums(files) for one in metric.samples)
+    return int(sum(one.value for one in samples if one.name == name))
+
+
+def _sums(files: Iterable[Path]) -> Iterable[Metric]:
+    names = sorted(map(str, files))
+    sums: Iterable[Metric] = MultiProcessCollector.merge(names)  # type: ignore[no-untyped-call]
+    return sums
+
+
+def _slot_of(file: Path) -> str:
+    return file.stem.rpartition("_")[2]
+
+
+def _is_held(file: Path) -> bool:
+    """Return whether a living process holds the slot of a file."""
+    with suppress(FileNotFoundError), (file.parent / f"slot-{_slot_of(file)}").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 class _Instruments:

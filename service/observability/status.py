@@ -25,6 +25,8 @@ from projections.generation import lifecycle
 from projections.generation.state import LIVE, OTHER_FORMAT, ROW_FORMAT, event_time
 from projections.keys import LEASE
 from projections.redis_client import open_redis
+from service.data_dir import METRICS
+from service.observability.metrics import MIRROR_BYTES, sum_of_gauge
 from service.settings import Settings
 from service.thread_pool import Pool
 
@@ -68,6 +70,8 @@ class ReadModelStatus:
     events_missing: int | None = None
     lag_events: int | None = None
     lag_seconds: float | None = None
+    mirror_bytes: int | None = None
+    """Memory of the records that lists search, of all API processes of this data directory."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,8 @@ def _read_model_status(settings: Settings) -> tuple[ReadModelStatus, ProjectionS
     except ReadModelUnavailableError:
         return unknown
     try:
-        return _live_generation(client), ProjectionStatus(active=bool(client.exists(LEASE)))
+        status = replace(_live_generation(client), mirror_bytes=_mirror_bytes(settings))
+        return status, ProjectionStatus(active=bool(client.exists(LEASE)))
     except redis.RedisError:
         return unknown
     finally:
@@ -231,6 +236,10 @@ def _live_generation(client: Any) -> ReadModelStatus:
         parked=state.parked,
         dropped=state.dropped,
     )
+
+
+def _mirror_bytes(settings: Settings) -> int | None:
+    return sum_of_gauge(settings.data_dir / METRICS, f"cinelog_{MIRROR_BYTES}")
 
 
 def _cannot_write(client: Any) -> bool:

@@ -11,7 +11,7 @@ from commands.executor import CommittedBatch
 from queries.mirrors import Mirrors
 from service.data_dir import METRICS, VARIABLE
 from service.observability.logs import current
-from service.observability.metrics import Metrics
+from service.observability.metrics import MIRROR_BYTES, Metrics
 from service.observability.request_log import RequestLogBuffer
 from service.observability.status import HealthCheck
 from service.observability.tracing import Tracing
@@ -55,9 +55,8 @@ class Telemetry:
         watch("requests_in_flight", "Requests being answered.", lambda: answering(connections))
         watch("connections_open", "Connections of clients.", lambda: len(connections))
         watch("redis_connections_used", "Connections to Redis in use.", redis_used)
-        watch(
-            "mirror_bytes", "Memory of the records that lists search.", lambda: mirrors.memory_bytes
-        )
+        memory = "Memory of the records that lists search."
+        watch(MIRROR_BYTES, memory, lambda: mirrors.memory_bytes)
         watch("mirror_loads", "How often the records were read as a whole.", lambda: mirrors.loads)
         watch("password_hashes_pending", "Passwords being hashed or waiting.", hashes_pending)
         self.metrics.sample()

@@ -71,6 +71,12 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.PositionUnknownError():
             members = {"log": error.log, "head": error.head, "shared": error.shared}
             return Problem(409, "position_unknown", str(error), members=members)
+        case errors.UndoConflictError():
+            conflicts = {
+                field: {"version": version, "now": now}
+                for field, (version, now) in error.conflicts.items()
+            }
+            return Problem(409, "undo_conflict", str(error), members={"conflicts": conflicts})
         case errors.KeyReusedError():
             detail = "This idempotency key was used with another request."
             return Problem(422, "idempotency_key_reused", detail)

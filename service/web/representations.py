@@ -169,6 +169,13 @@ class AccountHistoryPage(_Page):
     results: list[AccountEntry]
 
 
+class Conflict(TypedDict):
+    """A field that cannot be undone: the version that changed it last, and its value now."""
+
+    version: Version
+    now: str | int
+
+
 class _Problem(TypedDict):
     type: Annotated[str, Field(description="`about:blank`; see `status` and `code`.")]
     title: Annotated[str, Field(description="The status in words.")]
@@ -187,6 +194,10 @@ class Problem(_Problem, total=False):
         Field(description="Every invalid field with its messages."),
     ]
     error: Annotated[str, Field(description="At the token endpoints: the OAuth error code.")]
+    conflicts: Annotated[
+        dict[str, Conflict],
+        Field(description="With `undo_conflict`: the fields that later versions changed."),
+    ]
     log: Annotated[str, Field(description="With `position_unknown`: the `Event-Log`.")]
     head: Annotated[
         int, Field(ge=0, description="With `position_unknown`: the last position of the log.")

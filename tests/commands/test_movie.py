@@ -1,11 +1,31 @@
 """The Movie aggregate: given events, when a command, then events."""
 
 import pytest
+from hypothesis import given as for_any
+from hypothesis import strategies as st
 
-from commands.errors import InvalidError, NotCreatorError, NotFoundError, VersionConflictError
+from commands.errors import (
+    InvalidError,
+    NotCreatorError,
+    NotFoundError,
+    UndoConflictError,
+    VersionConflictError,
+)
 from commands.movie import Movie
 from tests.commands.given import given, happened, movie_created
-from tests.controls import ALIEN, ANN, BOB, MOVIE, check, create, delete, new_id, revert, update
+from tests.controls import (
+    ALIEN,
+    ANN,
+    BOB,
+    MOVIE,
+    check,
+    create,
+    delete,
+    new_id,
+    revert,
+    undo,
+    update,
+)
 
 UPDATED = happened(Movie.Updated, title="Aliens", year=1986)
 DELETED = happened(Movie.Deleted)
@@ -108,3 +128,80 @@ def test_revert_of_another_version():
     # "any" is any version of a movie that exists.
     deleted = given(movie_created(), DELETED)
     deleted.when(revert(expected="any")).then_refused(VersionConflictError)
+
+
+LATER = happened(Movie.Updated, genre="Action")
+
+
+def test_an_undo_takes_back_one_change_and_keeps_later_ones():
+    undone = given(movie_created(), UPDATED, LATER).when(undo(version=2))
+    undone.then(Movie.Updated, by=str(ANN), title="Alien", genre=None, year=1979)
+    assert undone.aggregate.details.genre == "Action"
+
+
+def test_an_undo_that_a_later_change_stands_against_is_refused():
+    """Nothing is undone, not even the other fields."""
+    later = happened(Movie.Updated, title="Aliens 2", genre="Action")
+    refused = given(movie_created(), UPDATED, LATER, later).when(undo(version=2))
+    refused.then_refused(UndoConflictError)
+    assert refused.error.conflicts == {"title": (4, "Aliens 2")}
+
+
+def test_undoing_what_is_back_already_appends_nothing():
+    back = happened(Movie.Updated, title="Alien", year=1979)
+    given(movie_created(), UPDATED, back).when(undo(version=2)).then_nothing()
+    given(movie_created(), UPDATED, back).when(undo(version=3)).then(
+        Movie.Updated, title="Aliens", year=1986
+    )
+
+
+def test_undoing_a_deletion_restores_the_movie():
+    restored = given(movie_created(), UPDATED, DELETED).when(undo(version=3))
+    restored.then(Movie.Restored, by=str(ANN), **ALIEN | {"title": "Aliens", "year": 1986})
+    again = happened(Movie.Restored, **ALIEN)
+    given(movie_created(), DELETED, again).when(undo(version=2)).then_nothing()
+
+
+def test_undoing_a_restoration_takes_back_its_fields():
+    restored = happened(Movie.Restored, **ALIEN | {"year": 1980})
+    undone = given(movie_created(), DELETED, restored).when(undo(version=3))
+    undone.then(Movie.Updated, title=None, genre=None, year=1979)
+    same = happened(Movie.Restored, **ALIEN)
+    given(movie_created(), DELETED, same).when(undo(version=3)).then_nothing()
+
+
+def test_an_undo_that_makes_no_sense_is_refused():
+    """A creation, a version that is not there, another account, a deleted movie, a stale version."""
+    given(movie_created()).when(undo(version=1)).then_refused(InvalidError)
+    given(movie_created()).when(undo(version=2)).then_refused(InvalidError)
+    given().when(undo(version=1)).then_refused(NotFoundError)
+    given(movie_created(), UPDATED).when(undo(version=2, by=BOB)).then_refused(NotCreatorError)
+    given(movie_created(), UPDATED, DELETED).when(undo(version=2)).then_refused(NotFoundError)
+    stale = undo(version=2, expected=(1,))
+    given(movie_created(), UPDATED).when(stale).then_refused(VersionConflictError)
+
+
+_CHANGES = st.fixed_dictionaries(
+    {}, optional={"title": st.sampled_from("ab"), "genre": st.sampled_from("ab")}
+).filter(bool)
+
+
+@for_any(st.lists(_CHANGES, min_size=1, max_size=6), st.data())
+def test_an_undo_of_any_version_of_any_movie(changes, data):
+    """The fields that it changed go back if nothing touched them since, or all stay as they are."""
+    movies = [dict(ALIEN, title="a", genre="a")]
+    for change in changes:
+        movies.append(movies[-1] | change)
+    version = data.draw(st.integers(2, len(movies)))
+    before, then, now = movies[version - 2], movies[version - 1], movies[-1]
+    touched = [name for name in ALIEN if before[name] != then[name] and now[name] != before[name]]
+    conflicts = [
+        name for name in touched if any(movie[name] != then[name] for movie in movies[version:])
+    ]
+    events = [happened(Movie.Updated, **change) for change in changes]
+    undone = given(movie_created(title="a", genre="a"), *events).when(undo(version=version))
+    if conflicts:
+        assert sorted(undone.error.conflicts) == sorted(conflicts)
+    else:
+        expected = now | {name: before[name] for name in touched}
+        assert undone.aggregate.details._asdict() == expected

@@ -130,6 +130,14 @@ def test_the_lag_is_the_age_of_the_first_unapplied_event(tmp_path):
         assert eventually(lambda: scrape(service).total("cinelog_read_model_completeness")) == 1
 
 
+def test_the_memory_of_lists_is_told(tmp_path):
+    with Cinelog(tmp_path / "var", workers=2) as service:
+        service.account("ann").post("/movies/", json=ALIEN)
+        told = eventually(lambda: service.status()["read_model"].get("mirror_bytes"))
+        assert scrape(service).total("cinelog_mirror_bytes") > 0
+        assert told < 10**7
+
+
 def test_a_read_model_of_another_row_format_is_reported_and_rebuilt(tmp_path):
     """Lists show it until then, so the service is ready."""
     with Cinelog(tmp_path / "var") as service:

@@ -185,6 +185,63 @@ def test_reverting_is_an_update(ann):
     assert stale.status_code == 412
 
 
+def test_undoing_one_change_keeps_later_ones(ann):
+    url = f"/movies/{ann.post('/movies/', json=ALIEN).json()['id']}/"
+    ann.patch(url, json={"title": "Aliens"})
+    ann.patch(url, json={"year": 1986})
+    dry = ann.post(f"{url}undo/?dry_run=true", json={"version": 2})
+    assert (dry.status_code, dry.json()["title"], dry.json()["version"]) == (200, "Alien", 4)
+    assert ann.get(url).json()["version"] == 3
+    once = {"Idempotency-Key": str(uuid.uuid4()), "Change-Reason": "the first one is meant"}
+    undone = ann.post(f"{url}undo/", json={"version": 2}, headers=once)
+    assert (undone.status_code, undone.headers["ETag"]) == (200, '"4"')
+    assert {name: undone.json()[name] for name in ALIEN} == ALIEN | {"year": 1986}
+    assert ann.get(url).json() == undone.json()
+    again = ann.post(f"{url}undo/", json={"version": 2}, headers=once)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert ann.post(f"{url}undo/", json={"version": 2}).json()["version"] == 4  # it is back already
+    entry = ann.get(f"{url}history/").json()["results"][-1]
+    assert entry["changes"] == {"title": {"from": "Aliens", "to": "Alien"}}
+    assert entry["reason"] == "the first one is meant"
+
+
+def test_an_undo_that_later_changes_stand_against(ann):
+    url = f"/movies/{ann.post('/movies/', json=ALIEN).json()['id']}/"
+    ann.patch(url, json={"title": "Aliens", "year": 1986})
+    ann.patch(url, json={"title": "Aliens 2"})
+    for query in ("", "?dry_run"):
+        told = problem(ann.post(f"{url}undo/{query}", json={"version": 2}), 409, "undo_conflict")
+        assert told["conflicts"] == {"title": {"version": 3, "now": "Aliens 2"}}
+        assert told["detail"] == "Later changes stand against it: title."
+    assert ann.get(url).json()["version"] == 3
+
+
+def test_undoing_a_deletion(ann, bob):
+    url = f"/movies/{ann.post('/movies/', json=ALIEN).json()['id']}/"
+    ann.patch(url, json={"title": "Aliens"})
+    ann.delete(url)
+    problem(ann.post(f"{url}undo/", json={"version": 2}), 404, "not_found")
+    problem(bob.post(f"{url}undo/", json={"version": 3}), 403, "permission_denied")
+    stale = ann.post(f"{url}undo/", json={"version": 3}, headers={"If-Match": '"1"'})
+    assert stale.status_code == 412
+    restored = ann.post(f"{url}undo/", json={"version": 3})
+    assert (restored.json()["title"], restored.json()["version"]) == ("Aliens", 4)
+    assert ann.get(url).json() == restored.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, "This field is required."),
+        ({"version": 1}, "The creation of a movie cannot be undone."),
+        ({"version": 9}, "The movie has no such version."),
+    ],
+)
+def test_versions_that_cannot_be_undone(ann, deleted_url, body, expected):
+    errors = problem(ann.post(f"{deleted_url}undo/", json=body), 400, "invalid")["errors"]
+    assert errors == {"version": [expected]}
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -26,7 +26,15 @@ from queries.columns.columns import Columns, Found
 from queries.movie_query import MovieQuery
 from queries.page_cache import Page, PageCache, RowCache
 from queries.pipelining import RequestBatcher
-from queries.record_reader import RETRY_TOO_LARGE_S, GoneError, TooLargeError, ask, read_all
+from queries.record_reader import (
+    RETRY_TOO_LARGE_S,
+    BehindError,
+    GoneError,
+    LoadingError,
+    TooLargeError,
+    ask,
+    read_all,
+)
 from queries.turns import Turns
 
 # How long a request waits for the records to be read; the reading goes on.
@@ -38,26 +46,20 @@ _NOTHING = Found(0, [], 0, 0, more=False)
 log = structlog.get_logger(__name__)
 
 
-class BehindError(ReadModelUnavailableError):
-    """The generation has not reached the position that the client asks for."""
-
-    def __init__(self) -> None:
-        super().__init__("it has not reached that position yet")
-
-
-class LoadingError(ReadModelUnavailableError):
-    """The records are still being read."""
-
-    def __init__(self) -> None:
-        super().__init__("it is being read")
-
-
 class Version(NamedTuple):
     """What the records show: repair epoch, position, and the name of the last event there."""
 
     epoch: bytes
     position: int
     name: bytes
+
+
+class _Seen(NamedTuple):
+    """When a search found something: the version, the row cache, and its changes until then."""
+
+    version: Version | None
+    rows: RowCache
+    changes: int
 
 
 class _Waiting(NamedTuple):
@@ -148,15 +150,29 @@ class Mirror:
             if self._version is None or self._version.position < min_position:
                 await self.follow()
                 is_current = True
-            found, version = await self._find(query, account)
+            was_current = is_current
+            found, seen = await self._find(query, account)
             missing = self._rows.missing(found.ids) if isinstance(found, Found) else []
             if missing or not is_current:
                 await self.follow(missing)
                 is_current = True
-            if version is not None and self._version is version:
+            version = seen.version
+            if version and self._is_shown(found, seen, was_current=was_current):
                 return self._answer(query, version, found, min_position)
-            # The records moved on; rows that have not changed are kept.
         raise BusyError("the list changed too often while it was read")
+
+    def _is_shown(
+        self, found: Found | Page | NotFoundError, seen: _Seen, *, was_current: bool
+    ) -> bool:
+        """Return whether the rows that are kept now are those that a search found.
+
+        The records may have moved on, as they always do while others write.
+        """
+        if self._version is seen.version:
+            return True
+        if not was_current or not isinstance(found, Found) or self._rows is not seen.rows:
+            return False
+        return self._rows.unchanged_since(seen.changes, found.ids)
 
     def _answer(
         self,
@@ -173,22 +189,29 @@ class Mirror:
             return found
         if self._rows.missing(found.ids):
             raise GoneError("rows are missing")
-        rows = self._rows.of(found.ids)
-        return self._pages.add(query, version, version.position, found, rows)
+        rows, count = self._rows.of(found.ids), found.count
+        page = Page(count, rows, found.page, found.last_page, version.position, found.more)
+        if version is self._version:
+            self._pages.add(query, version, page)
+        return page
 
     async def _find(
         self, query: MovieQuery, account: Hashable
-    ) -> tuple[Found | Page | NotFoundError, Version | None]:
-        """Return what is found, or the page if it is kept, and the version that it shows."""
+    ) -> tuple[Found | Page | NotFoundError, _Seen]:
+        """Return what is found, or the page if it is kept, and when that was."""
         if (page := self._pages.get(query, self._version)) is not None:
-            return page, self._version
+            return page, self._seen()
         async with self._scans.of(account), self._still:
             if self._columns is None:  # they are read again
-                return _NOTHING, None
+                return _NOTHING, self._seen()
+            seen = self._seen()
             try:
-                return await self._columns.find(query), self._version
+                return await self._columns.find(query), seen
             except NotFoundError as error:
-                return error, self._version
+                return error, seen
+
+    def _seen(self) -> _Seen:
+        return _Seen(self._version, self._rows, self._rows.changes)
 
     async def _answer_waiting(self) -> None:
         waiting: list[_Waiting] = []

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from projections.records import HEADER
-from queries.columns.columns import Found
 from queries.movie_query import MovieQuery
 
 MAX_ROWS, MAX_PAGES = 10_000, 1_000
+MAX_CHANGES = 2_000
 MAX_BYTES = 16 * 2**20
 """The most bytes of rows that are kept, and of rows in pages."""
 _OVERHEAD_BYTES = 200  # of a small object in a dictionary
@@ -38,6 +38,9 @@ class RowCache:
 
     def __init__(self) -> None:
         self._rows: OrderedDict[str, bytes] = OrderedDict()
+        self._changed: OrderedDict[str, int] = OrderedDict()
+        self.changes = 0
+        """Counts the changes of movies."""
         self.memory_bytes = 0
 
     def add(self, rows: Iterable[tuple[str, bytes | None]]) -> None:
@@ -52,7 +55,19 @@ class RowCache:
 
     def forget(self, record: bytes) -> None:
         """Remove the row of a movie that changed."""
-        self._remove(str(UUID(bytes=HEADER.unpack_from(record)[2])))
+        movie_id = str(UUID(bytes=HEADER.unpack_from(record)[2]))
+        self._remove(movie_id)
+        self.changes += 1
+        self._changed[movie_id] = self.changes
+        self._changed.move_to_end(movie_id)
+        if len(self._changed) > MAX_CHANGES:
+            self._changed.popitem(last=False)
+
+    def unchanged_since(self, changes: int, ids: Sequence[str]) -> bool:
+        """Return whether these movies have not changed since there were so many ``changes``."""
+        if self.changes - changes > MAX_CHANGES:  # older ones are forgotten
+            return False
+        return all(self._changed.get(movie_id, 0) <= changes for movie_id in ids)
 
     def missing(self, ids: Sequence[str]) -> list[str]:
         """Return those ids whose rows are not kept."""
@@ -86,18 +101,14 @@ class PageCache:
             self._pages.move_to_end(query)
         return page
 
-    def add(
-        self, query: MovieQuery, version: object, position: int, found: Found, rows: list[bytes]
-    ) -> Page:
-        """Keep and return the page of a query."""
-        page = Page(found.count, rows, found.page, found.last_page, position, found.more)
+    def add(self, query: MovieQuery, version: object, page: Page) -> None:
+        """Keep the page of a query."""
         self.get(query, version)
         if query not in self._pages:
             self.memory_bytes += _size(page)
         self._pages[query] = page
         while len(self._pages) > MAX_PAGES or self.memory_bytes > MAX_BYTES:
             self.memory_bytes -= _size(self._pages.popitem(last=False)[1])
-        return page
 
 
 def _size(page: Page) -> int:

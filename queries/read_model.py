@@ -9,12 +9,11 @@ from redis.exceptions import ResponseError
 from commands.errors import CinelogError, ReadModelUnavailableError
 from projections.keys import LIVE, Keys
 from projections.lua import Script, number_field
-from queries.mirror import BehindError, LoadingError
 from queries.mirrors import Mirrors
 from queries.movie_query import MovieQuery
 from queries.page_cache import Page
 from queries.pipelining import RequestBatcher
-from queries.record_reader import GoneError
+from queries.record_reader import BehindError, GoneError, LoadingError
 
 _LOAD_TRIES = 5
 

@@ -24,6 +24,20 @@ class GoneError(ReadModelUnavailableError):
     """The generation must not be shown any more."""
 
 
+class BehindError(ReadModelUnavailableError):
+    """The generation has not reached the position that the client asks for."""
+
+    def __init__(self) -> None:
+        super().__init__("it has not reached that position yet")
+
+
+class LoadingError(ReadModelUnavailableError):
+    """The records are still being read."""
+
+    def __init__(self) -> None:
+        super().__init__("it is being read")
+
+
 class TooLargeError(ReadModelUnavailableError):
     """The records take more memory than is allowed."""
 

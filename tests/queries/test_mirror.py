@@ -14,6 +14,7 @@ from projections.generation.pause import pause
 from projections.generation.writer import GenerationWriter
 from projections.keys import Keys
 from projections.rebuild.diff import Difference, repair, writes_for
+from projections.records import dead_record
 from projections.redis_client import open_redis
 from queries import mirror as mirror_module
 from queries import page_cache
@@ -24,6 +25,7 @@ from queries.movies import read_page
 from queries.orderings import parse_orderings
 from queries.page_cache import Page, PageCache, RowCache
 from queries.read_model import ReadModel
+from tests.controls import new_id
 from tests.read_side import Story, apply, make_live
 
 pytestmark = pytest.mark.anyio
@@ -275,6 +277,45 @@ def expected(events, position, text):
     return {key: version for key, (title, version) in movies.items() if text in title.lower()}
 
 
+async def test_a_list_is_read_while_it_changes_all_the_time(reader, library, monkeypatch):
+    """The rows of the newest movies are never kept yet, and each call finds newer ones."""
+    script, batcher, newest = reader.batcher.script, reader.batcher, MovieQuery(page_size=2)
+
+    async def create_before(*args):
+        library.created(library.by, "Dune")
+        apply(library.view, library)
+        return await script(*args)
+
+    await read_page(reader, newest)
+    monkeypatch.setattr(batcher, "script", create_before)
+    for _ in range(20):
+        least = library.events[-1].position
+        page = await read_page(reader, newest)
+        assert page.position >= least
+        assert page.count == page.position - 1  # one event is that of the account
+        ids = [event.stream_id for event in library.events[: page.position]][-2:]
+        assert [orjson.loads(row)["id"] for row in page.rows] == ids[::-1]
+    assert len(library.events) < 20 * 6
+
+
+async def test_a_row_that_changes_while_it_is_read_is_not_shown_early(reader, library, monkeypatch):
+    """A page has its rows as they were at its position."""
+    script, batcher = reader.batcher.script, reader.batcher
+    movie, changes = library.ids[0], iter(range(3))
+
+    async def change_before(*args):
+        if next(changes, None) is not None:
+            library.updated(movie, title=f"Alien {len(library.events)}")
+            apply(library.view, library)
+        return await script(*args)
+
+    await read_page(reader, MovieQuery())
+    monkeypatch.setattr(batcher, "script", change_before)
+    page = await read_page(reader, MovieQuery())
+    row = next(row for row in map(orjson.loads, page.rows) if row["id"] == movie)
+    assert row["title"] == library.events[page.position - 1].data["title"]
+
+
 @pytest.mark.slow
 async def test_every_answer_is_right_for_its_position(valkey, redis, batcher, reader):
     """Many clients read while a projection applies batches of any size."""
@@ -428,8 +469,8 @@ def test_kept_rows_and_pages_are_bounded(monkeypatch):
     rows, pages, version = RowCache(), PageCache(), object()
     for number in range(100):
         rows.add([(str(number), b"x" * 100), ("none", None)])
-        found = Found(1, ["x"], 1, 1, more=False)
-        pages.add(MovieQuery(page=number + 1), version, 1, found, [b"x" * 100])
+        page = Page(1, [b"x" * 100], 1, 1, 1, more=False)
+        pages.add(MovieQuery(page=number + 1), version, page)
         assert rows.memory_bytes <= 10_000
         assert pages.memory_bytes <= 10_000
     assert rows.missing(["0", "99", "none"]) == ["0", "none"]
@@ -437,6 +478,19 @@ def test_kept_rows_and_pages_are_bounded(monkeypatch):
     assert pages.get(MovieQuery(page=100), version) is not None
     assert pages.get(MovieQuery(page=100), object()) is None
     assert pages.memory_bytes == 0
+
+
+def test_changes_are_remembered_for_a_while(monkeypatch):
+    monkeypatch.setattr(page_cache, "MAX_CHANGES", 3)
+    rows, ids = RowCache(), [new_id() for _ in range(5)]
+    rows.forget(dead_record(ids[0].bytes))
+    assert not rows.unchanged_since(0, [str(ids[0]), str(ids[1])])
+    assert rows.unchanged_since(1, [str(ids[0]), str(ids[1])])
+    for one in ids[1:4]:
+        rows.forget(dead_record(one.bytes))
+    assert rows.unchanged_since(1, [str(ids[4])])
+    assert not rows.unchanged_since(1, [str(ids[3])])
+    assert not rows.unchanged_since(0, [str(ids[4])])
 
 
 def test_a_large_row_replaces_others(monkeypatch):

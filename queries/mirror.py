@@ -12,17 +12,13 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from commands.errors import (
-    BusyError,
-    CinelogError,
-    NotFoundError,
-    ReadModelUnavailableError,
-)
+from commands.errors import BusyError, NotFoundError
 from projections.generation.state import CONSTANTS
 from projections.keys import Keys
 from projections.lua import load_script
 from projections.records import unpack
 from queries.columns.columns import Columns, Found
+from queries.columns.pace import Pace
 from queries.movie_query import MovieQuery
 from queries.page_cache import Page, PageCache, RowCache
 from queries.pipelining import RequestBatcher
@@ -35,11 +31,11 @@ from queries.record_reader import (
     ask,
     read_all,
 )
+from queries.shared_calls import SharedCalls
 from queries.turns import Turns
 
 # How long a request waits for the records to be read; the reading goes on.
 LOAD_WAIT_S = 2.0
-_IDS_AT_ONCE = 2_000
 _TRIES = 30
 _FOLLOW = load_script("queries.lua.follow", CONSTANTS)
 _NOTHING = Found(0, [], 0, 0, more=False)
@@ -62,11 +58,6 @@ class _Seen(NamedTuple):
     changes: int
 
 
-class _Waiting(NamedTuple):
-    ids: Sequence[str]
-    done: "asyncio.Future[None]"
-
-
 class Mirror:
     """The records of one generation, for one event loop. ``scans`` are the turns of searches."""
 
@@ -85,8 +76,7 @@ class Mirror:
         self._version: Version | None = None
         self._still = asyncio.Lock()
         """Held by a search: the records do not change meanwhile."""
-        self._waiting: list[_Waiting] = []
-        self._following: asyncio.Task[None] | None = None
+        self._calls = SharedCalls(self._follow)
         self._loading: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._too_large_until = 0.0
@@ -106,10 +96,10 @@ class Mirror:
 
     async def close(self) -> None:
         """Stop following."""
-        running = (self._following, self._loading, self._preparing)
-        tasks = [task for task in running if task is not None]
+        tasks = [task for task in (self._loading, self._preparing) if task is not None]
         for task in tasks:
             task.cancel()
+        await self._calls.close()
         if tasks:
             await asyncio.wait(tasks)
 
@@ -120,11 +110,7 @@ class Mirror:
         ReadModelUnavailableError while the records are being read.
         """
         while True:
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Waiting(ids, done))
-            if self._following is None:
-                self._following = asyncio.create_task(self._answer_waiting())
-            await done
+            await self._calls.join(ids)
             if self._version is not None:
                 return self._version.position
             await self._loaded()
@@ -213,28 +199,6 @@ class Mirror:
     def _seen(self) -> _Seen:
         return _Seen(self._version, self._rows, self._rows.changes)
 
-    async def _answer_waiting(self) -> None:
-        waiting: list[_Waiting] = []
-        try:
-            while self._waiting:
-                ids: dict[str, None] = {}
-                while self._waiting and len(ids) < _IDS_AT_ONCE:
-                    waiting.append(self._waiting.pop(0))
-                    ids.update(dict.fromkeys(waiting[-1].ids))
-                outcome: CinelogError | None = None
-                try:
-                    await self._follow(list(ids))
-                except Exception as error:  # noqa: BLE001 - each caller gets it
-                    outcome = error if isinstance(error, CinelogError) else _failed(error)
-                for one in waiting:
-                    _settle(one.done, outcome)
-                waiting.clear()
-        finally:
-            self._following = None
-            for one in waiting + self._waiting:  # this task was cancelled
-                _settle(one.done, GoneError("it is being closed"))
-            self._waiting.clear()
-
     async def _follow(self, ids: list[str]) -> None:
         is_done = False
         while not is_done:  # again, if the records came in between
@@ -242,9 +206,9 @@ class Mirror:
             answer = await ask(self._batcher, _FOLLOW, self._keys, [*(known or ("", "", "")), *ids])
             async with self._still:
                 if is_done := known is self._version:
-                    self._apply(answer, ids)
+                    await self._apply(answer, ids)
 
-    def _apply(self, answer: list[Any], ids: list[str]) -> None:
+    async def _apply(self, answer: list[Any], ids: list[str]) -> None:
         kind, position, epoch, name, changes, rows = answer
         version = Version(epoch, position, name)
         if self._columns is None or kind == b"unknown":
@@ -252,11 +216,13 @@ class Mirror:
             self._rows, self._pages = RowCache(), PageCache()
             self._load(version)
             return
-        for change in changes:
-            for record in unpack(change):
-                self._columns.apply(record)
-                self._rows.forget(record)
         if version != self._version:
+            pace, self._version = Pace(), None  # nothing is answered from half of the changes
+            for change in changes:
+                for record in unpack(change):
+                    self._columns.apply(record)
+                    self._rows.forget(record)
+                    await pace.step()
             self._version = version
         self._rows.add(zip(ids, rows, strict=True))
 
@@ -304,18 +270,3 @@ class Mirror:
             async with self._still:
                 is_ready = await columns.prepare_some()
             await asyncio.sleep(0)
-
-
-def _settle(done: "asyncio.Future[None]", error: Exception | None) -> None:
-    if done.done():  # the caller is gone
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)
-
-
-def _failed(error: BaseException) -> CinelogError:
-    failure = ReadModelUnavailableError(type(error).__name__)
-    failure.__cause__ = error
-    return failure

@@ -1,9 +1,11 @@
 """The read model: the live generation, read by scripts and as a mirror."""
 
+import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 from uuid import UUID
 
+import structlog
 from redis.exceptions import ResponseError
 
 from commands.errors import CinelogError, ReadModelUnavailableError
@@ -16,6 +18,8 @@ from queries.pipelining import RequestBatcher
 from queries.record_reader import BehindError, GoneError, LoadingError
 
 _LOAD_TRIES = 5
+KEEP_LOADED_S = 1.0
+log = structlog.get_logger(__name__)
 
 
 class ReadModel:
@@ -82,6 +86,20 @@ class ReadModel:
             except CinelogError:
                 pass
             return
+
+    async def keep_loaded(self) -> None:
+        """Follow the live generation, for ever, also while nobody asks for lists.
+
+        Else the first list after many changes, or after a rebuild, would have to wait for them.
+        """
+        while True:
+            await asyncio.sleep(KEEP_LOADED_S)
+            try:
+                await self.page(MovieQuery())
+            except CinelogError:
+                pass  # who asks for a list is told
+            except Exception:
+                log.exception("the read model was not followed")
 
     async def _page(
         self,

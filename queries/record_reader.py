@@ -70,10 +70,10 @@ async def read_all(batcher: RequestBatcher, keys: Sequence[str], max_bytes: int)
     loading, cursor, records = Loading(), b"0", list[bytes]()
     while True:
         args: list[bytes | int] = [cursor, _PIECE, RECORDS_SINCE]
-        reading = asyncio.ensure_future(ask(batcher, _READ_RECORDS, keys, args))
-        await asyncio.sleep(0)  # Redis works on the next records while these are added
-        loading.add(records)
-        cursor, *records = await reading
+        # Redis works on the next records while these are added.
+        (cursor, *records), _ = await asyncio.gather(
+            ask(batcher, _READ_RECORDS, keys, args), asyncio.to_thread(loading.add, records)
+        )
         if loading.memory_bytes > max_bytes:
             raise TooLargeError
         if cursor == b"0":

@@ -193,6 +193,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     tokens, timeline = Tokens(load_keys(settings.signing_keys), settings), Timeline(store)
     live = ReadModel(batcher, mirrors, lambda: continuity.text)
     await live.load()
+    stack.callback(asyncio.create_task(live.keep_loaded(), name="follow the read model").cancel)
     argv = command("projections.rebuild.point_in_time")
     builder = Builder(argv, environment(), settings.event_store_url, redis_url)
     return Container(

@@ -4,7 +4,8 @@ Titles that changed since the index was built are kept beside it (*fresh*) and s
 until there are so many that the index is built again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,26 @@ from queries.columns.vocabulary import Vocabulary
 Bits = NDArray[np.uint8]
 """A bit for each row of a block, packed: 2,048 bytes."""
 Bools = NDArray[np.bool_]
-HEADERS = np.dtype([("created", "<u8"), ("year", "<u2"), ("high", ">u8"), ("low", ">u8")])
 MAX_FRESH = 512
 """With more changed titles, the index is built again."""
 # Candidates that are checked one by one; more are found by one pass over all titles.
 _FEW = 300
 _FRESH_BYTES = 150  # of a small bytes object in a dictionary
+
+
+class RecordColumns(NamedTuple):
+    """Records that are not dead, as columns."""
+
+    created: NDArray[np.uint64]
+    year: NDArray[np.uint16]
+    id_high: NDArray[np.uint64]
+    id_low: NDArray[np.uint64]
+    genre: NDArray[np.uint32]
+    creator: NDArray[np.uint32]
+    titles: NDArray[np.uint8]
+    """The folded titles one after the other, each ended by NUL."""
+    title_sizes: NDArray[np.int64]
+    """The bytes of each title, with its NUL."""
 
 
 class Block:
@@ -49,23 +64,20 @@ class Block:
         self._alive: Bits | None = None
         self._fresh_texts: tuple[NDArray[np.int64], bytes] | None = None
 
-    def extend(self, records: Sequence[bytes | bytearray]) -> None:
-        """Append records, none of them dead. Only before the first change."""
-        headers = np.frombuffer(b"".join([one[: HEADER.size] for one in records]), HEADERS)
-        texts = b"\0".join([one[HEADER.size :] for one in records]).split(b"\0")
-        titles = texts[::3]
-        self._grow(self.count + len(records))
-        rows = slice(self.count, self.count + len(records))
-        self.created[rows], self.year[rows] = headers["created"], headers["year"]
-        self.id_high[rows], self.id_low[rows] = headers["high"], headers["low"]
-        self.genre[rows] = list(map(self._genres.code, texts[1::3]))
-        self.creator[rows] = list(map(self._creators.code, texts[2::3]))
-        self._texts += b"\0".join(titles) + b"\0" if titles else b""
-        ends = np.cumsum(np.fromiter(map(len, titles), np.int64, len(titles)) + 1)
-        self._offsets = np.append(self._offsets, (self._offsets[-1] + ends).astype(np.uint32))
-        self.count += len(records)
+    def extend(self, rows: RecordColumns) -> None:
+        """Append records. Only before the first change."""
+        count = len(rows.created)
+        self._grow(self.count + count)
+        at = slice(self.count, self.count + count)
+        self.created[at], self.year[at] = rows.created, rows.year
+        self.id_high[at], self.id_low[at] = rows.id_high, rows.id_low
+        self.genre[at], self.creator[at] = rows.genre, rows.creator
+        self._texts += rows.titles.tobytes()
+        ends = self._offsets[-1] + np.cumsum(rows.title_sizes)
+        self._offsets = np.append(self._offsets, ends.astype(np.uint32))
+        self.count += count
         self.moved += 1
-        self._note_ids(int(headers["high"].min()), int(headers["high"].max()))
+        self._note_ids(int(rows.id_high.min()), int(rows.id_high.max()))
         self._changed()
 
     def put(self, row: int, record: bytes) -> None:

@@ -1,11 +1,10 @@
 """The records of one generation of the read model, searched in memory."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from commands.errors import NotFoundError
 from projections.records import HEADER, is_dead
-from queries.columns.block import Block
+from queries.columns.block import Block, RecordColumns
 from queries.columns.keys import Keys
 from queries.columns.matching import Filters, Matcher
 from queries.columns.pace import Pace
@@ -33,10 +32,10 @@ class Columns:
     """The records, for one event loop. Nothing may be changed while a ``find`` runs."""
 
     def __init__(self) -> None:
-        self._genres, self._creators = Vocabulary(), Vocabulary()
+        self.genres, self.creators = Vocabulary(), Vocabulary()
         self._blocks: list[Block] = []
-        self._matcher = Matcher(self._genres, self._creators)
-        self._keys = Keys(self._genres, self._creators)
+        self._matcher = Matcher(self.genres, self.creators)
+        self._keys = Keys(self.genres, self.creators)
         self.movies = 0
 
     @property
@@ -45,14 +44,12 @@ class Columns:
         blocks = sum(block.memory_bytes for block in self._blocks)
         return blocks + self._keys.title.memory_bytes + self._matcher.memory_bytes
 
-    def extend(self, records: Sequence[bytes | bytearray]) -> None:
-        """Append records, at most ``BLOCK``, in the order of creation. Before the first change."""
-        if self._blocks and self._blocks[-1].count + len(records) <= BLOCK:
-            self._blocks[-1].extend(records)
-        elif records:
-            self._blocks.append(Block(self._genres, self._creators))
-            self._blocks[-1].extend(records)
-        self.movies += len(records)
+    def extend(self, rows: RecordColumns) -> None:
+        """Append a block of records, in the order of creation. Before the first change."""
+        block = Block(self.genres, self.creators)
+        block.extend(rows)
+        self._blocks.append(block)
+        self.movies += block.count
 
     def apply(self, record: bytes) -> None:
         """Add or replace the record of a movie, or remove it if it is dead."""
@@ -66,7 +63,7 @@ class Columns:
             return
         if row is None:
             if block.count == BLOCK:
-                block = Block(self._genres, self._creators)
+                block = Block(self.genres, self.creators)
                 self._blocks.append(block)
             row = block.count
         block.put(row, record)
@@ -81,7 +78,7 @@ class Columns:
             if (row := block.find(high, low)) is not None:
                 return block, row
         if not self._blocks:
-            self._blocks.append(Block(self._genres, self._creators))
+            self._blocks.append(Block(self.genres, self.creators))
         return self._blocks[-1], None
 
     async def prepare_some(self) -> bool:

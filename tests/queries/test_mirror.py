@@ -18,6 +18,7 @@ from projections.records import dead_record
 from projections.redis_client import open_redis
 from queries import mirror as mirror_module
 from queries import page_cache
+from queries import read_model as read_model_module
 from queries.columns.columns import Columns, Found
 from queries.mirrors import Mirrors
 from queries.movie_query import MovieQuery
@@ -314,6 +315,61 @@ async def test_a_row_that_changes_while_it_is_read_is_not_shown_early(reader, li
     page = await read_page(reader, MovieQuery())
     row = next(row for row in map(orjson.loads, page.rows) if row["id"] == movie)
     assert row["title"] == library.events[page.position - 1].data["title"]
+
+
+async def test_many_changes_at_once_let_others_run(reader, library, monkeypatch):
+    """Who asks meanwhile gets the state before or after them, never one between."""
+    monkeypatch.setattr("queries.columns.pace.SLICE_S", 0)
+    await read_page(reader, BY_TITLE)
+    for number in range(300):
+        library.created(library.by, f"Dune {number}")
+    apply(library.view, library)
+    turns, pages = 0, []
+
+    async def read():
+        pages.append(await read_page(reader, MovieQuery(title="dune")))
+
+    readers = [asyncio.create_task(read())]
+    while not all(task.done() for task in readers):
+        await asyncio.sleep(0)
+        turns += 1
+        if turns in (50, 150, 250):
+            readers.append(asyncio.create_task(read()))
+    assert turns > 300
+    assert {page.count for page in pages} == {300}
+    assert len(pages) == 4
+
+
+async def test_the_live_generation_is_followed_while_nobody_asks(
+    redis, reader, library, monkeypatch
+):
+    """Also the next one, after a rebuild."""
+    monkeypatch.setattr(read_model_module, "KEEP_LOADED_S", 0.01)
+    keeping = asyncio.create_task(reader.keep_loaded())
+    try:
+        await until(lambda: version_of(reader, 1) == library.events[-1].position)
+        library.created(library.by, "Dune")
+        apply(library.view, library)
+        await until(lambda: version_of(reader, 1) == library.events[-1].position)
+        new = GenerationWriter(redis, 2)
+        new.create()
+        apply(new, library)
+        redis.sadd("movies:generations", 2)
+        lifecycle.go_live(redis, new)
+        await until(lambda: version_of(reader, 2) == library.events[-1].position)
+    finally:
+        keeping.cancel()
+
+
+def version_of(reader, generation):
+    mirror = reader.mirrors._mirrors.get(generation)
+    return mirror and mirror._version and mirror._version.position
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.005)
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ class Model:
         movies += self.random.sample(movies, size // 10)
         self.random.shuffle(movies)
         loading = Loading()
-        loading.add(movie.record for movie in movies)
+        loading.add([movie.record for movie in movies])
         self.columns = await loading.columns()
 
     def change(self, count):
@@ -207,9 +207,9 @@ async def test_parts_of_titles(part):
 
 
 async def test_a_text_does_not_reach_over_the_end_of_a_title():
-    columns = Columns()
-    model = Model(1)
-    columns.extend([model.new()._replace(title=title).record for title in ("ab", "cd")])
+    loading, model = Loading(), Model(1)
+    loading.add([model.new()._replace(title=title).record for title in ("ab", "cd")])
+    columns = await loading.columns()
     assert (await columns.find(MovieQuery(title="bc"))).count == 0
     assert (await columns.find(MovieQuery(title="b\0c"))).count == 0
 

@@ -12,6 +12,8 @@
     │   │   └── TokenReusedError     a refresh token that was used before
     │   ├── NoActiveAccountError     wrong username or password
     │   ├── NotCreatorError          the movie belongs to another account
+    │   ├── NotOperatorError         the account is not an operator
+    │   ├── AccountClosedError       the account is closed
     │   ├── NotFoundError            no such movie, page or position
     │   ├── PreconditionFailedError  the resource has another state than the caller expects
     │   │   └── VersionConflictError the movie has another version
@@ -112,6 +114,17 @@ class NoActiveAccountError(RefusedError):
 
 class NotCreatorError(RefusedError):
     """The movie belongs to another account."""
+
+
+class NotOperatorError(RefusedError):
+    """The account is not an operator."""
+
+
+class AccountClosedError(RefusedError):
+    """The account is closed, which is final."""
+
+    def __init__(self) -> None:
+        super().__init__("The account is closed.")
 
 
 class NotFoundError(RefusedError):

@@ -12,9 +12,10 @@ from uuid import UUID
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import IntegrityError
 
+from commands.aggregates import AggregateReader, CommandOutcome, DeferredError
 from commands.errors import CinelogError, EventStoreUnavailableError
 from commands.event_store.store import Store
-from commands.handlers import HANDLERS, AggregateReader, CommandOutcome, DeferredError
+from commands.handlers import HANDLERS
 from commands.messages import Command, RegisterUser
 from commands.movie import Movie
 from commands.user import User

@@ -233,3 +233,34 @@ class ReportReuse(Command):
     """End session ``sid``, whose refresh token was used twice."""
 
     sid: str
+
+
+class OperatorCommand(Command):
+    """A command on the account ``by``, of an ``operator``; None is the command line."""
+
+    operator: UUID | None = None
+
+
+class GrantOperator(OperatorCommand):
+    """Grant the role of an operator."""
+
+
+class RevokeOperator(OperatorCommand):
+    """Revoke the role of an operator."""
+
+
+class IssuePasswordLink(OperatorCommand):
+    """Make the token of a ``digest`` good for one new password."""
+
+    digest: str
+
+
+class ResetPassword(OperatorCommand):
+    """Set a new password, by an operator or by the token whose digest is ``link``."""
+
+    password_hash: SecretStr
+    link: str | None = None
+
+
+class CloseAccount(OperatorCommand):
+    """Close the account."""

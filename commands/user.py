@@ -7,16 +7,37 @@
    password ends all sessions opened before it except the current one, signing out everywhere ends
    all. So a concurrent log-in with the old password is refused, without any clock.
 4. An ended session stays ended, and can no longer change the account.
+5. An operator is an account with that role. A closed account has no role, opens no session and is
+   never opened again.
+6. The last password link issued is good for one new password within an hour, unless the password
+   changes or the account is closed before. The log has its digest only.
 """
 
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
-from commands.errors import InvalidError, NoActiveAccountError, TokenNotValidError
+from commands.errors import (
+    AccountClosedError,
+    InvalidError,
+    NoActiveAccountError,
+    NotOperatorError,
+    TokenNotValidError,
+)
 from commands.movie import EventMetadata
 
 WRONG_OLD = "Your old password was entered incorrectly. Please enter it again."
+WRONG_LINK = "This link is not valid: it was used or replaced, or it has expired."
+LINK_TTL = timedelta(hours=1)
+
+
+class PasswordLink(NamedTuple):
+    """A link that sets a new password: the digest of its token, and when it expires."""
+
+    digest: str
+    expires_at: datetime
 
 
 def session_id(version: int, secret: str) -> str:
@@ -35,7 +56,8 @@ class User(Aggregate):
     TOPIC = "User"
 
     # Stored for ever: names and fields of these events stand in every log. Change one only by
-    # a new class_version with an upcast. ``sid`` is the acting session.
+    # a new class_version with an upcast. ``sid`` is the acting session, ``by`` the account of the
+    # acting operator: "" for the command line, and for the holder of a password link.
     class Event(Aggregate.Event):
         request_id: str
 
@@ -70,6 +92,7 @@ class User(Aggregate):
             aggregate.password_hash = self.password_hash
             aggregate.password_version = self.originator_version
             aggregate.end_all_before(self.originator_version, except_for=self.sid)
+            aggregate.password_link = None
 
     class SessionEnded(Event):
         TOPIC = "SessionEnded"
@@ -93,6 +116,48 @@ class User(Aggregate):
         def apply(self, aggregate: "User") -> None:
             aggregate.ended |= {self.sid}
 
+    class OperatorGranted(Event):
+        TOPIC = "OperatorGranted"
+        by: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.operator = True
+
+    class OperatorRevoked(Event):
+        TOPIC = "OperatorRevoked"
+        by: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.operator = False
+
+    class PasswordLinkIssued(Event):
+        TOPIC = "PasswordLinkIssued"
+        by: str
+        digest: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.password_link = PasswordLink(self.digest, self.timestamp + LINK_TTL)
+
+    class PasswordReset(Event):
+        TOPIC = "PasswordReset"
+        by: str
+        password_hash: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.password_hash = self.password_hash
+            aggregate.password_version = self.originator_version
+            aggregate.end_all_before(self.originator_version)
+            aggregate.password_link = None
+
+    class AccountClosed(Event):
+        TOPIC = "AccountClosed"
+        by: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.active = aggregate.operator = False
+            aggregate.end_all_before(self.originator_version)
+            aggregate.password_link = None
+
     def __init__(
         self, username: str, email: str, first_name: str, last_name: str, password_hash: str
     ) -> None:
@@ -103,6 +168,8 @@ class User(Aggregate):
         self.password_hash = password_hash
         self.password_version = 1
         self.active = True
+        self.operator = False
+        self.password_link: PasswordLink | None = None
         self.last_opened = ""
         self.sessions_valid_from = 0
         self.kept_session: str | None = None
@@ -142,7 +209,7 @@ class User(Aggregate):
         """Open a session whose password was correct at the version in ``sid``."""
         if sid == self.last_opened:
             return
-        if self.has_ended(sid):
+        if not self.active or self.has_ended(sid):
             raise NoActiveAccountError
         self._trigger(self.SessionOpened, metadata, sid=sid)
 
@@ -179,6 +246,50 @@ class User(Aggregate):
         """End a session whose refresh token was used twice."""
         if not self.has_ended(sid):
             self._trigger(self.RefreshTokenReused, metadata, sid=sid)
+
+    def check_operator(self) -> None:
+        """Raise NotOperatorError unless this account is an operator."""
+        if not self.operator:
+            raise NotOperatorError
+
+    def check_active(self) -> None:
+        """Raise AccountClosedError if this account is closed."""
+        if not self.active:
+            raise AccountClosedError
+
+    def grant_operator(self, by: str, metadata: EventMetadata) -> None:
+        """Grant the role of an operator."""
+        self.check_active()
+        if not self.operator:
+            self._trigger(self.OperatorGranted, metadata, by=by)
+
+    def revoke_operator(self, by: str, metadata: EventMetadata) -> None:
+        """Revoke the role of an operator."""
+        if self.operator:
+            self._trigger(self.OperatorRevoked, metadata, by=by)
+
+    def issue_password_link(self, by: str, digest: str, metadata: EventMetadata) -> None:
+        """Make the token of this digest good for one new password, instead of any earlier one."""
+        self.check_active()
+        if self.password_link is None or self.password_link.digest != digest:
+            self._trigger(self.PasswordLinkIssued, metadata, by=by, digest=digest)
+
+    def check_password_link(self, digest: str, at: datetime) -> None:
+        """Raise InvalidError unless the token of this digest is good for a new password."""
+        link = self.password_link
+        if link is None or link.digest != digest or at >= link.expires_at:
+            raise InvalidError({"token": [WRONG_LINK]})
+
+    def reset_password(self, by: str, password_hash: str, metadata: EventMetadata) -> None:
+        """Set a new password without the old one, and end all sessions."""
+        self.check_active()
+        if self.password_hash != password_hash:
+            self._trigger(self.PasswordReset, metadata, by=by, password_hash=password_hash)
+
+    def close(self, by: str, metadata: EventMetadata) -> None:
+        """Close the account for ever; its movies stay."""
+        if self.active:
+            self._trigger(self.AccountClosed, metadata, by=by)
 
     def _trigger(self, kind: type[Event], metadata: EventMetadata, **facts: str) -> None:
         self.trigger_event(

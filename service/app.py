@@ -175,7 +175,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     stack.push_async_callback(mirrors.close)
     read_position = ReadPosition(redis, log=lambda: continuity.text, breaker=breaker)
     stack.push_async_callback(read_position.stop)
-    log_poller = LogPoller(continuity)
+    log_poller = LogPoller(store)
     stack.push_async_callback(log_poller.close)
     executor = Executor(store, _projection_notifier(batcher, stack), telemetry.committed)
     stack.push_async_callback(asyncio.to_thread, executor.stop)

@@ -92,7 +92,7 @@ def _vary(response: BaseHTTPResponse, name: str) -> None:
 
 
 async def _check_account(request: CinelogRequest, account_id: UUID) -> None:
-    """Raise TokenNotValidError where the log has no such account.
+    """Raise TokenNotValidError where the log has no such account, or a closed one.
 
     Where the log does not answer soon, the token alone counts.
     """
@@ -132,7 +132,7 @@ class RequestMiddleware:
         self._negotiation.check(request)
         if not policy.open:
             account_id = request.principal.account_id
-            if not container_of(request).store.is_known_account(account_id):
+            if not container_of(request).store.accounts.knows(account_id):
                 await _check_account(request, account_id)
 
     def after(self, request: CinelogRequest, response: BaseHTTPResponse) -> None:

@@ -9,17 +9,22 @@ from pydantic import SecretStr
 from commands.messages import (
     ChangePassword,
     CheckMovie,
+    CloseAccount,
     CreateMovie,
     DeleteMovie,
     EndSession,
     EndSessions,
+    GrantOperator,
+    IssuePasswordLink,
     MovieChanges,
     MovieFields,
     OpenSession,
     RegisterUser,
     ReportReuse,
+    ResetPassword,
     RevertMovie,
     RevertTarget,
+    RevokeOperator,
     UndoChange,
     UpdateMovie,
 )
@@ -111,3 +116,24 @@ def end_sessions(sid):
 
 def report_reuse(sid):
     return ReportReuse(**_metadata(), sid=sid)
+
+
+def grant_operator(account=ANN, *, operator=None):
+    return GrantOperator(**_metadata(account), operator=operator)
+
+
+def revoke_operator(account=ANN, *, operator=None):
+    return RevokeOperator(**_metadata(account), operator=operator)
+
+
+def issue_link(digest="digest-1", *, operator=None):
+    return IssuePasswordLink(**_metadata(), operator=operator, digest=digest)
+
+
+def reset_password(password_hash="$argon2id$new", *, link=None, operator=None, at=None):
+    fields = _metadata() | ({"at": at} if at else {})
+    return ResetPassword(**fields, operator=operator, link=link, password_hash=password_hash)
+
+
+def close_account(account=ANN, *, operator=None):
+    return CloseAccount(**_metadata(account), operator=operator)

@@ -98,6 +98,14 @@ class EventLog:
             raise StoreDamagedError(reason)
         return rows
 
+    def read_types(self, types: Collection[str], after: int, until: int) -> list[RecordedEvent]:
+        """Return the events of some types in a range of positions, in log order.
+
+        The database looks at each row in the range.
+        """
+        with self._translating():
+            return decode_rows(self._recorder.select_types(list(types), after, until))
+
     def read_by_stream(self, after: tuple[str, int], limit: int = 1000) -> list[RecordedEvent]:
         """Return up to ``limit`` events after a stream's version, ordered by stream and version.
 
@@ -112,6 +120,13 @@ class EventLog:
         """Return one aggregate's events after a version, oldest first."""
         with self._translating():
             return decode_rows(self._recorder.select_stream(str(stream_id), after_version, limit))
+
+    def read_types_of(
+        self, stream_ids: Collection[str], types: Collection[str]
+    ) -> list[RecordedEvent]:
+        """Return the events of some types of some aggregates, those of each oldest first."""
+        with self._translating():
+            return decode_rows(self._recorder.select_types_of(list(stream_ids), list(types)))
 
     def existing(self, stream_ids: Collection[UUID]) -> set[UUID]:
         """Return those streams that have an event."""

@@ -86,6 +86,22 @@ class PostgresRows(PostgresApplicationRecorder):
             f"WHERE notification_id>%s {bound}ORDER BY notification_id LIMIT %s", params
         )
 
+    def select_types(self, topics: Sequence[str], after: int, until: int) -> list[Row]:
+        """Return the rows of some topics in a range of positions, in log order."""
+        return self._rows(
+            "WHERE notification_id>%s AND notification_id<=%s AND topic = ANY(%s) "
+            "ORDER BY notification_id",
+            (after, until, list(topics)),
+        )
+
+    def select_types_of(self, stream_ids: Sequence[str], topics: Sequence[str]) -> list[Row]:
+        """Return the rows of some topics of some streams, by stream and version."""
+        return self._rows(
+            "WHERE originator_id = ANY(%s::uuid[]) AND topic = ANY(%s) "
+            "ORDER BY originator_id, originator_version",
+            (list(stream_ids), list(topics)),
+        )
+
     def select_stream(self, stream_id: str, after_version: int, limit: int | None) -> list[Row]:
         """Return one stream's rows after a version, oldest first."""
         return self._rows(

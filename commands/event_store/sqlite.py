@@ -140,6 +140,22 @@ class SqliteRecorder(SQLiteApplicationRecorder):
         params = (after, *([until] if until is not None else []), limit)
         return self._rows(f"WHERE rowid>? {bound}ORDER BY rowid LIMIT ?", params)
 
+    def select_types(self, topics: Sequence[str], after: int, until: int) -> list[Row]:
+        """Return the rows of some topics in a range of positions, in log order."""
+        marks = ",".join("?" * len(topics))
+        where = f"WHERE rowid>? AND rowid<=? AND topic IN ({marks}) ORDER BY rowid"
+        return self._rows(where, (after, until, *topics))
+
+    def select_types_of(self, stream_ids: Sequence[str], topics: Sequence[str]) -> list[Row]:
+        """Return the rows of some topics of some streams, by stream and version."""
+        ids = [stream_id.replace("-", "") for stream_id in stream_ids]
+        streams, types = (",".join("?" * len(one)) for one in (ids, topics))
+        return self._rows(
+            f"WHERE originator_id IN ({streams}) AND topic IN ({types})"
+            " ORDER BY originator_id, originator_version",
+            (*ids, *topics),
+        )
+
     def select_stream(self, stream_id: str, after_version: int, limit: int | None) -> list[Row]:
         """Return one stream's rows after a version, oldest first."""
         return self._rows(

@@ -31,13 +31,13 @@ from commands.event_store.continuity import Continuity
 from commands.event_store.event_codec import UNREADABLE, RawEvent
 from commands.event_store.event_log import EventLog, LogMark
 from commands.event_store.hybrid_clock import HybridClock
+from commands.event_store.known_accounts import KnownAccounts
 from commands.event_store.log_identity import LogIdentity
 from commands.event_types import DECODE_ERRORS, EVENT_TYPES
 from commands.movie import Movie
 from commands.user import User
 
 A = TypeVar("A", bound=Aggregate)
-_MAX_KNOWN_ACCOUNTS = 50_000
 # The disk counts as full for so long after an append that found no space.
 _DISK_FULL_S = 5.0
 
@@ -61,8 +61,9 @@ class Store(EventLog):
         self.continuity = Continuity(EventLog(self._recorder))
         """Notices that the log is another one, or in another epoch."""
         self.continuity.on_change(application.clear_cache)
-        self._known_accounts: set[UUID] = set()
-        self.continuity.on_change(self._known_accounts.clear)
+        self.accounts = KnownAccounts(EventLog(self._recorder))
+        """Which accounts are in the log, and which of them are closed."""
+        self.continuity.on_change(self.accounts.forget)
         self._writer = _Writer()
         self._disk_full_until = 0.0
 
@@ -112,6 +113,9 @@ class Store(EventLog):
             self._disk_full_until = time.monotonic() + _DISK_FULL_S
             raise
         positions = {one.domain_event.originator_id: one.notification.id for one in recordings}
+        for one in aggregates:
+            if isinstance(one, User) and not one.active:
+                self.accounts.close(one.id)
         if positions:
             self._disk_full_until = 0.0
             self._writer.last = None
@@ -162,22 +166,18 @@ class Store(EventLog):
             raise NotFoundError("No such account.")
         return user
 
-    def is_known_account(self, account_id: UUID) -> bool:
-        """Return whether ``check_account`` has found an account; reads nothing."""
-        return account_id in self._known_accounts
-
     def check_account(self, account_id: UUID) -> None:
-        """Raise TokenNotValidError if the log has no such account.
+        """Raise TokenNotValidError if the log has no such account, or a closed one.
 
-        Accounts stay, so each is looked up once in an epoch.
+        Each is looked up once in an epoch; ``accounts`` follows closings.
         """
-        if account_id in self._known_accounts:
+        if self.accounts.knows(account_id):
             return
-        if self.get(User, account_id) is None:
+        revision = self.accounts.revision
+        user = None if self.accounts.has_closed(account_id) else self.get(User, account_id)
+        if user is None or not user.active:
             raise TokenNotValidError
-        if len(self._known_accounts) >= _MAX_KNOWN_ACCOUNTS:
-            self._known_accounts.clear()
-        self._known_accounts.add(account_id)
+        self.accounts.add(account_id, revision)
 
     def username_of(self, account_id: str) -> str:
         """Return an account's username. Raises NotFoundError."""

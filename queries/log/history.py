@@ -46,13 +46,18 @@ class Entry(NamedTuple):
             "position": self.position,
             "type": self.type,
             "at": self.at,
-            "actor": {"id": self.by, "username": _username(username_of, self.by)},
+            "actor": actor(username_of, self.by),
             "changes": {
                 name: {"from": old, "to": new} for name, (old, new) in self.changes.items()
             },
             "request_id": self.request_id,
             "reason": self.reason,
         }
+
+
+def actor(username_of: Callable[[str], str], account: str | None) -> dict[str, str | None]:
+    """Return the public JSON of the account that acted; its username is None if unknown."""
+    return {"id": account, "username": _username(username_of, account)}
 
 
 def _username(username_of: Callable[[str], str], account: str | None) -> str | None:

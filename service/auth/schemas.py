@@ -8,7 +8,7 @@ from pydantic import AliasChoices, BeforeValidator, Field
 from commands.errors import InvalidError
 from commands.fields import LoginText, Password, text, text_schema
 from commands.messages import Body, Registration
-from commands.user import WRONG_OLD, User
+from commands.user import WRONG_LINK, WRONG_OLD, User
 from service.auth.passwords import password_problems
 
 B = TypeVar("B", bound=Body)
@@ -54,6 +54,20 @@ class TokenBody(Body):
     token: _SomeToken = Field(repr=False)
 
 
+class PasswordReset(Body):
+    """The token of a password link, and the new password."""
+
+    token: _SomeToken = Field(repr=False)
+    password: Password = Field(validation_alias=AliasChoices("password", "password1"), repr=False)
+    password2: Password = Field(repr=False)
+
+
+class NewPassword(Body):
+    """A new password by itself."""
+
+    password: Password = Field(repr=False)
+
+
 def read_registration(body: dict[str, Any]) -> Registration:
     """Return a valid registration. Raises InvalidError with all errors at once."""
     partial = _PartialBody(Registration, body)
@@ -76,6 +90,31 @@ def read_password_change(
         partial.errors["old_password"] = [WRONG_OLD]
     new, repeated = partial.text("new_password", "new_password1"), partial.text("new_password2")
     partial.add("new_password", _problems(new, repeated, user.username, user.email))
+    return partial.valid()
+
+
+def read_password_reset(
+    body: dict[str, Any], user_of: Callable[[str], User | None]
+) -> PasswordReset:
+    """Return a valid reset. ``user_of`` returns the account that a valid token is for, else None.
+
+    Raises InvalidError with all errors at once.
+    """
+    partial = _PartialBody(PasswordReset, body)
+    token, user = partial.text("token"), None
+    if token is not None and (user := user_of(token)) is None:
+        partial.add("token", [WRONG_LINK])
+    new, repeated = partial.text("password", "password1"), partial.text("password2")
+    names = (user.username, user.email) if user else ("", "")
+    partial.add("password", _problems(new, repeated, *names))
+    return partial.valid()
+
+
+def read_new_password(password: str, user: User) -> NewPassword:
+    """Return a valid new password of an account. Raises InvalidError with all its problems."""
+    partial = _PartialBody(NewPassword, {"password": password})
+    given = partial.text("password")
+    partial.add("password", _problems(given, None, user.username, user.email))
     return partial.valid()
 
 

@@ -70,6 +70,16 @@ def print_json(value: Any) -> None:
     print(printable(orjson.dumps(value).decode()))  # noqa: T201 - the output of the command
 
 
+def print_json_array(values: Iterable[Any]) -> None:
+    """Print values as one JSON array, each as it comes and on a line of its own."""
+    mark = "["
+    for value in values:
+        print(mark)  # noqa: T201 - the output of the command
+        print(printable(orjson.dumps(value).decode()), end="")  # noqa: T201
+        mark = ","
+    print("[]" if mark == "[" else "\n]")  # noqa: T201
+
+
 def print_result(value: Any, lines: Iterable[str], *, as_json: bool) -> None:
     """Print a result: ``value`` as JSON, or ``lines`` as text."""
     if as_json:

@@ -11,6 +11,7 @@ from rich.table import Table
 from typer._click.exceptions import ClickException
 
 from commands.errors import (
+    AccountClosedError,
     CinelogError,
     ConfigurationError,
     EventStoreUnavailableError,
@@ -19,6 +20,7 @@ from commands.errors import (
     RebuildRunningError,
     StoreDamagedError,
 )
+from service.cli.accounts import account, operator
 from service.cli.console import (
     AsJson,
     escape_unencodable,
@@ -49,6 +51,8 @@ app = typer.Typer(
 app.add_typer(keys)
 app.add_typer(read_model)
 app.add_typer(parked)
+app.add_typer(operator)
+app.add_typer(account)
 
 
 AcceptLog = Annotated[
@@ -59,7 +63,13 @@ AcceptLog = Annotated[
     ),
 ]
 # Negative answers rather than wrong use.
-_EXIT_1 = (FewerEventsError, NotFoundError, RebuildRunningError, StoreDamagedError)
+_EXIT_1 = (
+    AccountClosedError,
+    FewerEventsError,
+    NotFoundError,
+    RebuildRunningError,
+    StoreDamagedError,
+)
 
 
 def main() -> NoReturn:

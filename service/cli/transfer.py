@@ -77,6 +77,7 @@ def _import_movies(file: Path, username: str | None, reason: str, *, as_json: bo
         account = store.account_id_of(username)
         if account is None:
             usage_error(f"there is no account {username!r}; register it first")
+        store.user(account).check_active()
         imported, unreadable = _import_rows(settings, store, source, account, checked_reason)
     if unreadable is not None:
         where = f"cinelog: {file}" if unreadable.line is None else f"line {unreadable.line}: row"

@@ -29,6 +29,7 @@ EVENT = {"movie_id": "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58", **ENTRY}
 ACCOUNT_ID = "019a0b6c-1f60-7a54-8a52-6d0a1c7a4f11"
 AT = "2026-01-02T12:00:00.000250Z"
 ANN = {"username": "ann", "email": "ann@example.org", "first_name": "Ann", "last_name": ""}
+LINK_TOKEN = "AZoLbB9gelSKUm0KHHpPEbU0…"  # noqa: S105 - an example
 PASSWORD = "correct-horse-7"  # noqa: S105 - an example
 
 

@@ -1,4 +1,4 @@
-"""Polls the log once a second, so that an API process that only reads notices a new epoch."""
+"""Polls the log once a second: an API process notices new epochs, and accounts that were closed."""
 
 import asyncio
 from contextlib import suppress
@@ -6,7 +6,7 @@ from contextlib import suppress
 import structlog
 
 from commands.errors import CinelogError
-from commands.event_store.continuity import Continuity
+from commands.event_store.store import Store
 from service.thread_pool import Pool
 
 INTERVAL_S = 1.0
@@ -16,8 +16,8 @@ log = structlog.get_logger(__name__)
 class LogPoller:
     """A task with a thread of its own: a store that hangs delays nothing else."""
 
-    def __init__(self, continuity: Continuity, *, interval_s: float = INTERVAL_S) -> None:
-        self._continuity = continuity
+    def __init__(self, store: Store, *, interval_s: float = INTERVAL_S) -> None:
+        self._store = store
         self._interval_s = interval_s
         self._thread = Pool("polling the log", threads=1, waiting=1)
         self._task: asyncio.Task[None] | None = None
@@ -42,8 +42,12 @@ class LogPoller:
     async def _poll(self) -> None:
         with suppress(CinelogError):  # readiness and the requests report it
             try:
-                await self._thread.run(self._continuity.refresh)
+                await self._thread.run(self._read)
             except Exception as error:
                 if isinstance(error, CinelogError):
                     raise
                 log.warning("log poller", error=f"{type(error).__name__}: {error}")
+
+    def _read(self) -> None:
+        self._store.continuity.refresh()
+        self._store.accounts.follow()

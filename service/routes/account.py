@@ -183,6 +183,7 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
                     "request_id": examples.ACCOUNT_ID,
                     "session": None,
                     "ended_session": None,
+                    "actor": None,
                 }
             ),
         )
@@ -194,12 +195,13 @@ async def history(request: CinelogRequest) -> HTTPResponse:
     container, principal = container_of(request), request.principal
     number, size = parse_page(request.args)
 
-    def read() -> HistoryPage[AccountEntry]:
+    def read() -> tuple[HistoryPage[AccountEntry], list[dict[str, Any]]]:
         account = container.auth_server.account_in(principal)
-        return account_history(container.store, account.id, number, size)
+        page = account_history(container.store, account.id, number, size)
+        return page, [entry.to_dict(container.username_of) for entry in page.entries]
 
-    page = await container.log_threads.run(read)
-    return _page(request, "me/history", page, [entry._asdict() for entry in page.entries])
+    page, results = await container.log_threads.run(read)
+    return _page(request, "me/history", page, results)
 
 
 def _representation(session: Session, current_sid: str) -> representations.Session:

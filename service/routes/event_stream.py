@@ -60,7 +60,8 @@ blueprint = Blueprint("stream")
 async def stream(request: CinelogRequest) -> None:
     """Send the changes after ``Last-Event-ID`` or ``after``, without these from now on.
 
-    When another epoch of the log begins, the stream ends with an event ``log``.
+    When another epoch of the log begins, the stream ends with an event ``log``. A closed account
+    gets no further event.
     """
     container, principal = container_of(request), request.principal
     after, claimed = parse_all(lambda: _parse_after(request), lambda: claimed_log(request))
@@ -86,6 +87,8 @@ async def stream(request: CinelogRequest) -> None:
                 async with asyncio.timeout(until - time.time() + LATE_S):
                     await response.send(greeting.text)
                     async for sent in events:
+                        if container.store.accounts.has_closed(principal.account_id):
+                            break
                         await response.send(sent.text)
                     if container.log != log:
                         await response.send(_another_log(container, log))

@@ -26,7 +26,7 @@ from service.auth.tokens import TokenResponse
 from service.container import container_of
 from service.openapi import errors, examples, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
-from service.routes import account, well_known
+from service.routes import account, password_reset, well_known
 from service.web import oauth, representations
 from service.web.body import FORM, JSON, read_body
 from service.web.oauth import client_secret_error, grant_type_error
@@ -34,7 +34,7 @@ from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse
 
 auth = Blueprint("auth", url_prefix=f"{API}/auth")
-blueprint = Blueprint.group(auth, account.blueprint, well_known.blueprint)
+blueprint = Blueprint.group(auth, account.blueprint, password_reset.blueprint, well_known.blueprint)
 
 
 _OAUTH = (
@@ -238,9 +238,9 @@ async def revoke(request: CinelogRequest) -> HTTPResponse:
     answers={
         200: Answer(
             "The account.",
-            representations.Account,
+            representations.OwnAccount,
             response_headers.CACHED,
-            example={"id": examples.ACCOUNT_ID} | examples.ANN,
+            example={"id": examples.ACCOUNT_ID} | examples.ANN | {"operator": False},
         )
     },
     refuses=errors.ACCOUNTS_UNAVAILABLE,
@@ -251,7 +251,7 @@ async def me(request: CinelogRequest) -> HTTPResponse:
     user = await container.session_threads.run(
         container.auth_server.account, request.principal.account_id
     )
-    return _json(_account(user), headers={})
+    return _json({**_account(user), "operator": user.operator}, headers={})
 
 
 async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:

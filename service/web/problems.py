@@ -50,9 +50,11 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.NoActiveAccountError():
             detail = "No active account found with the given credentials"
             return Problem(401, "no_active_account", detail)
-        case errors.NotCreatorError():
+        case errors.NotCreatorError() | errors.NotOperatorError():
             detail = "You do not have permission to perform this action."
             return Problem(403, "permission_denied", detail)
+        case errors.AccountClosedError():
+            return Problem(409, "account_closed", str(error))
         case errors.NotFoundError():
             return Problem(404, "not_found", error.message)
         case errors.PreconditionFailedError():

@@ -112,6 +112,12 @@ class Account(TypedDict):
     last_name: str
 
 
+class OwnAccount(Account):
+    """The caller's account."""
+
+    operator: Annotated[bool, Field(description="Whether it may use `/ops/`.")]
+
+
 class TokenPair(TypedDict):
     """An access token and the refresh token for the next pair."""
 
@@ -161,6 +167,10 @@ class AccountEntry(TypedDict):
     request_id: RequestId
     session: Annotated[str | None, Field(description="The session that acted.")]
     ended_session: Annotated[str | None, Field(description="The session that was ended by itself.")]
+    actor: Annotated[
+        Actor | None,
+        Field(description="The operator who acted; null where that is not known or nobody did."),
+    ]
 
 
 class AccountHistoryPage(_Page):

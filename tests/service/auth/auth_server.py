@@ -74,6 +74,7 @@ def make_container(settings, hasher):
     return SimpleNamespace(
         settings=settings,
         store=store,
+        username_of=store.username_of,
         executor=Executor(store),
         tokens=tokens,
         sessions=sessions,

@@ -322,6 +322,7 @@ def test_the_account_history_contains_every_event(account_client, username, curr
         "request_id",
         "session",
         "ended_session",
+        "actor",
     }
     assert (entry["version"], entry["request_id"]) == (5, "care-1")
     assert abs(datetime.fromisoformat(entry["at"]).timestamp() - time.time()) < 30

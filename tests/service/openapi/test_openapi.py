@@ -9,7 +9,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from commands.errors import InvalidError
 from commands.messages import MovieChanges, MovieFields, Registration, RevertTarget
 from service.app import create_app
-from service.auth.schemas import Credentials, PasswordChange, RefreshBody, TokenBody
+from service.auth.schemas import (
+    Credentials,
+    PasswordChange,
+    PasswordReset,
+    RefreshBody,
+    TokenBody,
+)
 from service.openapi.document import document_of
 from service.openapi.model import OPERATIONS
 from service.settings import Settings
@@ -18,7 +24,7 @@ from tests.controls import ALIEN
 
 OPEN = {
     "register", "signIn", "refresh", "verify", "revoke", "readKeys", "readMetadata",
-    "isAlive", "isReady", "readMetrics", "readDescription",
+    "isAlive", "isReady", "readMetrics", "readDescription", "resetPassword",
 }  # fmt: skip
 OAUTH = {"signIn", "refresh", "revoke"}
 SIGNING = {*OAUTH, "verify"}
@@ -158,7 +164,7 @@ def test_the_document_is_served_and_cacheable(service, description):
         ("MoviePage", "/movies/", None),
         ("HistoryPage", "/movies/{id}/history/", None),
         ("EventPage", "/events/", None),
-        ("Account", "/auth/me/", None),
+        ("OwnAccount", "/auth/me/", None),
         ("SessionPage", "/auth/sessions/", None),
         ("AccountHistoryPage", "/auth/me/history/", None),
         ("KeySet", "/../../.well-known/jwks.json", None),
@@ -197,6 +203,7 @@ VALID_BODIES = {
     },
     Credentials: {"username": "ann", "password": "x"},
     PasswordChange: {"old_password": "x", "new_password": "y" * 8, "new_password2": "y" * 8},
+    PasswordReset: {"token": "x", "password": "y" * 8, "password2": "y" * 8},
     RefreshBody: {"refresh": "x"},
     TokenBody: {"token": "x"},
 }  # fmt: skip

@@ -6,7 +6,9 @@ Needs wrk (Debian package ``wrk``). For each size: a log whose titles are recomb
 of ``examples/movies.csv``, written straight into SQLite; the service with two workers. Latencies
 are those of one client on one connection, 5 s after a start, and of 16 clients that ask different
 filters (40 % three letters, 20 % one letter, 20 % years, 20 % nothing found). Throughput is that of
-wrk, 16 connections, in turn with a bare Sanic server of two workers. All figures come from one run.
+wrk, 16 connections, in turn with a bare Sanic server of two workers. The lag is the time from the
+answer to a write that does not wait to the answer of a list that shows it, while wrk writes through
+16 connections. All figures come from one run.
 """
 
 import argparse
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -277,6 +280,22 @@ def throughput(cinelog, token, titles, rng, folder, options, bare_port):
         print(f"    {name:24}{rates[name]:12,.0f}{rates[name] / bare:9.3f}{p99:9.1f}{wrong:8}")
 
 
+def lag(cinelog, token, seconds):
+    """Print how long after its answer a write is in lists, while others write at the peak rate."""
+    client, took = cinelog.client(token), []
+    with ThreadPoolExecutor(1) as threads:
+        load = threads.submit(wrk, f"{cinelog.url}/api/v1/movies/", seconds, token, POST)
+        time.sleep(0.5)
+        while not load.done():
+            body = {"title": "Alien", "genre": "Horror", "year": 1979}
+            answer = client.post("/movies/", json=body, headers={"Prefer": "respond-async"})
+            began = time.perf_counter()
+            least = {"Min-Event-Position": answer.headers["Event-Position"]}
+            client.get("/movies/?page_size=1", headers=least).raise_for_status()
+            took.append((time.perf_counter() - began) * 1000)
+    print(f"    {f'written to listed, ms, at {load.result()[0]:,.0f}/s':34}{percentiles(took)}")
+
+
 def rss_mb(pid):
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
@@ -319,6 +338,7 @@ def measure(count, options, bare_port):
             )
             asyncio.run(latencies(int(cinelog.url.rpartition(":")[2]), token, titles, rng))
             throughput(cinelog, token, titles, rng, folder, options, bare_port)
+            lag(cinelog, token, options.seconds)
             commands = cinelog.redis().slowlog_get(1000)
             longest = max((one["duration"] for one in commands), default=0) / 1000
             print(

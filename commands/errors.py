@@ -11,6 +11,7 @@
     │   ├── TokenNotValidError       invalid credentials
     │   │   └── TokenReusedError     a refresh token that was used before
     │   ├── NoActiveAccountError     wrong username or password
+    │   ├── NotOwnPageError          a browser's page of another site sent the request
     │   ├── NotCreatorError          the movie belongs to another account
     │   ├── NotOperatorError         the account is not an operator
     │   ├── AccountClosedError       the account is closed
@@ -110,6 +111,10 @@ class TokenReusedError(TokenNotValidError):
 
 class NoActiveAccountError(RefusedError):
     """No account has this username and password; the error does not say which is wrong."""
+
+
+class NotOwnPageError(RefusedError):
+    """A page of another origin sent a request that only our own page may send."""
 
 
 class NotCreatorError(RefusedError):

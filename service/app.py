@@ -42,6 +42,7 @@ from service.processes.log_poller import LogPoller
 from service.ratelimit.limiter import RateLimiter
 from service.ratelimit.storage import Counters
 from service.routes import (
+    browser_session,
     docs,
     event_stream,
     health,
@@ -139,6 +140,7 @@ def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddlew
     for module in (movie_list, movies, movie_commands, movie_reverts, history, event_stream):
         app.blueprint(module.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)
+    app.blueprint(browser_session.blueprint)
     app.blueprint(health.blueprint)
     app.blueprint(docs.blueprint)
     app.register_middleware(middleware.before, "request")

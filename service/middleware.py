@@ -34,6 +34,7 @@ from service.web.negotiation import Negotiation, is_open
 from service.web.problems import problem_of, respond
 from service.web.request import CinelogRequest
 from service.web.response import CSP, HSTS, SECURITY, ConstantHeaders, HTTPResponse
+from service.web.session_cookies import access_token
 from service.web.trace_context import Trace
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -61,7 +62,12 @@ _UNMATCHED = _RoutePolicy("unmatched", limited=True, logged=True, open=True)
 def identify(request: CinelogRequest) -> None:
     """Set the caller of a request, or the error of its credentials."""
     try:
-        request.caller = principal_of(request)
+        if "cookie" in request.headers and "authorization" not in request.headers:
+            container, request.by_cookie = container_of(request), True
+            token = access_token(request, container.settings)
+            request.caller = container.tokens.check(token)
+        else:
+            request.caller = principal_of(request)
     except (NotAuthenticatedError, TokenNotValidError) as error:
         request.auth_error = error
 
@@ -143,6 +149,8 @@ class RequestMiddleware:
         if not policy.open:
             response.headers.setdefault("Cache-Control", _PRIVATE)
             _vary(response, "Authorization")
+            if request.by_cookie:
+                _vary(response, "Cookie")
         elif isinstance(response, HTTPResponse) and response.varies:
             _vary(response, response.varies)
         headers = response.headers

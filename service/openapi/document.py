@@ -16,6 +16,7 @@ from service.openapi.writer import Writer
 from service.settings import Settings
 from service.web.negotiation import is_open
 from service.web.request import API
+from service.web.session_cookies import ACCESS
 
 _SECURITY = {
     "bearer": {
@@ -34,6 +35,12 @@ _SECURITY = {
                 "scopes": {SCOPE: "All that an account may do."},
             }
         },
+    },
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": ACCESS,
+        "description": "For the service's own page; see `openBrowserSession`.",
     },
 }
 _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
@@ -59,7 +66,7 @@ def document_of(app: Sanic[Any, Any], settings: Settings) -> Json:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": settings.public_url or "/"}],
-        "security": [{"bearer": []}, {"password": [SCOPE]}],
+        "security": [{"bearer": []}, {"password": [SCOPE]}, {"cookie": []}],
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": {path: writer.path(path, operations) for path, operations in paths.items()},
         "components": writer.components | {"securitySchemes": _SECURITY},

@@ -24,6 +24,11 @@ RATE_LIMIT = Header(
     _TEXT | {"examples": ['"api";r=5999;t=60']},
     always=False,
 )
+SET_COOKIE = Header(
+    "Set-Cookie",
+    "Two of them: the access token for all paths, the refresh token for the calls of the session.",
+    _TEXT,
+)
 MOVIE_TAG = Header(
     "ETag",
     "The movie's version, for `If-Match` and `If-None-Match`.",

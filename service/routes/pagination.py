@@ -9,9 +9,7 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection
 from dataclasses import replace
-from functools import lru_cache
-from ipaddress import ip_address
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from sanic import Request
 
@@ -19,7 +17,7 @@ from commands.errors import NotFoundError
 from queries.movie_query import MovieQuery
 from queries.orderings import is_seek_key
 from service.container import container_of
-from service.web.client_address import scheme_of
+from service.web.own_origin import base_of
 
 MAX_CURSOR = 4_096
 _PAGING = ("page", "page_size")
@@ -28,14 +26,7 @@ _CHECKSUM_BYTES = 12
 
 def link(request: Request, path: str, query: dict[str, str] | None = None) -> str:
     """Return a link to ``path``: absolute where the service's address is certain, else a path."""
-    settings = container_of(request).settings
-    base = (
-        settings.public_url.rstrip("/")
-        if settings.public_url
-        else _base_of_host(
-            scheme_of(request, settings.proxies), request.headers.get("host", ""), settings.host
-        )
-    )
+    base = base_of(request, container_of(request).settings)
     return f"{base}{path}?{urlencode(query)}" if query else base + path
 
 
@@ -57,29 +48,6 @@ def page_links(
         link_with(request, path, _PAGING, page=str(page + 1)) if page < last_page else None,
         link_with(request, path, _PAGING, page=str(page - 1)) if page > 1 else None,
     )
-
-
-@lru_cache(maxsize=64)
-def _base_of_host(scheme: str, host: str, served: str) -> str:
-    """Return scheme and ``Host`` where it is a loopback name or the address served, else ""."""
-    try:
-        split = urlsplit(f"//{host}")
-        name, port = split.hostname or "", split.port
-    except ValueError:
-        return ""
-    if split.path or split.query or split.fragment or split.username is not None:
-        return ""
-    if name != "localhost" and name != served.lower() and not _is_loopback(name):
-        return ""
-    literal = f"[{name}]" if ":" in name else name
-    return f"{scheme}://{literal}" + (f":{port}" if port is not None else "")
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def cursor_of(seek_key: str, query: MovieQuery) -> str:

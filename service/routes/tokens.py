@@ -1,7 +1,6 @@
 """The routes of accounts and tokens: ``/auth/*`` and ``/.well-known/*``."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -14,11 +13,8 @@ from commands.errors import (
     InvalidError,
     NoActiveAccountError,
     TokenNotValidError,
-    TokenReusedError,
-    UnavailableError,
 )
-from commands.messages import EndSession, OpenSession, RegisterUser, Registration, ReportReuse
-from commands.text import fold_name
+from commands.messages import RegisterUser, Registration
 from commands.user import User
 from service.auth.schemas import Credentials, RefreshBody, TokenBody, read_registration
 from service.auth.server import PASSWORD_GRANT, REFRESH_GRANT
@@ -27,6 +23,13 @@ from service.container import container_of
 from service.openapi import errors, examples, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
 from service.routes import account, password_reset, well_known
+from service.routes.session_commands import (
+    account_of,
+    end_session_of,
+    open_session,
+    own_account_of,
+    refresh_session,
+)
 from service.web import oauth, representations
 from service.web.body import FORM, JSON, read_body
 from service.web.oauth import client_secret_error, grant_type_error
@@ -83,7 +86,7 @@ async def register(request: CinelogRequest) -> HTTPResponse:
     )
     result = await container.executor.run(command)
     assert isinstance(result.aggregate, User)  # noqa: S101 - the aggregate of this command
-    return _json(_account(result.aggregate), status=201)
+    return _json(account_of(result.aggregate), status=201)
 
 
 @auth.post("/token/", name="sign_in", ctx_password=True, ctx_open=True, ctx_oauth=oauth.TOKEN)
@@ -117,12 +120,12 @@ async def register(request: CinelogRequest) -> HTTPResponse:
 async def sign_in(request: CinelogRequest) -> HTTPResponse:
     """Open a session and answer its first tokens. An OAuth client may refresh here too."""
     if not oauth.speaks_oauth(request):
-        return _pair(await _sign_in(request, read_body(request, also=FORM)))
+        return _pair(await open_session(request, read_body(request, also=FORM)))
     parameters = oauth.read_parameters(request)
     if oauth.grant_of(parameters, PASSWORD_GRANT, REFRESH_GRANT) == PASSWORD_GRANT:
-        return _json(await _sign_in(request, parameters, oauth.scope_of(parameters)))
+        return _json(await open_session(request, parameters, oauth.scope_of(parameters)))
     await container_of(request).rate_limiter.count_call(request)
-    return _json(await _refresh(request, parameters, oauth.scope_of(parameters)))
+    return _json(await refresh_session(request, parameters, oauth.scope_of(parameters)))
 
 
 @auth.post("/token/refresh/", name="refresh", ctx_open=True, ctx_oauth=oauth.TOKEN)
@@ -153,10 +156,10 @@ async def sign_in(request: CinelogRequest) -> HTTPResponse:
 async def refresh(request: CinelogRequest) -> HTTPResponse:
     """Exchange a refresh token for the next pair."""
     if not oauth.speaks_oauth(request):
-        return _pair(await _refresh(request, read_body(request, also=FORM)))
+        return _pair(await refresh_session(request, read_body(request, also=FORM)))
     parameters = oauth.read_parameters(request)
     oauth.grant_of({oauth.GRANT: REFRESH_GRANT} | parameters, REFRESH_GRANT)
-    answer = await _refresh(request, parameters, oauth.scope_of(parameters))
+    answer = await refresh_session(request, parameters, oauth.scope_of(parameters))
     return _json(answer) if oauth.GRANT in parameters else _pair(answer)
 
 
@@ -214,18 +217,9 @@ async def revoke(request: CinelogRequest) -> HTTPResponse:
 
     A ``token_type_hint`` is ignored, as RFC 7009, 2.2 demands of an invalid one.
     """
-    container = container_of(request)
     is_oauth = oauth.speaks_oauth(request)
     body = oauth.read_parameters(request) if is_oauth else read_body(request, also=FORM)
-    token = TokenBody.of(body).token
-    session = await container.session_threads.run(container.auth_server.session_of, token)
-    if session is not None:
-        metadata = request.command_metadata(session.account_id)
-        await container.executor.run(EndSession(**metadata, sid=session.sid, ended=session.sid))
-        with suppress(UnavailableError):
-            await container.session_threads.run(
-                container.sessions.end, session.account_id, session.sid
-            )
+    await end_session_of(request, TokenBody.of(body).token)
     return _json({})
 
 
@@ -251,51 +245,7 @@ async def me(request: CinelogRequest) -> HTTPResponse:
     user = await container.session_threads.run(
         container.auth_server.account, request.principal.account_id
     )
-    return _json({**_account(user), "operator": user.operator}, headers={})
-
-
-async def _sign_in(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:
-    """Open a session in Redis, then in the log. Raises NoActiveAccountError, InvalidScopeError."""
-    container = container_of(request)
-    given = Credentials.of(body)
-    await container.rate_limiter.count_sign_in(request, given.username)
-    answer, login = await container.hasher.run(
-        fold_name(given.username),
-        container.auth_server.sign_in,
-        given.username,
-        given.password,
-        scope,
-    )
-    command = OpenSession(
-        **request.command_metadata(login.account_id),
-        sid=login.sid,
-        password_version=login.password_version,
-        renewed_hash=None if login.renewed_hash is None else SecretStr(login.renewed_hash),
-    )
-    await container.executor.run(command)
-    return answer
-
-
-async def _refresh(request: CinelogRequest, body: dict[str, Any], scope: str = "") -> TokenResponse:
-    """Issue the next pair. Raises TokenNotValidError, InvalidScopeError."""
-    container = container_of(request)
-    token = RefreshBody.of(body).refresh
-    try:
-        return await container.session_threads.run(container.auth_server.refresh, token, scope)
-    except TokenReusedError as reused:
-        metadata = request.command_metadata(reused.account_id)
-        await container.executor.run(ReportReuse(**metadata, sid=reused.sid))
-        raise
-
-
-def _account(user: User) -> representations.Account:
-    return {
-        "id": str(user.id),
-        "username": user.username,
-        "email": user.email,
-        "first_name": user.first_name,
-        "last_name": user.last_name,
-    }
+    return _json(own_account_of(user), headers={})
 
 
 def _pair(answer: TokenResponse) -> HTTPResponse:

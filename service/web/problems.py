@@ -50,7 +50,7 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.NoActiveAccountError():
             detail = "No active account found with the given credentials"
             return Problem(401, "no_active_account", detail)
-        case errors.NotCreatorError() | errors.NotOperatorError():
+        case errors.NotCreatorError() | errors.NotOperatorError() | errors.NotOwnPageError():
             detail = "You do not have permission to perform this action."
             return Problem(403, "permission_denied", detail)
         case errors.AccountClosedError():

@@ -30,6 +30,7 @@ class CinelogRequest(Request):
         "_request_id",
         "auth_error",
         "began",
+        "by_cookie",
         "caller",
         "rate_limit",
         "rate_limit_policy",
@@ -41,6 +42,8 @@ class CinelogRequest(Request):
         self._request_id = ""
         self.began = perf_counter()
         self.caller: Principal | None = None
+        self.by_cookie = False
+        """Whether a cookie of the service's own page names the ``caller``."""
         self.auth_error: RefusedError = NotAuthenticatedError()
         """Why there is no ``caller``."""
         self.trace: Trace | None = None

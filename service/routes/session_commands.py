@@ -1,0 +1,82 @@
+"""Opens, refreshes and ends sessions, for the routes of tokens and those of browser sessions."""
+
+from contextlib import suppress
+from typing import Any
+
+from pydantic import SecretStr
+
+from commands.errors import TokenReusedError, UnavailableError
+from commands.messages import EndSession, OpenSession, ReportReuse
+from commands.text import fold_name
+from commands.user import User
+from service.auth.schemas import Credentials, RefreshBody
+from service.auth.tokens import TokenResponse
+from service.container import container_of
+from service.web import representations
+from service.web.request import CinelogRequest
+
+
+async def open_session(
+    request: CinelogRequest, body: dict[str, Any], scope: str = ""
+) -> TokenResponse:
+    """Open a session in Redis, then in the log. Raises NoActiveAccountError, InvalidScopeError."""
+    container = container_of(request)
+    given = Credentials.of(body)
+    await container.rate_limiter.count_sign_in(request, given.username)
+    answer, login = await container.hasher.run(
+        fold_name(given.username),
+        container.auth_server.sign_in,
+        given.username,
+        given.password,
+        scope,
+    )
+    command = OpenSession(
+        **request.command_metadata(login.account_id),
+        sid=login.sid,
+        password_version=login.password_version,
+        renewed_hash=None if login.renewed_hash is None else SecretStr(login.renewed_hash),
+    )
+    await container.executor.run(command)
+    return answer
+
+
+async def refresh_session(
+    request: CinelogRequest, body: dict[str, Any], scope: str = ""
+) -> TokenResponse:
+    """Issue the next pair. Raises TokenNotValidError, InvalidScopeError."""
+    container = container_of(request)
+    token = RefreshBody.of(body).refresh
+    try:
+        return await container.session_threads.run(container.auth_server.refresh, token, scope)
+    except TokenReusedError as reused:
+        metadata = request.command_metadata(reused.account_id)
+        await container.executor.run(ReportReuse(**metadata, sid=reused.sid))
+        raise
+
+
+async def end_session_of(request: CinelogRequest, token: str) -> None:
+    """End the session of a token, in the log, then in Redis; an unknown token is ignored."""
+    container = container_of(request)
+    session = await container.session_threads.run(container.auth_server.session_of, token)
+    if session is None:
+        return
+    metadata = request.command_metadata(session.account_id)
+    await container.executor.run(EndSession(**metadata, sid=session.sid, ended=session.sid))
+    with suppress(UnavailableError):
+        await container.session_threads.run(container.sessions.end, session.account_id, session.sid)
+
+
+def account_of(user: User) -> representations.Account:
+    """Return the public fields of an account."""
+    return {
+        "id": str(user.id),
+        "username": user.username,
+        "email": user.email,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+    }
+
+
+def own_account_of(user: User) -> representations.OwnAccount:
+    """Return the fields of an account for its owner."""
+    return {**account_of(user), "operator": user.operator}

@@ -51,6 +51,7 @@ from service.routes import (
     movie_list,
     movie_reverts,
     movies,
+    web_page,
 )
 from service.routes import tokens as accounts
 from service.routes.docs import Docs
@@ -143,6 +144,7 @@ def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddlew
     app.blueprint(browser_session.blueprint)
     app.blueprint(health.blueprint)
     app.blueprint(docs.blueprint)
+    app.blueprint(web_page.blueprint)
     app.register_middleware(middleware.before, "request")
     app.ctx.docs = Docs.of(document_of(app, settings), settings)
     return middleware

@@ -5,8 +5,6 @@ requests nothing from other hosts, and its Content-Security-Policy forbids it.
 """
 
 import asyncio
-import gzip
-import hashlib
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -21,11 +19,10 @@ from service.openapi.model import Answer, Operation, Parameter
 from service.settings import Settings
 from service.web import representations
 from service.web.body import JSON
-from service.web.negotiation import takes_gzip
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
+from service.web.static_file import CSS, HTML, REVALIDATED, SCRIPT, File, file_of
 
-HTML, CSS, SCRIPT = "text/html", "text/css", "text/javascript"
 _FILES = {
     "start.js": ("docs/start.js", SCRIPT),
     "style.css": ("docs/style.css", CSS),
@@ -39,32 +36,9 @@ _POLICY = {
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 }
-_REVALIDATED = "no-cache"
 _CACHED = "public, max-age=3600"
 
 blueprint = Blueprint("docs")
-
-
-class File(NamedTuple):
-    """A file, plain and compressed; ``digest`` changes with the content."""
-
-    content: bytes
-    packed: bytes
-    media: str
-    digest: str
-
-    def answer(self, request: CinelogRequest, cache_control: str) -> HTTPResponse:
-        """Return the file, in gzip where the client accepts it; each coding has its own tag."""
-        packed = takes_gzip(request)
-        tag = f'"{self.digest}-gzip"' if packed else f'"{self.digest}"'
-        headers = {"ETag": tag, "Cache-Control": cache_control}
-        if packed:
-            headers["Content-Encoding"] = "gzip"
-        media = self.media if self.media == JSON else f"{self.media}; charset=utf-8"
-        content = self.packed if packed else self.content
-        response = HTTPResponse(content, headers=headers, content_type=media)
-        response.varies = "Accept-Encoding"
-        return response
 
 
 class Docs(NamedTuple):
@@ -78,7 +52,7 @@ class Docs(NamedTuple):
         """Return the encoded description and page."""
         below = urlsplit(settings.public_url or "").path.rstrip("/")
         page = _asset("docs/page.html").replace(b"{below}", below.encode())
-        return cls(_file(orjson.dumps(document), JSON), _file(page, HTML))
+        return cls(file_of(orjson.dumps(document), JSON), file_of(page, HTML))
 
 
 _KNOWN = (response_headers.FILE_TAG, response_headers.CACHE_CONTROL, response_headers.VARY)
@@ -99,7 +73,7 @@ _SAME = Answer("Nothing has changed.", None, _KNOWN)
 async def show_description(request: CinelogRequest) -> HTTPResponse:
     """Answer the OpenAPI description."""
     docs: Docs = request.app.ctx.docs
-    return docs.description.answer(request, _REVALIDATED)
+    return docs.description.answer(request, REVALIDATED)
 
 
 @blueprint.get("/docs", name="page", ctx_open=True)
@@ -116,7 +90,7 @@ async def show_description(request: CinelogRequest) -> HTTPResponse:
 async def show_page(request: CinelogRequest) -> HTTPResponse:
     """Answer the page."""
     docs: Docs = request.app.ctx.docs
-    response = docs.page.answer(request, _REVALIDATED)
+    response = docs.page.answer(request, REVALIDATED)
     response.headers.update(_POLICY)
     return response
 
@@ -133,7 +107,7 @@ async def show_page(request: CinelogRequest) -> HTTPResponse:
     refuses=(NotFound(),),
     slash=False,
 )
-async def show_file(request: CinelogRequest, name: str) -> HTTPResponse:
+async def showfile_of(request: CinelogRequest, name: str) -> HTTPResponse:
     """Answer a file of the page."""
     file = await asyncio.to_thread(_page_file, name)  # compressed on first use
     return file.answer(request, _CACHED)
@@ -144,13 +118,8 @@ def _page_file(name: str) -> File:
     if name not in _FILES:
         raise NotFound
     path, media = _FILES[name]
-    return _file(_asset(path), media)
+    return file_of(_asset(path), media)
 
 
 def _asset(path: str) -> bytes:
     return files("service").joinpath("assets", *path.split("/")).read_bytes()
-
-
-def _file(content: bytes, media: str) -> File:
-    digest = hashlib.sha256(content).hexdigest()[:20]
-    return File(content, gzip.compress(content, mtime=0), media, digest)

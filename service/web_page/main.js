@@ -1,0 +1,67 @@
+/** The page: who is signed in, and which view the address names. */
+import { html } from "./html.js";
+import { connection } from "./state/live.js";
+import { account, signOut, start } from "./state/session.js";
+import { href, route } from "./state/route.js";
+import { Notice, tellError } from "./parts/notice.js";
+import { Account } from "./views/account.js";
+import { Log } from "./views/log.js";
+import { Movie } from "./views/movie.js";
+import { Movies } from "./views/movies.js";
+import { SignIn } from "./views/sign_in.js";
+import { render } from "./vendor/preact.js";
+
+const VIEWS = { movies: "Movies", log: "Log", account: "Account" };
+
+function Navigation() {
+  const [first] = route.value.path;
+  const here = first in VIEWS ? first : "movies";
+  return html`<header>
+    <nav aria-label="Views">
+      <ul>
+        <li><a class="name" href=${href("movies")}>Cinelog</a></li>
+        ${account.value &&
+        Object.entries(VIEWS).map(
+          ([path, name]) => html`<li key=${path}>
+            <a href=${href(path)} aria-current=${here === path ? "page" : undefined}>${name}</a>
+          </li>`,
+        )}
+      </ul>
+      ${account.value &&
+      html`<ul>
+        <li class="who">${account.value.username}</li>
+        <li><button class="plain" onClick=${() => signOut().catch(tellError)}>Sign out</button></li>
+      </ul>`}
+    </nav>
+    ${account.value &&
+    connection.value === "lost" &&
+    html`<p class="banner" role="status">
+      The connection is lost. Changes by others are shown when it is back.
+    </p>`}
+  </header>`;
+}
+
+function View() {
+  const [name = "movies", ...rest] = route.value.path;
+  if (account.value === undefined) return html`<p aria-busy="true">Loading …</p>`;
+  if (account.value === null) return html`<${SignIn} key=${name} isNew=${name === "register"} />`;
+  if (name === "movies" && rest.length) return html`<${Movie} key=${rest[0]} id=${rest[0]} />`;
+  if (name === "log") return html`<${Log} />`;
+  if (name === "account") return html`<${Account} />`;
+  return html`<${Movies} />`;
+}
+
+function App() {
+  return html`<a class="skip" href="#main" onClick=${skip}>To the content</a>
+    <${Navigation} />
+    <main id="main" tabindex="-1"><${View} /></main>
+    <${Notice} />`;
+}
+
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app")));
+start().catch(tellError);

@@ -1,0 +1,12 @@
+/** A time in the reader's zone; UTC at hand in its title. */
+import { html } from "../html.js";
+
+const FORMAT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+/** @param {{at: string | null}} props RFC 3339 */
+export function When({ at }) {
+  if (!at) return html`<span>unknown</span>`;
+  return html`<time datetime=${at} title=${`${at.slice(0, 19).replace("T", " ")} UTC`}>
+    ${FORMAT.format(new Date(at))}
+  </time>`;
+}

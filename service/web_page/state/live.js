@@ -1,0 +1,56 @@
+/** What others change, by the service's stream. The browser resumes it where it broke off. */
+import { get, urlOf } from "../api/http.js";
+import { effect, signal } from "../vendor/signals.js";
+import { account } from "./session.js";
+
+const RETRY_MS = 2_000;
+
+/** The last change, as the feed has it. */
+export const lastChange = signal(/** @type {any} */ (null));
+/** Whether changes arrive: "connecting", "live", "lost". */
+export const connection = signal("connecting");
+
+let source = null;
+let last = null;
+
+function open() {
+  source = new EventSource(urlOf("events/stream", last === null ? {} : { after: last }));
+  source.onopen = () => (connection.value = "live");
+  for (const kind of ["MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored", "message"])
+    source.addEventListener(kind, receive);
+  source.onerror = () => {
+    connection.value = "lost";
+    if (source.readyState !== EventSource.CLOSED) return;
+    close();
+    setTimeout(reopen, RETRY_MS);
+  };
+}
+
+/** After a refusal: ask for something first, which renews the session if it has expired. */
+async function reopen() {
+  if (source || !account.value) return;
+  try {
+    await get("auth/me/");
+    if (!source && account.value) open();
+  } catch {
+    setTimeout(reopen, RETRY_MS);
+  }
+}
+
+function receive(event) {
+  last = event.lastEventId;
+  lastChange.value = JSON.parse(event.data);
+}
+
+function close() {
+  source?.close();
+  source = null;
+}
+
+effect(() => {
+  if (account.value) source || open();
+  else {
+    close();
+    last = null;
+  }
+});

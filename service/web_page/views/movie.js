@@ -1,0 +1,137 @@
+/** One movie: its fields, and everything that happened to it. */
+import { html } from "../html.js";
+import { call, get, Problem } from "../api/http.js";
+import { Dialog } from "../parts/dialog.js";
+import { Field, valuesOf } from "../parts/field.js";
+import { tell, tellError, textOf } from "../parts/notice.js";
+import { When } from "../parts/when.js";
+import { Comparison } from "./compare.js";
+import { History } from "./history.js";
+import { MovieDialog, reasonHeader } from "./movie_form.js";
+import { lastChange } from "../state/live.js";
+import { account } from "../state/session.js";
+import { go, href, route } from "../state/route.js";
+import { useEffect, useState } from "../vendor/hooks.js";
+
+/** @param {string} id @returns {Promise<any>} the movie, null for a deleted one */
+async function read(id) {
+  try {
+    return (await get(`movies/${id}/`)).data;
+  } catch (problem) {
+    if (problem instanceof Problem && problem.status === 404) return null;
+    throw problem;
+  }
+}
+
+/** @param {string} id @returns {Promise<any[]>} every entry, oldest first */
+async function readHistory(id) {
+  const entries = [];
+  for (let page = 1, count = 1; entries.length < count; page += 1) {
+    const { data } = await get(`movies/${id}/history/`, { page, page_size: 100 });
+    entries.push(...data.results);
+    count = data.count;
+  }
+  return entries;
+}
+
+/** @param {any[]} entries @returns {any[]} the fields at each version, null where it was deleted */
+export function statesOf(entries) {
+  let state = {};
+  return entries.map((entry) => {
+    const changes = Object.entries(entry.changes).map(([name, { to }]) => [name, to]);
+    state = { ...state, ...Object.fromEntries(changes) };
+    return entry.type === "MovieDeleted" ? null : { ...state, version: entry.version };
+  });
+}
+
+/** @param {{id: string}} props */
+export function Movie({ id }) {
+  const [shown, setShown] = useState(/** @type {any} */ (null));
+  const [refusal, setRefusal] = useState("");
+  const [dialog, setDialog] = useState("");
+  const [round, setRound] = useState(0);
+  const reload = () => setRound((before) => before + 1);
+  const change = lastChange.value;
+
+  useEffect(() => {
+    let isOver = false;
+    Promise.all([read(id), readHistory(id)])
+      .then(([movie, entries]) => isOver || setShown({ movie, entries, states: statesOf(entries) }))
+      .catch((problem) => {
+        if (!(problem instanceof Problem)) throw problem;
+        setRefusal(problem.status === 404 ? "There is no such movie." : textOf(problem));
+      });
+    return () => (isOver = true);
+  }, [id, round]);
+  useEffect(() => {
+    if (change?.movie_id === id && shown && change.version > shown.entries.length) reload();
+  }, [change]);
+
+  if (refusal) return html`<p class="banner" role="alert">${refusal}</p>`;
+  if (!shown) return html`<p aria-busy="true">Loading …</p>`;
+  const { movie, entries, states } = shown;
+  const last = states.findLast(Boolean) || {};
+  const first = entries[0];
+  const isMine = first.actor.username === account.value?.username;
+  const params = route.value.params;
+  const versions = [Number(params.get("from")), Number(params.get("to"))];
+  const isCompared = versions.every((number) => number >= 1 && number <= entries.length);
+  return html`<article class="movie">
+    <p><a href=${href("movies")}>← All movies</a></p>
+    <div class="title">
+      <h1>${last.title}</h1>
+      ${isMine &&
+      movie &&
+      html`<div class="actions">
+        <button onClick=${() => setDialog("edit")}>Edit</button>
+        <button class="secondary" onClick=${() => setDialog("delete")}>Delete</button>
+      </div>`}
+    </div>
+    ${!movie && html`<p class="banner" role="status">This movie is deleted. Its history stays.</p>`}
+    <dl class="facts">
+      <div><dt>Genre</dt><dd>${last.genre}</dd></div>
+      <div><dt>Year</dt><dd>${last.year}</dd></div>
+      <div><dt>Created by</dt><dd>${first.actor.username}</dd></div>
+      <div><dt>Created</dt><dd><${When} at=${first.at} /></dd></div>
+      <div><dt>Version</dt><dd>${entries.length}</dd></div>
+    </dl>
+    ${isCompared &&
+    html`<${Comparison}
+      ...${{ id, movie, states, entries, isMine }}
+      from=${versions[0]}
+      to=${versions[1]}
+      onDone=${reload}
+    />`}
+    <${History} ...${{ id, entries, isMine }} onDone=${reload} />
+    ${dialog === "edit" &&
+    html`<${MovieDialog} movie=${movie} onClose=${() => setDialog("")} onDone=${reload} />`}
+    ${dialog === "delete" &&
+    html`<${Deletion} movie=${movie} onClose=${() => setDialog("")} onDone=${reload} />`}
+  </article>`;
+}
+
+function Deletion({ movie, onClose, onDone }) {
+  const [errors, setErrors] = useState(/** @type {any} */ ({}));
+  async function submit(event) {
+    event.preventDefault();
+    try {
+      await call("DELETE", `movies/${movie.id}/`, {
+        headers: { ...reasonHeader(valuesOf(event.target).reason), "If-Match": `"${movie.version}"` },
+      });
+      tell("Deleted. It can be taken back from its history.");
+      onDone();
+      onClose();
+      go(`movies/${movie.id}`);
+    } catch (problem) {
+      if (problem instanceof Problem && problem.errors["Change-Reason"]) setErrors(problem.errors);
+      else tellError(problem);
+    }
+  }
+  return html`<${Dialog} title=${`Delete “${movie.title}”?`} onClose=${onClose}>
+    <form onSubmit=${submit}>
+      <${Field} name="reason" label="Reason (optional)" maxlength="200"
+        errors=${errors["Change-Reason"]} hint="Stands in the history, which stays." />
+      <footer><button type="submit">Delete</button></footer>
+    </form>
+  <//>`;
+}

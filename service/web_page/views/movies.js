@@ -1,0 +1,163 @@
+/** The list: search, filters, ordering, pages; all of it in the address. */
+import { html } from "../html.js";
+import { get, Problem } from "../api/http.js";
+import { When } from "../parts/when.js";
+import { tellError, textOf } from "../parts/notice.js";
+import { Filters } from "../parts/filters.js";
+import { MovieDialog } from "./movie_form.js";
+import { lastChange } from "../state/live.js";
+import { go, href, route } from "../state/route.js";
+import { useEffect, useState } from "../vendor/hooks.js";
+
+const SIZE = 20;
+const COLUMNS = [
+  ["title", "Title"],
+  ["genre", "Genre"],
+  ["year", "Year"],
+  ["creator", "By"],
+  ["created_at", "Created"],
+];
+
+/** @param {URLSearchParams} params @returns {Record<string, string>} */
+const queryOf = (params) => ({ page_size: SIZE, ...Object.fromEntries(params) });
+
+export function Movies() {
+  const params = route.value.params;
+  const [page, setPage] = useState(/** @type {any} */ (null));
+  const [refusal, setRefusal] = useState(/** @type {Problem | null} */ (null));
+  const [loading, setLoading] = useState(true);
+  const [round, setRound] = useState(0);
+  const [isAdding, setAdding] = useState(false);
+  const asked = params.toString();
+
+  useEffect(() => {
+    const stop = new AbortController();
+    setLoading(true);
+    get("movies/", queryOf(params), { signal: stop.signal })
+      .then(({ data, headers }) => {
+        setPage({ ...data, position: Number(headers.get("Event-Position")) });
+        setRefusal(null);
+        setLoading(false);
+      })
+      .catch((problem) => {
+        if (!(problem instanceof Problem)) return tellError(problem);
+        setRefusal(problem);
+        setLoading(false);
+      });
+    return () => stop.abort();
+  }, [asked, round]);
+
+  const change = (changes) => {
+    const query = { ...Object.fromEntries(params), page: "", ...changes };
+    go("movies", query, { replace: "page" in changes === false });
+  };
+  const reload = () => setRound((before) => before + 1);
+  return html`<section aria-busy=${loading}>
+    <div class="title">
+      <h1>Movies</h1>
+      <button onClick=${() => setAdding(true)}>Add a movie</button>
+    </div>
+    <${Filters} params=${params} onChange=${change} />
+    <${News} since=${page?.position} onShow=${reload} />
+    ${refusal && html`<${Refusal} problem=${refusal} onRetry=${reload} />`}
+    ${page && !refusal && html`<${Table} page=${page} params=${params} onOrder=${change} />`}
+    ${page && !refusal && html`<${Pager} count=${page.count} params=${params} />`}
+    ${isAdding &&
+    html`<${MovieDialog} onClose=${() => setAdding(false)} onDone=${reload} />`}
+  </section>`;
+}
+
+/** "3 changes: show", without moving what one reads. */
+function News({ since, onShow }) {
+  const [count, setCount] = useState(0);
+  const change = lastChange.value;
+  useEffect(() => setCount(0), [since]);
+  useEffect(() => {
+    if (change && since !== undefined && change.position > since) setCount((before) => before + 1);
+  }, [change]);
+  return html`<div aria-live="polite">
+    ${count > 0 &&
+    html`<button class="news" onClick=${onShow}>
+      ${count === 1 ? "1 change" : `${count} changes`}: show
+    </button>`}
+  </div>`;
+}
+
+function Refusal({ problem, onRetry }) {
+  useEffect(() => {
+    if (problem.status !== 503 && problem.status !== 0) return undefined;
+    const timer = setTimeout(onRetry, 1000 * Number(problem.headers.get("Retry-After") || 2));
+    return () => clearTimeout(timer);
+  }, [problem]);
+  return html`<div class="banner" role="alert">
+    <p>
+      ${problem.status === 503
+        ? "The list is not available: it is being built or is behind. It is tried again."
+        : textOf(problem)}
+    </p>
+    <button class="plain" onClick=${onRetry}>Try again</button>
+  </div>`;
+}
+
+function Table({ page, params, onOrder }) {
+  if (!page.count)
+    return html`<p class="empty">
+      ${[...params.keys()].length ? "No movie is like that." : "There is no movie yet."}
+    </p>`;
+  const at = params.get("at");
+  return html`<div class="scrolls" tabindex="0" role="region" aria-label="List of movies">
+    <table>
+      <caption>
+        ${page.count.toLocaleString()} ${page.count === 1 ? "movie" : "movies"}
+        ${at && html` as they were on <${When} at=${at} />`}
+      </caption>
+      <thead>
+        <tr>
+          ${COLUMNS.map(
+            ([name, label]) =>
+              html`<${Heading} key=${name} ...${{ name, label, params, onOrder }} />`,
+          )}
+        </tr>
+      </thead>
+      <tbody>
+        ${page.results.map(
+          (movie) => html`<tr key=${movie.id}>
+            <td><a href=${href(`movies/${movie.id}`)}>${movie.title}</a></td>
+            <td>${movie.genre}</td>
+            <td class="number">${movie.year}</td>
+            <td>${movie.creator}</td>
+            <td><${When} at=${movie.created_at} /></td>
+          </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+function Heading({ name, label, params, onOrder }) {
+  const ordering = params.get("ordering") || "-created_at";
+  const up = ordering === name;
+  const down = ordering === `-${name}`;
+  const sorted = up ? "ascending" : down ? "descending" : undefined;
+  return html`<th scope="col" aria-sort=${sorted}>
+    <button class="plain" onClick=${() => onOrder({ ordering: up ? `-${name}` : name })}>
+      ${label}<span aria-hidden="true">${up ? " ↑" : down ? " ↓" : ""}</span>
+    </button>
+  </th>`;
+}
+
+function Pager({ count, params }) {
+  const page = Number(params.get("page")) || 1;
+  const last = Math.max(1, Math.ceil(count / SIZE));
+  const to = (number) => href("movies", { ...Object.fromEntries(params), page: number });
+  if (last === 1) return null;
+  const step = (label, number) =>
+    number >= 1 && number <= last && number !== page
+      ? html`<a href=${to(number)}>${label}</a>`
+      : html`<span class="off">${label}</span>`;
+  return html`<nav class="pager" aria-label="Pages">
+    ${step("First", 1)} ${step("Previous", page - 1)}
+    <span>Page ${page.toLocaleString()} of ${last.toLocaleString()}</span>
+    ${step("Next", page + 1)} ${step("Last", last)}
+  </nav>`;
+}

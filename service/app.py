@@ -19,7 +19,7 @@ from projections.keys import APPENDED
 from projections.redis_client import breaker_for, open_async_redis, open_redis
 from projections.subprocesses import command, environment
 from queries.log.change_feed import ChangeFeed, EventBatch, rendered
-from queries.log.history import changes_after
+from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
 from queries.mirrors import Mirrors
 from queries.movies import Readers
@@ -189,12 +189,14 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     telemetry.watch(app.ctx.connections, redis, mirrors, lambda: hasher.pending)
 
     username_of = lru_cache(_NAMES_KEPT)(store.username_of)
-    change_feed = _change_feed(app, store, username_of, log_threads, read_position)
+    timeline = Timeline(store)
+    movie_events = MovieEvents(store, username_of, timeline)
+    change_feed = _change_feed(app, store, movie_events, log_threads, read_position)
     continuity.on_change(username_of.cache_clear)
     loop = asyncio.get_running_loop()
     for forget in (read_position.forget, change_feed.restart):
         continuity.on_change(partial(loop.call_soon_threadsafe, forget))
-    tokens, timeline = Tokens(load_keys(settings.signing_keys), settings), Timeline(store)
+    tokens = Tokens(load_keys(settings.signing_keys), settings)
     live = ReadModel(batcher, mirrors, lambda: continuity.text)
     await live.load()
     stack.callback(asyncio.create_task(live.keep_loaded(), name="follow the read model").cancel)
@@ -215,6 +217,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
             lambda position: log_threads.run(event_name_at, store, position),
         ),
         timeline=timeline,
+        movie_events=movie_events,
         read_position=read_position,
         change_feed=change_feed,
         tokens=tokens,
@@ -260,12 +263,12 @@ def _projection_notifier(batcher: RequestBatcher, stack: AsyncExitStack) -> Call
 def _change_feed(
     app: App,
     store: Store,
-    username_of: Callable[[str], str],
+    movie_events: MovieEvents,
     log_threads: Pool,
     read_position: ReadPosition,
 ) -> ChangeFeed:
     def read(after: int, limit: int) -> EventBatch:
-        return rendered(changes_after(store, after, limit), username_of)
+        return rendered(movie_events.after(after, limit), movie_events.username_of)
 
     return ChangeFeed(
         lambda after, limit: log_threads.run(read, after, limit),

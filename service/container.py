@@ -8,6 +8,7 @@ from sanic import Request
 from commands.event_store.store import Store
 from commands.executor import Executor
 from queries.log.change_feed import ChangeFeed
+from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
 from queries.movies import Readers
 from queries.read_position import ReadPosition
@@ -37,6 +38,7 @@ class Container:
     """Threads that read the log."""
     readers: Readers
     timeline: Timeline
+    movie_events: MovieEvents
     read_position: ReadPosition
     change_feed: ChangeFeed
     tokens: Tokens

@@ -4,19 +4,25 @@ One task reads each new event once and keeps the last few thousand, rendered. A 
 coroutine with a position: it takes the events after it from memory, or from the log where it is
 further behind. Nothing is queued per client, however slow, and a client that returns with the last
 position it saw neither misses nor repeats an event.
+
+The filter of a client selects from what was read for all. So that it need not read again what its
+filter left out, it is told its position in an event of its own, at most every 15 s and in the end.
 """
 
 import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from contextlib import suppress
 from typing import NamedTuple
 
 import orjson
 import structlog
 
 from commands.errors import BusyError
-from queries.log.history import Changes
+from commands.text import fold_name
+from queries.log.event_filter import EVERY_EVENT, EventFacts, EventFilter
+from queries.log.movie_events import Changes
 from queries.turns import Turns
 
 KEPT = 4_096
@@ -32,16 +38,25 @@ _CACHED_BATCHES = 64
 # and some clients deliver an event without data.
 GREETING = b": Cinelog\nretry: 1000\n"
 PING = b": ping\n"
+_POSITION = b'id: %d\nevent: position\ndata: {"position":%d}\n\n'
 # Some clients end a line at these too. JSON has them only in texts, where an escape is equivalent.
 _LINE_ENDS = tuple((end.encode(), b"\\u%04x" % ord(end)) for end in ("\u0085", "\u2028", "\u2029"))
 log = structlog.get_logger(__name__)
 
 
-class RenderedEvent(NamedTuple):
-    """The bytes of an event, and the position that a client has reached with it."""
+class Sent(NamedTuple):
+    """Bytes for a client, and the position that the stream has reached with them."""
 
     position: int
     text: bytes
+
+
+class RenderedEvent(NamedTuple):
+    """The bytes of an event, its position, and what filters compare."""
+
+    position: int
+    text: bytes
+    facts: EventFacts = EventFacts("", "", "", "")
 
 
 class EventBatch(NamedTuple):
@@ -58,11 +73,14 @@ def rendered(changes: Changes, username_of: Callable[[str], str]) -> EventBatch:
     """Return changes as server-sent events."""
     events = []
     for entry in changes.entries:
-        data = orjson.dumps({"movie_id": entry.movie_id, **entry.to_dict(username_of)})
+        fields = {"movie_id": entry.movie_id, **entry.to_dict(username_of)}
+        data = orjson.dumps(fields)
         for raw, escaped in _LINE_ENDS:
             data = data.replace(raw, escaped)
         text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), data)
-        events.append(RenderedEvent(entry.position, text))
+        actor = fold_name(fields["actor"]["username"] or "")
+        facts = EventFacts(entry.type, entry.movie_id, entry.at or "", actor)
+        events.append(RenderedEvent(entry.position, text, facts))
     return EventBatch(events, changes.reached)
 
 
@@ -130,50 +148,67 @@ class ChangeFeed:
         self._closing = False
 
     async def events(
-        self, after: int | None, until: float, account: Hashable = None
-    ) -> AsyncGenerator[RenderedEvent]:
-        """Yield the events after a position (None: from now on) as they come, until a Unix time.
+        self,
+        after: int | None,
+        until: float,
+        account: Hashable = None,
+        wanted: EventFilter = EVERY_EVENT,
+    ) -> AsyncGenerator[Sent]:
+        """Yield wanted events after a position (None: from now on) as they come, until a Unix time.
 
-        The greeting comes first, with the position to begin after; no later event is missed. A
-        comment follows 15 s of silence. Raises BusyError where too many clients listen.
+        The greeting comes first, with the position to begin after; no later event is missed. After
+        15 s of silence comes a comment, or an event ``position`` where the filter left out events,
+        as it does in the end. Raises BusyError where too many clients listen.
         """
         if self._clients >= self._most:
             raise BusyError("too many streams", retry_after_s=BUSY_S)
         self._clients += 1
         try:
-            async with self._starting:
-                if self._follower is None or self._follower.done():
-                    self._reached = self._kept_after = await self._head()
-                    self._kept.clear()
-                    self._follower = asyncio.create_task(self._follow())
-                    self._notify()  # waiting clients read from the log what came meanwhile
-            position = self._reached if after is None else after
+            await self._start()
+            position = told = self._reached if after is None else after
             epoch = self._epoch
-            yield RenderedEvent(position, GREETING)
+            yield Sent(position, GREETING)
+            told_at = time.monotonic()
             while not self._closing and epoch == self._epoch and (left := until - time.time()) > 0:
                 news = self._news
-                if position < self._kept_after:
-                    batch = await self._catch_up.after(position, account)
-                else:
-                    batch = self._after(position)
+                batch = await self._after(position, account)
                 if epoch != self._epoch:
                     break
-                if batch.events:
-                    yield RenderedEvent(batch.reached, b"".join(one.text for one in batch.events))
+                if chosen := [one for one in batch.events if wanted.passes(one.facts)]:
+                    yield Sent(batch.reached, b"".join(one.text for one in chosen))
+                    told, told_at = chosen[-1].position, time.monotonic()
+                silent_s = time.monotonic() - told_at
                 if batch.reached > position:
                     position = batch.reached
+                elif silent_s < self._ping_s:
+                    await _wait(news, min(self._ping_s - silent_s, left))
                     continue
-                try:
-                    await asyncio.wait_for(news.wait(), min(self._ping_s, left))
-                except TimeoutError:
-                    yield RenderedEvent(position, PING)
+                if silent_s >= self._ping_s:
+                    yield _sign_of_life(position, told, wanted)
+                    told, told_at = position, time.monotonic()
+            if epoch == self._epoch and wanted != EVERY_EVENT and position > told:
+                yield _sign_of_life(position, told, wanted)
         finally:
             self._clients -= 1
             if not self._clients:
                 self._stop()
 
-    def _after(self, position: int) -> EventBatch:
-        """Return the kept events after a position, searched from the end: most clients are near."""
+    async def _start(self) -> None:
+        """Follow the log from its head, unless a task does."""
+        async with self._starting:
+            if self._follower is None or self._follower.done():
+                self._reached = self._kept_after = await self._head()
+                self._kept.clear()
+                self._follower = asyncio.create_task(self._follow())
+                self._notify()  # waiting clients read from the log what came meanwhile
+
+    async def _after(self, position: int, account: Hashable) -> EventBatch:
+        """Return events after a position: the kept ones, or for clients far behind from the log.
+
+        The kept ones are searched from the end: most clients are near.
+        """
+        if position < self._kept_after:
+            return await self._catch_up.after(position, account)
         events: list[RenderedEvent] = []
         for event in reversed(self._kept):
             if event.position <= position:
@@ -229,3 +264,15 @@ class ChangeFeed:
         if self._follower:
             self._follower.cancel()
             await asyncio.wait([self._follower])
+
+
+def _sign_of_life(position: int, told: int, wanted: EventFilter) -> Sent:
+    """Return what ends a silence: the position, where the client does not know how far it is."""
+    if wanted == EVERY_EVENT or position <= told:
+        return Sent(position, PING)
+    return Sent(position, _POSITION % (position, position))
+
+
+async def _wait(news: asyncio.Event, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(news.wait(), timeout_s)

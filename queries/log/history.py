@@ -1,4 +1,4 @@
-"""A movie's history and the feed of all changes, read from the log.
+"""A movie's history, and its earlier states, read from the log.
 
 Synchronous, like the store: a server calls these on a thread.
 """
@@ -11,15 +11,11 @@ from uuid import UUID
 from commands.errors import NotFoundError, UnreadableEventError
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
-from commands.event_types import MOVIE_EVENTS
 from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_timestamp
 from queries.movie_query import page_within
 
-# Events that one read of the feed takes: claims and accounts lie between the changes.
-_CHUNK = 1_000
 E = TypeVar("E")
-MAX_LIMIT, DEFAULT_LIMIT = 1_000, 100
 
 
 class Entry(NamedTuple):
@@ -57,10 +53,11 @@ class Entry(NamedTuple):
 
 def actor(username_of: Callable[[str], str], account: str | None) -> dict[str, str | None]:
     """Return the public JSON of the account that acted; its username is None if unknown."""
-    return {"id": account, "username": _username(username_of, account)}
+    return {"id": account, "username": username(username_of, account)}
 
 
-def _username(username_of: Callable[[str], str], account: str | None) -> str | None:
+def username(username_of: Callable[[str], str], account: str | None) -> str | None:
+    """Return the username of an account id, None if there is no such account."""
     if account is None:
         return None
     try:
@@ -133,43 +130,3 @@ def movie_at_position(store: Store, movie_id: UUID, position: int) -> Movie:
         event.version for event in store.read_stream(movie_id) if event.position <= position
     )
     return movie_at_version(store, movie_id, max(versions, default=0))
-
-
-class Changes(NamedTuple):
-    """Entries of all movies in log order, complete up to ``reached``; whether more follow."""
-
-    entries: list[Entry]
-    reached: int
-    more: bool
-
-
-def changes_after(store: Store, after: int, limit: int) -> Changes:
-    """Return up to ``limit`` changes of any movie after a position, in log order."""
-    events: list[RecordedEvent] = []
-    reached = after
-    while len(events) <= limit:
-        read = store.read(reached, _CHUNK)
-        events += [event for event in read if event.type in MOVIE_EVENTS]
-        if read:
-            reached = read[-1].position
-        if len(read) < _CHUNK:
-            break
-    more = len(events) > limit
-    events = events[:limit]
-    if more:
-        reached = events[-1].position
-    return Changes(_entries_of(store, events), reached, more)
-
-
-def _entries_of(store: Store, events: list[RecordedEvent]) -> list[Entry]:
-    """Return the entries of ``events``, compared with the state before each of them."""
-    last = {event.stream_id: event.version for event in events}
-    wanted = {event.position for event in events}
-    firsts = {event.stream_id: [event] for event in events if event.version == 1}
-    by_position: dict[int, Entry] = {}
-    for stream_id, version in last.items():
-        stream = (
-            firsts[stream_id] if version == 1 else store.read_stream(UUID(stream_id), limit=version)
-        )
-        by_position |= {one.position: one for one in entries(stream) if one.position in wanted}
-    return [by_position[event.position] for event in events]

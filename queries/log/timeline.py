@@ -17,9 +17,12 @@ from commands.rfc3339 import rfc3339
 from projections.generation.state import event_name_at
 
 STRETCH = 1_000
-"""Events in a stretch; memory holds only its last position and the latest stamp up to there."""
+"""Events in a stretch; memory holds only its last position, its earliest and latest stamp, and the
+latest stamp up to there."""
 # How long one call reads the log; the next call continues from there.
-_TIMEOUT_S = 4.0
+_TIMEOUT_S, _SKIP_TIMEOUT_S = 4.0, 0.5
+# The earliest and the latest stamp of a stretch without any: no range has both.
+_NO_STAMP = ("~", "")
 
 
 class AtTime(NamedTuple):
@@ -57,8 +60,7 @@ class Timeline:
         """
         wanted = rfc3339(at)
         with self._lock:
-            if event_name_at(self._store, self._ends[-1]) != self._name:
-                self._forget()  # it is another log
+            self._check_log()
             self._read_up_to(wanted)
             position = self._ends[bisect_right(self._latest, wanted) - 1]
         while read := self._store.read_timestamps(position, self._stretch):
@@ -68,18 +70,54 @@ class Timeline:
                 position = following
         return position
 
+    def skip(self, after: int, since: str, before: str) -> int:
+        """Return the position up to which no event after ``after`` is stamped within a range.
+
+        The first event within it may follow much later. ``since`` is included, ``before`` is not;
+        both are as ``rfc3339`` writes them, "" bounds nothing. Reads the log for about half a
+        second; the next call continues from there.
+        """
+        deadline = time.monotonic() + _SKIP_TIMEOUT_S
+        with self._lock:
+            self._check_log()
+            number = bisect_right(self._ends, after)
+            while number < len(self._ends) or self._read_stretch():
+                if number < len(self._ends):
+                    earliest, latest = self._ranges[number]
+                    may_have = latest >= since and (not before or earliest < before)
+                    if may_have and self._ends[number] > after:
+                        break
+                    number += 1
+                if time.monotonic() > deadline:
+                    break
+            return max(after, self._ends[min(number, len(self._ends)) - 1])
+
+    def _check_log(self) -> None:
+        if event_name_at(self._store, self._ends[-1]) != self._name:
+            self._forget()  # it is another log
+
     def _forget(self) -> None:
         self._ends, self._latest, self._name = [0], [""], ""
+        self._ranges = [_NO_STAMP]
 
     def _read_up_to(self, wanted: str) -> None:
         """Read whole stretches until an event is later than ``wanted``."""
         deadline = time.monotonic() + _TIMEOUT_S
         while self._latest[-1] <= wanted:
-            read = self._store.read_timestamps(self._ends[-1], self._stretch)
-            if len(read) < self._stretch:
+            if not self._read_stretch():
                 return
-            self._ends.append(read[-1][0])
-            self._latest.append(max(self._latest[-1], *(stamp for _, stamp in read)))
-            self._name = event_name_at(self._store, self._ends[-1])
             if time.monotonic() > deadline:
                 raise EventStoreUnavailableError("its times are being read", retry_after_s=1)
+
+    def _read_stretch(self) -> bool:
+        """Read the next stretch; False if the log does not have a whole one."""
+        read = self._store.read_timestamps(self._ends[-1], self._stretch)
+        if len(read) < self._stretch:
+            return False
+        stamps = [stamp for _, stamp in read if stamp]
+        own = (min(stamps), max(stamps)) if stamps else _NO_STAMP
+        self._ends.append(read[-1][0])
+        self._latest.append(max(self._latest[-1], own[1]))
+        self._ranges.append(own)
+        self._name = event_name_at(self._store, self._ends[-1])
+        return True

@@ -1,7 +1,7 @@
 """The commands that read the log: ``cinelog events``, ``history`` and ``check``."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from commands.errors import EventStoreUnavailableError, NotFoundError
+from commands.errors import EventStoreUnavailableError, InvalidError, NotFoundError
 from service.cli.console import (
     AsJson,
     counted,
@@ -27,7 +27,8 @@ from service.cli.progress import phases
 if TYPE_CHECKING:
     from commands.event_store.salvage import EventProblem
     from commands.event_store.store import Store
-    from queries.log.history import Changes
+    from queries.log.event_filter import EventFilter
+    from queries.log.movie_events import Changes
 
 _PAGE_SIZE = 500
 POLL_S = 0.3
@@ -36,27 +37,37 @@ _CACHED_NAMES = 10_000
 MAX_LINES = 100
 
 
-def show_events(
+def show_events(  # noqa: PLR0913, PLR0917 - each is an option
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait for new events until Ctrl-C.")
     ] = False,
     after: Annotated[
         int, typer.Option(help="Start after this position.", min=0, max=2**63 - 1)
     ] = 0,
+    kind: Annotated[str, typer.Option("--type", help="Only events of this type.")] = "",
+    movie: Annotated[str, typer.Option(help="Only events of this movie.")] = "",
+    by: Annotated[str, typer.Option(help="Only events of the account of this name.")] = "",
+    since: Annotated[str, typer.Option(help="Only events at or after this time.")] = "",
+    before: Annotated[str, typer.Option(help="Only events before this time.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Print the changes of all movies in log order, one per line.
 
     A line has the position, the time, the type, the account, the movie and
-    the changes. Events of accounts are left out.
+    the changes. Events of accounts are left out. Times are RFC 3339 with an
+    offset, such as 2026-01-02T12:00:00Z.
     """
+    from queries.log.event_filter import EVENT_FILTERS
+
+    given = (kind, movie, by, since, before)
+    wanted = _event_filter(dict(zip(EVENT_FILTERS, given, strict=True)))
     settings = load_settings()
     with open_store(settings) as store:
         if after > (head := store.head()):
             usage_error(f"--after {after}: the log ends at position {head}")
         username_of = lru_cache(_CACHED_NAMES)(store.username_of)
         try:
-            for changes in _pages(store, after, follow=follow):
+            for changes in _pages(store, username_of, after, wanted, follow=follow):
                 for entry in changes.entries:
                     row = {"movie_id": entry.movie_id, **entry.to_dict(username_of)}
                     print_result(row, [_event_line(row)], as_json=as_json)
@@ -132,17 +143,37 @@ def check(as_json: AsJson = False) -> None:
     raise typer.Exit(0 if whole else 1)
 
 
-def _pages(store: "Store", after: int, *, follow: bool) -> "Iterator[Changes]":
-    """Yield the changes after a position; ``follow`` polls for more, also past an outage.
+def _event_filter(given: dict[str, str]) -> "EventFilter":
+    """Return the filter of the options; a wrong one is wrong use."""
+    from queries.log.event_filter import parse_event_filter
+
+    options = dict(zip(given, ("--type", "--movie", "--by", "--since", "--before"), strict=True))
+    try:
+        return parse_event_filter({name: text.strip() for name, text in given.items()})
+    except InvalidError as error:
+        name, messages = next(iter(error.errors.items()))
+        usage_error(f"{options[name]}: {messages[0]}")
+
+
+def _pages(
+    store: "Store",
+    username_of: Callable[[str], str],
+    after: int,
+    wanted: "EventFilter",
+    *,
+    follow: bool,
+) -> "Iterator[Changes]":
+    """Yield wanted changes after a position; ``follow`` polls for more, also past an outage.
 
     Raises typer.Exit if the log becomes shorter than the position read.
     """
-    from queries.log.history import changes_after
+    from queries.log.movie_events import MovieEvents
 
+    movie_events = MovieEvents(store, username_of)
     unreachable = False
     while True:
         try:
-            changes = changes_after(store, after, _PAGE_SIZE)
+            changes = movie_events.after(after, _PAGE_SIZE, wanted)
             shorter = not changes.entries and store.head() < after
         except EventStoreUnavailableError as error:
             if not follow:

@@ -32,6 +32,8 @@ from service.web.problems import Problem, document, problem_of
 
 UNKNOWN = PositionUnknownError("0f8fad5b-d9cb-469f-a165-70867728950e.2", 38_624, 38_000)
 """The refusal of a position that the log does not have."""
+FILTERS = InvalidError({"at__gte": ["Enter a valid date/time."], "movie": ["Enter a valid UUID."]})
+"""The refusal of filters of events."""
 WRITE_REFUSED = (
     NotCreatorError(),
     NotFoundError(),

@@ -6,7 +6,8 @@ and a page size that is no number is the default.
 
 from typing import Any
 
-from queries.log.history import DEFAULT_LIMIT, MAX_LIMIT
+from commands.event_types import MOVIE_EVENTS
+from queries.log.movie_events import DEFAULT_LIMIT, MAX_LIMIT
 from queries.movie_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, TEXTS
 from queries.orderings import FIELDS
 from service.openapi.model import Parameter
@@ -101,4 +102,38 @@ LIMIT = Parameter(
     "query",
     f"The most events to return, from 1 to {MAX_LIMIT:,}; larger values are reduced.",
     _WHOLE | {"default": DEFAULT_LIMIT},
+)
+
+
+def _event_bound(name: str, relation: str) -> Parameter:
+    about = (
+        f"Only events stamped {relation} this time (RFC 3339, with an offset). Digits beyond "
+        "microseconds are dropped. A blank value is no filter."
+    )
+    return Parameter(name, "query", about, AT_TIME.schema, ("2026-01-02T12:00:00Z",))
+
+
+EVENT_FILTERS = (
+    Parameter(
+        "type",
+        "query",
+        "Only events of this type. A blank value is no filter.",
+        {"type": "string", "enum": [*MOVIE_EVENTS]},
+    ),
+    Parameter(
+        "movie",
+        "query",
+        "Only events of the movie with this id, which may be deleted. A blank value is no filter.",
+        _TEXT | {"anyOf": [{"format": "uuid"}, {"pattern": r"^\s*$"}]},
+    ),
+    Parameter(
+        "actor__username",
+        "query",
+        "Only events that the account with exactly this username caused, case-insensitively. A "
+        "blank value is no filter.",
+        _WITHOUT_NUL,
+        ("ann",),
+    ),
+    _event_bound("at__gte", "at or after"),
+    _event_bound("at__lt", "before"),
 )

@@ -16,6 +16,7 @@ from service.container import Container, container_of
 from service.openapi import errors, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, claimed_log, position_headers
+from service.routes.event_filters import event_filter
 from service.web.params import integer_param, parse_all, parse_integer
 from service.web.request import CinelogRequest
 
@@ -34,8 +35,15 @@ blueprint = Blueprint("stream")
     "`listEvents` has it. Without `after` and `Last-Event-ID` only what comes. It ends when "
     "the access token expires: come back with `Last-Event-ID`. It ends too when another epoch "
     "of the log begins, with an event `log` whose data is `log`, `head` and `shared`. An "
-    "account has a bounded number of streams (`CINELOG_STREAMS_PER_ACCOUNT`).",
-    takes=(parameters.AFTER, request_headers.LAST_EVENT_ID, request_headers.EVENT_LOG),
+    "account has a bounded number of streams (`CINELOG_STREAMS_PER_ACCOUNT`). With filters, an "
+    "event `position` (its data is `position`) tells at times, and before the stream ends, how far "
+    "it is: `id` moves on although the filters left out every event.",
+    takes=(
+        parameters.AFTER,
+        *parameters.EVENT_FILTERS,
+        request_headers.LAST_EVENT_ID,
+        request_headers.EVENT_LOG,
+    ),
     answers={
         200: Answer(
             "Events, as they happen.",
@@ -51,6 +59,7 @@ blueprint = Blueprint("stream")
     },
     refuses=(
         InvalidError({"Last-Event-ID": ["Enter a number."]}),
+        errors.FILTERS,
         errors.UNKNOWN,
         ThrottledError(STREAMS, change_feed.BUSY_S),
         *errors.LOG_UNAVAILABLE,
@@ -58,20 +67,28 @@ blueprint = Blueprint("stream")
     slash=False,
 )
 async def stream(request: CinelogRequest) -> None:
-    """Send the changes after ``Last-Event-ID`` or ``after``, without these from now on.
+    """Send wanted events after ``Last-Event-ID`` or ``after``, without these from now on.
 
     When another epoch of the log begins, the stream ends with an event ``log``. A closed account
     gets no further event.
     """
     container, principal = container_of(request), request.principal
-    after, claimed = parse_all(lambda: _parse_after(request), lambda: claimed_log(request))
+    after, claimed, wanted = parse_all(
+        lambda: _parse_after(request),
+        lambda: claimed_log(request),
+        lambda: event_filter(request),
+    )
     await PositionHeaders(0, claimed).check(container, after)
     log = container.log
+    if after is not None and wanted.has_times:
+        after = await container.log_threads.run(
+            container.timeline.skip, after, wanted.since, wanted.before
+        )
     account, most = str(principal.account_id), container.settings.streams_per_account
     until = principal.expires_at
     with container.slots.held(STREAMS, account, most, retry_after_s=BUSY_S):
         async with contextlib.aclosing(
-            container.change_feed.events(after, until, account)
+            container.change_feed.events(after, until, account, wanted)
         ) as events:
             greeting = await anext(events)  # raises before anything is sent
             response = await request.respond(

@@ -7,13 +7,16 @@ from sanic import Blueprint
 
 from commands.errors import InvalidError, NotFoundError
 from queries.log import history
+from queries.log.event_filter import EVENT_FILTERS
+from queries.log.movie_events import DEFAULT_LIMIT, MAX_LIMIT, MOST_READ, Changes
 from queries.movie_query import parse_page
 from service.container import container_of
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, position_headers
+from service.routes.event_filters import event_filter
 from service.routes.movies import PATH, parse_movie_id
-from service.routes.pagination import link, page_links
+from service.routes.pagination import link_with, page_links
 from service.web import representations
 from service.web.body import JSON
 from service.web.params import integer_param, parse_all
@@ -77,11 +80,15 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     id="listEvents",
     tag=tags.EVENTS,
     summary="List the events of all movies",
-    about="In log order. Whoever follows `next`, and later asks again from the last position, "
-    "sees every event once.",
+    about="In log order. A client that follows `next`, and later asks again after the last "
+    "`Event-Position`, sees every event once. Filters combine; of a repeated parameter the last "
+    f"value counts. A request reads at most {MOST_READ:,} events of the log, so a page may have "
+    "fewer than `limit` results, or none, with a `next` that continues where it ended. At the "
+    "end of the log `next` is null.",
     takes=(
         parameters.AFTER,
         parameters.LIMIT,
+        *parameters.EVENT_FILTERS,
         request_headers.MIN_POSITION,
         request_headers.EVENT_LOG,
     ),
@@ -93,33 +100,42 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
             example={"results": [examples.EVENT], "next": None},
         )
     },
-    refuses=(InvalidError({"after": ["Enter a number."]}), errors.UNKNOWN, *errors.LOG_UNAVAILABLE),
+    refuses=(
+        InvalidError({"after": ["Enter a number."]}),
+        errors.FILTERS,
+        errors.UNKNOWN,
+        *errors.LOG_UNAVAILABLE,
+    ),
 )
 async def events(request: CinelogRequest) -> HTTPResponse:
-    """Answer the changes of all movies after a position, in log order.
+    """Answer the events of all movies after a position that pass the filters, in log order.
 
     ``Event-Position`` is the position up to which they are complete.
     """
     container = container_of(request)
-    after, limit, headers = parse_all(
-        lambda: integer_param(request, "after"),
-        lambda: integer_param(request, "limit"),
+    (after, limit), wanted, headers = parse_all(
+        lambda: parse_all(
+            lambda: integer_param(request, "after"), lambda: integer_param(request, "limit")
+        ),
+        lambda: event_filter(request),
         lambda: PositionHeaders.parse(request),
     )
     await headers.check(container, after)
-    limit = history.DEFAULT_LIMIT if limit is None else max(1, min(history.MAX_LIMIT, limit))
+    limit = DEFAULT_LIMIT if limit is None else max(1, min(MAX_LIMIT, limit))
     log = container.log
 
-    def read() -> tuple[history.Changes, list[dict[str, Any]]]:
-        changes = history.changes_after(container.store, after or 0, limit)
+    def read() -> tuple[Changes, list[dict[str, Any]]]:
+        changes = container.movie_events.after(after or 0, limit, wanted)
         return changes, [
             {"movie_id": entry.movie_id, **entry.to_dict(container.username_of)}
             for entry in changes.entries
         ]
 
     changes, results = await container.log_threads.run(read)
-    query = {"after": str(changes.reached), "limit": str(limit)}
-    following = link(request, f"{API}/events/", query) if changes.more else None
+    following = None
+    if changes.more:
+        place = {"after": str(changes.reached), "limit": str(limit)}
+        following = link_with(request, f"{API}/events/", EVENT_FILTERS, **place)
     return HTTPResponse(
         orjson.dumps({"results": results, "next": following}),
         headers=position_headers(changes.reached, log),

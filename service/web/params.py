@@ -94,9 +94,14 @@ def time_param(request: CinelogRequest, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        return parse_rfc3339(_SPACED_OFFSET.sub("+", text))
+        return parse_rfc3339(spell_offset(text))
     except ValueError:
         raise InvalidError({name: ["Enter a valid date/time."]}) from None
+
+
+def spell_offset(text: str) -> str:
+    """Return the text of a time with the plus sign that a query string turned into a space."""
+    return _SPACED_OFFSET.sub("+", text)
 
 
 def as_of_param(

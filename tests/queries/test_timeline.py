@@ -1,5 +1,6 @@
 """Timeline: the log at a time ends before the first event with a later timestamp."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from commands.errors import NotFoundError
 from commands.event_store.store import Store
 from commands.movie import Movie, MovieDetails
+from commands.rfc3339 import rfc3339
 from queries.log.history import movie_at_position
 from queries.log.timeline import Timeline
 from tests.controls import MOVIE, NOON, metadata, new_id
@@ -141,3 +143,66 @@ def test_a_stretch_is_read_once(sqlite_store):
     sqlite_store.read_timestamps = lambda *args: reads.append(args) or read_timestamps(*args)
     assert timeline.position_at(NOON + timedelta(minutes=22)) == 23
     assert reads == [(20, 5)]
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    minutes=st.lists(st.integers(0, 9), max_size=14),
+    asked=st.lists(
+        st.tuples(st.integers(0, 19), st.integers(-1, 10), st.integers(-1, 10)), max_size=6
+    ),
+    stretch=st.integers(1, 5),
+    later=st.lists(st.integers(0, 9), max_size=5),
+)
+def test_nothing_within_a_range_is_skipped(tmp_path_factory, minutes, asked, stretch, later):
+    def stamp(minute):
+        return "" if minute < 0 else rfc3339(NOON + timedelta(minutes=minute))
+
+    store = store_with(tmp_path_factory.mktemp("log") / "events.db", minutes)
+    try:
+        timeline = Timeline(store, stretch=stretch)
+        for log in (minutes, minutes + later):
+            for after, since, before in asked:
+                found = timeline.skip(after, stamp(since), stamp(before))
+                within = [
+                    position
+                    for position, minute in enumerate(log, 1)
+                    if position > after and minute >= since and (before < 0 or minute < before)
+                ]
+                first = min(within, default=len(log) + 1)
+                assert after <= found
+                assert found < first or found == after
+            if log is minutes:
+                store.append([movie(one) for one in later])
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("after", "since", "before", "position"),
+    [(0, 0, 1, 0), (0, 60, 0, 2), (3, 60, 0, 3), (0, 30, 50, 6), (2, 0, 30, 6), (0, 61, 90, 2)],
+)
+def test_stretches_outside_a_range_are_skipped(sqlite_store, after, since, before, position):
+    """The last, incomplete one is not known."""
+    sqlite_store.append([movie(one) for one in (0, 1, 60, 61, 120, 121, 0)])
+    stamps = [rfc3339(NOON + timedelta(minutes=one)) if one else "" for one in (since, before)]
+    assert Timeline(sqlite_store, stretch=2).skip(after, *stamps) == position
+
+
+def test_skipping_starts_again_in_another_log(tmp_path):
+    path = tmp_path / "events.db"
+    with closing(store_with(path, [0, 1, 60, 61])) as store:
+        timeline = Timeline(store, stretch=2)
+        late = rfc3339(NOON + timedelta(minutes=30))
+        assert timeline.skip(0, late, "") == 2
+        assert timeline.skip(0, "", late) == 0
+        for event in store.read(0):
+            other = rfc3339(NOON if event.position > 2 else NOON + timedelta(minutes=60))
+            rewrite(path, event.stream_id, timestamp=other)
+        assert timeline.skip(0, late, "") == 0
+        assert timeline.skip(0, "", late) == 2

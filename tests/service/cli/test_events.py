@@ -64,6 +64,24 @@ def test_events_are_printed_in_log_order(tmp_path, store):
     assert repr(rows[0]["changes"]["title"]["to"]) in text[0]
 
 
+def test_events_are_filtered(tmp_path, store):
+    movie = add_movie_history(store)
+    rows = printed_events(tmp_path)
+    assert printed_events(tmp_path, "--type", "MovieUpdated") == rows[1:2]
+    assert printed_events(tmp_path, "--movie", movie, "--by", "ANN") == rows
+    assert printed_events(tmp_path, "--by", "nobody") == []
+    times = ("--since", rows[1]["at"], "--before", rows[2]["at"])
+    assert printed_events(tmp_path, *times) == rows[1:2]
+    for option, message in (
+        ("--type", "Select a valid choice"),
+        ("--movie", "Enter a valid UUID"),
+        ("--since", "Enter a valid date/time"),
+    ):
+        done = run(tmp_path / "var", "events", option, "nonsense")
+        assert done.returncode == 2
+        assert f"{option}: {message}" in done.stderr
+
+
 def test_position_beyond_the_log_is_refused(tmp_path, store):
     add_movie_history(store)
     done = run(tmp_path / "var", "events", "--after", 999)

@@ -24,7 +24,7 @@ TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T.*)?"
 LENIENT = {
     "title", "genre", "search", "creator__username", "ordering", "page", "page_size", "cursor",
     "year", "year__gt", "year__gte", "year__lt", "year__lte", "dry_run", "at", "version",
-    "at_position", "after", "limit",
+    "at_position", "after", "limit", "type", "movie", "actor__username", "at__gte", "at__lt",
 }  # fmt: skip
 EXAMPLES = {"eyJ…", "ann@example.org", "jQ1mC0r1c7v3sYkS"}
 

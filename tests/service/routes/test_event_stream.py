@@ -9,6 +9,7 @@ import pytest
 
 from commands.errors import EventStoreUnavailableError
 from queries.log.change_feed import GREETING, PING, ChangeFeed, EventBatch, RenderedEvent
+from queries.log.event_filter import EventFacts, EventFilter
 from tests.controls import ALIEN
 from tests.running import Cinelog, eventually
 
@@ -106,6 +107,74 @@ async def test_an_idle_stream_sends_pings():
     await anext(events)
     assert await asyncio.wait_for(anext(events), 5) == (3, PING)
     await feed.close()
+
+
+ODD = EventFilter(type="odd")
+
+
+class TypedLog(Log):
+    """Odd and even numbers are of different types."""
+
+    async def read(self, after, limit):
+        batch = await super().read(after, limit)
+        types = ("even", "odd")
+        events = [
+            one._replace(facts=EventFacts(types[one.position % 2], "", "", ""))
+            for one in batch.events
+        ]
+        return batch._replace(events=events)
+
+
+async def test_clients_with_filters_share_reads():
+    """Each is sent what passes its own filter, from the past and live."""
+    log = TypedLog(1000)
+    feed = log.feed()
+    odd, rest = feed.events(0, in_one_minute(), None, ODD), feed.events(0, in_one_minute())
+    assert await take(odd, 500) == list(range(1, 1000, 2))
+    assert await take(rest, 1000) == list(range(1, 1001))
+    reads, log.length = log.reads, 1004
+    assert await take(odd, 2) == [1001, 1003]
+    assert await take(rest, 4) == [1001, 1002, 1003, 1004]
+    assert log.reads - reads < 10
+    await feed.close()
+
+
+async def test_a_silent_filtered_stream_tells_its_position():
+    """A client that comes back does not read again what the filter left out."""
+    log = TypedLog(3)
+    feed = log.feed(ping_s=0.01)
+    events = feed.events(0, in_one_minute(), None, EventFilter(type="even"))
+    await anext(events)
+    assert await anext(events) == (3, b"2 ")
+    told = await asyncio.wait_for(anext(events), 5)
+    assert told == (3, b'id: 3\nevent: position\ndata: {"position":3}\n\n')
+    assert await asyncio.wait_for(anext(events), 5) == (3, PING)
+    await feed.close()
+
+
+async def test_a_filtered_stream_is_not_silent_while_others_have_news():
+    log = TypedLog(0)
+    feed = log.feed(ping_s=0.05)
+    events = feed.events(None, in_one_minute(), None, EventFilter(type="none"))
+    await anext(events)
+
+    async def grow():
+        while True:
+            log.length += 1
+            await asyncio.sleep(0.01)
+
+    growing = asyncio.create_task(grow())
+    sent = await asyncio.wait_for(anext(events), 5)
+    assert sent.text.startswith(b"id: %d\nevent: position\n" % sent.position)
+    growing.cancel()
+    await feed.close()
+
+
+async def test_a_filtered_stream_tells_its_position_in_the_end():
+    feed = TypedLog(4).feed()
+    events = feed.events(0, time.time() + 0.2, None, ODD)
+    texts = [sent.text async for sent in events]
+    assert texts[1:] == [b"1 3 ", b'id: 4\nevent: position\ndata: {"position":4}\n\n']
 
 
 async def test_a_stream_ends_with_its_token():

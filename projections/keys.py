@@ -48,8 +48,8 @@ class Keys:
         ``position``, the name of the ``last`` event there, its time ``at``; the number of applied
         ``events``; ``state``, ``format`` of the rows, identity of the ``log``; the number of
         ``rows``, ``gone`` (deleted movies), ``users``, ``parked`` streams and, among these,
-        ``dropped`` (discarded) movies; ``mends``, the repair epoch; ``hold``, the end of a pause in
-        milliseconds since the epoch.
+        ``dropped`` (discarded) movies, fields of ``days``; ``mends``, the repair epoch; ``hold``,
+        the end of a pause in milliseconds since the epoch.
         """
         return self.named("head")
 
@@ -77,6 +77,15 @@ class Keys:
         return self.named("parked")
 
     @cached_property
+    def days(self) -> str:
+        """Hash: number of applied events of movies by ``day:type``.
+
+        A field is ``2026-01-02:MovieCreated``; the day is that of the event's time, in UTC. A list
+        at a point in time has no counts.
+        """
+        return self.named("days")
+
+    @cached_property
     def changes(self) -> str:
         """Stream: what changed of the live generation lately, an entry for each batch.
 
@@ -88,7 +97,7 @@ class Keys:
     @cached_property
     def lasting(self) -> tuple[str, ...]:
         """All keys that exist until the generation is dropped, in the order that scripts take."""
-        return (self.state, self.rows, self.deleted, self.users, self.parked)
+        return (self.state, self.rows, self.deleted, self.users, self.parked, self.days)
 
     @cached_property
     def all(self) -> tuple[str, ...]:

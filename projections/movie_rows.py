@@ -7,6 +7,7 @@ A deleted movie leaves the rows. Its last JSON stays in ``gone``: the event that
 neither its creator nor its time of creation.
 """
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -36,7 +37,7 @@ _MOVIE, _CREATED, _DETAILS = Movie.TOPIC, Movie.Created.TOPIC, MovieDetails._fie
 
 
 class RedisWrite(NamedTuple):
-    """A Redis command that may be repeated without harm."""
+    """A Redis command. Those of ``ReadModelChanges.writes`` may be repeated without harm."""
 
     command: str
     key: str
@@ -66,6 +67,8 @@ class ReadModelChanges(NamedTuple):
     writes: list[RedisWrite]
     applied: int
     """The number of events applied, those without a meaning here included."""
+    days: dict[str, int]
+    """The number of applied events of movies by field of ``Keys.days``."""
     records: bytes
     """The packed records of the movies that changed."""
     users: dict[str, str]
@@ -110,6 +113,7 @@ def fold_batch(
     """
     fold = _RowFold(prior)
     refused: dict[str, dict[str, Any]] = {}
+    days: dict[str, int] = {}
     skipped = 0
     for position, key, version, topic, data in batch:
         if key in refused or key in parked:
@@ -118,6 +122,9 @@ def fold_batch(
         try:
             if (handler := HANDLERS.get(topic)) is not None:
                 handler(fold, key, version, data)
+                if topic in _COUNTED:
+                    day = day_field(data["timestamp"], topic)
+                    days[day] = days.get(day, 0) + 1
             elif topic.startswith(_MOVIE):
                 raise CannotApplyError("an event of a later release")
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -131,7 +138,24 @@ def fold_batch(
     writes, records = fold.changes()
     writes.append(RedisWrite("HSET", "parked", _flat(parking.items())))
     writes = [write for write in writes if write.args]
-    return ReadModelChanges(writes, len(batch) - skipped, records, fold.users, refused)
+    return ReadModelChanges(writes, len(batch) - skipped, days, records, fold.users, refused)
+
+
+def day_field(time: str, topic: str) -> str:
+    """Return the field of ``Keys.days`` that counts an event."""
+    return f"{time[:10]}:{topic}"
+
+
+def count_days(events: Iterable[RecordedEvent]) -> Counter[str]:
+    """Return the number of events by field of ``Keys.days``; all of them must be applicable."""
+    return Counter(
+        day_field(data["timestamp"], topic) for _, _, _, topic, data in events if topic in _COUNTED
+    )
+
+
+def increments(days: Mapping[str, int]) -> list[RedisWrite]:
+    """Return the writes that add to the counts of days."""
+    return [RedisWrite("HINCRBY", "days", [field, number]) for field, number in days.items()]
 
 
 class _RowFold:
@@ -212,6 +236,7 @@ HANDLERS: dict[str, Callable[[_RowFold, str, int, Mapping[str, Any]], None]] = {
     User.Created.TOPIC: _RowFold.registered,
 }
 """How to apply each event; others mean nothing here, unless they are a movie's."""
+_COUNTED = {topic for topic in HANDLERS if topic.startswith(_MOVIE)}
 _CHANGE_A_ROW = {Movie.Updated.TOPIC, Movie.Deleted.TOPIC}
 
 

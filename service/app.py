@@ -18,6 +18,7 @@ from projections.generation.state import event_name_at
 from projections.keys import APPENDED
 from projections.redis_client import breaker_for, open_async_redis, open_redis
 from projections.subprocesses import command, environment
+from queries.event_summary import EventSummary
 from queries.log.change_feed import ChangeFeed, EventBatch, rendered
 from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
@@ -45,6 +46,7 @@ from service.routes import (
     browser_session,
     docs,
     event_stream,
+    event_summary,
     health,
     history,
     movie_commands,
@@ -138,7 +140,8 @@ def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddlew
     Extend(
         app, extensions=[HTTPExtension], built_in_extensions=False, config={"OAS": False, **cors}
     )
-    for module in (movie_list, movies, movie_commands, movie_reverts, history, event_stream):
+    of_movies = (movie_list, movies, movie_commands, movie_reverts)
+    for module in (*of_movies, history, event_stream, event_summary):
         app.blueprint(module.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)
     app.blueprint(browser_session.blueprint)
@@ -218,6 +221,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
         ),
         timeline=timeline,
         movie_events=movie_events,
+        event_summary=EventSummary(live),
         read_position=read_position,
         change_feed=change_feed,
         tokens=tokens,

@@ -7,6 +7,7 @@ from sanic import Request
 
 from commands.event_store.store import Store
 from commands.executor import Executor
+from queries.event_summary import EventSummary
 from queries.log.change_feed import ChangeFeed
 from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
@@ -39,6 +40,7 @@ class Container:
     readers: Readers
     timeline: Timeline
     movie_events: MovieEvents
+    event_summary: EventSummary
     read_position: ReadPosition
     change_feed: ChangeFeed
     tokens: Tokens

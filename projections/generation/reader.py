@@ -11,10 +11,11 @@ from projections.lua import load_script, of_another_type
 from projections.movie_rows import RedisWrite
 
 NAMES = ("rows", "gone", "users", "parked")
-"""The stored names of the hashes; their fields are ids."""
+"""The stored names of the hashes whose fields are ids."""
 FIELDS_AT_ONCE = 200
 """The number of fields read in one step: Redis serves nothing else meanwhile."""
 _READ_FIELDS = load_script("projections.lua.generation.read_fields")
+_READ_DAYS = load_script("projections.lua.generation.read_days")
 _COUNT_ENTRIES = load_script("projections.lua.generation.count_entries")
 
 Fields = dict[bytes, bytes]
@@ -45,6 +46,18 @@ def read(generation: Generation, name: str, fields: Collection[bytes]) -> tuple[
     position, values = answer
     found = zip(fields, values, strict=True) if values else ()
     return position, {field: value for field, value in found if value is not None}
+
+
+def read_days(generation: Generation) -> tuple[int, Fields]:
+    """Return the position and the counts of days.
+
+    A key of another type has none. Raises ReadModelUnavailableError if the generation is deleted.
+    """
+    answer = _READ_DAYS.run(generation.redis, [generation.keys.state, generation.keys.days])
+    if not answer:
+        raise _deleted(generation)
+    position, counts = answer
+    return position, dict(zip(counts[::2], counts[1::2], strict=True))
 
 
 def count(generation: Generation) -> Counts:

@@ -50,7 +50,7 @@ CONSTANTS: dict[str, str | int] = {
     "POSITION_CHANNEL": POSITION,
 }
 """The constants of scripts that use ``state.lua``."""
-_NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped")
+_NUMBERS = ("events", "mends", "rows", "gone", "users", "parked", "dropped", "days")
 _READ_STATE = load_script("projections.lua.generation.read_state", CONSTANTS)
 _SET_FIELD = load_script("projections.lua.generation.set_field")
 

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from commands.event_store.event_codec import RecordedEvent
 from projections.generation.state import CONSTANTS, ROW_FORMAT, Generation, event_name, event_time
 from projections.lua import arguments, load_script, number_field, of_another_type
-from projections.movie_rows import PriorState, fold_batch, required_state
+from projections.movie_rows import PriorState, fold_batch, increments, required_state
 
 # Usernames never change, so a writer may cache them.
 _CACHED_USERS = 50_000
@@ -89,13 +89,13 @@ class GenerationWriter(Generation):
         args = [
             *(after, last.position, event_time(last), event_name(last)),
             *(changes.applied, epoch.number, self.row_format, changes.records),
-            *arguments(self.keys, changes.writes),
+            *arguments(self.keys, [*changes.writes, *increments(changes.days)]),
         ]
         position = int(_APPLY_BATCH.run(self.redis, self.keys.all, args))
         if position == last.position:
             self._users |= changes.users
-            epoch.parked.update(changes.refused)
-        else:
+        if position != last.position or changes.refused:
+            # If another writer applied the batch, it may not have parked what this one would have.
             self._epoch = None
         self._position = position
         return None if position < 0 else position

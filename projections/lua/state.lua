@@ -10,6 +10,7 @@ local number = require("projections.lua.number")
 local function named(keys)
   return {
     state = keys[1], rows = keys[2], deleted = keys[3], users = keys[4], parked = keys[5],
+    days = keys[6],
   }
 end
 
@@ -21,11 +22,12 @@ local function read(keys, ...)
   return fields
 end
 
-local function is_complete(keys)
-  local position, events, repair_epoch, discarded, rows, deleted, users, parked = unpack(
+-- Generations of another format need not have counts of days.
+local function is_complete(keys, same_format)
+  local position, events, repair_epoch, discarded, rows, deleted, users, parked, days = unpack(
     redis.pcall(
       "HMGET", keys.state,
-      "position", "events", "mends", "dropped", "rows", "gone", "users", "parked"
+      "position", "events", "mends", "dropped", "rows", "gone", "users", "parked", "days"
     )
   )
   return number(position) >= 0 and number(events) >= 0
@@ -34,13 +36,15 @@ local function is_complete(keys)
     and number(users) == redis.pcall("HLEN", keys.users)
     and number(parked) == redis.pcall("HLEN", keys.parked)
     and number(rows) == redis.pcall("HLEN", keys.rows)
+    and (not same_format or number(days) == redis.pcall("HLEN", keys.days))
 end
 
 -- The state, given the stored fields `state` and `format` and the row format that is wanted.
 local function of(keys, stored, format, row_format)
   if stored ~= constants.BUILDING and stored ~= constants.LIVE then return stored end
-  if not is_complete(keys) then return constants.DAMAGED end
-  if (format or "1") ~= row_format then return constants.OTHER_FORMAT end
+  local same_format = (format or "1") == row_format
+  if not is_complete(keys, same_format) then return constants.DAMAGED end
+  if not same_format then return constants.OTHER_FORMAT end
   return stored
 end
 
@@ -75,7 +79,8 @@ local function store_counts(keys)
     "rows", redis.call("HLEN", keys.rows),
     "gone", redis.call("HLEN", keys.deleted),
     "users", redis.call("HLEN", keys.users),
-    "parked", redis.call("HLEN", keys.parked)
+    "parked", redis.call("HLEN", keys.parked),
+    "days", redis.call("HLEN", keys.days)
   )
 end
 

@@ -2,13 +2,25 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 from uuid import UUID
 
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
-from projections.generation.reader import NAMES, Fields, count, fields_of, id_in, scan
+from projections.generation.reader import NAMES, Fields, count, fields_of, id_in, read_days, scan
 from projections.generation.state import Generation
 from projections.rebuild.replay import Usernames, fold_streams, whole_streams
+
+
+class Folded(NamedTuple):
+    """What whole streams add to a generation."""
+
+    fields: dict[str, Fields]
+    """By key."""
+    counts: Counter[str]
+    """The number of fields by key, and of ``events``."""
+    days: Counter[str]
+    """The counts of days by field."""
 
 
 class ExpectedState:
@@ -32,6 +44,10 @@ class ExpectedState:
         self._replayed = replayed
         self._usernames = Usernames(store)
         self._counts: Counter[str] = Counter(count(replayed).of if replayed else {})
+        self._days: Counter[str] = Counter()
+        if replayed is not None:
+            days = read_days(replayed)[1]
+            self._days.update({id_in(field): int(number) for field, number in days.items()})
 
     def parts(self) -> Iterator[dict[str, Fields]]:
         """Yield all fields by key, a part at a time, as of about ``position``."""
@@ -41,16 +57,18 @@ class ExpectedState:
                     yield {name: fields}
             return
         self._counts.clear()
+        self._days.clear()
         for events in whole_streams(self._store, self._position):
-            fields_by_key, counts = self._fold(events)
-            self._counts += counts
-            yield fields_by_key
+            folded = self._fold(events)
+            self._counts.update(folded.counts)
+            self._days.update(folded.days)
+            yield folded.fields
 
     def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
         """Return those of ``fields`` that a key must have at a position."""
         expected: Fields = {}
-        for fields_by_key, _ in self._streams({id_in(field) for field in fields}, position):
-            expected |= fields_by_key.get(name, {})
+        for folded in self._streams({id_in(field) for field in fields}, position):
+            expected |= folded.fields.get(name, {})
         return {field: expected[field] for field in fields if field in expected}
 
     def counts(self, position: int) -> dict[str, int]:
@@ -58,28 +76,36 @@ class ExpectedState:
 
         Requires that ``parts`` are exhausted.
         """
+        self._move_to(position)
+        return {name: self._counts[name] for name in ("events", *NAMES)}
+
+    def days(self, position: int) -> Fields:
+        """Return the counts of days at a position. Requires that ``parts`` are exhausted."""
+        self._move_to(position)
+        return {
+            field.encode(): b"%d" % number for field, number in sorted(self._days.items()) if number
+        }
+
+    def _move_to(self, position: int) -> None:
         touched: set[str] = set()
         after, end = sorted((self._position, position))
         while events := self._store.read(after, until=end):
             after = events[-1].position
             touched.update(event.stream_id for event in events)
         for until, sign in ((self._position, -1), (position, 1)):
-            for _, counts in self._streams(touched, until):
-                for name, number in counts.items():
-                    self._counts[name] += sign * number
+            for folded in self._streams(touched, until):
+                for total, added in ((self._counts, folded.counts), (self._days, folded.days)):
+                    for name, number in added.items():
+                        total[name] += sign * number
         self._position = position
-        return {name: self._counts[name] for name in ("events", *NAMES)}
 
-    def _streams(
-        self, ids: Iterable[str], until: int
-    ) -> Iterator[tuple[dict[str, Fields], Counter[str]]]:
+    def _streams(self, ids: Iterable[str], until: int) -> Iterator[Folded]:
         for key in sorted(ids):
             events = read_stream(self._store, key, until)
             if events:
                 yield self._fold(events)
 
-    def _fold(self, events: list[RecordedEvent]) -> tuple[dict[str, Fields], Counter[str]]:
-        """Return the fields of whole streams by key, and their numbers."""
+    def _fold(self, events: list[RecordedEvent]) -> Folded:
         changes = fold_streams(events, self._usernames)
         fields_by_key = fields_of(changes.writes)
         for key in changes.refused.keys() & self._discarded:
@@ -89,7 +115,7 @@ class ExpectedState:
                         del fields[field]
         counts = Counter({name: len(fields) for name, fields in fields_by_key.items()})
         counts["events"] = changes.applied
-        return fields_by_key, counts
+        return Folded(fields_by_key, counts, Counter(changes.days))
 
 
 def read_stream(store: Store, key: str, until: int) -> list[RecordedEvent]:

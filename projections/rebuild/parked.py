@@ -5,6 +5,7 @@ that can apply them; a projection does so by itself when it starts. ``discard`` 
 from the lists and skips its later events without a warning, until a retry or a rebuild.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from projections.generation.pause import pause
 from projections.generation.reader import Fields, fields_of
 from projections.generation.state import Generation
 from projections.lua import of_another_type
-from projections.movie_rows import RedisWrite
+from projections.movie_rows import RedisWrite, count_days, increments
 from projections.rebuild.diff import Difference, repair, writes_for
 from projections.rebuild.expected import read_stream
 from projections.rebuild.replay import Usernames, fold_streams
@@ -61,9 +62,12 @@ def retry(
                 continue
             stream = read_stream(store, key, paused.position)
             changes = fold_streams(stream, usernames)
-            applied_before = sum(event.position < movie.position for event in stream)
+            before = [event for event in stream if event.position < movie.position]
             writes = _replacement(key, fields_of(changes.writes))
-            writes += _increments(events=changes.applied - applied_before, dropped=-movie.dropped)
+            writes += _increments(events=changes.applied - len(before), dropped=-movie.dropped)
+            days = Counter(changes.days)
+            days.subtract(count_days(before))
+            writes += increments({field: number for field, number in days.items() if number})
             repair(generation, paused, writes)
         refused = changes.refused.get(key)
         yield key, refused["error"] if refused else None

@@ -20,7 +20,7 @@ from projections.generation.state import (
 )
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.lua import load_script
-from projections.rebuild.replay import finish, replay, run_worker
+from projections.rebuild.replay import ReplayProgress, finish, replay, run_worker
 from projections.redis_client import open_redis
 
 MAX_LISTS, LIST_TTL_S = 3, 600
@@ -59,13 +59,13 @@ def build(store: Store, redis: Any, position: int) -> bool:
         NOTE_USE.run(redis, [POINT_IN_TIME], [position])
         generation = Generation(redis, -position)
         generation.create(REPLAYING)
-        read = applied = 0
+        done = ReplayProgress()
         for step in replay(store, generation, position, ttl_s=_STEP_TTL_S):
             if not lease.acquire_or_renew():
                 return False
-            read, applied = read + step.read, applied + step.applied
-        store.integrity.check_count(position, read)
-        finish(store, generation, position, applied, LIVE)
+            done = done.plus(step)
+        store.integrity.check_count(position, done.read)
+        finish(store, generation, position, done._replace(days={}), LIVE)
         TOUCH_LIST.run(redis, *touch)
     finally:
         lease.release()

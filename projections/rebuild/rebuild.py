@@ -95,13 +95,13 @@ def _rebuild(
     store: Store, new: GenerationWriter, replay: Replayer, keep_on: OnProgress
 ) -> RebuildResult:
     until, total = store.head(), store.count()
-    read = applied = 0
+    progress = ReplayProgress()
     for step in replay(store, new, until):
-        read, applied = read + step.read, applied + step.applied
-        keep_on("rebuild", read, total)
-    store.integrity.check_count(until, read)
+        progress = progress.plus(step)
+        keep_on("rebuild", progress.read, total)
+    store.integrity.check_count(until, progress.read)
     lifecycle.check_not_fewer(store, new.redis)
-    finish(store, new, until, applied, BUILDING)
+    finish(store, new, until, progress, BUILDING)
     compared, diff = _compare(store, new, until, keep_on)
     _switch(store, new)
     catch_up(store, new, store.head(), limit=_BATCH)

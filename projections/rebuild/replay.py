@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from operator import attrgetter
@@ -33,7 +34,7 @@ from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import CONSTANTS, REPLAYING, Generation, event_name, event_time
 from projections.keys import Keys
-from projections.lua import load_script
+from projections.lua import arguments, load_script
 from projections.movie_rows import PriorState, ReadModelChanges, RedisWrite, fold_batch
 from projections.redis_client import open_redis
 from projections.subprocesses import command, die_with_parent, die_with_stdin, environment
@@ -47,6 +48,8 @@ _MAX_USERNAMES = 50_000
 # Ranges are dealt out in turn, so that no worker has all the long streams; their bounds come from
 # samples of the log.
 _RANGES_PER_WORKER, _SAMPLES_PER_RANGE = 4, 16
+# A write to a pipe is undivided up to 4 KiB; a count takes some 40 bytes.
+_DAYS_IN_A_LINE = 64
 _NICENESS = 10  # the service goes first
 _FINISH = load_script("projections.lua.rebuild.finish_replay", CONSTANTS)
 
@@ -62,10 +65,17 @@ ALL_STREAMS = StreamRange()
 
 
 class ReplayProgress(NamedTuple):
-    """The number of events read, and of those applied, in one step."""
+    """The number of events read and of those applied, and what they add to ``Keys.days``."""
 
-    read: int
-    applied: int
+    read: int = 0
+    applied: int = 0
+    days: Mapping[str, int] = {}
+
+    def plus(self, step: "ReplayProgress") -> "ReplayProgress":
+        """Return the progress after a further step."""
+        days = Counter(self.days)
+        days.update(step.days)
+        return ReplayProgress(self.read + step.read, self.applied + step.applied, days)
 
 
 class Usernames(dict[str, str]):
@@ -157,17 +167,21 @@ def replay(
         if pipeline.execute()[-1] != REPLAYING.encode():
             lifecycle.drop(redis, generation.number)
             raise _dropped(generation)
-        yield ReplayProgress(len(events), changes.applied)
+        yield ReplayProgress(len(events), changes.applied, changes.days)
 
 
-def finish(store: Store, generation: Generation, until: int, applied: int, state: str) -> None:
-    """Store the checkpoint and the new state of a generation that has been replayed.
+def finish(
+    store: Store, generation: Generation, until: int, total: ReplayProgress, state: str
+) -> None:
+    """Store the checkpoint, the new state and the counts of days of a replayed generation.
 
     Raises ReadModelUnavailableError if the generation was dropped meanwhile.
     """
     last = store.read(until - 1, 1, until) if until else []
     name, at = (event_name(last[0]), event_time(last[0])) if last else ("", "")
-    args = [until, applied, name, at, state]
+    counts = [part for item in total.days.items() for part in item]
+    writes = [RedisWrite("HSET", "days", counts)] if counts else []
+    args = [until, total.applied, name, at, state, *arguments(generation.keys, writes)]
     if not _FINISH.run(generation.redis, generation.keys.lasting, args):
         raise _dropped(generation)
 
@@ -281,8 +295,17 @@ def _replay_ranges(order: dict[str, Any]) -> int:
     generation = Generation(open_redis(order["redis"]), order["generation"])
     for first, end in order["ranges"]:
         for step in replay(store, generation, order["until"], StreamRange(first, end)):
-            os.write(1, orjson.dumps([*step]) + b"\n")
+            for line in _lines(step):
+                os.write(1, line)
     return 0
+
+
+def _lines(step: ReplayProgress) -> Iterator[bytes]:
+    """Yield a step as lines that are so short that those of several workers do not mix."""
+    days = list(step.days.items())
+    for start in range(0, len(days) or 1, _DAYS_IN_A_LINE):
+        numbers = (0, 0) if start else (step.read, step.applied)
+        yield orjson.dumps([*numbers, dict(days[start : start + _DAYS_IN_A_LINE])]) + b"\n"
 
 
 if __name__ == "__main__":

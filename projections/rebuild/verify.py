@@ -44,7 +44,7 @@ def verify(
     repair: bool = False,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> VerifyResult:
-    """Compare every row, index and count of the live generation with the log.
+    """Compare every row and count of the live generation with the log.
 
     A projection may be at work. Discarded movies must not be shown, as long as the log has an event
     of theirs that cannot be applied. With ``repair`` exactly the differences are put right. Calls
@@ -104,7 +104,9 @@ def _repair(comparison: Comparison, differences: Iterable[Difference]) -> None:
     with pause(live) as paused:
         differing: list[Difference] = []
         for key, names in fields.items():
-            if key != "head":
+            if key == "days":
+                differing += comparison.recheck_days()
+            elif key != "head":
                 differing += comparison.recheck(key, names)
             elif b"events" in names:
                 events = comparison.expected.counts(paused.position)["events"]

@@ -59,7 +59,7 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Correct what differs.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every row and index of the read model with the log.
+    """Compare every row and count of the read model with the log.
 
     Exit 1 if anything differs, even if --repair has corrected it.
     """

@@ -137,3 +137,9 @@ EVENT_FILTERS = (
     _event_bound("at__gte", "at or after"),
     _event_bound("at__lt", "before"),
 )
+BY = Parameter(
+    "by",
+    "query",
+    "What to count by. A blank value is the default.",
+    {"type": "string", "enum": ["day"], "default": "day"},
+)

@@ -45,6 +45,16 @@ LIST_TAG = Header(
     },
     key="ListETag",
 )
+SUMMARY_TAG = Header(
+    "ETag",
+    "Changes with the summary; for `If-None-Match`.",
+    {
+        "type": "string",
+        "pattern": '^W/"s[0-9a-f]+"$',
+        "examples": ['W/"s8f14e45fceea167a5a36dedd"'],
+    },
+    key="SummaryETag",
+)
 FILE_TAG = Header(
     "ETag",
     "Changes with the content; for `If-None-Match`.",

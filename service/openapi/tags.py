@@ -8,7 +8,7 @@ OPERATORS = "Operations"
 DESCRIPTION = "Description"
 TAGS = {
     MOVIES: "Movies belong to the account that created them; all accounts see them.",
-    EVENTS: "The history of movies, read from the log.",
+    EVENTS: "The history of movies, read from the log, and its summary.",
     ACCOUNTS: "Registration, password, sessions and history of one's own account.",
     TOKENS: "Short-lived access tokens and single-use refresh tokens.",
     OPERATORS: "Probes and metrics, for operators.",

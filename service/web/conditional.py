@@ -36,6 +36,11 @@ def list_tag(position: int, log: str) -> str:
     return f'W/"p{position}@{log}"' if log else f'W/"p{position}"'
 
 
+def summary_tag(digest: str) -> str:
+    """Return the tag of a summary: a digest of it, weak like that of a list."""
+    return f'W/"s{digest}"'
+
+
 def expected_versions(request: CinelogRequest) -> Versions:
     """Return the versions of a movie that ``If-Match`` lists."""
     tags = _tags(request, _MATCH)

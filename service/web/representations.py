@@ -102,6 +102,24 @@ class EventPage(TypedDict):
     next: Next
 
 
+class DaySummary(TypedDict):
+    """The number of events of movies on a day, by type."""
+
+    day: Annotated[
+        str, WithJsonSchema({"type": "string", "format": "date"}), Field(description="In UTC.")
+    ]
+    created: int
+    updated: int
+    deleted: int
+    restored: int
+
+
+class EventSummary(TypedDict):
+    """The days with events, oldest first."""
+
+    results: list[DaySummary]
+
+
 class Account(TypedDict):
     """An account."""
 

@@ -1,5 +1,7 @@
 """A replay stream by stream gives the same generation as batches in log order."""
 
+from functools import reduce
+
 import pytest
 
 from commands.errors import ReadModelUnavailableError
@@ -7,6 +9,7 @@ from projections.generation import lifecycle
 from projections.generation.state import LIVE, REPLAYING
 from projections.rebuild import replay as replaying
 from projections.rebuild.replay import (
+    ReplayProgress,
     ReplayWorkers,
     StreamRange,
     finish,
@@ -30,8 +33,9 @@ def replayed_into_new(store, redis, *, by=replay, state=LIVE):
     """Replay into a new generation; return its contents."""
     writer, until = lifecycle.new(redis, state=REPLAYING), store.head()
     steps = list(by(store, writer, until))
-    finish(store, writer, until, sum(step.applied for step in steps), state)
-    assert sum(step.read for step in steps) == store.count()
+    total = reduce(ReplayProgress.plus, steps, ReplayProgress())
+    finish(store, writer, until, total, state)
+    assert total.read == store.count()
     assert writer.checkpoint() == until
     return generation_contents(redis, writer.number)
 
@@ -129,7 +133,7 @@ def test_the_replay_of_a_dropped_generation_fails(sqlite_store, redis, monkeypat
     with pytest.raises(ReadModelUnavailableError, match="dropped"):
         next(steps)
     with pytest.raises(ReadModelUnavailableError, match="dropped"):
-        finish(sqlite_store, writer, sqlite_store.head(), 0, LIVE)
+        finish(sqlite_store, writer, sqlite_store.head(), ReplayProgress(), LIVE)
     assert contents(redis, writer.number) == {}
 
 

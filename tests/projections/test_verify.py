@@ -30,6 +30,7 @@ def books(sqlite_store, redis):
     caught_up(sqlite_store, redis)
     books.keys = live(redis).keys
     books.some = str(books.ids[3])
+    books.day = min(redis.hkeys(books.keys.days)).decode()[:10]
     return books
 
 
@@ -65,6 +66,10 @@ CORRUPTIONS = {
     "a stranger": (["HSET rows x y"], {"rows", "head"}),
     "an extra deleted movie": (["HSET gone SOME {}"], {"gone", "head"}),
     "another in its place": (["HDEL rows SOME", "HSET rows other x"], {"rows"}),
+    "a wrong count of a day": (["HSET days DAY:MovieCreated 99"], {"days"}),
+    "a count that is no number": (["HSET days DAY:MovieDeleted x"], {"days"}),
+    "a stranger's count": (["HSET days 2020-01-01:MovieCreated 1"], {"days", "head"}),
+    "a lost count": (["HDEL days DAY:MovieCreated"], {"days", "head"}),
     "a mark": ([f"HSET parked SOME {MARK}"], {"parked", "head"}),
 }
 
@@ -74,7 +79,8 @@ def test_a_difference_is_found_and_repaired(sqlite_store, redis, books, corrupti
     """No other field is reported or changed."""
     commands, where = CORRUPTIONS[corruption]
     for command in commands:
-        name, key, *args = command.replace("SOME", books.some).split()
+        given = command.replace("SOME", books.some).replace("DAY", books.day)
+        name, key, *args = given.split()
         redis.execute_command(name, books.keys.named(key), *args)
     assert set(verify(sqlite_store, redis).diff.counts) == where
     assert set(verify(sqlite_store, redis, repair=True).diff.counts) == where

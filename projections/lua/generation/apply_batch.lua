@@ -7,7 +7,7 @@
 -- generation takes no events.
 local apply_writes = require("projections.lua.writes")
 local state = require("projections.lua.state")
-local keys, changes = state.keys(KEYS), KEYS[6]
+local keys, changes = state.keys(KEYS), KEYS[7]
 local after, position, at, name = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local events, repair_epoch, row_format, records = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local first_write = 9

@@ -15,7 +15,7 @@ local now = now_ms()
 if fields.position ~= position or fields.hold ~= until_ms or now >= tonumber(until_ms) then
   return 0
 end
-for _, key in ipairs({ keys.rows, keys.deleted, keys.users, keys.parked }) do
+for _, key in ipairs({ keys.rows, keys.deleted, keys.users, keys.parked, keys.days }) do
   local kind = redis.call("TYPE", key)["ok"]
   if kind ~= "hash" and kind ~= "none" then redis.call("UNLINK", key) end
 end

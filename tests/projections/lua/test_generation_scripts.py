@@ -129,6 +129,15 @@ def test_read_fields(redis, keys):
     assert call(redis, name, [keys.state, keys.rows], key) == []
 
 
+def test_read_days(redis, keys):
+    name = "projections.lua.generation.read_days"
+    assert call(redis, name, [keys.state, keys.days]) == [2, [b"2026-01-02:MovieCreated", b"1"]]
+    redis.set(keys.days, "x")
+    assert call(redis, name, [keys.state, keys.days]) == [2, []]
+    redis.delete(keys.state)
+    assert call(redis, name, [keys.state, keys.days]) == []
+
+
 def test_count_entries(redis, keys):
     name = "projections.lua.generation.count_entries"
     counted = [keys.state, keys.rows, keys.deleted, keys.users]

@@ -98,11 +98,11 @@ def test_a_pause_that_has_ended_or_is_too_long_is_ignored(redis, ends_in_ms, pau
 
 
 def test_counts_are_stored(redis, generation):
-    redis.hdel(generation.keys.state, "rows", "gone", "users", "parked")
+    redis.hdel(generation.keys.state, "rows", "gone", "users", "parked", "days")
     lua = 'local state = require("projections.lua.state") state.store_counts(state.keys(KEYS))'
     evaluate(redis, lua, generation.keys.lasting)
-    counts = redis.hmget(generation.keys.state, "rows", "gone", "users", "parked")
-    assert counts == [b"1", b"0", b"1", b"0"]
+    counts = redis.hmget(generation.keys.state, "rows", "gone", "users", "parked", "days")
+    assert counts == [b"1", b"0", b"1", b"0", b"1"]
 
 
 def test_writes_are_applied_in_order_and_in_parts(redis):
@@ -112,6 +112,14 @@ def test_writes_are_applied_in_order_and_in_parts(redis):
     evaluate(redis, lua, ["{x}1", "{x}2"], *args)
     assert not redis.exists("{x}1")
     assert redis.hlen("{x}2") == 6_000
+
+
+def test_a_count_that_is_no_number_begins_anew(redis):
+    redis.hset("counts", mapping={"a": 5, "b": "x"})
+    lua = 'local apply = require("projections.lua.writes") apply(KEYS, ARGV, 1)'
+    commands = [word for field in "abc" for word in ("HINCRBY", 1, 2, field, 2)]
+    evaluate(redis, lua, ["counts"], *commands)
+    assert redis.hgetall("counts") == {b"a": b"7", b"b": b"2", b"c": b"2"}
 
 
 ROW = """

@@ -18,7 +18,9 @@ def keys(redis):
 def test_finish_replay(redis, keys):
     name = "projections.lua.rebuild.finish_replay"
     redis.hset(keys.state, mapping={"state": REPLAYING, "rows": 99})
-    assert call(redis, name, keys.lasting, 9, 8, "x:1:now", "now", "building") == 1
+    writes = arguments(keys, [("HSET", "days", ["2026-01-02:MovieCreated", 7])])
+    assert call(redis, name, keys.lasting, 9, 8, "x:1:now", "now", "building", *writes) == 1
+    assert redis.hgetall(keys.days) == {b"2026-01-02:MovieCreated": b"7"}
     fields = ("position", "events", "last", "at", "state", "rows")
     assert redis.hmget(keys.state, fields) == [b"9", b"8", b"x:1:now", b"now", b"building", b"1"]
     before = contents(redis, 1)

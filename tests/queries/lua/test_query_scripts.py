@@ -43,6 +43,24 @@ def test_get_movies(redis, movies):
     assert call(redis, name, [movies.keys.state, movies.keys.rows]) == [b"movies", movies.position]
 
 
+def test_count_days(redis, movies):
+    name, keys = "queries.lua.count_days", movies.keys
+    taken = [keys.state, keys.rows, keys.days]
+    kind, position, version, counts = call(redis, name, taken, "")
+    assert (kind, position) == (b"days", movies.position)
+    assert counts == [b"2026-01-02:MovieCreated", b"7"]
+    assert call(redis, name, taken, version) == [b"same", movies.position]
+    redis.hincrby(keys.state, "mends", 1)
+    assert call(redis, name, taken, version)[0] == b"days"
+    redis.hset(keys.days, "2026-01-03:MovieCreated", 1)
+    assert call(redis, name, taken, "") == GONE
+    redis.delete(keys.days)
+    redis.set(keys.days, "x")
+    assert call(redis, name, taken, "") == GONE
+    redis.delete(keys.state)
+    assert call(redis, name, taken, "") == GONE
+
+
 FOLLOW, READ_RECORDS = "queries.lua.follow", "queries.lua.read_records"
 
 

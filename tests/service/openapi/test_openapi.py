@@ -78,7 +78,7 @@ def test_paths_have_their_canonical_form(description):
     without = {path for path in description["paths"] if not path.endswith("/")}
     assert without == {
         "/.well-known/jwks.json", "/.well-known/oauth-authorization-server",
-        "/api/v1/events/stream", "/livez", "/metrics",
+        "/api/v1/events/stream", "/api/v1/events/summary", "/livez", "/metrics",
         "/openapi.json", "/readyz",
     }  # fmt: skip
 

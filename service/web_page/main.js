@@ -10,6 +10,7 @@ import { Movie } from "./views/movie.js";
 import { Movies } from "./views/movies.js";
 import { SignIn } from "./views/sign_in.js";
 import { render } from "./vendor/preact.js";
+import { effect } from "./vendor/signals.js";
 
 const VIEWS = { movies: "Movies", log: "Log", account: "Account" };
 
@@ -63,5 +64,9 @@ function skip(event) {
   document.getElementById("main")?.focus();
 }
 
+effect(() => {
+  const name = account.value ? VIEWS[route.value.path[0] || "movies"] : "Sign in";
+  document.title = name ? `${name} · Cinelog` : "Cinelog";
+});
 render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app")));
 start().catch(tellError);

@@ -1,4 +1,4 @@
-/** The log: what happened to all movies, newest last, and live. */
+/** The log: what happened to all movies, newest first, and live. */
 import { html } from "../html.js";
 import { get, Problem } from "../api/http.js";
 import { Changes, KINDS } from "../parts/change.js";
@@ -8,7 +8,37 @@ import { lastChange } from "../state/live.js";
 import { go, href, route } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
-const SIZE = 50;
+/** Positions that one step back reads, and how many entries it looks for in how many steps. */
+const WINDOW = 500;
+const ENOUGH = 30;
+const MAX_STEPS = 20;
+
+/**
+ * Entries before a position, read backwards in windows of the log.
+ * @param {number} before
+ * @param {URLSearchParams} params
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{entries: any[], reached: number}>} newest first, and the position reached
+ */
+async function readBack(before, params, signal) {
+  const entries = [];
+  let reached = before;
+  for (let step = 0; step < MAX_STEPS && reached > 0 && entries.length < ENOUGH; step += 1) {
+    const after = Math.max(0, reached - WINDOW);
+    const query = { ...Object.fromEntries(params), after, limit: WINDOW };
+    const { data } = await get("events/", query, { signal });
+    const end = reached;
+    entries.push(...data.results.filter(({ position }) => position <= end).toReversed());
+    reached = after;
+  }
+  return { entries, reached };
+}
+
+/** @param {AbortSignal} signal @returns {Promise<number>} the position of now */
+async function readHead(signal) {
+  const { headers } = await get("movies/", { page_size: 1 }, { signal });
+  return Number(headers.get("Event-Position"));
+}
 
 /** @param {any} entry @param {URLSearchParams} params */
 function isWanted(entry, params) {
@@ -23,62 +53,63 @@ function isWanted(entry, params) {
 
 export function Log() {
   const params = route.value.params;
-  const [entries, setEntries] = useState(/** @type {any[] | null} */ (null));
-  const [next, setNext] = useState(/** @type {string | null} */ (null));
+  const [shown, setShown] = useState(/** @type {{entries: any[], reached: number} | null} */ (null));
   const asked = params.toString();
   const change = lastChange.value;
 
   useEffect(() => {
     const stop = new AbortController();
-    get("events/", { limit: SIZE, ...Object.fromEntries(params) }, { signal: stop.signal })
-      .then(({ data }) => {
-        setEntries(data.results);
-        setNext(data.next);
-      })
+    setShown(null);
+    readHead(stop.signal)
+      .then((head) => readBack(head, params, stop.signal))
+      .then(setShown)
       .catch((problem) => {
-        if (problem instanceof Problem) setEntries([]);
+        if (problem instanceof Problem) setShown({ entries: [], reached: 0 });
         tellError(problem);
       });
     return () => stop.abort();
   }, [asked]);
   useEffect(() => {
-    const last = entries?.at(-1)?.position ?? 0;
-    if (entries && !next && change && change.position > last && isWanted(change, params))
-      setEntries([...entries, change]);
+    const newest = shown?.entries[0]?.position ?? 0;
+    if (shown && change && change.position > newest && isWanted(change, params))
+      setShown({ ...shown, entries: [change, ...shown.entries] });
   }, [change]);
 
-  async function more() {
-    const { searchParams } = new URL(/** @type {string} */ (next), location.href);
+  async function earlier() {
+    if (!shown) return;
     try {
-      const { data } = await get("events/", Object.fromEntries(searchParams));
-      setEntries([...(entries || []), ...data.results]);
-      setNext(data.next);
+      const found = await readBack(shown.reached, params);
+      setShown({ entries: [...shown.entries, ...found.entries], reached: found.reached });
     } catch (problem) {
       tellError(problem);
     }
   }
 
-  return html`<section aria-busy=${!entries}>
+  return html`<section aria-busy=${!shown}>
     <h1>Log</h1>
     <${LogFilters} params=${params} />
-    ${entries?.length === 0 && !next && html`<p class="empty">Nothing happened.</p>`}
-    <ol class="timeline" aria-live="off">
-      ${(entries || []).map(
-        (entry) => html`<li key=${entry.position}>
-          <p class="what">
-            <a href=${href(`movies/${entry.movie_id}`, { version: entry.version })}>
-              Version ${entry.version}
-            </a>
-            ${" "}${KINDS[entry.type]} by ${entry.actor.username || "unknown"} ·${" "}
-            <${When} at=${entry.at} /> · position ${entry.position}
-          </p>
-          ${entry.reason && html`<p class="reason">“${entry.reason}”</p>`}
-          <${Changes} changes=${entry.changes} />
-        </li>`,
-      )}
+    ${shown?.entries.length === 0 && html`<p class="empty">Nothing like that was found.</p>`}
+    <ol class="timeline" reversed>
+      ${(shown?.entries || []).map((entry) => html`<${Entry} key=${entry.position} entry=${entry} />`)}
     </ol>
-    ${next && html`<button class="secondary" onClick=${more}>Show more</button>`}
+    ${shown &&
+    shown.reached > 0 &&
+    html`<button class="secondary" onClick=${earlier}>Show earlier changes</button>`}
   </section>`;
+}
+
+function Entry({ entry }) {
+  return html`<li>
+    <p class="what">
+      <a href=${href(`movies/${entry.movie_id}`, { version: entry.version })}>
+        Version ${entry.version}
+      </a>
+      ${" "}${KINDS[entry.type]} by ${entry.actor.username || "unknown"} ·${" "}
+      <${When} at=${entry.at} /> · position ${entry.position}
+    </p>
+    ${entry.reason && html`<p class="reason">“${entry.reason}”</p>`}
+    <${Changes} changes=${entry.changes} />
+  </li>`;
 }
 
 function LogFilters({ params }) {

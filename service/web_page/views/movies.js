@@ -58,7 +58,7 @@ export function Movies() {
       <button onClick=${() => setAdding(true)}>Add a movie</button>
     </div>
     <${Filters} params=${params} onChange=${change} />
-    <${News} since=${page?.position} onShow=${reload} />
+    ${!params.get("at") && html`<${News} since=${page?.position} onShow=${reload} />`}
     ${refusal && html`<${Refusal} problem=${refusal} onRetry=${reload} />`}
     ${page && !refusal && html`<${Table} page=${page} params=${params} onOrder=${change} />`}
     ${page && !refusal && html`<${Pager} count=${page.count} params=${params} />`}

@@ -24,7 +24,7 @@ from service.web.response import CSP, HTTPResponse
 from service.web.static_file import CSS, HTML, REVALIDATED, SCRIPT, File, file_of
 
 _MEDIA = {".js": SCRIPT, ".css": CSS}
-_FIRST = ("views/", "parts/", "state/", "api/", "vendor/")
+_FIRST = ("views/", "parts/", "state/", "data/", "api/", "vendor/")
 # Files that only some views load.
 _LATER = ("vendor/uplot.js", "vendor/uplot.css")
 _POLICY = {

@@ -4,6 +4,9 @@ import { get, Problem } from "../api/http.js";
 import { When } from "../parts/when.js";
 import { tellError, textOf } from "../parts/notice.js";
 import { Filters } from "../parts/filters.js";
+import { useFileDrop } from "../parts/drop.js";
+import { ExportDialog } from "./export.js";
+import { ImportDialog } from "./import.js";
 import { MovieDialog } from "./movie_form.js";
 import { lastChange } from "../state/live.js";
 import { go, href, route } from "../state/route.js";
@@ -27,7 +30,8 @@ export function Movies() {
   const [refusal, setRefusal] = useState(/** @type {Problem | null} */ (null));
   const [loading, setLoading] = useState(true);
   const [round, setRound] = useState(0);
-  const [isAdding, setAdding] = useState(false);
+  const [dialog, setDialog] = useState(""); // add, import, export
+  const [dropped, setDropped] = useState(/** @type {File | undefined} */ (undefined));
   const asked = params.toString();
 
   useEffect(() => {
@@ -52,18 +56,31 @@ export function Movies() {
     go("movies", query, { replace: "page" in changes === false });
   };
   const reload = () => setRound((before) => before + 1);
-  return html`<section aria-busy=${loading}>
+  const open = (name, file) => {
+    setDropped(file);
+    setDialog(name);
+  };
+  const close = () => setDialog("");
+  const isOver = useFileDrop((file) => open("import", file));
+  return html`<section aria-busy=${loading} class=${isOver ? "drop" : undefined}>
     <div class="title">
       <h1>Movies</h1>
-      <button onClick=${() => setAdding(true)}>Add a movie</button>
+      <div class="actions">
+        <button class="plain" onClick=${() => open("import")}>Import</button>
+        <button class="plain" disabled=${!page?.count} onClick=${() => open("export")}>Export</button>
+        <button onClick=${() => open("add")}>Add a movie</button>
+      </div>
     </div>
     <${Filters} params=${params} onChange=${change} />
     ${!params.get("at") && html`<${News} since=${page?.position} onShow=${reload} />`}
     ${refusal && html`<${Refusal} problem=${refusal} onRetry=${reload} />`}
     ${page && !refusal && html`<${Table} page=${page} params=${params} onOrder=${change} />`}
     ${page && !refusal && html`<${Pager} count=${page.count} params=${params} />`}
-    ${isAdding &&
-    html`<${MovieDialog} onClose=${() => setAdding(false)} onDone=${reload} />`}
+    ${dialog === "add" && html`<${MovieDialog} onClose=${close} onDone=${reload} />`}
+    ${dialog === "import" &&
+    html`<${ImportDialog} file=${dropped} onClose=${close} onDone=${reload} />`}
+    ${dialog === "export" &&
+    html`<${ExportDialog} count=${page.count} params=${params} onClose=${close} />`}
   </section>`;
 }
 

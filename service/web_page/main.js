@@ -8,6 +8,7 @@ import { Account } from "./views/account.js";
 import { Log } from "./views/log.js";
 import { Movie } from "./views/movie.js";
 import { Movies } from "./views/movies.js";
+import { Reset } from "./views/reset.js";
 import { SignIn } from "./views/sign_in.js";
 import { render } from "./vendor/preact.js";
 import { effect } from "./vendor/signals.js";
@@ -45,6 +46,7 @@ function Navigation() {
 function View() {
   const [name = "movies", ...rest] = route.value.path;
   if (account.value === undefined) return html`<p aria-busy="true">Loading …</p>`;
+  if (name === "reset") return html`<${Reset} />`;
   if (account.value === null) return html`<${SignIn} key=${name} isNew=${name === "register"} />`;
   if (name === "movies" && rest.length) return html`<${Movie} key=${rest[0]} id=${rest[0]} />`;
   if (name === "log") return html`<${Log} />`;
@@ -65,7 +67,8 @@ function skip(event) {
 }
 
 effect(() => {
-  const name = account.value ? VIEWS[route.value.path[0] || "movies"] : "Sign in";
+  const [path = "movies"] = route.value.path;
+  const name = path === "reset" ? "New password" : account.value ? VIEWS[path] : "Sign in";
   document.title = name ? `${name} · Cinelog` : "Cinelog";
 });
 render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app")));

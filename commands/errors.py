@@ -24,6 +24,7 @@
     │   ├── KeyInFlightError         an idempotency key whose first request is still running
     │   ├── ThrottledError           too many requests in too short a time
     │   ├── RebuildRunningError      one rebuild at a time
+    │   ├── JobRunningError          one job of operators at a time
     │   └── FewerEventsError         the log has lost events that the read model shows
     ├── UnreadableEventError         this release cannot read an event in the log
     ├── UnavailableError             a part is unavailable; try again later
@@ -207,6 +208,14 @@ class RebuildRunningError(RefusedError):
 
     def __init__(self) -> None:
         super().__init__("another rebuild is running")
+
+
+class JobRunningError(RefusedError):
+    """Another ``job`` runs; None is a rebuild that the command line started."""
+
+    def __init__(self, job: str | None) -> None:
+        super().__init__("Another job is running." if job else "A rebuild is running.")
+        self.job = job
 
 
 class FewerEventsError(RefusedError):

@@ -16,7 +16,7 @@ from commands.aggregates import AggregateReader, CommandOutcome, DeferredError
 from commands.errors import CinelogError, EventStoreUnavailableError
 from commands.event_store.store import Store
 from commands.handlers import HANDLERS
-from commands.messages import Command, RegisterUser
+from commands.messages import Command, OperatorCommand, RegisterUser
 from commands.movie import Movie
 from commands.user import User
 
@@ -73,7 +73,7 @@ class _Batch(AggregateReader):
             self.empty = frozenset(claims - self._store.existing(claims))
 
     def decide(self, command: Command) -> _Decided:
-        if self._check_accounts and not isinstance(command, RegisterUser):
+        if self._check_accounts and not isinstance(command, RegisterUser | OperatorCommand):
             self._store.check_account(command.by)
         at = self._store.clock.timestamp(command.at, self._last_timestamp)
         if at is not command.at:

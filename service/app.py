@@ -19,6 +19,7 @@ from projections.keys import APPENDED
 from projections.redis_client import breaker_for, open_async_redis, open_redis
 from projections.subprocesses import command, environment
 from queries.event_summary import EventSummary
+from queries.log.accounts import AccountList
 from queries.log.change_feed import ChangeFeed, EventBatch, rendered
 from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
@@ -39,6 +40,8 @@ from service.data_dir import STORE_DAMAGED
 from service.middleware import RequestMiddleware
 from service.observability.telemetry import Telemetry
 from service.openapi.document import document_of, produced_types
+from service.operations.job_runner import JobRunner
+from service.operations.jobs import Jobs
 from service.processes.log_poller import LogPoller
 from service.ratelimit.limiter import RateLimiter
 from service.ratelimit.storage import Counters
@@ -53,6 +56,8 @@ from service.routes import (
     movie_list,
     movie_reverts,
     movies,
+    ops,
+    ops_accounts,
     web_page,
 )
 from service.routes import tokens as accounts
@@ -145,6 +150,8 @@ def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddlew
         app.blueprint(module.blueprint, url_prefix=API)
     app.blueprint(accounts.blueprint)
     app.blueprint(browser_session.blueprint)
+    app.blueprint(ops.blueprint)
+    app.blueprint(ops_accounts.blueprint)
     app.blueprint(health.blueprint)
     app.blueprint(docs.blueprint)
     app.blueprint(web_page.blueprint)
@@ -172,6 +179,10 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     stack.push_async_callback(redis.aclose)
     sessions = Sessions(open_thread_redis(redis_url), settings, breaker)
     stack.callback(sessions.close)
+    jobs = Jobs(open_thread_redis(redis_url), breaker)
+    stack.callback(jobs.close)
+    job_runner = JobRunner(jobs, settings)
+    stack.push_async_callback(job_runner.close)
     hasher = stack.enter_context(closing(Hasher()))
     log_threads = stack.enter_context(closing(Pool("reading the log", threads=4, waiting=256)))
     session_threads = stack.enter_context(closing(Pool("sessions", threads=4, waiting=256)))
@@ -232,6 +243,8 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
         telemetry=telemetry,
         slots=slots,
         session_threads=session_threads,
+        job_runner=job_runner,
+        account_list=AccountList(store),
     )
 
 

@@ -8,6 +8,7 @@ from sanic import Request
 from commands.event_store.store import Store
 from commands.executor import Executor
 from queries.event_summary import EventSummary
+from queries.log.accounts import AccountList
 from queries.log.change_feed import ChangeFeed
 from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
@@ -19,6 +20,7 @@ from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.tokens import Tokens
 from service.observability.telemetry import Telemetry
+from service.operations.job_runner import JobRunner
 from service.ratelimit.limiter import RateLimiter
 from service.settings import Settings
 from service.thread_pool import Pool
@@ -52,6 +54,8 @@ class Container:
     slots: Slots
     session_threads: Pool
     """Threads that read and write sessions in Redis."""
+    job_runner: JobRunner
+    account_list: AccountList
 
     @property
     def log(self) -> str:

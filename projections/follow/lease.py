@@ -19,13 +19,18 @@ _DELETE_IF_EQUAL = load_script("projections.lua.follow.delete_if_equal")
 
 
 class Lease:
-    """A lease on being the active projection, or on the task named by ``key``."""
+    """A lease on being the active projection, or on the task named by ``key``.
 
-    def __init__(self, redis: Any, lease_ms: int = LEASE_MS, *, key: str = LEASE) -> None:
+    The holder is this object, or all that give the same ``holder``.
+    """
+
+    def __init__(
+        self, redis: Any, lease_ms: int = LEASE_MS, *, key: str = LEASE, holder: str = ""
+    ) -> None:
         self._redis = redis
         self._key = key
         self._lease_ms = lease_ms
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._holder = holder or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._renew_at = 0.0
 
     def acquire_or_renew(self) -> bool:

@@ -24,6 +24,7 @@ from projections.keys import REBUILDING
 from projections.rebuild.diff import Comparison, DiffReport
 from projections.rebuild.expected import ExpectedState
 from projections.rebuild.parked import parked_in
+from projections.rebuild.progress import ProgressReport, RebuildProgress
 from projections.rebuild.replay import ReplayProgress, finish, replay
 
 Replayer = Callable[[Store, Generation, int], Iterator[ReplayProgress]]
@@ -63,10 +64,11 @@ def rebuild(
     """
     if (damage := store.integrity.quick_check()) is not None:
         raise StoreDamagedError(damage)
-    lease = Lease(redis, key=REBUILDING)
+    lease, report = Lease(redis, key=REBUILDING), ProgressReport(redis)
 
     def keep_on(phase: str, done: int, total: int) -> None:
         _renew(lease)
+        report.reach(RebuildProgress(phase, done, max(done, total)))
         advance(phase, done, max(done, total))
 
     _renew(lease)
@@ -83,6 +85,7 @@ def rebuild(
             raise
     finally:
         with suppress(RedisError):
+            report.end()
             lease.release()
 
 

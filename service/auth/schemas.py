@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from commands.errors import InvalidError
 from commands.fields import LoginText, Password, text, text_schema
@@ -60,6 +61,20 @@ class PasswordReset(Body):
     token: _SomeToken = Field(repr=False)
     password: Password = Field(validation_alias=AliasChoices("password", "password1"), repr=False)
     password2: Password = Field(repr=False)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise PydanticCustomError("invalid", "Must be a valid boolean.")
+    return value
+
+
+class VerifyOptions(Body):
+    """What a verification does beside comparing."""
+
+    repair: Annotated[
+        bool, BeforeValidator(_flag), Field(description="Whether to correct differences.")
+    ] = False
 
 
 class NewPassword(Body):

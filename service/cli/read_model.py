@@ -3,8 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +12,7 @@ from service.cli.context import open_store_and_redis
 from service.cli.progress import phases
 
 if TYPE_CHECKING:
-    from projections.rebuild.diff import Difference, DiffReport, Value
+    from projections.rebuild.diff import DiffReport
     from projections.rebuild.rebuild import RebuildResult
     from projections.rebuild.verify import VerifyResult
 
@@ -39,6 +38,7 @@ def rebuild(
     from projections.rebuild.rebuild import rebuild as build
     from projections.rebuild.replay import ReplayWorkers, collect_garbage_rarely, replay
     from service.known_log import check_served
+    from service.operations.reports import rebuild_facts
 
     os.nice(NICE)
     collect_garbage_rarely()
@@ -49,7 +49,7 @@ def rebuild(
         by = replay if parallel == 1 else workers.replay
         built = build(store, redis, replay=by, advance=advance)
     seconds = round(time.monotonic() - started, 3)
-    facts = _without_diff(built) | {"seconds": seconds, **diff_as_json(built.diff)}
+    facts = rebuild_facts(built, seconds)
     print_result(facts, _rebuilt_lines(built, seconds), as_json=as_json)
     raise typer.Exit(1 if built.diff.counts else 0)
 
@@ -65,6 +65,7 @@ def verify(
     """
     from projections.rebuild.replay import collect_garbage_rarely
     from projections.rebuild.verify import verify as check
+    from service.operations.reports import verify_facts
 
     os.nice(NICE)
     collect_garbage_rarely()
@@ -78,18 +79,11 @@ def verify(
             advance=lambda done, total: advance("verify", done, total),
         )
         head = store.head()
-    compared = not (found.foreign or found.other_format)
-    repaired = repair and not damaged and bool(found.diff.counts) and compared
-    facts = _without_diff(found) | {
-        "log_position": head,
-        "repaired": repaired,
-        "event_store": damaged,
-        **diff_as_json(found.diff),
-    }
+    facts = verify_facts(found, head, damaged, repair=repair)
     lines = list(_verified_lines(found, head))
-    if repaired:
+    if facts["repaired"]:
         lines.append("all differences were repaired")
-    elif repair and damaged and compared:
+    elif repair and damaged and not (found.foreign or found.other_format):
         lines.append("nothing was repaired: the event store is damaged")
     print_result(facts, lines, as_json=as_json)
     raise typer.Exit(1 if found.diff.counts or damaged else 0)
@@ -131,47 +125,13 @@ def _compared(report: "RebuildResult | VerifyResult") -> str:
     return f"compared {counted(report.compared, 'field')}, {differ if total else 'no differences'}"
 
 
-def _without_diff(report: "RebuildResult | VerifyResult") -> dict[str, Any]:
-    return {name: value for name, value in report._asdict().items() if name != "diff"}
-
-
-def diff_as_json(diff: "DiffReport") -> dict[str, Any]:
-    """Return how many fields of each key differ, and the first of them."""
-    first = []
-    for found in diff.first:
-        wanted, shown = _texts(found)
-        field = found.field.decode(errors="replace")
-        first.append({"key": found.key, "field": field, "wanted": wanted, "shown": shown})
-    return {"differing": dict(diff.counts), "differences": first}
-
-
 def diff_lines(diff: "DiffReport") -> Iterator[str]:
     """Yield the first differences as text, and how many more there are."""
+    from service.operations.reports import texts_of
+
     for found in diff.first[:MAX_LINES]:
         field = found.field.decode(errors="replace").replace("\0", " ")
-        wanted, shown = ("none" if text is None else text for text in _texts(found))
+        wanted, shown = ("none" if text is None else text for text in texts_of(found))
         yield f"{found.key} {field}: {shown}, should be {wanted}"
     if (more := diff.counts.total() - MAX_LINES) > 0:
         yield f"… and {more:,} more"
-
-
-def _texts(found: "Difference") -> tuple[str | None, str | None]:
-    """Return the wanted and the shown value as two texts that differ."""
-    wanted, shown = _text(found.wanted), _text(found.shown)
-    if wanted == shown and isinstance(found.wanted, bytes) and isinstance(found.shown, bytes):
-        wanted, shown = (
-            value.decode(errors="backslashreplace").replace("\0", "\\0")
-            for value in (found.wanted, found.shown)
-        )
-    return wanted, shown
-
-
-def _text(value: "Value") -> str | None:
-    """Return the JSON in an encoded row, any other value as it is."""
-    from projections.movie_rows import row_json
-
-    if not isinstance(value, bytes):
-        return None if value is None else str(value)
-    with suppress(ValueError):
-        value = row_json(value)
-    return value.decode(errors="replace")

@@ -24,6 +24,7 @@ from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, OTHER_FORMAT, ROW_FORMAT, event_time
 from projections.keys import LEASE
+from projections.rebuild.progress import running_rebuild
 from projections.redis_client import open_redis
 from service.data_dir import METRICS
 from service.observability.metrics import MIRROR_BYTES, sum_of_gauge
@@ -81,6 +82,15 @@ class ProjectionStatus:
     active: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class RebuildStatus:
+    """How far the running rebuild is, whoever started it. Fields are None if none is running."""
+
+    phase: str | None = None
+    done: int | None = None
+    total: int | None = None
+
+
 @dataclass(frozen=True)
 class Status:
     """The status of all parts."""
@@ -88,6 +98,7 @@ class Status:
     event_store: EventStoreStatus = EventStoreStatus()
     read_model: ReadModelStatus = ReadModelStatus()
     projection: ProjectionStatus = ProjectionStatus()
+    rebuild: RebuildStatus = RebuildStatus()
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return part → facts, without those that are not known."""
@@ -106,9 +117,9 @@ def is_usable(part: EventStoreStatus | ReadModelStatus) -> bool:
 def status_of(settings: Settings, store: Store) -> Status:
     """Return the status of all parts."""
     # First the read model, then the log: the read model never seems to be ahead of it.
-    read_model, projection = _read_model_status(settings)
+    read_model, projection, rebuild = _read_model_status(settings)
     event_store, read_model = _event_store_status(settings, store, read_model)
-    return Status(event_store, read_model, projection)
+    return Status(event_store, read_model, projection, rebuild)
 
 
 class HealthCheck:
@@ -135,17 +146,17 @@ class HealthCheck:
 
     async def _ask_all(self) -> Status:
         settings, store = self._settings, self._store
-        shown = ReadModelStatus(), ProjectionStatus()
+        shown = ReadModelStatus(), ProjectionStatus(), RebuildStatus()
         if not self._read_model.is_open:
             shown = await _ask(self._redis_thread, shown, lambda: _read_model_status(settings))
-        read_model, projection = shown
+        read_model, projection, rebuild = shown
         event_store, read_model = await _ask(
             self._store_thread,
             (EventStoreStatus(), read_model),
             lambda: _event_store_status(settings, store, read_model),
         )
         self._valid_until = time.monotonic() + CACHE_S
-        return Status(event_store, read_model, projection)
+        return Status(event_store, read_model, projection, rebuild)
 
     def close(self) -> None:
         """End the threads."""
@@ -162,16 +173,20 @@ async def _ask(pool: Pool, unknown: T, ask: Callable[[], T]) -> T:
         return unknown
 
 
-def _read_model_status(settings: Settings) -> tuple[ReadModelStatus, ProjectionStatus]:
+def _read_model_status(
+    settings: Settings,
+) -> tuple[ReadModelStatus, ProjectionStatus, RebuildStatus]:
     """Return what Redis knows."""
-    unknown = ReadModelStatus(), ProjectionStatus()
+    unknown = ReadModelStatus(), ProjectionStatus(), RebuildStatus()
     try:
         client = open_redis(settings.redis_url_or_embedded, retries=0)
     except ReadModelUnavailableError:
         return unknown
     try:
         status = replace(_live_generation(client), mirror_bytes=_mirror_bytes(settings))
-        return status, ProjectionStatus(active=bool(client.exists(LEASE)))
+        progress = running_rebuild(client)
+        rebuild = RebuildStatus(**progress._asdict()) if progress else RebuildStatus()
+        return status, ProjectionStatus(active=bool(client.exists(LEASE))), rebuild
     except redis.RedisError:
         return unknown
     finally:

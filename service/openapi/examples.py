@@ -50,3 +50,78 @@ READY = {
     "projection": {"state": "active", "lag_events": 0, "lag_seconds": 0.0},
 }
 UNREADY = READY | {"status": "unavailable", "read_model": {"state": "unavailable"}}
+
+JOB: dict[str, Any] = {
+    "id": "019a0b6c-9d10-7c21-b0d3-7f5a2f7f0a11",
+    "kind": "rebuild",
+    "by": "ann",
+    "started_at": AT,
+    "state": "running",
+    "finished_at": None,
+    "progress": None,
+    "ok": None,
+    "outcome": None,
+    "error": None,
+}
+JOB_DONE = JOB | {
+    "state": "done",
+    "finished_at": "2026-01-02T12:00:04.120250Z",
+    "progress": {"phase": "compare", "done": 9_600, "total": 9_600},
+    "ok": True,
+    "outcome": {
+        "generation": 3,
+        "position": 42,
+        "events": 42,
+        "movies": 40,
+        "parked": 0,
+        "compared": 84,
+        "seconds": 0.112,
+        "differing": {},
+        "differences": [],
+    },
+}
+STATUS = {
+    "event_store": {
+        "kind": "sqlite",
+        "version": "SQLite 3.51.3",
+        "state": "ok",
+        "position": 42,
+        "events": 42,
+        "log": "0f8fad5b-d9cb-469f-a165-70867728950e.1",
+    },
+    "read_model": {
+        "state": "live",
+        "generation": 2,
+        "format": 2,
+        "format_expected": 2,
+        "position": 42,
+        "events_applied": 42,
+        "parked": 0,
+        "dropped": 0,
+        "events_missing": 0,
+        "lag_events": 0,
+        "lag_seconds": 0.0,
+        "mirror_bytes": 115_000_000,
+    },
+    "projection": {"active": True},
+    "rebuild": {"phase": "rebuild", "done": 12, "total": 42},
+    "job": JOB,
+}
+PARKED = {
+    "movie_id": MOVIE_ID,
+    "position": 7,
+    "type": Movie.Updated.TOPIC,
+    "error": "ValueError: the timestamp has another format",
+    "dropped": False,
+}
+ACCOUNT = {
+    "id": ACCOUNT_ID,
+    "username": "ann",
+    "created_at": AT,
+    "operator": False,
+    "closed": False,
+}
+PASSWORD_LINK = {
+    "url": f"https://movies.example.org/#/reset?token={LINK_TOKEN}",
+    "expires_at": "2026-01-02T13:00:00.000250Z",
+}

@@ -31,6 +31,26 @@ MOVIE_ID = Parameter(
 )
 SESSION_ID = Parameter("sid", "path", "The session.", _TEXT, ("jQ1mC0r1c7v3sYkS",), key="SessionId")
 
+JOB_ID = Parameter(
+    "job_id",
+    "path",
+    "The job.",
+    {"type": "string", "format": "uuid"},
+    ("019a0b6c-9d10-7c21-b0d3-7f5a2f7f0a11",),
+    key="JobId",
+)
+USERNAME = Parameter(
+    "username", "path", "The account's username, in any case.", _TEXT, ("ann",), key="Username"
+)
+ACCOUNT_NAME = Parameter(
+    "username",
+    "query",
+    "Only the account with this username, in any case.",
+    _TEXT,
+    ("ann",),
+    key="AccountName",
+)
+
 
 def _filter(name: str, field: str) -> Parameter:
     what = "title or genre contains" if field == "search" else f"{field} contains"

@@ -108,6 +108,7 @@ REPLAYED = Header(
     always=False,
 )
 LOCATION = Header("Location", "Link to the new movie.", _URI)
+JOB_LOCATION = Header("Location", "Link to the job.", _URI, key="JobLocation")
 LINK = Header(
     "Link",
     'With more results, a link with `rel="next"` that pages by cursor, stable while movies are '

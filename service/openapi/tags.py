@@ -11,6 +11,6 @@ TAGS = {
     EVENTS: "The history of movies, read from the log, and its summary.",
     ACCOUNTS: "Registration, password, sessions and history of one's own account.",
     TOKENS: "Short-lived access tokens and single-use refresh tokens.",
-    OPERATORS: "Probes and metrics, for operators.",
+    OPERATORS: "Probes and metrics; status, jobs and accounts for operators.",
     DESCRIPTION: "This document.",
 }

@@ -14,6 +14,7 @@ from service.auth.schemas import PasswordReset, read_password_reset
 from service.container import Container, container_of
 from service.openapi import errors, examples, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
+from service.web import oauth
 from service.web.body import JSON, read_body
 from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse, empty
@@ -56,7 +57,9 @@ async def reset_password(request: CinelogRequest) -> HTTPResponse:
     await container.executor.run(command)
     with suppress(UnavailableError):
         await container.session_threads.run(container.sessions.end_all, account.id)
-    return empty()
+    answer = empty()
+    answer.headers.update(oauth.NO_STORE)
+    return answer
 
 
 def _read(container: Container, body: dict[str, object]) -> tuple[PasswordReset, User]:

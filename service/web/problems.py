@@ -79,6 +79,8 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
                 for field, (version, now) in error.conflicts.items()
             }
             return Problem(409, "undo_conflict", str(error), members={"conflicts": conflicts})
+        case errors.JobRunningError():
+            return Problem(409, "job_running", str(error), members={"job": error.job})
         case errors.KeyReusedError():
             detail = "This idempotency key was used with another request."
             return Problem(422, "idempotency_key_reused", detail)

@@ -39,7 +39,9 @@ class Movie(TypedDict):
     updated_at: Time
 
 
-class _Page(TypedDict):
+class Page(TypedDict):
+    """What every page has beside its ``results``."""
+
     count: Annotated[int, Field(ge=0, description="The number of results on all pages.")]
     next: Next
     previous: Annotated[
@@ -47,7 +49,7 @@ class _Page(TypedDict):
     ]
 
 
-class MoviePage(_Page):
+class MoviePage(Page):
     """A page of movies."""
 
     results: list[Movie]
@@ -89,7 +91,7 @@ class MovieEvent(HistoryEntry):
     movie_id: Id
 
 
-class HistoryPage(_Page):
+class HistoryPage(Page):
     """A page of a movie's history, oldest first."""
 
     results: list[HistoryEntry]
@@ -169,7 +171,7 @@ class Session(TypedDict):
     current: Annotated[bool, Field(description="Whether the request belongs to it.")]
 
 
-class SessionPage(_Page):
+class SessionPage(Page):
     """A page of sessions, the last used first."""
 
     results: list[Session]
@@ -191,7 +193,7 @@ class AccountEntry(TypedDict):
     ]
 
 
-class AccountHistoryPage(_Page):
+class AccountHistoryPage(Page):
     """A page of an account's history, oldest first."""
 
     results: list[AccountEntry]
@@ -225,6 +227,10 @@ class Problem(_Problem, total=False):
     conflicts: Annotated[
         dict[str, Conflict],
         Field(description="With `undo_conflict`: the fields that later versions changed."),
+    ]
+    job: Annotated[
+        str | None,
+        Field(description="With `job_running`: its id; null if the command line started it."),
     ]
     log: Annotated[str, Field(description="With `position_unknown`: the `Event-Log`.")]
     head: Annotated[

@@ -11,7 +11,8 @@ from projections.generation import lifecycle
 from projections.generation.pause import pause
 from projections.generation.state import LIVE
 from projections.generation.writer import GenerationWriter
-from projections.keys import REBUILDING
+from projections.keys import REBUILD_PROGRESS, REBUILDING
+from projections.rebuild.progress import running_rebuild
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.replay import ReplayWorkers, replay
 from tests.controls import ANN, create, new_id, update
@@ -58,6 +59,24 @@ def test_a_rebuild_replaces_the_live_generation(sqlite_store, redis, books):
     assert steps[-1] == ("compare", built.compared, built.compared)
     assert generation_contents(redis) == books.expected
     assert other_keys(redis) == LEFT
+
+
+def test_all_see_how_far_a_rebuild_is(sqlite_store, redis, books):
+    """While it runs, and no longer."""
+    seen = []
+    rebuild(sqlite_store, redis, advance=lambda *_: seen.append(running_rebuild(redis)))
+    assert {one.phase for one in seen} == {"rebuild", "compare"}
+    assert seen[0] == ("rebuild", seen[0].done, sqlite_store.count())
+    assert running_rebuild(redis) is None
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", '{"phase": "rebuild"}', '{"a": 1}'])
+def test_progress_that_cannot_be_read_is_none(redis, text):
+    redis.set(REBUILD_PROGRESS, text)
+    assert running_rebuild(redis) is None
+    redis.delete(REBUILD_PROGRESS)
+    redis.hset(REBUILD_PROGRESS, "phase", "x")
+    assert running_rebuild(redis) is None
 
 
 def test_a_large_generation_is_removed_in_steps(sqlite_store, redis, removed_in_steps, books):

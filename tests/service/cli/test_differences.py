@@ -4,7 +4,8 @@ import pytest
 
 from projections.rebuild.diff import Difference, DiffReport
 from projections.records import encode_record, pack
-from service.cli.read_model import diff_as_json, diff_lines
+from service.cli.read_model import diff_lines
+from service.operations.reports import diff_as_json
 
 ID = b"0123456789abcdef"
 LINE = pack(encode_record(1, 1979, ID, "alien\0horror\0ann")) + b'{"id":"1"}'

@@ -21,6 +21,7 @@ from service.openapi.model import OPERATIONS
 from service.settings import Settings
 from service.web.cors import ALLOWED, EXPOSED
 from tests.controls import ALIEN
+from tests.running import run
 
 OPEN = {
     "register", "signIn", "refresh", "verify", "revoke", "readKeys", "readMetadata",
@@ -181,6 +182,34 @@ def test_answers_have_exactly_the_described_fields(ann, description, shape, path
     path = path.format(id=movie["id"])
     answer = (ann.post(path, json=send) if send else ann.get(path)).json()
     _check_fields(description, {"$ref": f"#/components/schemas/{shape}"}, answer)
+
+
+@pytest.mark.parametrize(
+    ("shape", "path"),
+    [
+        ("Status", "/ops/status/"),
+        ("ParkedPage", "/ops/parked/"),
+        ("AccountPage", "/ops/accounts/"),
+        ("Job", None),
+        ("PasswordLink", "/ops/accounts/ann/password-link/"),
+    ],
+)
+def test_answers_to_operators_have_exactly_the_described_fields(
+    operator, ann, description, shape, path
+):
+    if path is None:
+        path = operator.post("/ops/verify/").headers["location"]
+    method = "POST" if shape == "PasswordLink" else "GET"
+    answer = operator.request(method, path)
+    assert answer.is_success, answer.text
+    _check_fields(description, {"$ref": f"#/components/schemas/{shape}"}, answer.json())
+
+
+@pytest.fixture(scope="module")
+def operator(service):
+    client = service.account("operator-of-descriptions")
+    assert run(service.data_dir, "operator", "add", client.account["username"]).returncode == 0
+    return client
 
 
 def _check_fields(description, schema, value):

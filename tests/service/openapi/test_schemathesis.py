@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.running import PASSWORD, Cinelog
+from tests.running import run as cli
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("schemathesis")
@@ -29,6 +30,9 @@ def described_service(answers):
     with Cinelog(answers.with_name("var"), write_wait_ms=5000) as service:
         service.ann = service.account("ann")  # as in the examples of the description
         service.account("guest")
+        service.account("target")
+        service.account("closing")
+        assert cli(service.data_dir, "operator", "add", "ann").returncode == 0
         yield service
     assert "Traceback" not in service.output()
 

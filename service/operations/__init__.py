@@ -1,0 +1,1 @@
+"""Long work that operators start through the API, and what it reports."""

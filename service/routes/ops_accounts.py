@@ -1,0 +1,139 @@
+"""The routes of operators on accounts: the list, password links, closings."""
+
+from contextlib import suppress
+from typing import Any
+from urllib.parse import unquote
+
+from sanic import Blueprint
+
+from commands.errors import AccountClosedError, NotFoundError, UnavailableError
+from commands.messages import CloseAccount, IssuePasswordLink
+from commands.rfc3339 import rfc3339
+from commands.user import User
+from queries.log.accounts import AccountPage, AccountSummary, account_named
+from queries.movie_query import parse_page
+from service.auth.password_links import new_token, page_url
+from service.container import container_of
+from service.openapi import examples, parameters, response_headers, tags
+from service.openapi.model import Answer, Operation
+from service.routes.ops import REFUSED, answer, check_operator
+from service.routes.pagination import link, page_links
+from service.web import oauth
+from service.web import operator_representations as shapes
+from service.web.request import API, CinelogRequest
+from service.web.response import HTTPResponse
+
+PATH = f"{API}/ops/accounts"
+blueprint = Blueprint("ops_accounts", url_prefix=PATH)
+_NO_ACCOUNT = NotFoundError("No Account matches the given query.")
+
+
+@blueprint.get("/", name="accounts")
+@Operation(
+    id="listAccounts",
+    tag=tags.OPERATORS,
+    summary="List the accounts",
+    about="In the order of registration. The first call in each process reads through the log.",
+    takes=(parameters.ACCOUNT_NAME, *parameters.PAGING),
+    answers={
+        200: Answer(
+            "A page of accounts.",
+            shapes.AccountPage,
+            response_headers.CACHED,
+            example=examples.page_of(examples.ACCOUNT),
+        )
+    },
+    refuses=(NotFoundError("Invalid page."), *REFUSED),
+)
+async def accounts(request: CinelogRequest) -> HTTPResponse:
+    """Answer a page of accounts, or the one with a name."""
+    await check_operator(request)
+    container = container_of(request)
+    number, size = parse_page(request.args)
+    if name := request.param("username"):
+        found = await container.log_threads.run(account_named, container.store, name)
+        page = AccountPage(1, [found], 1, 1) if found else AccountPage(0, [], 1, 1)
+    else:
+        page = await container.log_threads.run(container.account_list.page, number, size)
+    following, previous = page_links(request, f"{PATH}/", page.page, page.last_page)
+    results = [one._asdict() for one in page.accounts]
+    return answer(
+        {"count": page.count, "next": following, "previous": previous, "results": results}
+    )
+
+
+@blueprint.post("/<username>/password-link/", name="password_link")
+@Operation(
+    id="createPasswordLink",
+    tag=tags.OPERATORS,
+    summary="Make a link for a new password",
+    about="The link sets one new password of the account within an hour (`resetPassword`). It "
+    "replaces any earlier link. The answer is the only place that has it.",
+    takes=(parameters.USERNAME,),
+    answers={
+        201: Answer(
+            "The link.",
+            shapes.PasswordLink,
+            response_headers.CACHED,
+            example=examples.PASSWORD_LINK,
+        )
+    },
+    refuses=(_NO_ACCOUNT, AccountClosedError(), *REFUSED),
+)
+async def password_link(request: CinelogRequest, username: str) -> HTTPResponse:
+    """Issue a password link."""
+    await check_operator(request)
+    fields = await _target(request, unquote(username))
+    token = new_token(fields["by"])
+    result = await container_of(request).executor.run(
+        IssuePasswordLink(**fields, digest=token.digest)
+    )
+    issued = result.aggregate
+    assert isinstance(issued, User)  # noqa: S101 - the aggregate of this command
+    assert issued.password_link  # noqa: S101 - issued just now
+    body = {
+        "url": page_url(link(request, ""), token),
+        "expires_at": rfc3339(issued.password_link.expires_at),
+    }
+    return answer(body, 201, dict(oauth.NO_STORE))
+
+
+@blueprint.post("/<username>/close/", name="close_account")
+@Operation(
+    id="closeAccount",
+    tag=tags.OPERATORS,
+    summary="Close an account for ever",
+    about="It signs in no more, its sessions and tokens end, its movies stay. Its access tokens "
+    "are refused by this process at once, by others within about a second.",
+    takes=(parameters.USERNAME,),
+    answers={
+        200: Answer(
+            "The account, closed.",
+            shapes.AccountSummary,
+            response_headers.CACHED,
+            example=examples.ACCOUNT | {"closed": True},
+        )
+    },
+    refuses=(_NO_ACCOUNT, *REFUSED),
+)
+async def close_account(request: CinelogRequest, username: str) -> HTTPResponse:
+    """Close an account; closing it again changes nothing."""
+    await check_operator(request)
+    container = container_of(request)
+    name = unquote(username)
+    fields = await _target(request, name)
+    await container.executor.run(CloseAccount(**fields))
+    with suppress(UnavailableError):
+        await container.session_threads.run(container.sessions.end_all, fields["by"])
+    closed = await container.log_threads.run(account_named, container.store, name)
+    assert isinstance(closed, AccountSummary)  # noqa: S101 - accounts stay
+    return answer(closed._asdict())
+
+
+async def _target(request: CinelogRequest, username: str) -> dict[str, Any]:
+    """Return the fields of a command of the caller on an account. Raises NotFoundError."""
+    container = container_of(request)
+    account_id = await container.log_threads.run(container.store.account_id_of, username)
+    if account_id is None:
+        raise _NO_ACCOUNT
+    return request.command_metadata(account_id) | {"operator": request.principal.account_id}

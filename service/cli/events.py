@@ -44,11 +44,19 @@ def show_events(  # noqa: PLR0913, PLR0917 - each is an option
     after: Annotated[
         int, typer.Option(help="Start after this position.", min=0, max=2**63 - 1)
     ] = 0,
-    kind: Annotated[str, typer.Option("--type", help="Only events of this type.")] = "",
-    movie: Annotated[str, typer.Option(help="Only events of this movie.")] = "",
-    by: Annotated[str, typer.Option(help="Only events of the account of this name.")] = "",
-    since: Annotated[str, typer.Option(help="Only events at or after this time.")] = "",
-    before: Annotated[str, typer.Option(help="Only events before this time.")] = "",
+    kind: Annotated[
+        str, typer.Option("--type", help="Only events of this type.", show_default="all")
+    ] = "",
+    movie: Annotated[str, typer.Option(help="Only events of this movie.", show_default="all")] = "",
+    by: Annotated[
+        str, typer.Option(help="Only events of the account of this name.", show_default="all")
+    ] = "",
+    since: Annotated[
+        str, typer.Option(help="Only events at or after this time.", show_default="the first")
+    ] = "",
+    before: Annotated[
+        str, typer.Option(help="Only events before this time.", show_default="none")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Print the changes of all movies in log order, one per line.

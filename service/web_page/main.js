@@ -1,11 +1,14 @@
 /** The page: who is signed in, and which view the address names. */
 import { html } from "./html.js";
 import { connection } from "./state/live.js";
+import { isHelpOpen } from "./state/keys.js";
 import { account, signOut, start } from "./state/session.js";
 import { href, route } from "./state/route.js";
+import { Help } from "./parts/help.js";
 import { Notice, tellError } from "./parts/notice.js";
 import { Account } from "./views/account.js";
 import { Log } from "./views/log.js";
+import { Moments } from "./views/moments.js";
 import { Movie } from "./views/movie.js";
 import { Movies } from "./views/movies.js";
 import { Reset } from "./views/reset.js";
@@ -32,6 +35,9 @@ function Navigation() {
       ${account.value &&
       html`<ul>
         <li class="who">${account.value.username}</li>
+        <li>
+          <button class="plain" onClick=${() => (isHelpOpen.value = true)}>Keys</button>
+        </li>
         <li><button class="plain" onClick=${() => signOut().catch(tellError)}>Sign out</button></li>
       </ul>`}
     </nav>
@@ -49,6 +55,7 @@ function View() {
   if (name === "reset") return html`<${Reset} />`;
   if (account.value === null) return html`<${SignIn} key=${name} isNew=${name === "register"} />`;
   if (name === "movies" && rest.length) return html`<${Movie} key=${rest[0]} id=${rest[0]} />`;
+  if (name === "moments") return html`<${Moments} />`;
   if (name === "log") return html`<${Log} />`;
   if (name === "account") return html`<${Account} />`;
   return html`<${Movies} />`;
@@ -58,6 +65,7 @@ function App() {
   return html`<a class="skip" href="#main" onClick=${skip}>To the content</a>
     <${Navigation} />
     <main id="main" tabindex="-1"><${View} /></main>
+    <${Help} />
     <${Notice} />`;
 }
 

@@ -1,5 +1,7 @@
 /** Search as one types, filters as chips, and the list as it was at a time. */
 import { html } from "../html.js";
+import { Moment } from "./moment.js";
+import { href } from "../state/route.js";
 import { useEffect, useRef, useState } from "../vendor/hooks.js";
 
 const PAUSE_MS = 150;
@@ -14,6 +16,7 @@ export const FILTERS = {
 /** @param {{params: URLSearchParams, onChange: (changes: Record<string, string>) => void}} props */
 export function Filters({ params, onChange }) {
   const [kind, setKind] = useState("title");
+  const at = params.get("at") || "";
   const shown = Object.entries(FILTERS).filter(([name]) => params.get(name));
 
   function add(event) {
@@ -36,7 +39,11 @@ export function Filters({ params, onChange }) {
       <input id="filter-value" name="value" type=${kind.startsWith("year") ? "number" : "text"} />
       <button type="submit" class="secondary">Add the filter</button>
     </form>
-    <${Moment} at=${params.get("at") || ""} onChange=${onChange} />
+    <${Moment} id="moment" label="As it was on" at=${at} onChange=${(moment) => onChange({ at: moment })}>
+      ${at &&
+      html`<button class="plain" onClick=${() => onChange({ at: "" })}>Back to now</button>
+        <a href=${href("moments", { from: at })}>What changed since</a>`}
+    <//>
     ${shown.length > 0 &&
     html`<ul class="chips" aria-label="Filters">
       ${shown.map(
@@ -73,25 +80,5 @@ function Search({ value, onChange }) {
   return html`<p class="search">
     <label for="search">Search in titles and genres</label>
     <input id="search" type="search" autocomplete="off" value=${text} onInput=${type} />
-  </p>`;
-}
-
-/** @param {string} at @returns {string} for an input of the reader's zone */
-function localOf(at) {
-  if (!at) return "";
-  const date = new Date(at);
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-}
-
-function Moment({ at, onChange }) {
-  const set = (event) => {
-    const date = new Date(event.target.value);
-    onChange({ at: Number.isNaN(date.getTime()) ? "" : date.toISOString() });
-  };
-  return html`<p class="moment row">
-    <label for="moment">As it was on</label>
-    <input id="moment" type="datetime-local" value=${localOf(at)} onChange=${set} />
-    ${at &&
-    html`<button class="secondary" onClick=${() => onChange({ at: "" })}>Back to now</button>`}
   </p>`;
 }

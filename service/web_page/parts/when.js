@@ -3,10 +3,13 @@ import { html } from "../html.js";
 
 const FORMAT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
+/** @param {string} at RFC 3339 */
+export const textOfTime = (at) => FORMAT.format(new Date(at));
+
 /** @param {{at: string | null}} props RFC 3339 */
 export function When({ at }) {
   if (!at) return html`<span>unknown</span>`;
   return html`<time datetime=${at} title=${`${at.slice(0, 19).replace("T", " ")} UTC`}>
-    ${FORMAT.format(new Date(at))}
+    ${textOfTime(at)}
   </time>`;
 }

@@ -4,13 +4,14 @@ import { get, Problem } from "../api/http.js";
 import { When } from "../parts/when.js";
 import { tellError, textOf } from "../parts/notice.js";
 import { Filters } from "../parts/filters.js";
+import { News, useMarks } from "../parts/news.js";
 import { useFileDrop } from "../parts/drop.js";
 import { ExportDialog } from "./export.js";
 import { ImportDialog } from "./import.js";
 import { MovieDialog } from "./movie_form.js";
-import { lastChange } from "../state/live.js";
+import { wanted } from "../state/keys.js";
 import { go, href, route } from "../state/route.js";
-import { useEffect, useState } from "../vendor/hooks.js";
+import { useEffect, useLayoutEffect, useState } from "../vendor/hooks.js";
 
 const SIZE = 20;
 const COLUMNS = [
@@ -61,6 +62,16 @@ export function Movies() {
     setDialog(name);
   };
   const close = () => setDialog("");
+  const [marked, mark] = useMarks();
+  const showNews = (ids) => {
+    mark(ids);
+    reload();
+  };
+  useLayoutEffect(() => {
+    if (wanted.value === "search") document.getElementById("search")?.focus();
+    if (wanted.value === "add") open("add");
+    wanted.value = "";
+  }, [wanted.value]);
   const isOver = useFileDrop((file) => open("import", file));
   return html`<section aria-busy=${loading} class=${isOver ? "drop" : undefined}>
     <div class="title">
@@ -72,9 +83,9 @@ export function Movies() {
       </div>
     </div>
     <${Filters} params=${params} onChange=${change} />
-    ${!params.get("at") && html`<${News} since=${page?.position} onShow=${reload} />`}
+    ${!params.get("at") && html`<${News} since=${page?.position} onShow=${showNews} />`}
     ${refusal && html`<${Refusal} problem=${refusal} onRetry=${reload} />`}
-    ${page && !refusal && html`<${Table} page=${page} params=${params} onOrder=${change} />`}
+    ${page && !refusal && html`<${Table} ...${{ page, params, marked }} onOrder=${change} />`}
     ${page && !refusal && html`<${Pager} count=${page.count} params=${params} />`}
     ${dialog === "add" && html`<${MovieDialog} onClose=${close} onDone=${reload} />`}
     ${dialog === "import" &&
@@ -82,22 +93,6 @@ export function Movies() {
     ${dialog === "export" &&
     html`<${ExportDialog} count=${page.count} params=${params} onClose=${close} />`}
   </section>`;
-}
-
-/** "3 changes: show", without moving what one reads. */
-function News({ since, onShow }) {
-  const [count, setCount] = useState(0);
-  const change = lastChange.value;
-  useEffect(() => setCount(0), [since]);
-  useEffect(() => {
-    if (change && since !== undefined && change.position > since) setCount((before) => before + 1);
-  }, [change]);
-  return html`<div aria-live="polite">
-    ${count > 0 &&
-    html`<button class="news" onClick=${onShow}>
-      ${count === 1 ? "1 change" : `${count} changes`}: show
-    </button>`}
-  </div>`;
 }
 
 function Refusal({ problem, onRetry }) {
@@ -116,12 +111,16 @@ function Refusal({ problem, onRetry }) {
   </div>`;
 }
 
-function Table({ page, params, onOrder }) {
+function Table({ page, params, marked, onOrder }) {
+  const at = params.get("at");
   if (!page.count)
     return html`<p class="empty">
-      ${[...params.keys()].length ? "No movie is like that." : "There is no movie yet."}
+      ${[...params.keys()].some((name) => name !== "at")
+        ? "No movie is like that."
+        : at
+          ? "There was no movie then."
+          : "There is no movie yet."}
     </p>`;
-  const at = params.get("at");
   return html`<div class="scrolls" tabindex="0" role="region" aria-label="List of movies">
     <table>
       <caption>
@@ -138,7 +137,7 @@ function Table({ page, params, onOrder }) {
       </thead>
       <tbody>
         ${page.results.map(
-          (movie) => html`<tr key=${movie.id}>
+          (movie) => html`<tr key=${movie.id} class=${marked.has(movie.id) ? "fresh" : undefined}>
             <td><a href=${href(`movies/${movie.id}`)}>${movie.title}</a></td>
             <td>${movie.genre}</td>
             <td class="number">${movie.year}</td>

@@ -137,7 +137,7 @@ function Sent({ outcome, state, rows }) {
     refused && `${refused.toLocaleString()} refused`,
   ];
   const done = added + known + refused;
-  return html`<${Progress} done=${done} total=${rows.length}>
+  return html`<${Progress} done=${done} total=${rows.length} isRunning=${state === "running"}>
     ${{ running: "", stopped: "Stopped. ", done: "Done. " }[state]}${parts.filter(Boolean).join(", ")}
     ${state !== "done" && ` (${done.toLocaleString()} of ${count(rows.length, "row")})`}
   <//>`;

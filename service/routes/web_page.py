@@ -26,7 +26,7 @@ from service.web.static_file import CSS, HTML, REVALIDATED, SCRIPT, File, file_o
 _MEDIA = {".js": SCRIPT, ".css": CSS}
 _FIRST = ("views/", "parts/", "state/", "data/", "api/", "vendor/")
 # Files that only some views load.
-_LATER = ("vendor/uplot.js", "vendor/uplot.css")
+_LATER = ("views/operations.js", "vendor/uplot.js", "vendor/uplot.css")
 _POLICY = {
     CSP: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

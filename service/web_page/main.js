@@ -13,10 +13,12 @@ import { Movie } from "./views/movie.js";
 import { Movies } from "./views/movies.js";
 import { Reset } from "./views/reset.js";
 import { SignIn } from "./views/sign_in.js";
+import { useEffect, useState } from "./vendor/hooks.js";
 import { render } from "./vendor/preact.js";
 import { effect } from "./vendor/signals.js";
 
-const VIEWS = { movies: "Movies", log: "Log", account: "Account" };
+const VIEWS = { movies: "Movies", log: "Log", operations: "Operations", account: "Account" };
+const isOpen = (view) => view !== "operations" || account.value?.operator;
 
 function Navigation() {
   const [first] = route.value.path;
@@ -26,11 +28,13 @@ function Navigation() {
       <ul>
         <li><a class="name" href=${href("movies")}>Cinelog</a></li>
         ${account.value &&
-        Object.entries(VIEWS).map(
-          ([path, name]) => html`<li key=${path}>
-            <a href=${href(path)} aria-current=${here === path ? "page" : undefined}>${name}</a>
-          </li>`,
-        )}
+        Object.entries(VIEWS)
+          .filter(([path]) => isOpen(path))
+          .map(
+            ([path, name]) => html`<li key=${path}>
+              <a href=${href(path)} aria-current=${here === path ? "page" : undefined}>${name}</a>
+            </li>`,
+          )}
       </ul>
       ${account.value &&
       html`<ul>
@@ -58,7 +62,17 @@ function View() {
   if (name === "moments") return html`<${Moments} />`;
   if (name === "log") return html`<${Log} />`;
   if (name === "account") return html`<${Account} />`;
+  if (name === "operations" && isOpen(name)) return html`<${Operations} />`;
   return html`<${Movies} />`;
+}
+
+/** Operators alone load this view and what it needs. */
+function Operations() {
+  const [Loaded, setLoaded] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    import("./views/operations.js").then((module) => setLoaded(() => module.Operations));
+  }, []);
+  return Loaded ? html`<${Loaded} />` : html`<p aria-busy="true">Loading …</p>`;
 }
 
 function App() {

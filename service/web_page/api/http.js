@@ -81,8 +81,9 @@ async function send(method, path, { query, body, headers = {}, signal }) {
     if (signal?.aborted) throw error;
     throw new Problem(0, {});
   }
-  const isJson = (response.headers.get("content-type") || "").includes("json");
-  const data = isJson ? await response.json() : null;
+  const type = response.headers.get("content-type") || "";
+  const isText = type.startsWith("text/plain");
+  const data = type.includes("json") ? await response.json() : isText ? await response.text() : null;
   if (!response.ok) throw new Problem(response.status, data || {}, response.headers);
   return { status: response.status, headers: response.headers, data };
 }

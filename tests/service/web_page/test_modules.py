@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-DATA = HERE.parents[2] / "service" / "web_page" / "data"
+PAGE = HERE.parents[2] / "service" / "web_page"
 
 
 @pytest.mark.parametrize("tests", sorted(HERE.glob("*.test.js")), ids=lambda path: path.name)
 def test_modules(tests, tmp_path):
     node = shutil.which("node") or pytest.skip("no Node.js here, which runs the page's modules")
-    shutil.copytree(DATA, tmp_path / "data")
+    for folder in ("data", "operations"):
+        shutil.copytree(PAGE / folder, tmp_path / folder)
     shutil.copy(tests, tmp_path)
     (tmp_path / "package.json").write_text('{"type": "module"}')
     command = [node, "--test", tests.name]

@@ -1,18 +1,19 @@
-"""A real browser without a window, spoken to by the Chrome DevTools Protocol."""
+"""A real browser without a window, driven by Playwright.
 
-import itertools
-import json
+Playwright's loop runs in the thread of the test, so a module whose tests use it has no
+asynchronous ones.
+"""
+
 import shutil
-import subprocess
-import time
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import contextmanager
 
-import httpx
 import pytest
-from websockets.sync.client import connect
+from playwright.sync_api import sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+# A refused call is no error of the page: the browser tells of every one.
+REFUSED = "Failed to load resource"
 
 
 def find_browser():
@@ -21,66 +22,47 @@ def find_browser():
     return found or pytest.skip(f"no browser here: none of {', '.join(NAMES)}")
 
 
-class Browser:
-    """One page of a browser that has never been used, and can find 127.0.0.1 only."""
+class Pages:
+    """Opens pages of one browser, each in a profile of its own, and notes what goes wrong."""
 
-    def __init__(self, folder):
-        self.events = []
-        self._folder = Path(folder)
-        self._numbers = itertools.count(1)
-        self._stack = ExitStack()
-        self._command = [
-            find_browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-            "--no-first-run", "--disable-background-networking", "--disable-component-update",
-            "--disable-sync", "--disable-dev-shm-usage", f"--user-data-dir={self._folder}",
-            "--remote-debugging-port=0", "--window-size=1200,1600",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "about:blank",
-        ]  # fmt: skip
+    def __init__(self, browser):
+        self._browser = browser
+        self._contexts = []
+        self.errors = []
+        self.urls = []
 
-    def __enter__(self):
-        with self._stack:
-            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            process = self._stack.enter_context(subprocess.Popen(self._command, **silent))
-            self._stack.callback(process.terminate)
-            self._page = self._stack.enter_context(connect(self._find_page(), max_size=None))
-            for domain in ("Page", "Network", "Log", "Runtime"):
-                self.call(f"{domain}.enable")
-            self._stack = self._stack.pop_all()  # it began: now it ends with the test
-        return self
+    def open(self, url=None, **options):
+        context = self._browser.new_context(**options)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.urls.append(request.url))
+        if url:
+            page.goto(url)
+        return page
 
-    def __exit__(self, *_):
-        self._stack.close()
+    def _note(self, message):
+        if message.type in ("error", "warning") and REFUSED not in message.text:
+            self.errors.append(message.text)
 
-    def _find_page(self, timeout_s=30):
-        until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
-            try:
-                port = (self._folder / "DevToolsActivePort").read_text().split()[0]
-                pages = httpx.get(f"http://127.0.0.1:{port}/json/list").json()
-                return next(p["webSocketDebuggerUrl"] for p in pages if p["type"] == "page")
-            except (OSError, IndexError, StopIteration, httpx.TransportError):
-                time.sleep(0.05)
-        raise AssertionError("the browser did not start")
+    def close(self):
+        """Close all pages. Fails if one told of an error."""
+        for context in self._contexts:
+            context.close()
+        self._contexts.clear()
+        errors, self.errors = self.errors, []
+        assert errors == []
 
-    def call(self, method, **params):
-        """Return the answer to a command; what happened meanwhile is kept in ``events``."""
-        number = next(self._numbers)
-        self._page.send(json.dumps({"id": number, "method": method, "params": params}))
-        while True:
-            said = json.loads(self._page.recv(timeout=30))
-            if said.get("id") == number:
-                assert "error" not in said, said
-                return said["result"]
-            self.events.append(said)
 
-    def evaluate(self, script):
-        """Return the value of an expression."""
-        result = self.call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    def happened(self, name):
-        """Return what was told of events with this name."""
-        return [said["params"] for said in self.events if said["method"] == name]
+@contextmanager
+def browsing():
+    """Yield ``Pages`` of a browser that finds 127.0.0.1 only."""
+    path = find_browser()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        try:
+            yield Pages(browser)
+        finally:
+            browser.close()

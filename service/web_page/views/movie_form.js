@@ -15,7 +15,8 @@ export const reasonHeader = (reason) =>
  * @param {{movie?: any, onClose: () => void, onDone: (movie: any) => void}} props ``movie`` is the
  *   one to edit
  */
-export function MovieDialog({ movie, onClose, onDone }) {
+export function MovieDialog({ movie: current, onClose, onDone }) {
+  const [movie] = useState(current); // as it was when editing began: the view goes on with time
   const [errors, setErrors] = useState(/** @type {Record<string, string[]>} */ ({}));
   const [refusal, setRefusal] = useState("");
   const [theirs, setTheirs] = useState(/** @type {any} */ (null));

@@ -3,7 +3,7 @@ import { html } from "../html.js";
 import { Problem } from "../api/http.js";
 import { Field, valuesOf } from "../parts/field.js";
 import { register, signIn } from "../state/session.js";
-import { href } from "../state/route.js";
+import { go, href } from "../state/route.js";
 import { useState } from "../vendor/hooks.js";
 
 /** @param {{isNew: boolean}} props */
@@ -20,6 +20,7 @@ export function SignIn({ isNew }) {
     setRefusal("");
     try {
       await (isNew ? register(fields) : signIn(/** @type {any} */ (fields)));
+      if (isNew) go("movies", {}, { replace: true });
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       setErrors(problem.errors);

@@ -7,11 +7,12 @@ from importlib.resources import files
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from service.routes.docs import Docs
 from service.settings import Settings
-from tests.running import PASSWORD, eventually, problem
-from tests.service.browser import Browser
+from tests.running import PASSWORD, problem
+from tests.service.browser import browsing
 
 VENDORED = files("service").joinpath("assets", "swagger-ui")
 FILES = {
@@ -114,71 +115,46 @@ def test_the_page_below_a_path():
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
+def pages():
+    with browsing() as pages:
+        yield pages
 
 
-def click(browser, selector):
-    eventually(lambda: browser.evaluate(f"!!document.querySelector({selector!r})"))
-    browser.evaluate(f"document.querySelector({selector!r}).click()")
+@pytest.fixture
+def page(pages, service):
+    """The page of the description. It contacts no other host and logs no error."""
+    pages.urls.clear()
+    page = pages.open(f"{service.url}/docs")
+    yield page
+    assert f"{service.url}/openapi.json" in pages.urls
+    assert [url for url in pages.urls if not url.startswith((f"{service.url}/", "data:"))] == []
+    pages.close()
 
 
-def type_into(browser, selector, text):
-    """Insert text into a field: React listens to the event, not to the value."""
-    eventually(lambda: browser.evaluate(f"!!document.querySelector({selector!r})"))
-    browser.evaluate(f"document.querySelector({selector!r}).focus()")
-    browser.call("Input.insertText", text=text)
-
-
-def test_a_browser_shows_every_operation(browser, service):
-    """The browser contacts no other host and logs no error."""
+def test_a_browser_shows_every_operation(page, service):
     described = httpx.get(f"{service.url}/openapi.json").json()["paths"]
     shown = sum(len(item.keys() - {"head", "options", "parameters"}) for item in described.values())
-    browser.call("Page.navigate", url=f"{service.url}/docs")
-    eventually(lambda: browser.evaluate("document.querySelectorAll('.opblock').length") == shown)
-    assert browser.evaluate("document.querySelector('.info .title').innerText").startswith(
-        "Cinelog"
-    )
+    expect(page.locator(".opblock")).to_have_count(shown)
+    expect(page.locator(".info .title")).to_contain_text("Cinelog")
     for name in ("Movies-createMovie", "Tokens-signIn"):
-        click(browser, f"#operations-{name} .opblock-summary-control")
-        eventually(
-            lambda name=name: browser.evaluate(
-                f"!!document.querySelector('#operations-{name} .responses-table')"
-            )
-        )
-    assert "Alien" in browser.evaluate(
-        "document.querySelector('#operations-Movies-createMovie').innerText"
-    )
-    assert_only_own_files_loaded(browser, service)
+        page.locator(f"#operations-{name} .opblock-summary-control").click()
+        expect(page.locator(f"#operations-{name} .responses-table")).to_be_visible()
+    expect(page.locator("#operations-Movies-createMovie")).to_contain_text("Alien")
 
 
-def test_a_browser_signs_in_and_calls_an_operation(browser, service, ann):
+def test_a_browser_signs_in_and_calls_an_operation(page, ann):
     """A user signs in on the page and calls an operation."""
-    browser.call("Page.navigate", url=f"{service.url}/docs")
-    click(browser, ".auth-wrapper .authorize")
-    type_into(browser, "#oauth_username", ann.account["username"])
-    type_into(browser, "#oauth_password", PASSWORD)
-    browser.evaluate(
-        "[...document.querySelectorAll('.auth-container')]"
-        ".find(one => one.querySelector('#oauth_username')).querySelector('.authorize').click()"
-    )
-    eventually(lambda: browser.evaluate("document.body.innerText.includes('Logout')"))
-    click(browser, ".btn-done")
-    click(browser, "#operations-Accounts-readAccount .opblock-summary-control")
-    click(browser, "#operations-Accounts-readAccount .try-out__btn")
-    click(browser, "#operations-Accounts-readAccount .execute")
-    answered = "document.querySelector('#operations-Accounts-readAccount .live-responses-table')"
-    eventually(lambda: browser.evaluate(f"!!{answered}"))
-    assert ann.account["email"] in browser.evaluate(f"{answered}.innerText")
-    assert_only_own_files_loaded(browser, service)
-
-
-def assert_only_own_files_loaded(browser, service):
-    urls = [sent["request"]["url"] for sent in browser.happened("Network.requestWillBeSent")]
-    assert f"{service.url}/openapi.json" in urls
-    others = [url for url in urls if not url.startswith((f"{service.url}/", "data:"))]
-    assert others == []
-    entries = [message["entry"] for message in browser.happened("Log.entryAdded")]
-    assert [one for one in entries if one["level"] in ("warning", "error")] == []
-    assert browser.happened("Runtime.exceptionThrown") == []
+    page.locator(".auth-wrapper .authorize").click()
+    page.locator("#oauth_username").fill(ann.account["username"])
+    page.locator("#oauth_password").fill(PASSWORD)
+    form = page.locator(".auth-container", has=page.locator("#oauth_username"))
+    form.locator(".authorize").click()
+    expect(
+        page.get_by_role("button", name="Logout").or_(page.get_by_text("Logout")).first
+    ).to_be_visible()
+    page.locator(".btn-done").first.click()
+    operation = page.locator("#operations-Accounts-readAccount")
+    operation.locator(".opblock-summary-control").click()
+    operation.locator(".try-out__btn").click()
+    operation.locator(".execute").click()
+    expect(operation.locator(".live-responses-table")).to_contain_text(ann.account["email"])

@@ -1,0 +1,259 @@
+"""The page as people use it, in a real browser. No test may leave an error in its console."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.controls import ALIEN
+from tests.running import PASSWORD, Cinelog
+from tests.service.browser import browsing
+
+pytestmark = pytest.mark.xdist_group("page")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with Cinelog(
+        tmp_path_factory.mktemp("page") / "var", "--sample", login_rate="off", api_rate="off"
+    ) as service:
+        service.ann = service.account("ann")
+        yield service
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsing() as pages:
+        yield pages
+
+
+@pytest.fixture
+def pages(browser):
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(pages, service):
+    return signed_in(pages, service)
+
+
+def signed_in(pages, service, **options):
+    """Return a page on which Ann has signed in, as a person does."""
+    page = pages.open(service.url, **options)
+    page.get_by_label("Username").fill("ann")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Movies")).to_be_visible()
+    return page
+
+
+def movie_of(service, **changes):
+    """Create a movie of Ann, changed once for each keyword; return its path."""
+    url = f"/movies/{service.ann.post('/movies/', json=ALIEN).json()['id']}/"
+    for name, value in changes.items():
+        assert service.ann.patch(url, json={name: value}).is_success
+    return url
+
+
+def test_registering_tells_every_error_at_its_field(pages, service):
+    page = pages.open(service.url)
+    page.get_by_role("link", name="Open one").click()
+    page.get_by_label("Username").fill("ann")
+    page.get_by_label("E-mail").fill("x")
+    page.get_by_label("Password", exact=True).fill("123")
+    page.get_by_label("Password again").fill("123")
+    page.get_by_role("button", name="Open the account").click()
+    for label, text in (("E-mail", "valid email"), ("Password", "too short")):
+        field = page.get_by_label(label, exact=True)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        told = page.locator(f"#{field.get_attribute('id')}-errors")
+        expect(told).to_contain_text(text)
+    page.get_by_label("Username").fill("zoe")
+    page.get_by_label("E-mail").fill("zoe@example.org")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password again").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Movies")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("zoe")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_wrong_password_is_told(pages, service):
+    page = pages.open(service.url)
+    page.get_by_label("Username").fill("ann")
+    page.get_by_label("Password").fill("wrong-horse-7")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("No active account found")
+
+
+def test_search_filters_and_ordering_stand_in_the_address(page):
+    page.get_by_label("Search in titles").press_sequentially("alien")
+    expect(page).to_have_url(re.compile("search=alien"))
+    expect(page.get_by_role("link", name="AVP: Alien Vs. Predator")).to_be_visible()
+    page.get_by_role("button", name="Year").click()
+    expect(page).to_have_url(re.compile("ordering=year"))
+    expect(page.get_by_role("columnheader", name="Year")).to_have_attribute(
+        "aria-sort", "ascending"
+    )
+    page.get_by_label("Filter", exact=True).select_option("From year")
+    page.get_by_label("From year").fill("2009")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 movie", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Monsters vs. Aliens").click()
+    expect(page.get_by_role("heading", name="Monsters vs. Aliens")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("Search in titles")).to_have_value("alien")
+    expect(page.get_by_text("1 movie", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Remove the filter: From year 2009").click()
+    expect(page.get_by_role("link", name="AVP: Alien Vs. Predator")).to_be_visible()
+
+
+def test_a_movie_is_added_changed_and_deleted(page, service):
+    page.get_by_role("button", name="Add a movie").click()
+    dialog = page.get_by_role("dialog", name="Add a movie")
+    dialog.get_by_label("Year").fill("soon")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(dialog.get_by_text("A valid integer is required.")).to_be_visible()
+    dialog.get_by_label("Title").fill("Züge der Zeit")
+    dialog.get_by_label("Genre").fill("Drama")
+    dialog.get_by_label("Year").fill("1994")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("link", name="Züge der Zeit").click()
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Year").fill("1995")
+    page.get_by_label("Reason").fill("Das Jahr war falsch – 1995")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("“Das Jahr war falsch – 1995”")).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("This movie is deleted. Its history stays.")).to_be_visible()
+    page.get_by_role("button", name="Undo version 3").click()
+    expect(page.get_by_role("button", name="Edit")).to_be_visible()
+    movie = page.url.split("/movies/")[1].split("?")[0]
+    assert service.ann.get(f"/movies/{movie}/").json()["version"] == 4
+
+
+def test_what_somebody_else_saved_meanwhile_is_shown(page, service):
+    """Nothing that was typed is lost."""
+    url = movie_of(service)
+    page.goto(f"{service.url}/#{url}")
+    page.get_by_role("button", name="Edit").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Title").fill("Alien, mine")
+    service.ann.patch(url, json={"year": 1980})
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("was changed while you edited it")
+    expect(dialog.get_by_role("alert")).to_contain_text("1980")
+    expect(dialog.get_by_label("Title")).to_have_value("Alien, mine")
+    dialog.get_by_role("button", name="Save mine over it").click()
+    expect(page.get_by_role("heading", name="Alien, mine")).to_be_visible()
+    assert service.ann.get(url).json()["version"] == 3
+
+
+def test_versions_are_compared_and_taken_back_after_a_look(page, service):
+    url = movie_of(service, title="Aliens", year=1986, genre="Action")
+    page.goto(f"{service.url}/#{url.rstrip('/')}?from=1&to=4")
+    row = page.get_by_role("row", name="title")
+    expect(row.locator("del")).to_have_text("Alien")
+    expect(row.locator("ins")).to_have_text("Aliens")
+    page.get_by_role("button", name="Take back to version 1 …").click()
+    expect(page.get_by_text("It would be “Alien”, Horror, 1979")).to_be_visible()
+    assert service.ann.get(url).json()["version"] == 4
+    page.get_by_role("button", name="Take back to version 1", exact=True).click()
+    expect(page.get_by_role("heading", name="Alien", exact=True)).to_be_visible()
+    page.goto(f"{service.url}/#{url.rstrip('/')}?from=1&to=5")
+    expect(page.get_by_role("heading", name="Comparison")).to_be_visible()
+    expect(page.get_by_role("button", name="Take back")).to_have_count(0)
+
+
+def test_a_change_that_later_ones_stand_against_is_not_undone(page, service):
+    url = movie_of(service, title="Aliens")
+    service.ann.patch(url, json={"title": "Aliens 2"})
+    page.goto(f"{service.url}/#{url}")
+    page.get_by_role("button", name="Undo version 2").click()
+    expect(page.get_by_role("alert")).to_contain_text("title (version 3: Aliens 2)")
+
+
+def test_changes_by_others_arrive_without_moving_the_list(page, service):
+    first = page.get_by_role("row").nth(1)
+    before = first.inner_text()
+    service.ann.post("/movies/", json=ALIEN | {"title": "Live"})
+    news = page.get_by_role("button", name="1 change: show")
+    expect(news).to_be_visible()
+    assert first.inner_text() == before
+    news.click()
+    expect(page.get_by_role("link", name="Live")).to_be_visible()
+    expect(news).to_have_count(0)
+
+
+def test_the_log_is_live_and_leads_to_the_version(page, service):
+    page.get_by_role("link", name="Log", exact=True).click()
+    url = movie_of(service, title="Logged")
+    entry = page.get_by_role("listitem").filter(has_text="Logged").first
+    entry.get_by_role("link", name="Version 2").click()
+    expect(page.get_by_role("heading", name="Logged")).to_be_visible()
+    assert url.split("/")[2] in page.url
+    page.go_back()
+    page.get_by_label("What").select_option("deleted")
+    expect(page).to_have_url(re.compile("type=MovieDeleted"))
+
+
+def test_the_list_as_it_was(page, service):
+    """From the time of the log; what came later is not there."""
+    service.ann.post("/movies/", json=ALIEN | {"title": "Much later"})
+    expect(page.get_by_role("button", name="1 change: show")).to_be_visible()
+    page.goto(f"{service.url}/#/movies?search=much+later&at=2020-01-01T00:00:00Z")
+    expect(page.get_by_text("No movie is like that.")).to_be_visible()
+    page.get_by_role("button", name="Back to now").click()
+    expect(page.get_by_role("link", name="Much later")).to_be_visible()
+
+
+def test_one_tab_signs_out_all(page, service):
+    other = page.context.new_page()
+    other.goto(service.url)
+    expect(other.get_by_role("heading", name="Movies")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_an_expired_token_is_renewed_once_for_all_calls(page):
+    """The access token is gone, as when its time has passed; the session goes on."""
+    page.context.clear_cookies(name="cinelog")
+    with page.expect_request(re.compile("auth/session/refresh/")):
+        page.get_by_role("link", name="Account").click()
+    expect(page.get_by_role("cell", name="this one")).to_be_visible()
+    expect(page.get_by_text("User registered")).to_be_visible()
+
+
+def test_offline_and_back(page, service):
+    page.context.set_offline(True)
+    page.get_by_label("Search in titles").fill("zorro")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_role("link", name="The Mask of Zorro")).to_be_visible()
+
+
+def test_all_by_keyboard(page):
+    """A dialog gives the focus back to what opened it."""
+    page.reload()
+    expect(page.get_by_role("heading", name="Movies")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    add = page.get_by_role("button", name="Add a movie")
+    add.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(add).to_be_focused()
+
+
+@pytest.mark.parametrize("view", ["movies", "log", "account"])
+def test_a_narrow_window_does_not_scroll_sideways(pages, service, view):
+    page = signed_in(pages, service, viewport={"width": 320, "height": 700})
+    page.goto(f"{service.url}/#/{view}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320

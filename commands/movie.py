@@ -167,8 +167,8 @@ class Movie(Aggregate):
         """
         if then.deleted:
             if self.version == then.version:
-                self.revert(before.details, metadata)
-            return
+                return self.revert(before.details, metadata)
+            return self.ensure_exists()  # it is back already
         self.ensure_exists()
         now = self.details._asdict()
         earlier = self._differing(then.changed_from(before))
@@ -179,7 +179,7 @@ class Movie(Aggregate):
         }
         if conflicts:
             raise UndoConflictError(conflicts)
-        self.update(earlier, metadata)
+        return self.update(earlier, metadata)
 
     def changed_from(self, before: "Movie") -> dict[str, str | int]:
         """Return the fields of ``before`` that differ in this movie."""

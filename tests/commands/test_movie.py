@@ -160,6 +160,10 @@ def test_undoing_a_deletion_restores_the_movie():
     restored.then(Movie.Restored, by=str(ANN), **ALIEN | {"title": "Aliens", "year": 1986})
     again = happened(Movie.Restored, **ALIEN)
     given(movie_created(), DELETED, again).when(undo(version=2)).then_nothing()
+    deleted_again = given(movie_created(), DELETED, again, DELETED)
+    deleted_again.when(undo(version=2)).then_refused(NotFoundError)
+    deleted_again = given(movie_created(), DELETED, again, DELETED)
+    deleted_again.when(undo(version=4)).then(Movie.Restored, **ALIEN)
 
 
 def test_undoing_a_restoration_takes_back_its_fields():

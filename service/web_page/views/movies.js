@@ -40,7 +40,7 @@ export function Movies() {
     setLoading(true);
     get("movies/", queryOf(params), { signal: stop.signal })
       .then(({ data, headers }) => {
-        setPage({ ...data, position: Number(headers.get("Event-Position")) });
+        setPage({ ...data, at: params.get("at"), position: Number(headers.get("Event-Position")) });
         setRefusal(null);
         setLoading(false);
       })
@@ -112,7 +112,7 @@ function Refusal({ problem, onRetry }) {
 }
 
 function Table({ page, params, marked, onOrder }) {
-  const at = params.get("at");
+  const { at } = page;
   if (!page.count)
     return html`<p class="empty">
       ${[...params.keys()].some((name) => name !== "at")

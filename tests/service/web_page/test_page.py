@@ -206,7 +206,7 @@ def test_the_list_as_it_was(page, service):
     service.ann.post("/movies/", json=ALIEN | {"title": "Much later"})
     expect(page.get_by_role("button", name="1 change: show")).to_be_visible()
     page.goto(f"{service.url}/#/movies?search=much+later&at=2020-01-01T00:00:00Z")
-    expect(page.get_by_text("No movie is like that.")).to_be_visible()
+    expect(page.get_by_text("No movie is like that.")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Back to now").click()
     expect(page.get_by_role("link", name="Much later")).to_be_visible()
 

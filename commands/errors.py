@@ -15,6 +15,7 @@
     │   ├── NotCreatorError          the movie belongs to another account
     │   ├── NotOperatorError         the account is not an operator
     │   ├── AccountClosedError       the account is closed
+    │   ├── InsufficientScopeError   a personal token may not do this
     │   ├── NotFoundError            no such movie, page or position
     │   ├── PreconditionFailedError  the resource has another state than the caller expects
     │   │   └── VersionConflictError the movie has another version
@@ -131,6 +132,10 @@ class AccountClosedError(RefusedError):
 
     def __init__(self) -> None:
         super().__init__("The account is closed.")
+
+
+class InsufficientScopeError(RefusedError):
+    """The scope of a personal token does not include this; a session may do it."""
 
 
 class NotFoundError(RefusedError):

@@ -88,6 +88,18 @@ def integer(*, at_most: int) -> Callable[[object], int]:
     return validate
 
 
+def choice(*choices: str, message: str) -> Callable[[object], str]:
+    """Return a validator for one of some texts; ``message`` says which."""
+
+    def validate(value: object) -> str:
+        result = _as_text(value).strip()
+        if result not in choices:
+            raise _invalid(message)
+        return result
+
+    return validate
+
+
 def username(value: object) -> str:
     """Return a valid username in the compatibility form NFKC."""
     name = unicodedata.normalize("NFKC", text(max_length=150)(value))

@@ -18,6 +18,7 @@ from commands.messages import (
     CheckMovie,
     Command,
     CreateMovie,
+    CreateToken,
     DeleteMovie,
     EndSession,
     EndSessions,
@@ -25,6 +26,7 @@ from commands.messages import (
     RegisterUser,
     ReportReuse,
     RevertMovie,
+    RevokeToken,
     UndoChange,
     UpdateMovie,
 )
@@ -214,6 +216,30 @@ def report_reuse(command: ReportReuse, aggregates: AggregateReader) -> CommandOu
     return CommandOutcome(user)
 
 
+def create_token(command: CreateToken, aggregates: AggregateReader) -> CommandOutcome:
+    """Create a personal token."""
+    user = _account(command, aggregates)
+    user.create_token(
+        command.sid,
+        str(command.token_id),
+        name=command.name,
+        scope=command.scope,
+        days=command.days,
+        digest=command.digest,
+        metadata=command.metadata(),
+    )
+    return CommandOutcome(user)
+
+
+def revoke_token(command: RevokeToken, aggregates: AggregateReader) -> CommandOutcome:
+    """Revoke a personal token."""
+    user = _account(command, aggregates)
+    # A lost connection can hide a commit that happened: the retry finds the token revoked.
+    if not aggregates.is_retry or command.token_id in user.tokens:
+        user.revoke_token(command.sid, command.token_id, command.metadata())
+    return CommandOutcome(user)
+
+
 Handler = Callable[[Any, AggregateReader], CommandOutcome]
 HANDLERS: dict[type[Command], Handler] = {
     CheckMovie: check_movie,
@@ -228,5 +254,7 @@ HANDLERS: dict[type[Command], Handler] = {
     EndSession: end_session,
     EndSessions: end_sessions,
     ReportReuse: report_reuse,
+    CreateToken: create_token,
+    RevokeToken: revoke_token,
     **OPERATOR_HANDLERS,
 }

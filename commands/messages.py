@@ -21,6 +21,7 @@ from commands.fields import (
     Year,
 )
 from commands.movie import EventMetadata, MovieDetails, Versions
+from commands.personal_tokens import Scope
 
 MAX_REASON = 200
 
@@ -233,6 +234,24 @@ class ReportReuse(Command):
     """End session ``sid``, whose refresh token was used twice."""
 
     sid: str
+
+
+class CreateToken(Command):
+    """Create a personal token for a number of days, from session ``sid`` ("": command line)."""
+
+    sid: str
+    token_id: UUID
+    name: str
+    scope: Scope
+    days: int
+    digest: str
+
+
+class RevokeToken(Command):
+    """Revoke a personal token, from session ``sid`` ("": command line)."""
+
+    sid: str
+    token_id: str
 
 
 class OperatorCommand(Command):

@@ -11,6 +11,8 @@
    never opened again.
 6. The last password link issued is good for one new password within an hour, unless the password
    changes or the account is closed before. The log has its digest only.
+7. A personal token is created and revoked from a session, or by the command line
+   (``commands/personal_tokens.py``).
 """
 
 from datetime import datetime, timedelta
@@ -23,10 +25,13 @@ from commands.errors import (
     AccountClosedError,
     InvalidError,
     NoActiveAccountError,
+    NotFoundError,
     NotOperatorError,
     TokenNotValidError,
 )
 from commands.movie import EventMetadata
+from commands.personal_tokens import NOT_FOUND, PersonalToken, check_room, unexpired
+from commands.rfc3339 import parse_rfc3339, rfc3339
 
 WRONG_OLD = "Your old password was entered incorrectly. Please enter it again."
 WRONG_LINK = "This link is not valid: it was used or replaced, or it has expired."
@@ -56,8 +61,9 @@ class User(Aggregate):
     TOPIC = "User"
 
     # Stored for ever: names and fields of these events stand in every log. Change one only by
-    # a new class_version with an upcast. ``sid`` is the acting session, ``by`` the account of the
-    # acting operator: "" for the command line, and for the holder of a password link.
+    # a new class_version with an upcast. ``sid`` is the acting session: "" for the command line,
+    # and for a personal token that is revoked by itself. ``by`` is the account of the acting
+    # operator: "" for the command line, and for the holder of a password link.
     class Event(Aggregate.Event):
         request_id: str
 
@@ -115,6 +121,41 @@ class User(Aggregate):
 
         def apply(self, aggregate: "User") -> None:
             aggregate.ended |= {self.sid}
+
+    class PersonalTokenCreated(Event):
+        TOPIC = "PersonalTokenCreated"
+        sid: str
+        token_id: str
+        name: str
+        scope: str
+        expires_at: str
+        digest: str
+
+        def apply(self, aggregate: "User") -> None:
+            created = PersonalToken(
+                self.token_id,
+                self.name,
+                self.scope,
+                self.digest,
+                self.timestamp,
+                parse_rfc3339(self.expires_at),
+            )
+            aggregate.tokens = unexpired(aggregate.tokens, self.timestamp) | {created.id: created}
+
+    class PersonalTokenRevoked(Event):
+        TOPIC = "PersonalTokenRevoked"
+        sid: str
+        token_id: str
+        name: str
+        scope: str
+        expires_at: str
+
+        def apply(self, aggregate: "User") -> None:
+            aggregate.tokens = {
+                token_id: token
+                for token_id, token in aggregate.tokens.items()
+                if token_id != self.token_id
+            }
 
     class OperatorGranted(Event):
         TOPIC = "OperatorGranted"
@@ -174,6 +215,7 @@ class User(Aggregate):
         self.sessions_valid_from = 0
         self.kept_session: str | None = None
         self.ended: frozenset[str] = frozenset()
+        self.tokens: dict[str, PersonalToken] = {}
 
     @classmethod
     def register(cls, account_id: UUID, *, metadata: EventMetadata, **fields: str) -> "User":
@@ -246,6 +288,61 @@ class User(Aggregate):
         """End a session whose refresh token was used twice."""
         if not self.has_ended(sid):
             self._trigger(self.RefreshTokenReused, metadata, sid=sid)
+
+    def valid_tokens(self, at: datetime) -> dict[str, PersonalToken]:
+        """Return the personal tokens that are valid at a time by their ids, the oldest first."""
+        return unexpired(self.tokens, at) if self.active else {}
+
+    def create_token(  # noqa: PLR0913 - the facts of a token
+        self,
+        sid: str,
+        token_id: str,
+        *,
+        name: str,
+        scope: str,
+        days: int,
+        digest: str,
+        metadata: EventMetadata,
+    ) -> None:
+        """Create a personal token for a number of days, from a session or the command line ("")."""
+        if token_id in self.tokens:
+            return
+        self._check_actor(sid)
+        self.check_active()
+        check_room(self.tokens, metadata.timestamp)
+        self._trigger(
+            self.PersonalTokenCreated,
+            metadata,
+            sid=sid,
+            token_id=token_id,
+            name=name,
+            scope=scope,
+            expires_at=rfc3339(metadata.timestamp + timedelta(days=days)),
+            digest=digest,
+        )
+
+    def revoke_token(self, sid: str, token_id: str, metadata: EventMetadata) -> None:
+        """Revoke a valid personal token, from a session or the command line ("").
+
+        Raises NotFoundError if there is no such token.
+        """
+        self._check_actor(sid)
+        token = self.valid_tokens(metadata.timestamp).get(token_id)
+        if token is None:
+            raise NotFoundError(NOT_FOUND)
+        self._trigger(
+            self.PersonalTokenRevoked,
+            metadata,
+            sid=sid,
+            token_id=token.id,
+            name=token.name,
+            scope=token.scope,
+            expires_at=rfc3339(token.expires_at),
+        )
+
+    def _check_actor(self, sid: str) -> None:
+        if sid:
+            self.check_session(sid)
 
     def check_operator(self) -> None:
         """Raise NotOperatorError unless this account is an operator."""

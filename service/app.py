@@ -31,6 +31,7 @@ from queries.read_model import ReadModel
 from queries.read_position import ReadPosition
 from queries.slots import FILE, Slots
 from service.auth.passwords import Hasher
+from service.auth.personal_tokens import PersonalTokens
 from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.signing_keys import load_keys
@@ -236,6 +237,7 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
         read_position=read_position,
         change_feed=change_feed,
         tokens=tokens,
+        personal_tokens=PersonalTokens(store, log_threads),
         sessions=sessions,
         auth_server=AuthServer(store, tokens, sessions, hasher),
         hasher=hasher,

@@ -16,6 +16,7 @@ from queries.movies import Readers
 from queries.read_position import ReadPosition
 from queries.slots import Slots
 from service.auth.passwords import Hasher
+from service.auth.personal_tokens import PersonalTokens
 from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.tokens import Tokens
@@ -46,6 +47,7 @@ class Container:
     read_position: ReadPosition
     change_feed: ChangeFeed
     tokens: Tokens
+    personal_tokens: PersonalTokens
     sessions: Sessions
     auth_server: AuthServer
     hasher: Hasher

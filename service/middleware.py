@@ -16,12 +16,15 @@ from uuid import UUID
 from sanic.response import BaseHTTPResponse
 
 from commands.errors import (
+    InsufficientScopeError,
     NotAuthenticatedError,
     PreconditionFailedError,
     TokenNotValidError,
     UnavailableError,
     UnreadableEventError,
 )
+from commands.personal_tokens import WRITE
+from service.auth.personal_tokens import GivenToken, token_in
 from service.auth.tokens import principal_of
 from service.container import container_of
 from service.observability.request_log import RequestLogBuffer
@@ -32,7 +35,7 @@ from service.web.client_address import address_of, logged_as, scheme_of
 from service.web.conditional import CONDITIONS, check_read
 from service.web.negotiation import Negotiation, is_open
 from service.web.problems import problem_of, respond
-from service.web.request import CinelogRequest
+from service.web.request import API, CinelogRequest
 from service.web.response import CSP, HSTS, SECURITY, ConstantHeaders, HTTPResponse
 from service.web.session_cookies import access_token
 from service.web.trace_context import Trace
@@ -40,6 +43,9 @@ from service.web.trace_context import Trace
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
 _READS = ("GET", "HEAD")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+# What manages accounts there needs a session.
+_MANAGING = (f"{API}/auth/", f"{API}/ops/")
 _LOOK_UP_S = 1.0
 _text = lru_cache(10_000)(str)
 _PLAIN, _SECURE = (ConstantHeaders(one, but=CSP) for one in (SECURITY, SECURITY | HSTS))
@@ -54,6 +60,8 @@ class _RoutePolicy(NamedTuple):
     limited: bool
     logged: bool
     open: bool
+    manages: bool = False
+    """Whether it changes an account, unless its method is safe."""
 
 
 _UNMATCHED = _RoutePolicy("unmatched", limited=True, logged=True, open=True)
@@ -70,6 +78,25 @@ def identify(request: CinelogRequest) -> None:
             request.caller = principal_of(request)
     except (NotAuthenticatedError, TokenNotValidError) as error:
         request.auth_error = error
+
+
+def _note_personal_token(request: CinelogRequest) -> None:
+    """Set the caller to that of a personal token that was checked before."""
+    given = request.personal_token = token_in(request)
+    if given is not None:
+        request.caller = container_of(request).personal_tokens.known(given)
+
+
+async def _check_personal_token(
+    request: CinelogRequest, given: GivenToken, policy: _RoutePolicy
+) -> None:
+    """Set the caller to that of a personal token.
+
+    Raises TokenNotValidError, InsufficientScopeError, UnavailableError.
+    """
+    caller = request.caller = await container_of(request).personal_tokens.check(given)
+    if request.method not in _SAFE and (caller.scope != WRITE or policy.manages):
+        raise InsufficientScopeError
 
 
 def _check_conditions(request: CinelogRequest, response: BaseHTTPResponse) -> None:
@@ -126,17 +153,26 @@ class RequestMiddleware:
     async def before(self, request: CinelogRequest) -> None:
         """Let a request pass or refuse it.
 
-        Raises ThrottledError, NotAcceptableError, and without good credentials
-        NotAuthenticatedError or TokenNotValidError, unless the route is open.
+        Raises ThrottledError, NotAcceptableError; unless the route is open, also
+        NotAuthenticatedError or TokenNotValidError without good credentials, and
+        InsufficientScopeError or UnavailableError for a personal token.
         """
         if traceparent := request.headers.get("traceparent"):
             request.trace = Trace.of_header(traceparent)
         identify(request)
+        if request.caller is None:
+            _note_personal_token(request)
         policy = self._policy_of(request)
         if policy.limited:
             await self._limiter.count_call(request)
         self._negotiation.check(request)
-        if not policy.open:
+        if policy.open:
+            return
+        if request.personal_token:
+            if not policy.limited:  # a check may read the log
+                await self._limiter.count_call(request)
+            await _check_personal_token(request, request.personal_token, policy)
+        else:
             account_id = request.principal.account_id
             if not container_of(request).store.accounts.knows(account_id):
                 await _check_account(request, account_id)
@@ -198,10 +234,12 @@ class RequestMiddleware:
         if (policy := self._policies.get(route.name)) is None:
             is_probe = f".{health.blueprint.name}." in route.name
             takes_password = getattr(route.ctx, "password", False)
+            template = "/" + _PARAMETER.sub(r"{\1}", route.path).strip("/")
             policy = self._policies[route.name] = _RoutePolicy(
-                template="/" + _PARAMETER.sub(r"{\1}", route.path).strip("/"),
+                template=template,
                 limited=not is_probe and not takes_password,  # by username and address instead
                 logged=not is_probe,
                 open=is_open(request.app, route),
+                manages=template.startswith(_MANAGING),
             )
         return policy

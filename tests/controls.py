@@ -11,6 +11,7 @@ from commands.messages import (
     CheckMovie,
     CloseAccount,
     CreateMovie,
+    CreateToken,
     DeleteMovie,
     EndSession,
     EndSessions,
@@ -25,12 +26,14 @@ from commands.messages import (
     RevertMovie,
     RevertTarget,
     RevokeOperator,
+    RevokeToken,
     UndoChange,
     UpdateMovie,
 )
 from commands.movie import EventMetadata
 
 ANN = UUID("01890000-0000-7000-8000-000000000001")
+TOKEN = UUID("01890000-0000-7000-8000-0000000000aa")
 BOB = UUID("01890000-0000-7000-8000-000000000002")
 MOVIE = UUID("01890000-0000-7000-8000-00000000000a")
 NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
@@ -137,3 +140,23 @@ def reset_password(password_hash="$argon2id$new", *, link=None, operator=None, a
 
 def close_account(account=ANN, *, operator=None):
     return CloseAccount(**_metadata(account), operator=operator)
+
+
+def create_token(
+    sid="", token_id=TOKEN, *, by=ANN, at=None, name="backup", scope="read", days=90, digest="d"
+):
+    return CreateToken(
+        **_metadata(by) | ({"at": at} if at else {}),
+        sid=sid,
+        token_id=token_id,
+        name=name,
+        scope=scope,
+        days=days,
+        digest=digest,
+    )
+
+
+def revoke_token(sid="", token_id=TOKEN, *, by=ANN, at=None):
+    return RevokeToken(
+        **_metadata(by) | ({"at": at} if at else {}), sid=sid, token_id=str(token_id)
+    )

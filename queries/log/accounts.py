@@ -20,13 +20,15 @@ from queries.movie_query import page_within
 # Positions that one read of the database looks through.
 _STEP = 10_000
 _ROLES = (User.OperatorGranted.TOPIC, User.OperatorRevoked.TOPIC, User.AccountClosed.TOPIC)
+_OF_TOKENS = (User.PersonalTokenCreated.TOPIC, User.PersonalTokenRevoked.TOPIC)
 
 
 class AccountEntry(NamedTuple):
     """One event of an account, without names and hashes.
 
-    ``session`` is the acting session, None on registration; ``ended_session`` the one it ended;
-    ``by`` the id of the operator who acted.
+    ``session`` is the acting session, None on registration and for the command line;
+    ``ended_session`` the one it ended; ``by`` the id of the operator who acted; ``token`` the
+    personal token that was created or revoked.
     """
 
     version: int
@@ -37,6 +39,7 @@ class AccountEntry(NamedTuple):
     session: str | None
     ended_session: str | None
     by: str | None
+    token: dict[str, str] | None
 
     def to_dict(self, username_of: Callable[[str], str]) -> dict[str, Any]:
         """Return the public JSON of the entry."""
@@ -58,6 +61,11 @@ def account_history(
     return HistoryPage(count, [_entry(event) for event in events], number, last_page)
 
 
+def _token(data: dict[str, Any]) -> dict[str, str]:
+    shown = ("name", "scope", "expires_at")
+    return {"id": data["token_id"]} | {name: data[name] for name in shown}
+
+
 def _entry(event: RecordedEvent) -> AccountEntry:
     data = event.data
     sid = data.get("sid")
@@ -68,9 +76,10 @@ def _entry(event: RecordedEvent) -> AccountEntry:
         event.type,
         data["timestamp"],
         data["request_id"],
-        sid,
+        sid or None,
         ended,
         data.get("by") or None,
+        _token(data) if event.type in _OF_TOKENS else None,
     )
 
 

@@ -3,12 +3,22 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from commands.errors import InvalidError
-from commands.fields import LoginText, Password, text, text_schema
+from commands.fields import (
+    LoginText,
+    Password,
+    Text,
+    choice,
+    integer,
+    integer_schema,
+    text,
+    text_schema,
+)
 from commands.messages import Body, Registration
+from commands.personal_tokens import DEFAULT_DAYS, MAX_DAYS, READ, WRITE, WRONG_SCOPE, Scope
 from commands.user import WRONG_LINK, WRONG_OLD, User
 from service.auth.passwords import password_problems
 
@@ -81,6 +91,20 @@ class NewPassword(Body):
     """A new password by itself."""
 
     password: Password = Field(repr=False)
+
+
+class PersonalTokenFields(Body):
+    """What to create a personal token with."""
+
+    name: Text
+    scope: Annotated[
+        Scope,
+        BeforeValidator(choice(READ, WRITE, message=WRONG_SCOPE)),
+        WithJsonSchema({"type": "string", "enum": [READ, WRITE]}),
+    ]
+    expires_in_days: Annotated[
+        int, BeforeValidator(integer(at_most=MAX_DAYS)), integer_schema(at_most=MAX_DAYS)
+    ] = DEFAULT_DAYS
 
 
 def read_registration(body: dict[str, Any]) -> Registration:

@@ -26,6 +26,7 @@ from commands.errors import NoActiveAccountError, NotFoundError, TokenNotValidEr
 from commands.event_store.store import Store
 from commands.user import User, session_id
 from service.auth.passwords import Hasher
+from service.auth.personal_tokens import parse_token, read_principal
 from service.auth.sessions import Sessions, seal, unseal
 from service.auth.tokens import (
     CLIENT_ID,
@@ -186,7 +187,10 @@ class AuthServer(AuthorizationServer):  # type: ignore[misc]
         return answer, request.user
 
     def verify(self, token: str) -> None:
-        """Raise TokenNotValidError unless ``token``, refresh or access, would be accepted now."""
+        """Raise TokenNotValidError unless ``token``, of any kind, would be accepted now."""
+        if given := parse_token(token):
+            read_principal(self.store, given)
+            return
         session = self._read(token)
         if isinstance(session, RefreshToken):
             self.account_in(session)
@@ -203,9 +207,10 @@ class AuthServer(AuthorizationServer):  # type: ignore[misc]
         return session
 
     def account_in(self, session: RefreshToken | Principal) -> User:
-        """Return the account of a session. Raises TokenNotValidError if the session has ended."""
+        """Return the account of a caller. Raises TokenNotValidError if its session has ended."""
         user = self.account(session.account_id)
-        user.check_session(session.sid)
+        if session.sid:
+            user.check_session(session.sid)
         return user
 
     def account(self, account_id: UUID) -> User:

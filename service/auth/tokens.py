@@ -38,7 +38,10 @@ LEEWAY_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller, as a valid access token names it. ``expires_at`` is in seconds since 1970."""
+    """The caller, as a valid token names it. ``expires_at`` is in seconds since 1970.
+
+    A personal token has no session: its ``sid`` is "", and its ``scope`` is ``read`` or ``write``.
+    """
 
     account_id: UUID
     username: str

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from commands.event_store.store import Store
-    from commands.messages import OperatorCommand
+    from commands.messages import Command
     from commands.user import User
     from queries.log.accounts import AccountSummary
     from service.settings import Settings
@@ -43,8 +43,8 @@ def add_operator(username: Username) -> None:
     """Make an account an operator. Exit 1 if there is no such account, or it is closed."""
     from commands.messages import GrantOperator
 
-    with _account(username) as (_, store, user):
-        _, changed = _carry_out(store, GrantOperator(**_metadata(user)))
+    with open_account(username) as (_, store, user):
+        _, changed = carry_out(store, GrantOperator(**metadata_for(user)))
     out.print_line(f"{user.username} is {'now' if changed else 'already'} an operator")
 
 
@@ -53,8 +53,8 @@ def remove_operator(username: Username) -> None:
     """Make an account an ordinary one again. Exit 1 if there is no such account."""
     from commands.messages import RevokeOperator
 
-    with _account(username) as (_, store, user):
-        _, changed = _carry_out(store, RevokeOperator(**_metadata(user)))
+    with open_account(username) as (_, store, user):
+        _, changed = carry_out(store, RevokeOperator(**metadata_for(user)))
     out.print_line(f"{user.username} is {'no longer' if changed else 'not'} an operator")
 
 
@@ -95,14 +95,14 @@ def set_password(
 
     from commands.messages import ResetPassword
 
-    with _account(username) as (settings, store, user):
+    with open_account(username) as (settings, store, user):
         user.check_active()
         if link:
             _print_link(settings, store, user, as_json=as_json)
             return
         password = _read_password(user)
-        command = ResetPassword(**_metadata(user), password_hash=SecretStr(_hash(password)))
-        _carry_out(store, command)
+        command = ResetPassword(**metadata_for(user), password_hash=SecretStr(_hash(password)))
+        carry_out(store, command)
     line = f"{user.username} has a new password; all sessions have ended"
     print_result({"username": user.username}, [line], as_json=as_json)
 
@@ -118,18 +118,18 @@ def close_account(
     """
     from commands.messages import CloseAccount
 
-    with _account(username) as (_, store, user):
+    with open_account(username) as (_, store, user):
         if user.active and not yes:
             if not sys.stdin.isatty():
                 usage_error("standard input is no terminal to ask on; give --yes")
             if not typer.confirm(f"Close the account {user.username} for ever?", err=True):
                 raise typer.Exit(1)
-        _, closed = _carry_out(store, CloseAccount(**_metadata(user)))
+        _, closed = carry_out(store, CloseAccount(**metadata_for(user)))
     out.print_line(f"{user.username} is {'closed' if closed else 'already closed'}")
 
 
 @contextmanager
-def _account(username: str) -> "Iterator[tuple[Settings, Store, User]]":
+def open_account(username: str) -> "Iterator[tuple[Settings, Store, User]]":
     """Open the event store and yield an account. Exits with 1 if there is none."""
     from service.known_log import check_served
 
@@ -143,8 +143,8 @@ def _account(username: str) -> "Iterator[tuple[Settings, Store, User]]":
         yield settings, store, store.user(account_id)
 
 
-def _metadata(user: "User") -> dict[str, Any]:
-    """Return the fields that every command on an account has; its operator is the command line."""
+def metadata_for(user: "User") -> dict[str, Any]:
+    """Return the fields that every command of the command line on an account has."""
     from datetime import UTC, datetime
 
     import uuid_utils
@@ -152,7 +152,7 @@ def _metadata(user: "User") -> dict[str, Any]:
     return {"by": user.id, "request_id": f"cli-{uuid_utils.uuid7()}", "at": datetime.now(UTC)}
 
 
-def _carry_out(store: "Store", command: "OperatorCommand") -> "tuple[User, bool]":
+def carry_out(store: "Store", command: "Command") -> "tuple[User, bool]":
     """Carry out a command; return the account and whether it changed.
 
     Raises what it is refused with.
@@ -209,8 +209,8 @@ def _print_link(settings: "Settings", store: "Store", user: "User", *, as_json: 
     from service.urls import served_url
 
     token = new_token(user.id)
-    command = IssuePasswordLink(**_metadata(user), digest=token.digest)
-    changed, _ = _carry_out(store, command)
+    command = IssuePasswordLink(**metadata_for(user), digest=token.digest)
+    changed, _ = carry_out(store, command)
     assert changed.password_link is not None  # noqa: S101 - it was issued just now
     url = page_url(settings.public_url or served_url(settings.host, str(settings.port)), token)
     expires_at = rfc3339(changed.password_link.expires_at)

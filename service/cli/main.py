@@ -34,6 +34,7 @@ from service.cli.events import check, show_events, show_history
 from service.cli.keys import keys
 from service.cli.parked import parked
 from service.cli.read_model import read_model
+from service.cli.tokens import token
 from service.cli.transfer import export_file, import_file
 from service.settings import Settings
 from service.settings_page import epilog
@@ -53,6 +54,7 @@ app.add_typer(read_model)
 app.add_typer(parked)
 app.add_typer(operator)
 app.add_typer(account)
+app.add_typer(token)
 
 
 AcceptLog = Annotated[

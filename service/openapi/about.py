@@ -7,8 +7,9 @@ can be traced.
 **Paths** are written with a trailing slash where links have one; they also answer without it. Every
 path that answers `GET` also answers `HEAD`, and every path answers `OPTIONS`.
 
-**Authentication** is an access token in `Authorization: Bearer`: register, sign in, refresh. All
-accounts see all movies; only its creator can change a movie.
+**Authentication** is an access token in `Authorization: Bearer`: register, sign in, refresh.
+Scripts send a personal token instead. All accounts see all movies; only its creator can change a
+movie.
 
 **Bodies** are JSON, up to 1 MiB. Unknown fields, and fields that only the service sets, are
 ignored, so a movie can be sent back as it was received. Numbers may be strings. A byte order mark

@@ -23,7 +23,8 @@ _SECURITY = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "The access token of `signIn` or `refresh`.",
+        "description": "The access token of `signIn` or `refresh`, or a personal token of "
+        "`createPersonalToken`, which has no parts to read.",
     },
     "password": {
         "type": "oauth2",

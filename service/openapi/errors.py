@@ -11,6 +11,7 @@ from sanic.exceptions import PayloadTooLarge
 from commands.errors import (
     BusyError,
     EventStoreUnavailableError,
+    InsufficientScopeError,
     InvalidError,
     MalformedError,
     MediaTypeError,
@@ -89,8 +90,11 @@ def required(field: str) -> InvalidError:
     return InvalidError({field: ["This field is required."]})
 
 
-def refusals_of(operation: Operation, path: str) -> dict[int, Refusal]:
-    """Return status → refusal: what the route says of itself, and what all have in common."""
+def refusals_of(operation: Operation, path: str, *, is_safe: bool) -> dict[int, Refusal]:
+    """Return status → refusal: what the route says of itself, and what all have in common.
+
+    A safe method is also for personal tokens that may only read.
+    """
     everywhere: list[Exception] = []
     if operation.produces:
         everywhere.append(NotAcceptableError())
@@ -98,6 +102,8 @@ def refusals_of(operation: Operation, path: str) -> dict[int, Refusal]:
         everywhere.append(ThrottledError("api", 30))
     if not operation.open:
         everywhere += [NotAuthenticatedError(), TokenNotValidError()]
+        if not is_safe:
+            everywhere.append(InsufficientScopeError())
     problems: dict[int, list[Problem]] = defaultdict(list)
     standard: dict[int, list[_Standard]] = defaultdict(list)
     for error in (*everywhere, *operation.refuses):

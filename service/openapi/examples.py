@@ -30,6 +30,14 @@ ACCOUNT_ID = "019a0b6c-1f60-7a54-8a52-6d0a1c7a4f11"
 AT = "2026-01-02T12:00:00.000250Z"
 ANN = {"username": "ann", "email": "ann@example.org", "first_name": "Ann", "last_name": ""}
 LINK_TOKEN = "AZoLbB9gelSKUm0KHHpPEbU0…"  # noqa: S105 - an example
+PERSONAL_TOKEN = {
+    "id": "019a0b6c-6a10-7b1e-b5a4-9c0d4e2f7a31",
+    "name": "backup",
+    "scope": "read",
+    "created_at": AT,
+    "expires_at": "2026-04-02T12:00:00.000250Z",
+}
+PERSONAL_TOKEN_TEXT = "cinelog_" + "AZoLbB9g" * 11
 PASSWORD = "correct-horse-7"  # noqa: S105 - an example
 
 

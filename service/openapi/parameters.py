@@ -29,6 +29,9 @@ _WHOLE: Json = {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}
 MOVIE_ID = Parameter(
     "movie_id", "path", "The movie.", {"type": "string", "format": "uuid"}, key="MovieId"
 )
+TOKEN_ID = Parameter(
+    "token_id", "path", "The personal token.", {"type": "string", "format": "uuid"}, key="TokenId"
+)
 SESSION_ID = Parameter("sid", "path", "The session.", _TEXT, ("jQ1mC0r1c7v3sYkS",), key="SessionId")
 
 JOB_ID = Parameter(

@@ -12,6 +12,8 @@ from service.web import representations
 from service.web.body import JSON
 from service.web.problems import PROBLEM
 
+_SAFE = ("get", "head", "options")
+
 
 class Writer:
     """Writes operations, and keeps the components that they refer to."""
@@ -32,19 +34,22 @@ class Writer:
     def path(self, path: str, operations: dict[str, Operation]) -> Json:
         """Return what a path does, by method."""
         first = next(iter(operations.values()))
-        item: Json = {method: self._operation(one, path) for method, one in operations.items()}
+        item: Json = {
+            method: self._operation(one, path, is_safe=method in _SAFE)
+            for method, one in operations.items()
+        }
         if inside := _inside(first):
             item["parameters"] = [self._parameter(one) for one in inside]
         return item
 
-    def _operation(self, said: Operation, path: str) -> Json:
+    def _operation(self, said: Operation, path: str, *, is_safe: bool) -> Json:
         written: Json = {
             "operationId": said.id,
             "tags": [said.tag],
             "summary": said.summary,
             "description": said.about,
             "parameters": self._parameters(one for one in said.takes if one.place != "path"),
-            "responses": self._responses(said, path),
+            "responses": self._responses(said, path, is_safe=is_safe),
         }
         if said.body:
             written["requestBody"] = self._body(said.body)
@@ -52,7 +57,7 @@ class Writer:
             written["security"] = []
         return written
 
-    def _responses(self, said: Operation, path: str) -> Json:
+    def _responses(self, said: Operation, path: str, *, is_safe: bool) -> Json:
         common: tuple[Header, ...] = EVERYWHERE if said.limited else (REQUEST_ID,)
         if not said.open:
             common += BEHIND_A_TOKEN
@@ -60,7 +65,8 @@ class Writer:
             common += (CACHE_CONTROL,)
         answers = {status: self._answer(one, common) for status, one in said.answers.items()}
         refusals = {
-            status: self._refusal(one, common) for status, one in refusals_of(said, path).items()
+            status: self._refusal(one, common)
+            for status, one in refusals_of(said, path, is_safe=is_safe).items()
         }
         return {str(status): one for status, one in sorted((refusals | answers).items())}
 

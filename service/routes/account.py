@@ -184,6 +184,7 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
                     "session": None,
                     "ended_session": None,
                     "actor": None,
+                    "token": None,
                 }
             ),
         )

@@ -8,7 +8,12 @@ from typing import Any
 import orjson
 from sanic import Blueprint
 
-from commands.errors import InvalidError, ThrottledError
+from commands.errors import (
+    InvalidError,
+    ThrottledError,
+    TokenNotValidError,
+    UnavailableError,
+)
 from commands.event_store.log_identity import parse_log
 from queries.log import change_feed
 from queries.log.change_feed import BUSY_S
@@ -33,11 +38,11 @@ blueprint = Blueprint("stream")
     summary="Follow the events of all movies",
     about="Server-sent events: `id` is the position, `event` the type, `data` the event as "
     "`listEvents` has it. Without `after` and `Last-Event-ID` only what comes. It ends when "
-    "the access token expires: come back with `Last-Event-ID`. It ends too when another epoch "
-    "of the log begins, with an event `log` whose data is `log`, `head` and `shared`. An "
-    "account has a bounded number of streams (`CINELOG_STREAMS_PER_ACCOUNT`). With filters, an "
-    "event `position` (its data is `position`) tells at times, and before the stream ends, how far "
-    "it is: `id` moves on although the filters left out every event.",
+    "the token expires, or a personal token is revoked: come back with `Last-Event-ID`. It ends "
+    "too when another epoch of the log begins, with an event `log` whose data is `log`, `head` "
+    "and `shared`. An account has a bounded number of streams (`CINELOG_STREAMS_PER_ACCOUNT`). "
+    "With filters, an event `position` (its data is `position`) tells at times, and before the "
+    "stream ends, how far it is: `id` moves on although the filters left out every event.",
     takes=(
         parameters.AFTER,
         *parameters.EVENT_FILTERS,
@@ -104,7 +109,7 @@ async def stream(request: CinelogRequest) -> None:
                 async with asyncio.timeout(until - time.time() + LATE_S):
                     await response.send(greeting.text)
                     async for sent in events:
-                        if container.store.accounts.has_closed(principal.account_id):
+                        if not await _is_still_valid(request):
                             break
                         await response.send(sent.text)
                     if container.log != log:
@@ -113,6 +118,20 @@ async def stream(request: CinelogRequest) -> None:
             except TimeoutError:  # the client does not read
                 transport: Any = request.transport
                 transport.abort()
+
+
+async def _is_still_valid(request: CinelogRequest) -> bool:
+    """Return False once the account was closed or its personal token revoked."""
+    container = container_of(request)
+    if container.store.accounts.has_closed(request.principal.account_id):
+        return False
+    if request.personal_token is None:
+        return True
+    try:
+        await container.personal_tokens.check(request.personal_token)
+    except (TokenNotValidError, UnavailableError):
+        return False
+    return True
 
 
 def _another_log(container: Container, before: str) -> bytes:

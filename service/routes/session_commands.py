@@ -5,10 +5,16 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from commands.errors import TokenReusedError, UnavailableError
-from commands.messages import EndSession, OpenSession, ReportReuse
+from commands.errors import (
+    NotFoundError,
+    TokenNotValidError,
+    TokenReusedError,
+    UnavailableError,
+)
+from commands.messages import EndSession, OpenSession, ReportReuse, RevokeToken
 from commands.text import fold_name
 from commands.user import User
+from service.auth.personal_tokens import GivenToken, parse_token
 from service.auth.schemas import Credentials, RefreshBody
 from service.auth.tokens import TokenResponse
 from service.container import container_of
@@ -55,8 +61,14 @@ async def refresh_session(
 
 
 async def end_session_of(request: CinelogRequest, token: str) -> None:
-    """End the session of a token, in the log, then in Redis; an unknown token is ignored."""
+    """End the session of a token, in the log, then in Redis; an unknown token is ignored.
+
+    A personal token is revoked.
+    """
     container = container_of(request)
+    if given := parse_token(token):
+        await _revoke_personal_token(request, given)
+        return
     session = await container.session_threads.run(container.auth_server.session_of, token)
     if session is None:
         return
@@ -64,6 +76,15 @@ async def end_session_of(request: CinelogRequest, token: str) -> None:
     await container.executor.run(EndSession(**metadata, sid=session.sid, ended=session.sid))
     with suppress(UnavailableError):
         await container.session_threads.run(container.sessions.end, session.account_id, session.sid)
+
+
+async def _revoke_personal_token(request: CinelogRequest, given: GivenToken) -> None:
+    container = container_of(request)
+    with suppress(TokenNotValidError, NotFoundError):
+        await container.personal_tokens.check(given)
+        metadata = request.command_metadata(given.account_id)
+        await container.executor.run(RevokeToken(**metadata, sid="", token_id=given.token_id))
+    container.personal_tokens.forget(given.token_id)
 
 
 def account_of(user: User) -> representations.Account:

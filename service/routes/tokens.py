@@ -22,7 +22,7 @@ from service.auth.tokens import TokenResponse
 from service.container import container_of
 from service.openapi import errors, examples, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
-from service.routes import account, password_reset, well_known
+from service.routes import account, password_reset, personal_tokens, well_known
 from service.routes.session_commands import (
     account_of,
     end_session_of,
@@ -37,7 +37,13 @@ from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse
 
 auth = Blueprint("auth", url_prefix=f"{API}/auth")
-blueprint = Blueprint.group(auth, account.blueprint, password_reset.blueprint, well_known.blueprint)
+blueprint = Blueprint.group(
+    auth,
+    account.blueprint,
+    password_reset.blueprint,
+    personal_tokens.blueprint,
+    well_known.blueprint,
+)
 
 
 _OAUTH = (
@@ -195,9 +201,9 @@ async def verify(request: CinelogRequest) -> HTTPResponse:
     id="revoke",
     tag=tags.TOKENS,
     summary="Sign out",
-    about="Ends the session of a token (RFC 7009). A token that is not known is as good as "
-    "revoked, and `token_type_hint` makes no difference. OAuth clients, known by "
-    "`client_id` or `token_type_hint` in a form, get the errors of RFC 6749.",
+    about="Ends the session of a token (RFC 7009), or revokes a personal token. A token that is "
+    "not known is as good as revoked, and `token_type_hint` makes no difference. OAuth clients, "
+    "known by `client_id` or `token_type_hint` in a form, get the errors of RFC 6749.",
     body=Body(TokenBody, {"token": "eyJ…"}, also=FORM),
     answers={
         200: Answer(

@@ -55,6 +55,10 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             return Problem(403, "permission_denied", detail)
         case errors.AccountClosedError():
             return Problem(409, "account_closed", str(error))
+        case errors.InsufficientScopeError():
+            challenge = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'}
+            detail = "You do not have permission to perform this action."
+            return Problem(403, "permission_denied", detail, challenge)
         case errors.NotFoundError():
             return Problem(404, "not_found", error.message)
         case errors.PreconditionFailedError():

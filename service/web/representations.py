@@ -177,6 +177,33 @@ class SessionPage(Page):
     results: list[Session]
 
 
+class NamedToken(TypedDict):
+    """A personal token, without its text."""
+
+    id: Id
+    name: str
+    scope: Literal["read", "write"]
+    expires_at: Time
+
+
+class PersonalToken(NamedToken):
+    """A personal token that is valid."""
+
+    created_at: Time
+
+
+class NewPersonalToken(PersonalToken):
+    """A personal token with its text, which is shown once."""
+
+    token: Annotated[str, Field(pattern=r"^cinelog_[A-Za-z0-9_-]{88}$")]
+
+
+class PersonalTokenPage(Page):
+    """A page of personal tokens, the newest first."""
+
+    results: list[PersonalToken]
+
+
 class AccountEntry(TypedDict):
     """One event of an account."""
 
@@ -190,6 +217,9 @@ class AccountEntry(TypedDict):
     actor: Annotated[
         Actor | None,
         Field(description="The operator who acted; null where that is not known or nobody did."),
+    ]
+    token: Annotated[
+        NamedToken | None, Field(description="The personal token that was created or revoked.")
     ]
 
 

@@ -13,6 +13,7 @@ from commands.errors import InvalidError, NotAuthenticatedError
 
 if TYPE_CHECKING:
     from commands.errors import RefusedError
+    from service.auth.personal_tokens import GivenToken
     from service.auth.tokens import Principal
     from service.web.trace_context import Trace
 
@@ -32,6 +33,7 @@ class CinelogRequest(Request):
         "began",
         "by_cookie",
         "caller",
+        "personal_token",
         "rate_limit",
         "rate_limit_policy",
         "trace",
@@ -44,6 +46,8 @@ class CinelogRequest(Request):
         self.caller: Principal | None = None
         self.by_cookie = False
         """Whether a cookie of the service's own page names the ``caller``."""
+        self.personal_token: GivenToken | None = None
+        """The personal token of the ``caller``, whose scope applies."""
         self.auth_error: RefusedError = NotAuthenticatedError()
         """Why there is no ``caller``."""
         self.trace: Trace | None = None

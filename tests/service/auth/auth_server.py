@@ -14,6 +14,7 @@ from commands.event_store.store import Store
 from commands.executor import Executor
 from projections.redis_client import open_redis
 from service.auth.passwords import Hasher
+from service.auth.personal_tokens import PersonalTokens
 from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.signing_keys import load_keys
@@ -69,7 +70,7 @@ def serving(settings, *, hasher=None):
 def make_container(settings, hasher):
     store = Store.open(settings.event_store_url)
     tokens = Tokens(load_keys(settings.signing_keys), settings)
-    client = open_redis(settings.redis_url)
+    client, log_threads = open_redis(settings.redis_url), Pool("history", threads=2, waiting=100)
     sessions = Sessions(client, settings)
     return SimpleNamespace(
         settings=settings,
@@ -82,7 +83,8 @@ def make_container(settings, hasher):
         auth_server=AuthServer(store, tokens, sessions, hasher),
         session_threads=Pool("accounts", threads=4, waiting=100),
         rate_limiter=RateLimiter(settings.model_copy(update=UNLIMITED), Counters(None)),
-        log_threads=Pool("history", threads=2, waiting=100),
+        log_threads=log_threads,
+        personal_tokens=PersonalTokens(store, log_threads),
         redis=client,
     )
 

@@ -323,6 +323,7 @@ def test_the_account_history_contains_every_event(account_client, username, curr
         "session",
         "ended_session",
         "actor",
+        "token",
     }
     assert (entry["version"], entry["request_id"]) == (5, "care-1")
     assert abs(datetime.fromisoformat(entry["at"]).timestamp() - time.time()) < 30

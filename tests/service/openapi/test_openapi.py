@@ -13,6 +13,7 @@ from service.auth.schemas import (
     Credentials,
     PasswordChange,
     PasswordReset,
+    PersonalTokenFields,
     RefreshBody,
     TokenBody,
 )
@@ -169,6 +170,7 @@ def test_the_document_is_served_and_cacheable(service, description):
         ("OwnAccount", "/auth/me/", None),
         ("SessionPage", "/auth/sessions/", None),
         ("AccountHistoryPage", "/auth/me/history/", None),
+        ("PersonalTokenPage", "/auth/tokens/", None),
         ("KeySet", "/../../.well-known/jwks.json", None),
         ("ServerMetadata", "/../../.well-known/oauth-authorization-server", None),
         ("Alive", "/../../livez", None),
@@ -236,13 +238,14 @@ VALID_BODIES = {
     PasswordReset: {"token": "x", "password": "y" * 8, "password2": "y" * 8},
     RefreshBody: {"refresh": "x"},
     TokenBody: {"token": "x"},
+    PersonalTokenFields: {"name": "x", "scope": "read"},
 }  # fmt: skip
 VALUES = [
     None, True, False, 0, 1, -1, 1979, 1979.0, 1979.5, 9999, 10000, 2**53, 2**53 + 1, 1e300, "", " ",
     "\t\n", "\x1c\x1e", "\x85", "x", " x ", "x" * 100, "x" * 101, " " + "x" * 100 + " ",
     "x" * 150, "x" * 151, "x" * 1024, "x" * 1025, "\0", "a\0b", "1979", " 1979 ", "1979.0", "1979.",
     "1979.5", "+1979", "-1979", "01979", "0", "9999", "10000", "1_9", "MCMLXXIX", "a b", "a@b",
-    "a/b", "ä", "漢字", "\u200b", "\u2060\ufeff", "\u3164", "\ufe0f", "\x07", "\u200bx", [], ["x"], {}, {"x": 1},
+    "a/b", "read", "ä", "漢字", "\u200b", "\u2060\ufeff", "\u3164", "\ufe0f", "\x07", "\u200bx", [], ["x"], {}, {"x": 1},
 ]  # fmt: skip
 # The schema does not describe e-mail addresses.
 UNDESCRIBED = {"email"}

@@ -1,0 +1,152 @@
+"""The routes of an account's personal tokens; only a session may create and revoke them."""
+
+from datetime import UTC, datetime
+
+import orjson
+import uuid_utils.compat
+from sanic import Blueprint
+
+from commands.errors import InvalidError, NotFoundError
+from commands.messages import CreateToken, RevokeToken
+from commands.personal_tokens import (
+    DEFAULT_DAYS,
+    MAX_TOKENS,
+    NOT_FOUND,
+    READ,
+    WRITE,
+    WRONG_SCOPE,
+    PersonalToken,
+)
+from commands.rfc3339 import rfc3339
+from commands.user import User
+from queries.movie_query import page_within, parse_page
+from service.auth.personal_tokens import new_token
+from service.auth.schemas import PersonalTokenFields
+from service.container import container_of
+from service.openapi import errors, examples, parameters, response_headers, tags
+from service.openapi.model import Answer, Body, Operation, links_to
+from service.routes.pagination import page_links
+from service.web import oauth, representations
+from service.web.body import JSON, read_body
+from service.web.conditional import check_write
+from service.web.request import API, CinelogRequest
+from service.web.response import HTTPResponse, empty
+
+PATH = f"{API}/auth/tokens"
+
+blueprint = Blueprint("personal_tokens", url_prefix=PATH)
+
+
+@blueprint.post("/", name="create")
+@Operation(
+    id="createPersonalToken",
+    tag=tags.TOKENS,
+    summary="Create a personal token",
+    about="For scripts: it is sent as an access token is, until it expires or is revoked. With the "
+    "scope `read` it may call safe methods only, with `write` also the others, but it may never "
+    "manage the account: that takes a session. The token is in this answer and nowhere else: "
+    f"the service stores its hash. An account has at most {MAX_TOKENS} of them; a new password "
+    "and signing out leave them valid.",
+    body=Body(
+        PersonalTokenFields, {"name": "backup", "scope": "read", "expires_in_days": DEFAULT_DAYS}
+    ),
+    answers={
+        201: Answer(
+            "The token, shown once.",
+            representations.NewPersonalToken,
+            response_headers.CACHED,
+            example={**examples.PERSONAL_TOKEN, "token": examples.PERSONAL_TOKEN_TEXT},
+            links=links_to("/id", "revokePersonalToken", parameter="token_id"),
+        )
+    },
+    refuses=(
+        InvalidError({"scope": [WRONG_SCOPE]}),
+        *errors.unreadable(JSON),
+        *errors.ACCOUNTS_UNAVAILABLE,
+    ),
+)
+async def create(request: CinelogRequest) -> HTTPResponse:
+    """Create a token and answer it, this once with its text."""
+    container, principal = container_of(request), request.principal
+    body = PersonalTokenFields.of(read_body(request))
+    token_id = uuid_utils.compat.uuid7()
+    token = new_token(principal.account_id, token_id)
+    command = CreateToken(
+        **request.command_metadata(principal.account_id),
+        sid=principal.sid,
+        token_id=token_id,
+        name=body.name,
+        scope=body.scope,
+        days=body.expires_in_days,
+        digest=token.digest,
+    )
+    result = await container.executor.run(command)
+    assert isinstance(result.aggregate, User)  # noqa: S101 - the aggregate of this command
+    created = _representation(result.aggregate.tokens[str(token_id)])
+    return HTTPResponse(
+        orjson.dumps({**created, "token": token.text}),
+        status=201,
+        headers=oauth.NO_STORE,
+        content_type=JSON,
+    )
+
+
+@blueprint.get("/", name="list")
+@Operation(
+    id="listPersonalTokens",
+    tag=tags.TOKENS,
+    summary="List one's own personal tokens",
+    about="The valid ones, the newest first.",
+    takes=parameters.PAGING,
+    answers={
+        200: Answer(
+            "A page of personal tokens.",
+            representations.PersonalTokenPage,
+            response_headers.CACHED,
+            example=examples.page_of(examples.PERSONAL_TOKEN),
+            links=links_to("/results/0/id", "revokePersonalToken", parameter="token_id"),
+        )
+    },
+    refuses=(NotFoundError("Invalid page."), *errors.ACCOUNTS_UNAVAILABLE),
+)
+async def list_tokens(request: CinelogRequest) -> HTTPResponse:
+    """Answer a page of the caller's valid tokens, the newest first."""
+    container, principal = container_of(request), request.principal
+    number, size = parse_page(request.args)
+    account = await container.session_threads.run(container.auth_server.account_in, principal)
+    tokens = list(account.valid_tokens(datetime.now(UTC)).values())[::-1]
+    page, last_page = page_within(len(tokens), number, size)
+    following, previous = page_links(request, f"{PATH}/", page, last_page)
+    results = [_representation(token) for token in tokens[(page - 1) * size : page * size]]
+    body = {"count": len(tokens), "next": following, "previous": previous, "results": results}
+    return HTTPResponse(orjson.dumps(body), content_type=JSON)
+
+
+@blueprint.delete("/<token_id>/", name="revoke")
+@Operation(
+    id="revokePersonalToken",
+    tag=tags.TOKENS,
+    summary="Revoke a personal token",
+    about="Within three seconds no process accepts it any longer.",
+    takes=(parameters.TOKEN_ID,),
+    answers={204: Answer("The token is revoked.", None, response_headers.CACHED)},
+    refuses=(NotFoundError(NOT_FOUND), *errors.ACCOUNTS_UNAVAILABLE),
+)
+async def revoke(request: CinelogRequest, token_id: str) -> HTTPResponse:
+    """Revoke one of the caller's tokens."""
+    check_write(request)
+    container, principal = container_of(request), request.principal
+    metadata = request.command_metadata(principal.account_id)
+    await container.executor.run(RevokeToken(**metadata, sid=principal.sid, token_id=token_id))
+    container.personal_tokens.forget(token_id)
+    return empty()
+
+
+def _representation(token: PersonalToken) -> representations.PersonalToken:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scope": READ if token.scope == READ else WRITE,
+        "created_at": rfc3339(token.created_at),
+        "expires_at": rfc3339(token.expires_at),
+    }

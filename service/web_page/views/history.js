@@ -62,7 +62,7 @@ function Undo({ id, entry, onDone }) {
       }
     }
   }
-  return html`<button class="plain" aria-label=${`Undo version ${entry.version}`} onClick=${undo}>
+  return html`<button class="plain" aria-label=${`Undo this change: version ${entry.version}`} onClick=${undo}>
       Undo this change
     </button>
     ${conflict && html`<span class="errors" role="alert">${conflict}</span>`}`;

@@ -130,7 +130,7 @@ def test_a_movie_is_added_changed_and_deleted(page, service):
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("This movie is deleted. Its history stays.")).to_be_visible()
-    page.get_by_role("button", name="Undo version 3").click()
+    page.get_by_role("button", name="Undo this change: version 3").click()
     expect(page.get_by_role("button", name="Edit")).to_be_visible()
     movie = page.url.split("/movies/")[1].split("?")[0]
     assert service.ann.get(f"/movies/{movie}/").json()["version"] == 4
@@ -173,7 +173,7 @@ def test_a_change_that_later_ones_stand_against_is_not_undone(page, service):
     url = movie_of(service, title="Aliens")
     service.ann.patch(url, json={"title": "Aliens 2"})
     page.goto(f"{service.url}/#{url}")
-    page.get_by_role("button", name="Undo version 2").click()
+    page.get_by_role("button", name="Undo this change: version 2").click()
     expect(page.get_by_role("alert")).to_contain_text("title (version 3: Aliens 2)")
 
 

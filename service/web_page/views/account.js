@@ -1,9 +1,10 @@
-/** The account: its sessions, its password, and what happened to it. */
+/** The account: its sessions, tokens and password, and what happened to it. */
 import { html } from "../html.js";
 import { call, get, Problem } from "../api/http.js";
 import { Field, valuesOf } from "../parts/field.js";
 import { tell, tellError, textOf } from "../parts/notice.js";
 import { When } from "../parts/when.js";
+import { Tokens } from "./tokens.js";
 import { account, signOutEverywhere } from "../state/session.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
@@ -17,6 +18,7 @@ export function Account() {
       ${name && html`<div><dt>Name</dt><dd>${name}</dd></div>`}
     </dl>
     <${Sessions} />
+    <${Tokens} />
     <${Password} />
     <${AccountHistory} />`;
 }

@@ -103,7 +103,7 @@ function Outcome({ outcome }) {
     </dl>
     ${damage.map((text) => html`<p key=${text} class="errors">${text}</p>`)}
     ${differences.length > 0 &&
-    html`<div class="scrolls">
+    html`<div class="scrolls" tabindex="0" role="region" aria-label="Differences">
       <table>
         <caption>${`Differences: ${differences.length} of ${COUNT.format(all)}`}</caption>
         <thead>

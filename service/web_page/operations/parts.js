@@ -14,7 +14,7 @@ export function Parts({ status }) {
   return html`<section aria-labelledby="parts">
     <h2 id="parts">Parts</h2>
     ${store.damage && html`<p class="banner" role="alert">${store.damage}</p>`}
-    <div class="scrolls">
+    <div class="scrolls" tabindex="0" role="region" aria-label="States of the parts">
       <table>
         <thead>
           <tr>

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.controls import ALIEN
-from tests.running import PASSWORD, Cinelog
+from tests.running import PASSWORD, Cinelog, run
 from tests.service.browser import browsing
 
 AXE = Path(__file__).parents[2] / "clients" / "node_modules" / "axe-core" / "axe.min.js"
@@ -32,6 +32,7 @@ def service(tmp_path_factory):
         reason = {"Change-Reason": "the second one"}
         ann.patch(f"/movies/{movie}/", json={"title": "Aliens", "year": 1986}, headers=reason)
         service.movie = movie
+        assert run(service.data_dir, "operator", "add", "ann").returncode == 0
         yield service
 
 
@@ -58,6 +59,10 @@ def test_no_view_has_a_finding(browser, service, look):
     page.get_by_role("button", name="Open the account").click()
     expect(page.get_by_label("Username")).to_have_attribute("aria-invalid", "true")
     found["register"] = findings(page)
+    page.goto(f"{service.url}/#/reset?token=x")
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_label("New password", exact=True)).to_have_attribute("aria-invalid", "true")
+    found["new password"] = findings(page)
     page.goto(f"{service.url}/#/")
     page.get_by_label("Username").fill("ann")
     page.get_by_label("Password").fill(PASSWORD)
@@ -72,11 +77,17 @@ def test_no_view_has_a_finding(browser, service, look):
         ("movie", f"movies/{service.movie}?from=1&to=2", "Comparison"),
         ("log", "log", "Log"),
         ("account", "account", "Account"),
+        ("operations", "operations", "Accounts"),
     ):
         page.goto(f"{service.url}/#/{path}")
         page.reload()
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
         expect(page.locator("[aria-busy=true]")).to_have_count(0)
         found[name] = findings(page)
+    page.goto(f"{service.url}/#/account")
+    page.get_by_role("button", name="Create a token").click()
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
+    found["new token"] = findings(page)
     browser.close()
     assert {view: one for view, one in found.items() if one} == {}

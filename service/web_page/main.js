@@ -88,9 +88,10 @@ function skip(event) {
   document.getElementById("main")?.focus();
 }
 
+const TITLES = { ...VIEWS, moments: "What changed" };
 effect(() => {
   const [path = "movies"] = route.value.path;
-  const name = path === "reset" ? "New password" : account.value ? VIEWS[path] : "Sign in";
+  const name = path === "reset" ? "New password" : account.value ? TITLES[path] : "Sign in";
   document.title = name ? `${name} · Cinelog` : "Cinelog";
 });
 render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app")));

@@ -6,7 +6,7 @@ import { textOf } from "../parts/notice.js";
 import { Progress } from "../parts/progress.js";
 import { COLUMNS, FileError, readMovies } from "../data/movie_file.js";
 import { keyOf, sendRows } from "../data/sending.js";
-import { useEffect, useRef, useState } from "../vendor/hooks.js";
+import { useEffect, useMemo, useRef, useState } from "../vendor/hooks.js";
 
 const MAX_BYTES = 16 * 1024 * 1024;
 const PREVIEWED = 5;
@@ -48,7 +48,7 @@ export function ImportDialog({ file: dropped, onClose, onDone }) {
     return () => (isLatest = false);
   }, [file]);
 
-  const movies = (rows || []).filter(({ fields }) => fields);
+  const movies = useMemo(() => (rows || []).filter(({ fields }) => fields), [rows]);
   async function start() {
     stop.current = new AbortController();
     const { signal } = stop.current;
@@ -71,7 +71,8 @@ export function ImportDialog({ file: dropped, onClose, onDone }) {
     ${state === "ready" && html`<${Chooser} file=${file} onChoose=${setFile} />`}
     ${refusal && html`<p class="errors" role="alert">${refusal}</p>`}
     ${state === "ready" && rows && html`<${Preview} rows=${rows} />`}
-    ${outcome && html`<${Sent} ...${{ outcome, state, rows }} />`}
+    ${outcome &&
+    html`<${Sent} ...${{ outcome, state }} total=${rows.length} sendable=${movies.length} />`}
     ${rows &&
     state !== "running" &&
     html`<${Refused} rows=${rows} sent=${outcome && outcome.refused} />`}
@@ -128,18 +129,18 @@ function Preview({ rows }) {
   </div>`;
 }
 
-function Sent({ outcome, state, rows }) {
+function Sent({ outcome, state, total, sendable }) {
   const { added, known } = outcome;
-  const refused = outcome.refused.length + rows.filter(({ error }) => error).length;
+  const refused = outcome.refused.length + total - sendable;
   const parts = [
     `${count(added, "movie")} added`,
     known && `${known.toLocaleString()} added before`,
     refused && `${refused.toLocaleString()} refused`,
   ];
   const done = added + known + refused;
-  return html`<${Progress} done=${done} total=${rows.length} isRunning=${state === "running"}>
+  return html`<${Progress} done=${done} total=${total} isRunning=${state === "running"}>
     ${{ running: "", stopped: "Stopped. ", done: "Done. " }[state]}${parts.filter(Boolean).join(", ")}
-    ${state !== "done" && ` (${done.toLocaleString()} of ${count(rows.length, "row")})`}
+    ${state !== "done" && ` (${done.toLocaleString()} of ${count(total, "row")})`}
   <//>`;
 }
 

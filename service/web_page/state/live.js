@@ -14,23 +14,32 @@ let source = null;
 let last = null;
 
 function open() {
-  source = new EventSource(urlOf("events/stream", last === null ? {} : { after: last }));
-  source.onopen = () => (connection.value = "live");
+  source = new EventSource(urlOf("events/stream", { after: last }));
+  let hasOpened = false;
+  source.onopen = () => {
+    hasOpened = true;
+    connection.value = "live";
+  };
   for (const kind of ["MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored", "message"])
     source.addEventListener(kind, receive);
   source.onerror = () => {
     connection.value = "lost";
     if (source.readyState !== EventSource.CLOSED) return;
     close();
+    if (!hasOpened) last = null; // perhaps the log no longer has this position
     setTimeout(reopen, RETRY_MS);
   };
 }
 
-/** After a refusal: ask for something first, which renews the session if it has expired. */
+/**
+ * Ask for something first, which renews the session if it has expired: the position to begin from,
+ * so that no change is missed between what a view reads now and the opening of the stream.
+ */
 async function reopen() {
   if (source || !account.value) return;
   try {
-    await get("auth/me/");
+    if (last === null) last = (await get("movies/", { page_size: 1 })).headers.get("Event-Position");
+    else await get("auth/me/");
     if (!source && account.value) open();
   } catch {
     setTimeout(reopen, RETRY_MS);
@@ -48,7 +57,7 @@ function close() {
 }
 
 effect(() => {
-  if (account.value) source || open();
+  if (account.value) source || reopen();
   else {
     close();
     last = null;

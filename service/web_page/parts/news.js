@@ -4,23 +4,25 @@ import { lastChange } from "../state/live.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
 const MARKED_MS = 4_000;
+const MAX_KEPT = 1_000;
 
 /**
  * @param {{since: number | undefined, onShow: (ids: Set<string>) => void}} props ``since`` is the
- *   position that is shown; ``onShow`` gets the movies that changed after it
+ *   position that is shown, if one is; ``onShow`` gets the movies that changed after it
  */
 export function News({ since, onShow }) {
-  const [news, setNews] = useState({ count: 0, ids: new Set() });
+  const [arrived, setArrived] = useState(/** @type {any[]} */ ([]));
   const change = lastChange.value;
-  useEffect(() => setNews({ count: 0, ids: new Set() }), [since]);
+  const isNew = ({ position }) => since === undefined || position > since;
   useEffect(() => {
-    if (change && since !== undefined && change.position > since)
-      setNews(({ count, ids }) => ({ count: count + 1, ids: new Set([...ids, change.movie_id]) }));
+    if (change) setArrived((before) => [...before, change].filter(isNew).slice(-MAX_KEPT));
   }, [change]);
+  const news = since === undefined ? [] : arrived.filter(isNew);
+  const count = news.length === MAX_KEPT ? `${MAX_KEPT.toLocaleString()} or more` : news.length.toLocaleString();
   return html`<div aria-live="polite">
-    ${news.count > 0 &&
-    html`<button class="news" onClick=${() => onShow(news.ids)}>
-      ${news.count === 1 ? "1 change" : `${news.count.toLocaleString()} changes`}: show
+    ${news.length > 0 &&
+    html`<button class="news" onClick=${() => onShow(new Set(news.map((one) => one.movie_id)))}>
+      ${news.length === 1 ? "1 change" : `${count} changes`}: show
     </button>`}
   </div>`;
 }

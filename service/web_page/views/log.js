@@ -6,7 +6,7 @@ import { tellError } from "../parts/notice.js";
 import { When } from "../parts/when.js";
 import { lastChange } from "../state/live.js";
 import { go, href, route } from "../state/route.js";
-import { useEffect, useState } from "../vendor/hooks.js";
+import { useEffect, useRef, useState } from "../vendor/hooks.js";
 
 /** Positions that one step back reads, and how many entries it looks for in how many steps. */
 const WINDOW = 500;
@@ -51,18 +51,31 @@ function isWanted(entry, params) {
   );
 }
 
+/** @param {{entries: any[], reached: number}} shown @param {any[]} changes oldest first */
+function withNewer(shown, changes) {
+  const newest = shown.entries[0]?.position ?? 0;
+  const newer = changes.filter(({ position }) => position > newest).toReversed();
+  return { ...shown, entries: [...newer, ...shown.entries] };
+}
+
 export function Log() {
   const params = route.value.params;
   const [shown, setShown] = useState(/** @type {{entries: any[], reached: number} | null} */ (null));
+  /** What arrives while the entries are read. */
+  const arrived = useRef(/** @type {any[] | null} */ ([]));
   const asked = params.toString();
   const change = lastChange.value;
 
   useEffect(() => {
     const stop = new AbortController();
     setShown(null);
+    arrived.current = [];
     readHead(stop.signal)
       .then((head) => readBack(head, params, stop.signal))
-      .then(setShown)
+      .then((found) => {
+        setShown(withNewer(found, arrived.current || []));
+        arrived.current = null;
+      })
       .catch((problem) => {
         if (problem instanceof Problem) setShown({ entries: [], reached: 0 });
         tellError(problem);
@@ -70,9 +83,9 @@ export function Log() {
     return () => stop.abort();
   }, [asked]);
   useEffect(() => {
-    const newest = shown?.entries[0]?.position ?? 0;
-    if (shown && change && change.position > newest && isWanted(change, params))
-      setShown({ ...shown, entries: [change, ...shown.entries] });
+    if (!change || !isWanted(change, params)) return;
+    arrived.current?.push(change);
+    setShown((before) => before && withNewer(before, [change]));
   }, [change]);
 
   async function earlier() {

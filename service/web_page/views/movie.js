@@ -65,7 +65,7 @@ export function Movie({ id }) {
   }, [id, round]);
   useEffect(() => {
     if (change?.movie_id === id && shown && change.version > shown.entries.length) reload();
-  }, [change]);
+  }, [change, shown]);
 
   if (refusal) return html`<p class="banner" role="alert">${refusal}</p>`;
   if (!shown) return html`<p aria-busy="true">Loading …</p>`;

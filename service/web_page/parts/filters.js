@@ -68,6 +68,7 @@ function Search({ value, onChange }) {
   useEffect(() => {
     if (value !== told.current) setText((told.current = value)); // the address changed
   }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []); // another view is not led back
   const type = (event) => {
     const typed = event.target.value;
     setText(typed);

@@ -203,6 +203,7 @@ def test_the_log_is_live_and_leads_to_the_version(page, service):
 
 def test_the_list_as_it_was(page, service):
     """From the time of the log; what came later is not there."""
+    expect(page.get_by_role("table")).to_be_visible()
     service.ann.post("/movies/", json=ALIEN | {"title": "Much later"})
     expect(page.get_by_role("button", name="1 change: show")).to_be_visible()
     page.goto(f"{service.url}/#/movies?search=much+later&at=2020-01-01T00:00:00Z")

@@ -127,6 +127,9 @@ def test_two_moments_are_compared(page, service):
 
 
 def test_rows_that_changed_are_marked_for_a_while(page, service):
+    service.ann.post("/movies/", json=ALIEN)
+    page.reload()
+    expect(page.get_by_role("table")).to_be_visible()
     service.ann.post("/movies/", json=ALIEN | {"title": "Just now"})
     page.get_by_role("button", name="1 change: show").click()
     row = page.get_by_role("row", name="Just now")

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _QUERY = re.compile(r"\?(?=\w+=)")
-_PORT = re.compile(r"\d+")
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^:\[\],]+)(?::\d+)?"
+_HOSTS = re.compile(rf":\d+|{_HOST}(?:,{_HOST})*")
 
 
 def quoted(url: str) -> str:
@@ -31,7 +32,8 @@ def _has_user(rest: str, authority: str) -> bool:
         return True
     # "user:pa" of "user:pa/ss@host": the text after the colon is not a port.
     _, colon, port = authority.rpartition(":")
-    return bool(authority and colon and "@" in rest and not _PORT.fullmatch(port.strip("[]")))
+    is_port = port.rstrip("]").isdecimal() and _HOSTS.fullmatch(authority)
+    return bool(colon and "@" in rest and not is_port)
 
 
 def _end_of_user(rest: str, authority: str) -> int:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
@@ -27,6 +27,9 @@ from commands.event_store.store import Store
         "redis://:p@[::1]:6379/0",
         "unix:///run/a@b.sock?db=1",
         "redis+sentinel://u:p@h:1,h:2/mymaster/0",
+        "postgresql://:5432/db?application_name=a@b",
+        "postgresql://[::1]/db?application_name=a@b",
+        "postgresql://h:1,h:2/db?application_name=a@b",
         "nonsense",
         "",
     ],
@@ -38,6 +41,9 @@ def test_valid_url_is_unchanged(url):
 @given(
     st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="%"), min_size=1)
 )
+@example(":0/")
+@example("0[/")
+@example("0[?/")
 def test_any_password_without_a_percent_sign_is_read(password):
     """A question mark after a colon and digits is excluded: these may be a port."""
     if password.lstrip("0123456789")[:1] in ("/", "?", "#", ""):

@@ -30,6 +30,8 @@ export class Problem extends Error {
 export const onSessionEnd = { call: () => {} };
 
 /**
+ * @typedef {{query?: Record<string, any>, body?: any, headers?: Record<string, string>,
+ *   signal?: AbortSignal}} Options
  * @typedef {object} Answer
  * @property {number} status
  * @property {Headers} headers
@@ -37,8 +39,7 @@ export const onSessionEnd = { call: () => {} };
  *
  * @param {string} method
  * @param {string} path below /api/v1/
- * @param {{query?: Record<string, any>, body?: any, headers?: Record<string, string>,
- *   signal?: AbortSignal}} [options]
+ * @param {Options} [options]
  * @returns {Promise<Answer>} Rejects with Problem, and AbortError.
  */
 export async function call(method, path, options = {}) {
@@ -63,6 +64,7 @@ export function urlOf(path, query = {}) {
   return url;
 }
 
+/** @param {string} method @param {string} path @param {Options} options @returns {Promise<Answer>} */
 async function send(method, path, { query, body, headers = {}, signal }) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response;

@@ -17,6 +17,7 @@ export function differences(entries) {
     const before = movies.get(entry.movie_id);
     movies.set(entry.movie_id, before ? joined(before, entry) : begun(entry));
   }
+  /** @type {{added: Movie[], changed: Movie[], deleted: Movie[]}} */
   const found = { added: [], changed: [], deleted: [] };
   for (const { existed, exists, ...movie } of movies.values()) {
     if (!existed && exists) found.added.push(movie);

@@ -40,7 +40,8 @@ export function patience(signal, wait = pause) {
       signal.throwIfAborted();
       try {
         return await send();
-      } catch (problem) {
+      } catch (error) {
+        const problem = /** @type {any} */ (error);
         if (!isPassing(problem) || attempt === MAX_ATTEMPTS) throw problem;
         const seconds = Number(problem.headers?.get("Retry-After")) || DEFAULT_S;
         until = Math.max(until, Date.now() + 1000 * Math.min(seconds, MAX_S));

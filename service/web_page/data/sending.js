@@ -25,6 +25,7 @@ const isOfRow = ({ status }) => status === 400 || status === 413 || status === 4
  * @returns {Promise<Outcome>} Rejects with what ended it: an AbortError, or a refusal of no row.
  */
 export async function sendRows(rows, post, { signal, onProgress, wait }) {
+  /** @type {Outcome} */
   const outcome = { added: 0, known: 0, refused: [] };
   const patiently = patience(signal, wait);
   let next = 0;
@@ -38,7 +39,8 @@ export async function sendRows(rows, post, { signal, onProgress, wait }) {
         const { headers } = await patiently(() => post(row));
         if (headers.get("Idempotent-Replayed")) outcome.known += 1;
         else outcome.added += 1;
-      } catch (problem) {
+      } catch (error) {
+        const problem = /** @type {any} */ (error);
         if (isOfRow(problem)) outcome.refused.push({ line: row.line, problem });
         else {
           failed = true;

@@ -3,7 +3,9 @@ import { html } from "../html.js";
 import { call } from "../api/http.js";
 import { FIELDS, Words } from "../parts/change.js";
 import { tell, tellError } from "../parts/notice.js";
+import { Field, valuesOf } from "../parts/field.js";
 import { When } from "../parts/when.js";
+import { reasonHeader } from "./movie_form.js";
 import { href, go } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
@@ -72,12 +74,16 @@ function WayBack({ id, movie, old, version, onDone }) {
   useEffect(() => setPreview(null), [version, movie?.version]);
   if (movie && FIELDS.every((name) => movie[name] === old[name])) return null;
 
-  async function send(isTried) {
+  /** @param {boolean} isTried @param {string} [reason] */
+  async function send(isTried, reason = "") {
     try {
       const { data } = await call("POST", `movies/${id}/revert/`, {
         query: isTried ? { dry_run: "true" } : {},
         body: { version },
-        headers: movie ? { "If-Match": `"${movie.version}"` } : {},
+        headers: {
+          ...reasonHeader(reason),
+          ...(movie ? { "If-Match": `"${movie.version}"` } : {}),
+        },
       });
       if (isTried) return setPreview(data);
       tell(`The movie is as it was at version ${version}.`);
@@ -96,7 +102,15 @@ function WayBack({ id, movie, old, version, onDone }) {
       It would be “${preview.title}”, ${preview.genre}, ${preview.year}${movie ? "" : ", and back"}.
       Nothing of the history is lost.
     </p>
-    <button onClick=${() => send(false)}>Take back to version ${version}</button>
-    <button class="secondary" onClick=${() => setPreview(null)}>Leave it</button>
+    <form
+      onSubmit=${(event) => {
+        event.preventDefault();
+        send(false, valuesOf(event.target).reason);
+      }}
+    >
+      <${Field} name="reason" label="Reason (optional)" maxlength="200" hint="Stands in the history." />
+      <button type="submit">Take back to version ${version}</button>
+      <button type="button" class="secondary" onClick=${() => setPreview(null)}>Leave it</button>
+    </form>
   </div>`;
 }

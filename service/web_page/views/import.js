@@ -58,7 +58,8 @@ export function ImportDialog({ file: dropped, onClose, onDone }) {
     try {
       await sendRows(movies, (row) => post(file?.name, row), { signal, onProgress: setOutcome });
       setState("done");
-    } catch (error) {
+    } catch (caught) {
+      const error = /** @type {any} */ (caught);
       if (!signal.aborted) stop.current.abort();
       setState("stopped");
       if (error instanceof Problem) setRefusal(textOf(error));

@@ -22,7 +22,7 @@ const COLUMNS = [
   ["created_at", "Created"],
 ];
 
-/** @param {URLSearchParams} params @returns {Record<string, string>} */
+/** @param {URLSearchParams} params @returns {Record<string, any>} */
 const queryOf = (params) => ({ page_size: SIZE, ...Object.fromEntries(params) });
 
 export function Movies() {

@@ -162,8 +162,10 @@ def test_versions_are_compared_and_taken_back_after_a_look(page, service):
     page.get_by_role("button", name="Take back to version 1 …").click()
     expect(page.get_by_text("It would be “Alien”, Horror, 1979")).to_be_visible()
     assert service.ann.get(url).json()["version"] == 4
+    page.get_by_label("Reason").fill("The first was better")
     page.get_by_role("button", name="Take back to version 1", exact=True).click()
     expect(page.get_by_role("heading", name="Alien", exact=True)).to_be_visible()
+    expect(page.get_by_text("“The first was better”")).to_be_visible()
     page.goto(f"{service.url}/#{url.rstrip('/')}?from=1&to=5")
     expect(page.get_by_role("heading", name="Comparison")).to_be_visible()
     expect(page.get_by_role("button", name="Take back")).to_have_count(0)

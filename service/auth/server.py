@@ -114,7 +114,8 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc
     def save_token(self, _: TokenResponse) -> None:
         """Open the session of the new pair."""
         login: Login = self.request.user
-        self.server.sessions.open(RefreshToken(login.account_id, login.sid, login.jti))
+        token = RefreshToken(login.account_id, login.sid, login.jti)
+        self.server.sessions.open(token, self.request.form["device"])
 
 
 class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
@@ -160,14 +161,20 @@ class AuthServer(AuthorizationServer):  # type: ignore[misc]
         self.register_grant(PasswordGrant)
         self.register_grant(RefreshGrant)
 
-    def sign_in(self, username: str, password: str, scope: str = "") -> tuple[TokenResponse, Login]:
+    def sign_in(
+        self, username: str, password: str, scope: str = "", device: str = ""
+    ) -> tuple[TokenResponse, Login]:
         """Open a session in Redis, which the caller records in the log.
 
         Raises NoActiveAccountError, and InvalidScopeError for an unknown ``scope``. Costs an argon2
         hash.
         """
         return self._grant(
-            grant_type=PASSWORD_GRANT, username=username, password=password, scope=scope
+            grant_type=PASSWORD_GRANT,
+            username=username,
+            password=password,
+            scope=scope,
+            device=device,
         )
 
     def refresh(self, token: str, scope: str = "") -> TokenResponse:

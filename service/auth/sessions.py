@@ -68,6 +68,8 @@ class Session(NamedTuple):
     opened_at: float
     refreshed_at: float | None
     expires_at: float
+    device: str
+    """The ``User-Agent`` that opened it, "" if unknown."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,12 @@ class Sessions:
         self._breaker = breaker
         self._ttl_s = settings.refresh_ttl_s
 
-    def open(self, token: RefreshToken) -> None:
-        """Open a session with its first refresh token."""
+    def open(self, token: RefreshToken, device: str = "") -> None:
+        """Open a session with its first refresh token, of a ``device`` that names itself."""
         now_s = time.time()
         with self._reachable():
             self._list(token, now_s)
-            args = [str(token.account_id), token.jti, now_s, self._ttl_s]
+            args = [str(token.account_id), token.jti, now_s, self._ttl_s, device]
             _OPEN_SESSION.run(self._redis, _keys(token.sid)[:1], args)
 
     def rotate(self, token: RefreshToken, next_jti: str, answer: bytes) -> bytes:
@@ -172,12 +174,18 @@ class Sessions:
             )
             pipe: Any = self._redis.pipeline(transaction=False)
             for sid, _ in found:
-                pipe.hmget(_keys(sid.decode())[0], "account", "opened_at", "refreshed_at")
+                pipe.hmget(_keys(sid.decode())[0], "account", "opened_at", "refreshed_at", "device")
             held = pipe.execute()
         # A session that is only in the list is being opened, or has just ended.
         living = [
-            Session(sid.decode(), float(opened), float(used) if used else None, expires_at)
-            for (sid, expires_at), (holder, opened, used) in zip(found, held, strict=True)
+            Session(
+                sid.decode(),
+                float(opened),
+                float(used) if used else None,
+                expires_at,
+                (device or b"").decode(errors="replace"),
+            )
+            for (sid, expires_at), (holder, opened, used, device) in zip(found, held, strict=True)
             if holder == account
         ]
         return SessionPage(count, page, last_page, living)

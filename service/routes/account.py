@@ -93,6 +93,7 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
                     "created_at": examples.AT,
                     "refreshed_at": None,
                     "expires_at": "2026-01-03T12:00:00.000250Z",
+                    "device": "HTTPie/3.2.4",
                     "current": True,
                 }
             ),
@@ -211,6 +212,7 @@ def _representation(session: Session, current_sid: str) -> representations.Sessi
         "created_at": _time(session.opened_at),
         "refreshed_at": None if session.refreshed_at is None else _time(session.refreshed_at),
         "expires_at": _time(session.expires_at),
+        "device": session.device or None,
         "current": session.sid == current_sid,
     }
 

@@ -21,6 +21,8 @@ from service.container import container_of
 from service.web import representations
 from service.web.request import CinelogRequest
 
+_DEVICE = 200
+
 
 async def open_session(
     request: CinelogRequest, body: dict[str, Any], scope: str = ""
@@ -35,6 +37,7 @@ async def open_session(
         given.username,
         given.password,
         scope,
+        _device_of(request),
     )
     command = OpenSession(
         **request.command_metadata(login.account_id),
@@ -85,6 +88,12 @@ async def _revoke_personal_token(request: CinelogRequest, given: GivenToken) -> 
         metadata = request.command_metadata(given.account_id)
         await container.executor.run(RevokeToken(**metadata, sid="", token_id=given.token_id))
     container.personal_tokens.forget(given.token_id)
+
+
+def _device_of(request: CinelogRequest) -> str:
+    """Return how the client names itself, without what cannot be printed."""
+    name = request.headers.get("user-agent", "")[:_DEVICE]
+    return name if name.isprintable() else ""
 
 
 def account_of(user: User) -> representations.Account:

@@ -168,6 +168,7 @@ class Session(TypedDict):
     created_at: Time
     refreshed_at: Annotated[Time | None, Field(description="When its last pair was issued.")]
     expires_at: Time
+    device: Annotated[str | None, Field(description="The `User-Agent` that signed in.")]
     current: Annotated[bool, Field(description="Whether the request belongs to it.")]
 
 

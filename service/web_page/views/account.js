@@ -49,6 +49,7 @@ function Sessions() {
       <table>
         <thead>
           <tr>
+            <th scope="col">Device</th>
             <th scope="col">Since</th>
             <th scope="col">Last used</th>
             <th scope="col">Ends</th>
@@ -58,6 +59,7 @@ function Sessions() {
         <tbody>
           ${(sessions || []).map(
             (one) => html`<tr key=${one.id}>
+              <td title=${one.device}>${deviceOf(one.device)}</td>
               <td><${When} at=${one.created_at} /></td>
               <td><${When} at=${one.refreshed_at || one.created_at} /></td>
               <td><${When} at=${one.expires_at} /></td>
@@ -73,6 +75,18 @@ function Sessions() {
     </div>
     <button class="secondary" onClick=${() => end("")}>Sign out everywhere</button>
   </section>`;
+}
+
+/** @param {string | null} agent a User-Agent @returns {string} what people call it */
+function deviceOf(agent) {
+  if (!agent) return "unknown";
+  const browser = ["Firefox", "Edg", "OPR", "Chrome", "Safari"].find((name) => agent.includes(name));
+  const system = ["Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux"].find((name) =>
+    agent.includes(name),
+  );
+  if (!browser) return agent.split(" ")[0];
+  const name = { Edg: "Edge", OPR: "Opera" }[browser] || browser;
+  return system ? `${name} on ${system}` : name;
 }
 
 function Password() {

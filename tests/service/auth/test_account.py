@@ -196,7 +196,10 @@ def test_sessions_are_listed_by_latest_activity(current, other):
     first, second = body["results"]
     assert (first["id"], first["current"]) == (other.sid, False)
     assert (second["id"], second["current"], second["refreshed_at"]) == (current.sid, True, None)
-    assert first.keys() == {"id", "created_at", "refreshed_at", "expires_at", "current"}
+    assert first.keys() == {
+        "id", "created_at", "refreshed_at", "expires_at", "device", "current",
+    }  # fmt: skip
+    assert first["device"] == current.client.headers["User-Agent"]
     at = {name: datetime.fromisoformat(first[name]) for name in first if name.endswith("_at")}
     assert at["created_at"] <= before <= at["refreshed_at"] <= datetime.now(UTC)
     assert 86_390 < (at["expires_at"] - at["refreshed_at"]).total_seconds() <= 86_400
@@ -419,8 +422,8 @@ def test_a_concurrent_password_change_refuses_a_login_with_the_old_password(
     """The password changes after its check and before the append to the log."""
     opened = account_client.container.sessions.open
 
-    def open_after_password_change(token):
-        opened(token)
+    def open_after_password_change(*token):
+        opened(*token)
         assert current.change_password().status_code == 204
 
     monkeypatch.setattr(account_client.container.sessions, "open", open_after_password_change)

@@ -11,7 +11,9 @@ OUTCOMES = {"UNKNOWN": 0, "ROTATED": 1, "REUSED": 2}
 
 @pytest.fixture
 def session(redis):
-    call(redis, "service.auth.lua.open_session", SESSION[:1], "ann", "first", 100.5, 60)
+    call(
+        redis, "service.auth.lua.open_session", SESSION[:1], "ann", "first", 100.5, 60, "a browser"
+    )
 
 
 def rotate(redis, token, *, account="ann", answer="sealed"):
@@ -26,6 +28,7 @@ def is_usable(redis, token, account="ann"):
 
 def test_open_session(redis, session):
     fields = {b"account": b"ann", b"jti": b"first", b"opened_at": b"100.5"}
+    fields[b"device"] = b"a browser"
     assert redis.hgetall(SESSION[0]) == fields
     assert 0 < redis.ttl(SESSION[0]) <= 60
 

@@ -2,13 +2,24 @@
 import { html } from "../html.js";
 import { useEffect, useRef } from "../vendor/hooks.js";
 
+/** What had the focus before a dialog, or before the first of several in a row. */
+let opener = /** @type {HTMLElement | null} */ (null);
+
+/** Once the dialog is gone: what lies under a modal dialog takes no focus. */
+function giveBack() {
+  setTimeout(() => {
+    if (opener?.isConnected && !document.querySelector("dialog[open]")) opener.focus();
+  });
+}
+
 /** @param {{title: string, onClose: () => void, children: any}} props */
 export function Dialog({ title, onClose, children }) {
   const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => {
-    const before = /** @type {HTMLElement | null} */ (document.activeElement);
+    const active = /** @type {HTMLElement} */ (document.activeElement);
+    if (active !== document.body && !active.closest("dialog")) opener = active;
     ref.current?.showModal();
-    return () => before?.focus();
+    return giveBack;
   }, []);
   return html`<dialog ref=${ref} aria-labelledby="dialog-title" onClose=${onClose}>
     <article>

@@ -32,6 +32,8 @@ const take = (event) => {
 for (const type of ["message", "MovieCreated"]) events.addEventListener(type, take)
 events.onerror = (error) => { console.error(String(error.code), error.message); process.exit(1) }
 """
+# One process installs the npm package, and writes its script beside it.
+pytestmark = pytest.mark.xdist_group("stream clients")
 # Line ends of str.splitlines() that JSON does not escape.
 TITLES = ["One", "A\u2028B", "C\u0085D", "E\u2029F", "Two"]
 

@@ -16,6 +16,7 @@ LOOKS = {
     "dark": {"color_scheme": "dark"},
     "narrow": {"viewport": {"width": 320, "height": 700}},
 }
+# `make test` installs axe-core by npm, which a machine may lack; then there is nothing that looks.
 pytestmark = [
     pytest.mark.xdist_group("accessibility"),
     pytest.mark.skipif(not AXE.exists(), reason="npm has not installed axe-core"),

@@ -9,6 +9,7 @@ CLIENTS = Path(__file__).parents[2] / "clients"
 TSC = CLIENTS / "node_modules" / ".bin" / "tsc"
 
 
+# `make test` installs the compiler by npm, which a machine may lack; the page itself needs neither.
 @pytest.mark.skipif(not TSC.exists(), reason="`make test` needs npm for it")
 def test_types_of_the_page():
     """Vendored modules are checked with those that import them; what is wrong there is not ours."""

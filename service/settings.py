@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commands.errors import ConfigurationError
 from service.data_dir import REDIS_SOCKET
+from service.secret_files import FILES, read_urls
 from service.urls import base_url, origin, served_url
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class Settings(BaseSettings):
         Raises ConfigurationError that names the first invalid variable.
         """
         try:
-            given = {name: value for name, value in overrides.items() if value is not None}
+            given: dict[str, object] = {**read_urls(PREFIX)}
+            given |= {name: value for name, value in overrides.items() if value is not None}
             return cls(**given)  # type: ignore[arg-type]
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
@@ -124,7 +126,8 @@ class Settings(BaseSettings):
 
 def unknown_variables() -> list[str]:
     """Return a warning for each environment variable that has the prefix but is not a setting."""
-    known = [name.upper() for name in Settings.model_fields]
+    files = [name for settings in FILES.values() for name in settings]
+    known = [name.upper() for name in (*Settings.model_fields, *files)]
     warnings = []
     for variable in sorted(os.environ):
         prefix, _, name = variable.upper().partition("_")

@@ -3,6 +3,7 @@
 ``python -m service.settings_page > docs/settings.md`` writes the page; a test compares the two.
 """
 
+from service.secret_files import FILES
 from service.settings import PREFIX, Settings
 
 DESCRIPTIONS = {
@@ -51,10 +52,12 @@ the variable (exit code 2). An unknown variable with this prefix causes a warnin
 
 def rows() -> list[tuple[str, str, str]]:
     """Return the variable, default and meaning of each setting."""
-    return [
-        (f"{PREFIX}{name.upper()}", _default(name, field.default), DESCRIPTIONS.get(name, ""))
-        for name, field in Settings.model_fields.items()
-    ]
+    found = []
+    for name, field in Settings.model_fields.items():
+        found.append((_variable(name), _default(name, field.default), DESCRIPTIONS.get(name, "")))
+        files = FILES.get(name, {}).items()
+        found += [(_variable(file), "unset", description) for file, description in files]
+    return found
 
 
 def page() -> str:
@@ -66,6 +69,10 @@ def epilog() -> str:
     """Return the settings for ``--help``, one per paragraph."""
     lines = (f"{name} ({value}): {text}" for name, value, text in rows())
     return "\n\n".join(["Settings (environment variables):", *lines]).replace("`", "")
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
 
 
 def _default(name: str, default: object) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _QUERY = re.compile(r"\?(?=\w+=)")
+_PASSWORD_OPTION = re.compile(r"[?&]password=")
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^:\[\],]+)(?::\d+)?"
 _HOSTS = re.compile(rf":\d+|{_HOST}(?:,{_HOST})*")
 
@@ -25,6 +26,22 @@ def quoted(url: str) -> str:
     at = rest.rindex("@") if "@" not in authority else _end_of_user(rest, authority)
     user, colon, password = rest[:at].partition(":")
     return f"{scheme}://{_encoded(user)}{colon}{_encoded(password)}{rest[at:]}"
+
+
+def with_password(url: str, password: str) -> str:
+    """Return the URL of a server with ``password``, which is not encoded yet.
+
+    Raises ValueError if ``url`` has a password, or names no server. No message repeats it.
+    """
+    scheme, mark, rest = quoted(url).partition("://")
+    if not mark or scheme == "sqlite":
+        raise ValueError("the URL names no server that takes a password")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user, _, _ = authority.rpartition("@")
+    if ":" in user or _PASSWORD_OPTION.search(rest):
+        raise ValueError("the URL has a password, too; remove one of them")
+    hosts = rest.removeprefix(f"{user}@")
+    return f"{scheme}://{user}:{quote(password, safe='')}@{hosts}"
 
 
 def _has_user(rest: str, authority: str) -> bool:

@@ -46,31 +46,20 @@ from service.operations.jobs import Jobs
 from service.processes.log_poller import LogPoller
 from service.ratelimit.limiter import RateLimiter
 from service.ratelimit.storage import Counters
-from service.routes import (
-    browser_session,
-    docs,
-    event_stream,
-    event_summary,
-    health,
-    history,
-    movie_commands,
-    movie_list,
-    movie_reverts,
-    movies,
-    ops,
-    ops_accounts,
-    web_page,
-)
-from service.routes import tokens as accounts
+from service.routes import docs, health, web_page
+from service.routes.accounts import browser_session, tokens
 from service.routes.docs import Docs
+from service.routes.events import history, stream, summary
+from service.routes.movies import changes, listing, movie, reverts
+from service.routes.operators import accounts, read_model
 from service.settings import Settings
 from service.thread_pool import Pool
-from service.web.cors import cross_origin
+from service.web.browsers.cors import cross_origin
 from service.web.idempotency import InFlight
 from service.web.negotiation import Negotiation
 from service.web.problems import ProblemHandler
 from service.web.request import API, CinelogRequest
-from service.web.server import RECEIVE_S, HttpServer, streams_of
+from service.web.transport.server import RECEIVE_S, HttpServer, streams_of
 
 App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
@@ -146,16 +135,10 @@ def _setup_routes_and_middleware(app: App, settings: Settings) -> RequestMiddlew
     Extend(
         app, extensions=[HTTPExtension], built_in_extensions=False, config={"OAS": False, **cors}
     )
-    of_movies = (movie_list, movies, movie_commands, movie_reverts)
-    for module in (*of_movies, history, event_stream, event_summary):
+    for module in (listing, movie, changes, reverts, history, stream, summary):
         app.blueprint(module.blueprint, url_prefix=API)
-    app.blueprint(accounts.blueprint)
-    app.blueprint(browser_session.blueprint)
-    app.blueprint(ops.blueprint)
-    app.blueprint(ops_accounts.blueprint)
-    app.blueprint(health.blueprint)
-    app.blueprint(docs.blueprint)
-    app.blueprint(web_page.blueprint)
+    for module in (tokens, browser_session, read_model, accounts, health, docs, web_page):
+        app.blueprint(module.blueprint)
     app.register_middleware(middleware.before, "request")
     app.ctx.docs = Docs.of(document_of(app, settings), settings)
     return middleware

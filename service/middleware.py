@@ -31,14 +31,14 @@ from service.observability.request_log import RequestLogBuffer
 from service.ratelimit.limiter import RateLimiter
 from service.routes import health
 from service.web.body import PATCHES
-from service.web.client_address import address_of, logged_as, scheme_of
+from service.web.browsers.session_cookies import access_token
 from service.web.conditional import CONDITIONS, check_read
 from service.web.negotiation import Negotiation, is_open
 from service.web.problems import problem_of, respond
 from service.web.request import API, CinelogRequest
 from service.web.response import CSP, HSTS, SECURITY, ConstantHeaders, HTTPResponse
-from service.web.session_cookies import access_token
 from service.web.trace_context import Trace
+from service.web.transport.client_address import address_of, logged_as, scheme_of
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")

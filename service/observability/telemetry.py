@@ -16,7 +16,7 @@ from service.observability.request_log import RequestLogBuffer
 from service.observability.status import HealthCheck
 from service.observability.tracing import Tracing
 from service.settings import Settings
-from service.web.server import Connection, answering
+from service.web.transport.server import Connection, answering
 
 SAMPLE_S = 1.0
 

@@ -14,9 +14,9 @@ from service.openapi.model import OPERATIONS, Json, Operation
 from service.openapi.tags import TAGS
 from service.openapi.writer import Writer
 from service.settings import Settings
+from service.web.browsers.session_cookies import ACCESS
 from service.web.negotiation import is_open
 from service.web.request import API
-from service.web.session_cookies import ACCESS
 
 _SECURITY = {
     "bearer": {

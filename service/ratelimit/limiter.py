@@ -23,8 +23,8 @@ from commands.errors import ThrottledError
 from commands.text import fold_name
 from service.ratelimit.storage import Counters
 from service.settings import Settings, parse_login_rate, parse_rate
-from service.web.client_address import address_of, counted_as
 from service.web.request import CinelogRequest
+from service.web.transport.client_address import address_of, counted_as
 
 if TYPE_CHECKING:
     from limits import RateLimitItem

@@ -17,7 +17,7 @@ from commands.errors import NotFoundError
 from queries.movie_query import MovieQuery
 from queries.orderings import is_seek_key
 from service.container import container_of
-from service.web.own_origin import base_of
+from service.web.browsers.own_origin import base_of
 
 MAX_CURSOR = 4_096
 _PAGING = ("page", "page_size")

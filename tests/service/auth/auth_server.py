@@ -22,7 +22,7 @@ from service.auth.tokens import Tokens
 from service.middleware import identify
 from service.ratelimit.limiter import RateLimiter
 from service.ratelimit.storage import Counters
-from service.routes import tokens as accounts
+from service.routes.accounts import tokens as accounts
 from service.thread_pool import Pool
 from service.web.problems import ProblemHandler
 from service.web.request import CinelogRequest

@@ -20,7 +20,7 @@ from service.auth.schemas import (
 from service.openapi.document import document_of
 from service.openapi.model import OPERATIONS
 from service.settings import Settings
-from service.web.cors import ALLOWED, EXPOSED
+from service.web.browsers.cors import ALLOWED, EXPOSED
 from tests.controls import ALIEN
 from tests.running import run
 

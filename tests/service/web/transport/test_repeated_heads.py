@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.service.web.test_server import running_server
+from tests.service.web.transport.test_server import running_server
 
 FIELDS = b"Host: localhost\r\nX-One: 1\r\nX-One: 2"
 SIZED = FIELDS + b"\r\nContent-Length: 3"

@@ -18,7 +18,7 @@ from service.container import container_of
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation, links_to
 from service.routes.consistency import PositionHeaders, check_same_log, position_headers
-from service.routes.movies import PATH
+from service.routes.movies.movie import PATH
 from service.routes.pagination import continue_from, cursor_of, link, link_with
 from service.web import representations
 from service.web.body import JSON

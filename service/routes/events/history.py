@@ -14,8 +14,8 @@ from service.container import container_of
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, position_headers
-from service.routes.event_filters import event_filter
-from service.routes.movies import PATH, parse_movie_id
+from service.routes.events.filters import event_filter
+from service.routes.movies.movie import PATH, parse_movie_id
 from service.routes.pagination import link_with, page_links
 from service.web import representations
 from service.web.body import JSON

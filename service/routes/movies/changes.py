@@ -25,7 +25,8 @@ from commands.messages import (
 from service.container import container_of
 from service.openapi import errors, examples, request_headers, response_headers, tags
 from service.openapi.model import Answer, Body, Operation, links_to
-from service.routes.movie_writes import (
+from service.routes.movies.movie import PATH
+from service.routes.movies.writes import (
     BODY_REFUSED,
     WRITE_TAKES,
     YEAR_REFUSED,
@@ -37,7 +38,6 @@ from service.routes.movie_writes import (
     wait_for_write,
     write_metadata,
 )
-from service.routes.movies import PATH
 from service.routes.pagination import link
 from service.web import representations
 from service.web.body import MERGE_PATCH, PATCHES, read_body

@@ -21,7 +21,7 @@ from service.container import Container, container_of
 from service.openapi import errors, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, claimed_log, position_headers
-from service.routes.event_filters import event_filter
+from service.routes.events.filters import event_filter
 from service.web.params import integer_param, parse_all, parse_integer
 from service.web.request import CinelogRequest
 

@@ -22,8 +22,8 @@ from service.auth.tokens import TokenResponse
 from service.container import container_of
 from service.openapi import errors, examples, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
-from service.routes import account, password_reset, personal_tokens, well_known
-from service.routes.session_commands import (
+from service.routes.accounts import account, password_reset, personal_tokens, well_known
+from service.routes.accounts.session_commands import (
     account_of,
     end_session_of,
     open_session,

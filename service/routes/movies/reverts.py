@@ -12,7 +12,8 @@ from service.container import container_of
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
 from service.routes.consistency import position_headers
-from service.routes.movie_writes import (
+from service.routes.movies.movie import representation
+from service.routes.movies.writes import (
     BODY_REFUSED,
     WRITE_TAKES,
     conditions_of,
@@ -21,7 +22,6 @@ from service.routes.movie_writes import (
     run_once,
     target_of,
 )
-from service.routes.movies import representation
 from service.web import representations
 from service.web.body import JSON, read_body
 from service.web.idempotency import idempotency_token

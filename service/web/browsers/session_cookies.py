@@ -11,7 +11,7 @@ from sanic import Request
 
 from commands.errors import NotAuthenticatedError, TokenNotValidError
 from service.settings import Settings
-from service.web.own_origin import is_plain_loopback, is_same_origin
+from service.web.browsers.own_origin import is_plain_loopback, is_same_origin
 from service.web.request import API
 from service.web.response import HTTPResponse
 

@@ -16,7 +16,7 @@ from service.auth.password_links import new_token, page_url
 from service.container import container_of
 from service.openapi import examples, parameters, response_headers, tags
 from service.openapi.model import Answer, Operation
-from service.routes.ops import REFUSED, answer, check_operator
+from service.routes.operators.read_model import REFUSED, answer, check_operator
 from service.routes.pagination import link, page_links
 from service.web import oauth
 from service.web import operator_representations as shapes

@@ -14,7 +14,7 @@ from commands.movie import Movie
 from service.container import Container
 from service.openapi import errors, parameters, request_headers
 from service.routes.consistency import wait_until_visible
-from service.routes.movies import parse_movie_id, representation
+from service.routes.movies.movie import parse_movie_id, representation
 from service.web.body import JSON
 from service.web.conditional import excluded_versions, expected_versions, movie_tag
 from service.web.request import CinelogRequest

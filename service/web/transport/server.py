@@ -21,7 +21,7 @@ from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from service.web.response import SECURITY
-from service.web.strict_parser import StrictHttp
+from service.web.transport.strict_parser import StrictHttp
 
 RECEIVE_S = 60
 LINGER_S = 0.5

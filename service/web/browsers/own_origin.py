@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from sanic import Request
 
 from service.settings import Settings
-from service.web.client_address import scheme_of
+from service.web.transport.client_address import scheme_of
 
 
 def base_of(request: Request, settings: Settings) -> str:

@@ -17,7 +17,7 @@ from service.auth.tokens import TokenResponse
 from service.container import container_of
 from service.openapi import errors, examples, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
-from service.routes.session_commands import (
+from service.routes.accounts.session_commands import (
     end_session_of,
     open_session,
     own_account_of,
@@ -25,16 +25,16 @@ from service.routes.session_commands import (
 )
 from service.web import oauth, representations
 from service.web.body import JSON, read_body
-from service.web.own_origin import is_foreign
-from service.web.problems import problem_of, respond
-from service.web.request import API, CinelogRequest
-from service.web.response import HTTPResponse, empty
-from service.web.session_cookies import (
+from service.web.browsers.own_origin import is_foreign
+from service.web.browsers.session_cookies import (
     clear_cookies,
     refresh_token,
     session_token,
     set_cookies,
 )
+from service.web.problems import problem_of, respond
+from service.web.request import API, CinelogRequest
+from service.web.response import HTTPResponse, empty
 
 blueprint = Blueprint("browser_session", url_prefix=f"{API}/auth/session")
 _ACCOUNT = {

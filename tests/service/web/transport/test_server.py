@@ -13,7 +13,7 @@ from sanic.response import json, text
 
 from service.web.problems import ProblemHandler
 from service.web.request import CinelogRequest
-from service.web.server import HttpServer
+from service.web.transport.server import HttpServer
 from tests.running import Cinelog, eventually
 
 _numbers = itertools.count(1)

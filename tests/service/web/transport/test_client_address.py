@@ -6,7 +6,7 @@ import pytest
 from sanic.compat import Header
 
 from service.routes.pagination import link
-from service.web.client_address import address_of, counted_as, logged_as, scheme_of
+from service.web.transport.client_address import address_of, counted_as, logged_as, scheme_of
 
 PEER = "192.0.2.1"
 

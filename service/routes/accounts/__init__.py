@@ -1,0 +1,1 @@
+"""Accounts: registration, tokens, sessions, passwords and personal tokens."""

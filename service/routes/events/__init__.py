@@ -1,0 +1,1 @@
+"""Events: histories, the feed, the stream and the summary by day."""

@@ -1,0 +1,1 @@
+"""Movies: lists, single movies, changes and ways back."""

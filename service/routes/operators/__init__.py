@@ -1,0 +1,1 @@
+"""What only operators may call, below ``/ops/``."""

@@ -1,0 +1,1 @@
+"""Browsers: the service's own origin, pages of other origins, cookies of sessions."""

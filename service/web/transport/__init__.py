@@ -1,0 +1,1 @@
+"""Connections: their bounds, the parser of requests, the address at the other end."""

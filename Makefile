@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test unit check fix bench bench-quick lock clean
+.PHONY: help run setup test coverage unit check fix bench bench-quick lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,10 +16,13 @@ run: .venv/run ## install the service, then serve sample data on port 8000
 
 setup: .venv/dev ## install everything, including tests and linters
 
-test: .venv/dev .venv/clients/ready ## run every test, in parallel, with branch coverage
+test: .venv/dev .venv/clients/ready ## run every test, in parallel
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup
+
+coverage: .venv/dev .venv/clients/ready ## run every test and tell the branches that none takes
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered
 
-unit: .venv/dev ## run the fast tests: no server, no coverage
+unit: .venv/dev ## run the fast tests: no server, no process
 	$(BIN)/pytest -m unit
 
 check: .venv/dev ## run the linters and the type checker

@@ -6,6 +6,8 @@ for ever, and a page never mixes the files of two releases.
 
 import asyncio
 import hashlib
+import posixpath
+import re
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -24,9 +26,9 @@ from service.web.response import CSP, HTTPResponse
 from service.web.static_file import CSS, HTML, REVALIDATED, SCRIPT, File, file_of
 
 _MEDIA = {".js": SCRIPT, ".css": CSS}
-_FIRST = ("views/", "parts/", "state/", "data/", "api/", "vendor/")
-# Files that only some views load.
-_LATER = ("views/operations.js", "vendor/uplot.js", "vendor/uplot.css")
+_ENTRY = "main.js"
+# Static imports alone: `import("./x.js")` loads a file when a view is shown for the first time.
+_IMPORT = re.compile(rb'\b(?:from|import)\s*"(\.[^"]+)"')
 _POLICY = {
     CSP: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -94,7 +96,13 @@ async def show_root(request: CinelogRequest) -> HTTPResponse:
     slash=False,
 )
 async def show_file(request: CinelogRequest, digest: str, path: str) -> HTTPResponse:
-    """Answer a file of the page."""
+    """Answer a file of the page.
+
+    A page of another release gets what it begins with, so that it works while nodes are upgraded.
+    What it loads later it does not get: that would not fit the files that it has.
+    """
+    if digest != _digest() and path.endswith(".js") and path not in await asyncio.to_thread(_first):
+        raise NotFound
     file = await asyncio.to_thread(_file, path)  # compressed on first use
     return file.answer(request, _FOR_EVER if digest == _digest() else REVALIDATED)
 
@@ -116,6 +124,24 @@ def _contents() -> dict[str, bytes]:
 
 
 @lru_cache
+def _first() -> frozenset[str]:
+    """Return the modules that the first view needs: the entry and what it imports."""
+    contents = _contents()
+    found: set[str] = set()
+    waiting = [_ENTRY]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            folder = posixpath.dirname(path)
+            waiting += [
+                posixpath.normpath(posixpath.join(folder, name.decode()))
+                for name in _IMPORT.findall(contents[path])
+            ]
+    return frozenset(found)
+
+
+@lru_cache
 def _digest() -> str:
     digest = hashlib.sha256()
     for path, content in sorted(_contents().items()):
@@ -127,11 +153,7 @@ def _digest() -> str:
 def _page() -> File:
     """Return the page, which tells the browser at once which files it needs first."""
     below = f"page/{_digest()}/"
-    first = [
-        path
-        for path in sorted(_contents())
-        if path.endswith(".js") and path.startswith(_FIRST) and path not in _LATER
-    ]
+    first = sorted(_first() - {_ENTRY})
     preloads = "\n    ".join(f'<link rel="modulepreload" href="{below}{path}" />' for path in first)
     page = files("service").joinpath("web_page", "page.html").read_text(encoding="utf-8")
     page = page.replace("{files}", below).replace("{preloads}", preloads)

@@ -6,16 +6,21 @@ import { account, signOut, start } from "./state/session.js";
 import { href, route } from "./state/route.js";
 import { Help } from "./parts/help.js";
 import { Notice, tellError } from "./parts/notice.js";
-import { Account } from "./views/account.js";
-import { Log } from "./views/log.js";
-import { Moments } from "./views/moments.js";
-import { Movie } from "./views/movie.js";
-import { Movies } from "./views/movies.js";
-import { Reset } from "./views/reset.js";
+import { lazy } from "./parts/lazy.js";
+import { MovieDialog, Movies } from "./views/movies.js";
 import { SignIn } from "./views/sign_in.js";
-import { useEffect, useState } from "./vendor/hooks.js";
 import { render } from "./vendor/preact.js";
 import { effect } from "./vendor/signals.js";
+
+const Account = lazy(async () => (await import("./views/account.js")).Account);
+const Log = lazy(async () => (await import("./views/log.js")).Log);
+const Moments = lazy(async () => (await import("./views/moments.js")).Moments);
+const Movie = lazy(async () => (await import("./views/movie.js")).Movie);
+const Operations = lazy(async () => (await import("./views/operations.js")).Operations);
+const Reset = lazy(async () => (await import("./views/reset.js")).Reset);
+/** Most visits need them: loaded while nothing else is. */
+const SOON = [Movie, MovieDialog, Log];
+const SOON_MS = 1_500;
 
 const VIEWS = { movies: "Movies", log: "Log", operations: "Operations", account: "Account" };
 const isOpen = (view) => view !== "operations" || account.value?.operator;
@@ -66,15 +71,6 @@ function View() {
   return html`<${Movies} />`;
 }
 
-/** Operators alone load this view and what it needs. */
-function Operations() {
-  const [Loaded, setLoaded] = useState(/** @type {any} */ (null));
-  useEffect(() => {
-    import("./views/operations.js").then((module) => setLoaded(() => module.Operations));
-  }, []);
-  return Loaded ? html`<${Loaded} />` : html`<p aria-busy="true">Loading …</p>`;
-}
-
 function App() {
   return html`<a class="skip" href="#main" onClick=${skip}>To the content</a>
     <${Navigation} />
@@ -96,3 +92,6 @@ effect(() => {
 });
 render(html`<${App} />`, /** @type {Element} */ (document.getElementById("app")));
 start().catch(tellError);
+effect(() => {
+  if (account.value) setTimeout(() => SOON.forEach((part) => part.load().catch(() => {})), SOON_MS);
+});

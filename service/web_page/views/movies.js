@@ -6,13 +6,14 @@ import { tellError, textOf } from "../parts/notice.js";
 import { Filters } from "../parts/filters.js";
 import { News, useMarks } from "../parts/news.js";
 import { useFileDrop } from "../parts/drop.js";
-import { ExportDialog } from "./export.js";
-import { ImportDialog } from "./import.js";
-import { MovieDialog } from "./movie_form.js";
+import { lazy } from "../parts/lazy.js";
 import { wanted } from "../state/keys.js";
 import { go, href, route } from "../state/route.js";
 import { useEffect, useLayoutEffect, useState } from "../vendor/hooks.js";
 
+export const MovieDialog = lazy(async () => (await import("./movie_form.js")).MovieDialog);
+const ImportDialog = lazy(async () => (await import("./import.js")).ImportDialog);
+const ExportDialog = lazy(async () => (await import("./export.js")).ExportDialog);
 const SIZE = 20;
 const COLUMNS = [
   ["title", "Title"],

@@ -1,6 +1,5 @@
 """The files of the page: what they may contain, and where the vendored ones are from."""
 
-import gzip
 import hashlib
 import re
 from pathlib import Path
@@ -14,7 +13,6 @@ OWN = sorted(
     for path in PAGE.rglob("*")
     if path.suffix in (".js", ".css", ".html") and VENDOR not in path.parents
 )
-LATER = {VENDOR / "uplot.js", VENDOR / "uplot.css", PAGE / "views" / "operations.js"}
 REWRITTEN = {
     b'from"./preact.js"': b'from"preact"',
     b'from"./hooks.js"': b'from"preact/hooks"',
@@ -57,9 +55,3 @@ def test_vendored_files_are_the_published_ones(name, original, here):
     for ours, theirs in REWRITTEN.items():
         content = content.replace(ours, theirs)
     assert hashlib.sha256(content).hexdigest() == original
-
-
-def test_the_first_view_is_small():
-    files = [path for path in PAGE.rglob("*") if path.suffix in (".js", ".css", ".html")]
-    first = [path for path in files if path not in LATER and path.parent.name != "operations"]
-    assert sum(len(gzip.compress(path.read_bytes())) for path in first) < 100_000

@@ -41,11 +41,15 @@ def page(pages, service):
 def signed_in(pages, service, **options):
     """Return a page on which Ann has signed in, as a person does."""
     page = pages.open(service.url, **options)
+    sign_in(page)
+    return page
+
+
+def sign_in(page):
     page.get_by_label("Username").fill("ann")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Movies")).to_be_visible()
-    return page
 
 
 def movie_of(service, **changes):
@@ -260,3 +264,20 @@ def test_a_narrow_window_does_not_scroll_sideways(pages, service, view):
     page.goto(f"{service.url}/#/{view}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_views_are_loaded_when_they_are_opened(pages, service):
+    """One that cannot be loaded says so. What a first visit loads is named in the page."""
+    page = pages.open()
+    before = len(pages.urls)
+    page.route("**/views/account.js", lambda route: route.abort())
+    document = page.goto(service.url).text()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    loaded = {url.split("/page/")[1] for url in pages.urls[before:] if "/page/" in url}
+    assert loaded == {name.split("/", 1)[1] for name in re.findall(r'="(page/[^"]+)"', document)}
+    sign_in(page)
+    page.get_by_role("link", name="Account").click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be loaded")
+    page.unroute("**/views/account.js")
+    page.get_by_role("button", name="Load the page again").click()
+    expect(page.get_by_role("heading", name="Account")).to_be_visible()

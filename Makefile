@@ -2,14 +2,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Tests mostly wait for servers; one process more than there are cores keeps the cores busy.
 JOBS ?= $(shell expr $$(nproc) + 1)
+SECONDS ?= 120
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test coverage unit check fix bench bench-quick lock clean
+.PHONY: help run setup test test-faults coverage unit check fix bench bench-quick lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run ## install the service, then serve sample data on port 8000
 	$(BIN)/cinelog serve --sample
@@ -21,6 +22,9 @@ test: .venv/dev .venv/clients/ready ## run every test, in parallel
 
 coverage: .venv/dev .venv/clients/ready ## run every test and tell the branches that none takes
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered
+
+test-faults: .venv/dev ## cause faults under load for SECONDS and check what clients saw (SEED reproduces them)
+	$(BIN)/python -m tests.consistency --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 unit: .venv/dev ## run the fast tests: no server, no process
 	$(BIN)/pytest -m unit

@@ -1,0 +1,31 @@
+"""Killed processes under load: clients see a consistent history; ``make test-faults`` runs longer."""
+
+import asyncio
+
+from tests.consistency.checker import check
+from tests.consistency.clients import Load
+from tests.consistency.experiment import run_experiment
+from tests.consistency.faults import Fault, schedule
+from tests.consistency.system import PROJECTION, VALKEY, WORKER, System
+
+FAULTS = [Fault("kill", part, 0.2, 0.0) for part in (WORKER, PROJECTION, VALKEY)]
+
+
+def test_killed_processes_under_load(tmp_path):
+    system = System(tmp_path, seed=1)
+    try:
+        load = Load(system.urls, seed=1, clients=4, pause_s=0.02)
+        result = asyncio.run(run_experiment(system, load, iter(FAULTS), until=lambda _: False))
+    finally:
+        system.stop()
+    assert len(result.outages) == len(FAULTS)
+    assert len(result.history.log) > 20
+    assert check(result.history) == []
+
+
+def test_a_seed_reproduces_the_schedule():
+    kinds = [("kill", part) for part in System.parts]
+    first, again, other = (schedule(seed, kinds) for seed in (1, 1, 2))
+    begin = [next(first) for _ in range(20)]
+    assert begin == [next(again) for _ in range(20)]
+    assert begin != [next(other) for _ in range(20)]

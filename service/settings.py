@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     workers: Annotated[int, Field(ge=1, le=256)] = os.cpu_count() or 1
+    projection: bool = True
     signing_keys: Path = Path()
     issuer: str = ""
     audience: Annotated[str, Field(min_length=1)] = "cinelog"

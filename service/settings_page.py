@@ -13,6 +13,7 @@ DESCRIPTIONS = {
     "host": "Address to listen on.",
     "port": "Port to listen on; 0 selects a free one.",
     "workers": "Number of API processes, 1 to 256.",
+    "projection": "Whether `serve` runs a projection; if `off`, run `cinelog project` elsewhere.",
     "signing_keys": "File with the JWK Set that signs tokens; created if it is missing (0600).",
     "issuer": "`iss` of the tokens. Set it, or the public URL, if several machines serve.",
     "audience": "`aud` of the access tokens.",
@@ -36,6 +37,7 @@ _DEFAULTS = {
     "event_store_url": "`events.db` in the data directory",
     "redis_url": "an embedded server in the data directory",
     "workers": "one per core",
+    "projection": "`on`",
     "issuer": "`CINELOG_PUBLIC_URL` if set, else the address served",
     "signing_keys": "`signing-keys.json` in the data directory",
 }

@@ -7,12 +7,14 @@ import signal
 import sys
 from collections.abc import Callable
 from threading import Event, Thread
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
 
 from commands.errors import CinelogError, ConfigurationError
 from commands.event_store.known_log import Accept
+from commands.event_store.store import Store
 from projections.rebuild.replay import collect_garbage_rarely
 from projections.redis_client import describe_error, open_redis
 from projections.worker import Projection
@@ -48,7 +50,14 @@ def main(status_fd: str) -> int:
     if message.accept_log:
         accept = "any log"
     try:
-        run(message.settings, stop, check=message.first, accept=accept, ready=ready)
+        run(
+            message.settings,
+            stop,
+            check=message.first,
+            accept=accept,
+            ready=ready,
+            projects=message.settings.projection,
+        )
     except CinelogError as error:
         return handshake.send_refusal(error)
     return 0
@@ -71,15 +80,18 @@ def run_alone(
         raise embedded.failure
 
 
-def run(
+def run(  # noqa: PLR0913 - the supervisor's and the command's
     settings: Settings,
     stop: Event,
     *,
     check: bool = True,
     accept: Accept = "nothing",
     ready: Callable[[], None] = lambda: None,
+    projects: bool = True,
 ) -> None:
     """Run the projection until ``stop`` is set; ``ready`` is called when it begins.
+
+    Without ``projects`` it prepares the stores and leaves the rest to other processes.
 
     Raises ConfigurationError if the event store cannot be opened, if it is not the log that was
     served before and ``accept`` does not allow that, or, with ``check``, if the configured Redis
@@ -94,14 +106,21 @@ def run(
         if check and settings.redis_url:  # the embedded one may just be starting again
             _ping(redis.ping)
         ready()
-        spans = Tracing.open("projection")
-        with KnownLogUpdater(store, KnownLogStore(settings)), IntegrityChecker(store):
-            Projection(store, redis, on_shown=spans.applied if spans else None).run(stop)
-        if spans:
-            spans.close()
+        if projects:
+            _project(settings, store, redis, stop)
+        else:
+            stop.wait()
         redis.close()
     finally:
         store.close()
+
+
+def _project(settings: Settings, store: Store, redis: Any, stop: Event) -> None:
+    spans = Tracing.open("projection")
+    with KnownLogUpdater(store, KnownLogStore(settings)), IntegrityChecker(store):
+        Projection(store, redis, on_shown=spans.applied if spans else None).run(stop)
+    if spans:
+        spans.close()
 
 
 def _ping(ping: Callable[[], object]) -> None:

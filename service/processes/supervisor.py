@@ -199,18 +199,27 @@ class Supervisor:
             if not self.announced:
                 raise ConfigurationError(status["variable"], status["problem"])
             warn(f"{child.name}: {status['variable']}: {status['problem']}")
-        elif child is self.projection and not self.projection_ready:
+        elif child is self.projection:
+            self._on_projection_ready()
+        elif not self.announced:
+            self._on_first_worker_ready()
+
+    def _on_projection_ready(self) -> None:
+        if not self.settings.projection:  # it has prepared the stores
+            self.projection.signal(signal.SIGTERM)
+        if not self.projection_ready:
             self.projection_ready = True
             for worker in self.workers:
                 if worker.is_running:
                     self._send_startup_message(worker)
-        elif child is not self.projection and not self.announced:
-            self.announced = True
-            for worker in self.workers:
-                if not worker.is_running:
-                    worker.start_at = min(worker.start_at, time.monotonic())
-            _announce(self.settings, self.url, len(self.workers))
-            self.on_ready()
+
+    def _on_first_worker_ready(self) -> None:
+        self.announced = True
+        for worker in self.workers:
+            if not worker.is_running:
+                worker.start_at = min(worker.start_at, time.monotonic())
+        _announce(self.settings, self.url, len(self.workers))
+        self.on_ready()
 
     def _reload(self, changed: str, now: float) -> None:
         """Restart all children; running ones get SIGTERM first."""
@@ -227,6 +236,8 @@ class Supervisor:
         if (reason := child.poll()) is not None:
             if child.reloading:
                 child.reloading, child.start_at = False, now
+                return
+            if child is self.projection and self.projection_ready and not self.settings.projection:
                 return
             if child.hung:
                 reason = f"no heartbeat for {HANGS_S:.0f} s, {reason}"

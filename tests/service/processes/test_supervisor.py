@@ -19,7 +19,7 @@ from service.backoff import Backoff, GiveUpError
 from service.data_dir import prepare_data_dir
 from service.embedded_redis.client import EmbeddedRedis
 from service.processes.listener import listen, url_of
-from tests.running import environment, eventually, free_port
+from tests.running import COMMAND, Cinelog, environment, eventually, free_port, run
 from tests.service.processes.process_tree import (
     ROOT,
     Serving,
@@ -304,6 +304,33 @@ def test_an_unreachable_event_store_ends_the_start_with_one_line(tmp_path):
 
     assert (code, output.count("\n")) == (2, 1)
     assert output.startswith("CINELOG_EVENT_STORE_URL: ")
+
+
+def test_a_service_without_a_projection_prepares_the_stores_and_leaves_the_rest(tmp_path):
+    """``cinelog project`` projects wherever it runs."""
+    data_dir = tmp_path / "var"
+    with Cinelog(data_dir, workers=2, projection="off") as node:
+        eventually(lambda: not node.processes("projection_worker"))
+        ann = node.account("ann")
+        written = ann.post("/movies/", json={"title": "Alien", "genre": "Horror", "year": 1979})
+        assert (written.status_code, written.headers["read-model"]) == (201, "behind")
+
+        command = subprocess.Popen(
+            [COMMAND, "project"], env=environment(data_dir, projection="off")
+        )
+        try:
+            eventually(lambda: ann.get("/movies/").json().get("count") == 1)
+        finally:
+            command.terminate()
+            assert command.wait(10) == 0
+    assert "the projection" not in node.output()
+
+
+def test_without_a_projection_the_settings_are_checked_all_the_same(tmp_path):
+    url = f"redis://127.0.0.1:{free_port()}"
+    done = run(tmp_path / "var", "serve", projection="off", redis_url=url)
+    assert done.returncode == 2
+    assert "CINELOG_REDIS_URL: the Redis it names does not answer" in done.stderr
 
 
 def test_a_projection_alone_restarts_its_redis_and_stops_it_at_the_end(tmp_path):

@@ -1,8 +1,9 @@
 """Executor: one thread commits all commands that wait, at most ``BATCH`` in one transaction.
 
-No command waits longer than ``TIMEOUT_S``. After that, a queued command is removed and never
-carried out; a running one may or may not have been committed. A batch must end before its oldest
-command times out. If the event store is known to be unavailable, all waiting commands fail at once.
+No command waits longer than the executor's limit. After that, a queued command is removed and never
+carried out; a running one may or may not have been committed, and the thread goes on with it. A
+batch must end before its oldest command times out. Commands are refused at once while the event
+store is known to be unavailable, or a commit hangs.
 """
 
 import asyncio
@@ -23,10 +24,11 @@ from commands.group_commit import BATCH, CommandResult, commit
 from commands.messages import Command
 
 MAX_WAITING = 10_000
-TIMEOUT_S = 4.6
-# A batch ends so long before its oldest command times out; one with less time left is not begun.
-_RESERVE_S, _LEAST_S = 0.4, 1.5
-_STOP_S = 6.0
+COMMIT_WAIT_S = 5.0
+# Of the limit: a batch ends so long before its oldest command times out; one with less time left is
+# not begun.
+_RESERVE, _LEAST = 0.08, 0.3
+_STOP_S = 2.0
 log = structlog.get_logger(__name__)
 
 
@@ -52,7 +54,7 @@ class Executor:
     """Carries out the commands of a process.
 
     On the event loop, ``on_commit`` is called after each batch, and ``on_append(position)`` after
-    each that appended.
+    each that appended. A command waits for at most ``wait_s``.
     """
 
     def __init__(
@@ -60,10 +62,13 @@ class Executor:
         store: Store,
         on_append: Callable[[int], None] | None = None,
         on_commit: Callable[[CommittedBatch], None] | None = None,
+        *,
+        wait_s: float = COMMIT_WAIT_S,
     ) -> None:
         self._store = store
         self._on_append = on_append
         self._on_commit = on_commit
+        self._wait_s = wait_s
         self._waiting: deque[_Waiting] = deque()
         self._arrived = threading.Condition()
         self._is_stopping = False
@@ -95,10 +100,11 @@ class Executor:
         with self._arrived:
             if self._is_stopping or len(self._waiting) >= MAX_WAITING:
                 raise BusyError("too many writes wait")
-            waiting = _Waiting(command, result, loop, time.monotonic() + TIMEOUT_S)
+            self._store.check_writable()
+            waiting = _Waiting(command, result, loop, time.monotonic() + self._wait_s)
             self._waiting.append(waiting)
             self._arrived.notify()
-        timer = loop.call_later(TIMEOUT_S, self._time_out, waiting)
+        timer = loop.call_later(self._wait_s, self._time_out, waiting)
         try:
             return await result
         finally:
@@ -129,11 +135,12 @@ class Executor:
                 batch[0].loop.call_soon_threadsafe(self._resolve, batch, done)
 
     def _commit(self, batch: list[_Waiting]) -> list[CommandResult | Exception]:
-        now = time.monotonic()
-        in_time = [one for one in batch if one.times_out_at - now >= _RESERVE_S + _LEAST_S]
+        now, reserve_s = time.monotonic(), _RESERVE * self._wait_s
+        least_s = reserve_s + _LEAST * self._wait_s
+        in_time = [one for one in batch if one.times_out_at - now >= least_s]
         results: dict[int, CommandResult | Exception] = {}
         if in_time:
-            with within(in_time[0].times_out_at - now - _RESERVE_S):
+            with within(in_time[0].times_out_at - now - reserve_s):
                 done = commit(self._store, [one.command for one in in_time], check_accounts=True)
             results = {id(one): result for one, result in zip(in_time, done, strict=True)}
         late = EventStoreUnavailableError("earlier writes take too long")

@@ -179,7 +179,9 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     stack.push_async_callback(read_position.stop)
     log_poller = LogPoller(store)
     stack.push_async_callback(log_poller.close)
-    executor = Executor(store, _projection_notifier(batcher, stack), telemetry.committed)
+    notify = _projection_notifier(batcher, stack)
+    wait_s = settings.commit_wait_s
+    executor = Executor(store, notify, telemetry.committed, wait_s=wait_s)
     stack.push_async_callback(asyncio.to_thread, executor.stop)
     executor.start()
     await log_poller.start()

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     access_ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     refresh_ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] = 86_400
     write_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
+    commit_wait_s: Annotated[float, Field(ge=0.5, le=60)] = 5
     public_url: str | None = None
     login_rate: str = "10/minute;60/minute"
     api_rate: str = "6000/minute"

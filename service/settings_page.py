@@ -20,6 +20,7 @@ DESCRIPTIONS = {
     "access_ttl_s": "Lifetime of an access token in seconds.",
     "refresh_ttl_s": "Lifetime of a refresh token in seconds.",
     "write_wait_ms": "Longest wait of a write, or of `Min-Event-Position`, for the lists, in ms.",
+    "commit_wait_s": "Longest wait of a write for its commit, in seconds; then it answers 503.",
     "public_url": "Base URL of links, the OAuth metadata and `/docs`, such as `https://movies.example.org`.",
     "login_rate": "Rate of requests with a password: by username; by address. `off` disables one.",
     "api_rate": "Rate of all other requests, by account. `off` disables it.",

@@ -24,3 +24,9 @@ def left_s(at_most_s: float) -> float:
     """Return the time limit of a call: ``at_most_s``, or the time left until the deadline."""
     ends: float | None = getattr(_of_thread, "ends", None)
     return at_most_s if ends is None else max(0.0, min(at_most_s, ends - time.monotonic()))
+
+
+def time_left_s(otherwise_s: float) -> float:
+    """Return the time left until the deadline, ``otherwise_s`` without one."""
+    ends: float | None = getattr(_of_thread, "ends", None)
+    return otherwise_s if ends is None else max(0.0, ends - time.monotonic())

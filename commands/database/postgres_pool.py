@@ -9,7 +9,7 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import psycopg
@@ -105,6 +105,7 @@ class BoundedPool:
         self._used = 0
         self._size = size
         self._free = threading.Condition()
+        self._here = threading.local()
         self._is_closed = False
         self.probe: Composed = SQL("SELECT 1").format()
         """The query that shows that the server can be read."""
@@ -124,14 +125,19 @@ class BoundedPool:
     @contextmanager
     def connection(self) -> Iterator[BoundedConnection]:
         """Yield a connection. Raises EventStoreUnavailableError while the server is known away."""
+        reused: BoundedConnection | None = self._here.__dict__.pop("next", None)
         self.breaker.check()
-        with self.checkout() as connection:
+        with nullcontext(reused) if reused else self.checkout() as connection:
             try:
                 yield connection
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 if _is_away(error, writing=connection.is_writing):
                     self.breaker.trip(type(error).__name__)
                 raise
+
+    def reuse(self, connection: BoundedConnection) -> None:
+        """Let the next call of this thread get ``connection``, which it has checked out."""
+        self._here.next = connection
 
     @contextmanager
     def checkout(self) -> Iterator[BoundedConnection]:

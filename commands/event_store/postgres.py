@@ -10,13 +10,20 @@ import psycopg
 from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresFactory
 from eventsourcing.utils import Environment, EnvType
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier
 
 from commands.database.breaker import Breaker
+from commands.database.commit_watch import CommitWatch
 from commands.database.damage import Damage
-from commands.database.deadline import left_s
-from commands.database.postgres_pool import BoundedConnection, BoundedPool, LateError
+from commands.database.deadline import left_s, time_left_s
+from commands.database.postgres_pool import (
+    TIMEOUT_S,
+    BoundedConnection,
+    BoundedPool,
+    LateError,
+)
 from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
 from commands.event_store.event_codec import Row
 from commands.event_store.postgres_rows import PostgresRows
@@ -29,7 +36,10 @@ _EPOCHS = SQL(
     "(log text NOT NULL, epoch bigint PRIMARY KEY, parent bigint, shared bigint NOT NULL)"
 )
 _BEGIN_WRITING = SQL("BEGIN; SELECT pg_advisory_xact_lock({writing})").format(writing=_WRITING)
-_BEGIN_APPEND = SQL("BEGIN; LOCK TABLE {log} IN EXCLUSIVE MODE")
+_LOCK_TABLE = SQL("LOCK TABLE {log} IN EXCLUSIVE MODE")
+# The wait for a standby has no limit on the server: to cancel it would show an unconfirmed event to
+# readers. The warning that somebody else cancelled it must reach this client.
+_COMMIT = "SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning; COMMIT"
 _PROBE_READ = SQL(
     "BEGIN READ ONLY; SET LOCAL lock_timeout = 800; SELECT 1 FROM {log} LIMIT 1; COMMIT"
 )
@@ -41,10 +51,8 @@ _PROBE = SQL(
 )
 # No commit is requested with less time left: its outcome would not be known.
 _COMMIT_S = 0.3
-# Classes of SQLSTATE that a rolled back COMMIT returns.
-_ROLLED_BACK = ("23", "40")
-_UNCONFIRMED = "01000"
-"""SQLSTATE of the warning that the required standbys have not confirmed a commit."""
+# Classes of SQLSTATE that a rolled back COMMIT returns, and the member of one that means unknown.
+_ROLLED_BACK, _UNKNOWN = ("23", "40"), "40003"
 _RESTORE = SQL(
     "COPY {log} (notification_id, originator_id, originator_version, topic, state) "
     "FROM STDIN (FORMAT BINARY)"
@@ -57,6 +65,7 @@ class PostgresRecorder(PostgresRows):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._here = threading.local()
+        self.commits = CommitWatch()
         self.writes = Breaker("event store for writers", self._probe, EventStoreUnavailableError)
         """Open while appends are known to fail: another session locks, a standby is silent."""
         self._pool.probe = self._from_log(_PROBE_READ)
@@ -69,8 +78,13 @@ class PostgresRecorder(PostgresRows):
 
     @contextmanager
     def _writing(self) -> Iterator[BoundedConnection]:
-        """Yield a connection to write with. Raises EventStoreUnavailableError if writes fail."""
+        """Yield this thread's connection with the writer lock, else one to take it with.
+
+        Raises EventStoreUnavailableError if writes fail.
+        """
         self.writes.check()
+        if (locked := getattr(self._here, "locked", None)) is not None:
+            self._pool.reuse(locked)
         with self.datastore.get_connection() as pooled:
             connection = cast("BoundedConnection", pooled)
             connection.is_writing = True
@@ -85,33 +99,35 @@ class PostgresRecorder(PostgresRows):
             connection.timeout_s = 2.0
             log = Identifier(self.events_table_name)
             connection.execute(_PROBE.format(log=log, writing=_WRITING))
-            if _UNCONFIRMED in warnings:
+            if warnings:
                 raise OutcomeUnknownError
 
     @contextmanager
     def writer_lock(self) -> Iterator[None]:
-        """Exclude every other writer; may be nested in a thread.
+        """Exclude every other writer until an append commits; may be nested in a thread.
 
-        A lost connection releases the lock.
+        After an append, nesting takes the lock again. A lost connection releases it, and then
+        nothing can be appended under it.
         """
-        if getattr(self._here, "is_held", False):
-            yield
-            return
+        is_outer = getattr(self._here, "locked", None) is None
         with self._writing() as connection:
-            # In a transaction, so that a stopped process loses the lock.
-            connection.execute(_BEGIN_WRITING)
-            self._here.is_held = True
+            _begin_writing(connection)
+            if not is_outer:
+                yield
+                return
+            self._here.locked = connection
             try:
                 yield
             finally:
-                self._here.is_held = False
+                self._here.locked = None
                 with suppress(psycopg.Error):
-                    connection.execute("ROLLBACK")
+                    _roll_back(connection)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
-        """Append in one transaction, the table locked for writers, and return the positions.
+        """Append in the transaction that has the writer lock, and return the positions.
 
-        Raises OutcomeUnknownError if a requested commit was not confirmed.
+        The lock is held through the commit, so positions are committed in order. Raises
+        OutcomeUnknownError if a requested commit was not confirmed.
         """
         if not stored_events:
             return []
@@ -121,33 +137,21 @@ class PostgresRecorder(PostgresRows):
             )
             for one in stored_events
         ]
-        with self._writing() as connection:
+        with self.writer_lock(), self._writing() as connection:
             # No pipeline: its last message would end the server's timeout for idle transactions.
-            connection.execute(self._from_log(_BEGIN_APPEND))
+            connection.execute(self._from_log(_LOCK_TABLE))
             with connection.cursor() as cursor:
                 cursor.execute(self.insert_events_statement, (events,), prepare=True)
                 positions = [int(row["notification_id"]) for row in cursor.fetchall()]
             if left_s(_COMMIT_S) < _COMMIT_S:
                 raise LateError("no time is left to commit")
             try:
-                self._commit(connection)
+                with self.commits.watching():
+                    _commit(connection)
             except OutcomeUnknownError:
                 self.writes.trip("a commit was not confirmed")
                 raise
         return positions
-
-    def _commit(self, connection: BoundedConnection) -> None:
-        try:
-            with connection.warnings() as warnings:
-                status = connection.execute("COMMIT").statusmessage
-        except psycopg.Error as error:
-            if (error.sqlstate or "").startswith(_ROLLED_BACK):
-                raise
-            raise OutcomeUnknownError(type(error).__name__) from error
-        if status != "COMMIT":
-            raise OperationalError(f"the transaction ended with {status}")
-        if _UNCONFIRMED in warnings:
-            raise OutcomeUnknownError("no standby confirmed it")
 
     def create_table(self) -> None:
         """Create what is missing, one process at a time: two at once can crash."""
@@ -195,6 +199,44 @@ class PostgresRecorder(PostgresRows):
                         (self.events_table_name, last),
                     )
         return True
+
+
+def _begin_writing(connection: BoundedConnection) -> None:
+    """Take the writer lock, unless the connection has it."""
+    if connection.info.transaction_status != TransactionStatus.INTRANS:
+        _roll_back(connection)
+        # In a transaction, so that a stopped process loses the lock.
+        connection.execute(_BEGIN_WRITING)
+
+
+def _roll_back(connection: BoundedConnection) -> None:
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        connection.execute("ROLLBACK")
+
+
+def _commit(connection: BoundedConnection) -> None:
+    """Commit, waiting until the deadline of this thread.
+
+    Raises OutcomeUnknownError if it is not confirmed. PostgreSQL ends a cancelled wait for a
+    standby with success and a warning: the transaction may be on one server only.
+    """
+    connection.timeout_s = time_left_s(TIMEOUT_S)
+    try:
+        with connection.warnings() as warnings, connection.cursor() as cursor:
+            cursor.execute(_COMMIT)
+            cursor.set_result(-1)
+            status = cursor.statusmessage
+    except psycopg.Error as error:
+        state = error.sqlstate or ""
+        if state.startswith(_ROLLED_BACK) and state != _UNKNOWN:
+            raise
+        raise OutcomeUnknownError(type(error).__name__) from error
+    finally:
+        connection.timeout_s = TIMEOUT_S
+    if status != "COMMIT":
+        raise OperationalError(f"the transaction ended with {status}")
+    if warnings:
+        raise OutcomeUnknownError(f"it was confirmed with a warning: {warnings[0]}")
 
 
 def _replace(cursor: psycopg.Cursor[Any], epochs: Sequence[tuple[Any, ...]]) -> None:

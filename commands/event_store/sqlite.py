@@ -16,6 +16,7 @@ from eventsourcing.sqlite import (
 from eventsourcing.utils import Environment, EnvType
 
 from commands.database.breaker import Breaker
+from commands.database.commit_watch import CommitWatch
 from commands.database.damage import NO_TEXT
 from commands.database.deadline import left_s
 from commands.database.disk_space import check_disk_space
@@ -69,6 +70,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
         self._lock = pool.writer_lock
         self.damage = pool.damage
         """The known damage of the file."""
+        self.commits = CommitWatch()
         self.writes = Breaker("event store for writers", self._probe, EventStoreUnavailableError)
         """Open while another process keeps writers out."""
         self.database_version = f"SQLite {sqlite3.sqlite_version}"
@@ -119,7 +121,8 @@ class SqliteRecorder(SQLiteApplicationRecorder):
         """Append in one transaction, return the positions. Raises OutcomeUnknownError."""
         with self.writer_lock():
             try:
-                return super().insert_events(stored_events, **kwargs)
+                with self.commits.watching():
+                    return super().insert_events(stored_events, **kwargs)
             except OperationalError as error:
                 if _is_locked(error):
                     self.writes.trip("another process locks the database")

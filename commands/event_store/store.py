@@ -231,8 +231,9 @@ class Store(EventLog):
         return self.continuity.identity
 
     def check_writable(self) -> None:
-        """Raise EventStoreUnavailableError while appends are known to fail; reads nothing."""
+        """Raise EventStoreUnavailableError while appends are known to fail, or one hangs."""
         self._recorder.writes.check()
+        self._recorder.commits.check()
 
     def check_disk_space(self) -> None:
         """Raise DiskFullError if an append found no space just now, or would find none."""

@@ -19,33 +19,9 @@ from commands.executor import Executor
 from commands.group_commit import CommandResult, commit
 from commands.messages import IdempotencyToken
 from tests.commands.tcp_proxy import Proxy
-from tests.controls import ANN, create, new_id, register
+from tests.controls import ANN, create, register
+from tests.postgres import locked
 from tests.running import eventually
-
-
-@pytest.fixture(scope="module")
-def pg(tmp_path_factory):
-    """A PostgreSQL server that these tests may stop."""
-    pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL wheel for this Python")
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield server
-    server.cleanup()
-
-
-@pytest.fixture
-def pg_url(pg):
-    name = f"away_{new_id().hex}"
-    with psycopg.connect(pg.get_uri(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return pg.get_uri(database=name)
-
-
-@pytest.fixture
-def pg_store(pg_url):
-    store = Store.open(pg_url)
-    commit(store, [register(ANN)])
-    yield store
-    store.close()
 
 
 def backends(pg):
@@ -67,13 +43,6 @@ def stopped(pg):
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def locked(url, mode):
-    with psycopg.connect(url) as connection:
-        connection.execute(f"LOCK TABLE cinelog_events IN {mode} MODE")
-        yield
 
 
 def timed(call):
@@ -210,23 +179,6 @@ def test_connection_lost_before_the_commit_is_a_failure(pg_url):
     finally:
         store.close()
         proxy.close()
-
-
-def test_commit_without_a_standby_has_an_unknown_outcome(pg, pg_store):
-    """PostgreSQL ends an interrupted wait for a standby with success and a warning."""
-    with psycopg.connect(pg.get_uri(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'missing'")
-        connection.execute("SELECT pg_reload_conf()")
-        try:
-            eventually(lambda: connection.execute("SHOW synchronous_standby_names").fetchone()[0])
-            answer, took_s = tried(pg_store)
-            assert isinstance(answer, OutcomeUnknownError)
-            assert took_s < 5
-            assert tried(pg_store)[1] < 0.2
-        finally:
-            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
-            connection.execute("SELECT pg_reload_conf()")
-    assert serves_again(pg_store) < 3
 
 
 def test_writer_lock_kept_by_another_process(sqlite_store, tmp_path):

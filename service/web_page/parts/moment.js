@@ -2,7 +2,7 @@
 import { html } from "../html.js";
 import { barsOf, momentAt, scaleOf, stepOf } from "../data/time_scale.js";
 import { activity, loadActivity } from "../state/activity.js";
-import { textOfTime } from "./when.js";
+import { textOfTime, utcOf } from "./when.js";
 import { useEffect, useMemo, useRef, useState } from "../vendor/hooks.js";
 
 const PAUSE_MS = 200;
@@ -26,7 +26,7 @@ export function Moment({ id, label, at, open = "now", onChange, children }) {
     loadActivity();
     return () => clearTimeout(timer.current);
   }, []);
-  const shown = sliding ?? at;
+  const shown = sliding ?? (Number.isNaN(Date.parse(at)) ? "" : at); // the address may have anything
 
   const type = (event) => {
     const date = new Date(event.target.value);
@@ -42,7 +42,8 @@ export function Moment({ id, label, at, open = "now", onChange, children }) {
   };
   return html`<div class="moment row">
     <label for=${id}>${label}</label>
-    <input id=${id} type="datetime-local" value=${localOf(shown)} onChange=${type} />
+    <input id=${id} type="datetime-local" value=${localOf(shown)} onChange=${type}
+      title=${shown ? utcOf(shown) : undefined} />
     ${activity.value && html`<${Slider} ...${{ label, open, at: shown, onSlide: slide }} />`}
     ${children}
   </div>`;

@@ -1,38 +1,14 @@
 /** The log: what happened to all movies, newest first, and live. */
 import { html } from "../html.js";
 import { get, Problem } from "../api/http.js";
+import { boundsOf, readBack } from "../data/log_reading.js";
 import { Changes, KINDS } from "../parts/change.js";
+import { Moment } from "../parts/moment.js";
 import { tellError } from "../parts/notice.js";
 import { When } from "../parts/when.js";
 import { lastChange } from "../state/live.js";
 import { go, href, route } from "../state/route.js";
 import { useEffect, useRef, useState } from "../vendor/hooks.js";
-
-/** Positions that one step back reads, and how many entries it looks for in how many steps. */
-const WINDOW = 500;
-const ENOUGH = 30;
-const MAX_STEPS = 20;
-
-/**
- * Entries before a position, read backwards in windows of the log.
- * @param {number} before
- * @param {URLSearchParams} params
- * @param {AbortSignal} [signal]
- * @returns {Promise<{entries: any[], reached: number}>} newest first, and the position reached
- */
-async function readBack(before, params, signal) {
-  const entries = [];
-  let reached = before;
-  for (let step = 0; step < MAX_STEPS && reached > 0 && entries.length < ENOUGH; step += 1) {
-    const after = Math.max(0, reached - WINDOW);
-    const query = { ...Object.fromEntries(params), after, limit: WINDOW };
-    const { data } = await get("events/", query, { signal });
-    const end = reached;
-    entries.push(...data.results.filter(({ position }) => position <= end).toReversed());
-    reached = after;
-  }
-  return { entries, reached };
-}
 
 /** @param {AbortSignal} signal @returns {Promise<number>} the position of now */
 async function readHead(signal) {
@@ -40,18 +16,28 @@ async function readHead(signal) {
   return Number(headers.get("Event-Position"));
 }
 
+/** The feed, for reading backwards. @param {AbortSignal} [signal] */
+const feed = (signal) => (query) => get("events/", query, { signal });
+
 /** @param {any} entry @param {URLSearchParams} params */
 function isWanted(entry, params) {
   const kind = params.get("type");
   const who = params.get("actor__username");
+  const at = Date.parse(entry.at);
+  const isIn = (name, isPast) => !params.get(name) || isPast(at, Date.parse(params.get(name) || ""));
   return (
+    isIn("at__gte", (one, other) => one >= other) &&
+    isIn("at__lt", (one, other) => one < other) &&
     (!kind || entry.type === kind) &&
     (!who || entry.actor.username?.toLowerCase() === who.toLowerCase()) &&
     (!params.get("movie") || entry.movie_id === params.get("movie"))
   );
 }
 
-/** @param {{entries: any[], reached: number}} shown @param {any[]} changes oldest first */
+/**
+ * @typedef {{entries: any[], reached: number, floor: number}} Shown nothing lies up to ``floor``
+ * @param {Shown} shown @param {any[]} changes oldest first
+ */
 function withNewer(shown, changes) {
   const newest = shown.entries[0]?.position ?? 0;
   const newer = changes.filter(({ position }) => position > newest).toReversed();
@@ -60,26 +46,27 @@ function withNewer(shown, changes) {
 
 export function Log() {
   const params = route.value.params;
-  const [shown, setShown] = useState(/** @type {{entries: any[], reached: number} | null} */ (null));
+  const [shown, setShown] = useState(/** @type {Shown | null} */ (null));
   /** What arrives while the entries are read. */
   const arrived = useRef(/** @type {any[] | null} */ ([]));
   const asked = params.toString();
+  const query = Object.fromEntries(params);
   const change = lastChange.value;
 
   useEffect(() => {
     const stop = new AbortController();
     setShown(null);
     arrived.current = [];
-    readHead(stop.signal)
-      .then((head) => readBack(head, params, stop.signal))
-      .then((found) => {
-        setShown(withNewer(found, arrived.current || []));
-        arrived.current = null;
-      })
-      .catch((problem) => {
-        if (problem instanceof Problem) setShown({ entries: [], reached: 0 });
-        tellError(problem);
-      });
+    async function read() {
+      const bounds = await boundsOf(feed(stop.signal), query, await readHead(stop.signal));
+      const found = await readBack(feed(stop.signal), query, bounds);
+      setShown(withNewer({ ...found, floor: bounds.floor }, arrived.current || []));
+      arrived.current = null;
+    }
+    read().catch((problem) => {
+      if (problem instanceof Problem) setShown({ entries: [], reached: 0, floor: 0 });
+      tellError(problem);
+    });
     return () => stop.abort();
   }, [asked]);
   useEffect(() => {
@@ -91,8 +78,9 @@ export function Log() {
   async function earlier() {
     if (!shown) return;
     try {
-      const found = await readBack(shown.reached, params);
-      setShown({ entries: [...shown.entries, ...found.entries], reached: found.reached });
+      const { floor } = shown;
+      const found = await readBack(feed(), query, { floor, end: shown.reached });
+      setShown({ entries: [...shown.entries, ...found.entries], reached: found.reached, floor });
     } catch (problem) {
       tellError(problem);
     }
@@ -101,12 +89,17 @@ export function Log() {
   return html`<section aria-busy=${!shown}>
     <h1>Log</h1>
     <${LogFilters} params=${params} />
-    ${shown?.entries.length === 0 && html`<p class="empty">Nothing like that was found.</p>`}
+    ${shown?.entries.length === 0 &&
+    html`<p class="empty">
+      ${shown.reached > shown.floor
+        ? `Nothing like that was found after position ${shown.reached.toLocaleString()}.`
+        : "Nothing like that was found."}
+    </p>`}
     <ol class="timeline" reversed>
       ${(shown?.entries || []).map((entry) => html`<${Entry} key=${entry.position} entry=${entry} />`)}
     </ol>
     ${shown &&
-    shown.reached > 0 &&
+    shown.reached > shown.floor &&
     html`<button class="secondary" onClick=${earlier}>Show earlier changes</button>`}
   </section>`;
 }
@@ -126,9 +119,13 @@ function Entry({ entry }) {
 }
 
 function LogFilters({ params }) {
-  const set = (name) => (event) =>
-    go("log", { ...Object.fromEntries(params), [name]: event.target.value.trim() });
-  return html`<form class="row" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
+  const query = Object.fromEntries(params);
+  const set = (name) => (event) => go("log", { ...query, [name]: event.target.value.trim() });
+  const moment = (name, label, open) =>
+    html`<${Moment} ...${{ id: `log-${open}`, label, open }} at=${query[name] || ""}
+      onChange=${(at) => go("log", { ...query, [name]: at }, { replace: true })} />`;
+  return html`<div class="filters">
+    <form class="row" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
     <p>
       <label for="log-kind">What</label>
       <select id="log-kind" onChange=${set("type")}>
@@ -148,5 +145,7 @@ function LogFilters({ params }) {
       <label for="log-movie">Movie (id)</label>
       <input id="log-movie" value=${params.get("movie") || ""} onChange=${set("movie")} />
     </p>
-  </form>`;
+  </form>
+    ${moment("at__gte", "From", "start")} ${moment("at__lt", "Until", "now")}
+  </div>`;
 }

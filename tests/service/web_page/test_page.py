@@ -207,6 +207,30 @@ def test_the_log_is_live_and_leads_to_the_version(page, service):
     expect(page).to_have_url(re.compile("type=MovieDeleted"))
 
 
+def test_the_log_is_filtered_by_time(pages, service):
+    """In the reader's zone, with UTC at hand; with other filters; kept in the address."""
+    page = signed_in(pages, service, timezone_id="Europe/Berlin")
+    url = movie_of(service, title="Timed")
+    created = service.ann.get(f"{url}history/").json()["results"][0]["at"]
+    page.goto(f"{service.url}/#/log?actor__username=ann&at__lt={created}")
+    entries = page.locator(".timeline > li")
+    expect(entries.filter(has_text="Timed")).to_have_count(0)
+    page.goto(f"{service.url}/#/log?actor__username=ann&at__gte={created}&movie={url.split('/')[2]}")
+    expect(entries).to_have_count(2)
+    service.ann.patch(url, json={"title": "Timed again"})
+    expect(entries).to_have_count(3)
+    until = page.get_by_label("Until", exact=True)
+    until.fill("2020-01-01T00:30")
+    until.press("Enter")
+    expect(page.get_by_text("Nothing like that was found.")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"at__lt=2019-12-31T23%3A30"))
+    expect(until).to_have_attribute("title", "2019-12-31 23:30:00 UTC")
+    service.ann.patch(url, json={"title": "Timed, later"})
+    page.get_by_role("slider", name="Until").press("End")
+    expect(entries).to_have_count(4)
+    assert "at__lt" not in page.url
+
+
 def test_the_list_as_it_was(page, service):
     """From the time of the log; what came later is not there."""
     expect(page.get_by_role("table")).to_be_visible()

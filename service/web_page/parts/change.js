@@ -15,6 +15,13 @@ export function Words({ from, to }) {
   </span>`;
 }
 
+/** What would come of going back. @param {{movie: any, isDeleted: boolean}} props */
+export const WouldBe = ({ movie, isDeleted }) =>
+  html`<p>
+    It would be “${movie.title}”, ${movie.genre}, ${movie.year}${isDeleted && ", and back"}. Nothing of
+    the history is lost.
+  </p>`;
+
 /** @param {{changes: Record<string, {from: any, to: any}>}} props */
 export function Changes({ changes }) {
   const names = FIELDS.filter((name) => name in changes);

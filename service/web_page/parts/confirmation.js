@@ -2,12 +2,14 @@
 import { html } from "../html.js";
 import { Problem } from "../api/http.js";
 import { Dialog } from "./dialog.js";
+import { valuesOf } from "./field.js";
 import { textOf } from "./notice.js";
 import { useState } from "../vendor/hooks.js";
 
 /**
- * @param {{title: string, action: string, onConfirm: () => Promise<void>, onClose: () => void,
- *   children?: any}} props ``action`` names the button; a refusal is told in the dialog
+ * @param {{title: string, action: string, onClose: () => void, children?: any,
+ *   onConfirm: (values: Record<string, string>) => Promise<void>}} props ``action`` names the button,
+ *   the values are those of fields; a refusal is told in the dialog
  */
 export function Confirmation({ title, action, onConfirm, onClose, children }) {
   const [refusal, setRefusal] = useState("");
@@ -18,7 +20,7 @@ export function Confirmation({ title, action, onConfirm, onClose, children }) {
     setBusy(true);
     setRefusal("");
     try {
-      await onConfirm();
+      await onConfirm(valuesOf(event.target));
       onClose();
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;

@@ -1,11 +1,11 @@
 /** Two versions side by side, and the way back to the earlier one. */
 import { html } from "../html.js";
 import { call } from "../api/http.js";
-import { FIELDS, Words } from "../parts/change.js";
+import { FIELDS, Words, WouldBe } from "../parts/change.js";
 import { tell, tellError } from "../parts/notice.js";
-import { Field, valuesOf } from "../parts/field.js";
+import { valuesOf } from "../parts/field.js";
+import { Reason, reasonHeader } from "../parts/reason.js";
 import { When } from "../parts/when.js";
-import { reasonHeader } from "./movie_form.js";
 import { href, go } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
@@ -98,17 +98,14 @@ function WayBack({ id, movie, old, version, onDone }) {
   if (!preview)
     return html`<button onClick=${() => send(true)}>Take back to version ${version} …</button>`;
   return html`<div class="banner" role="status">
-    <p>
-      It would be “${preview.title}”, ${preview.genre}, ${preview.year}${movie ? "" : ", and back"}.
-      Nothing of the history is lost.
-    </p>
+    <${WouldBe} movie=${preview} isDeleted=${!movie} />
     <form
       onSubmit=${(event) => {
         event.preventDefault();
         send(false, valuesOf(event.target).reason);
       }}
     >
-      <${Field} name="reason" label="Reason (optional)" maxlength="200" hint="Stands in the history." />
+      <${Reason} />
       <button type="submit">Take back to version ${version}</button>
       <button type="button" class="secondary" onClick=${() => setPreview(null)}>Leave it</button>
     </form>

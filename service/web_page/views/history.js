@@ -1,14 +1,19 @@
 /** The history as a time line: who, when, what from what to what, and why. Newest first. */
 import { html } from "../html.js";
 import { call, Problem } from "../api/http.js";
-import { Changes, KINDS } from "../parts/change.js";
+import { Changes, FIELDS, KINDS, WouldBe } from "../parts/change.js";
+import { Confirmation } from "../parts/confirmation.js";
 import { tell, tellError } from "../parts/notice.js";
+import { Reason, reasonHeader } from "../parts/reason.js";
 import { When } from "../parts/when.js";
 import { href, route } from "../state/route.js";
 import { useState } from "../vendor/hooks.js";
 
-/** @param {{id: string, entries: any[], isMine: boolean, onDone: () => void}} props */
-export function History({ id, entries, isMine, onDone }) {
+/**
+ * @param {{id: string, movie: any, entries: any[], isMine: boolean, onDone: () => void}} props
+ *   ``movie`` is null for a deleted one
+ */
+export function History({ id, movie, entries, isMine, onDone }) {
   const marked = Number(route.value.params.get("version"));
   const last = entries.length;
   return html`<section aria-labelledby="history">
@@ -30,7 +35,7 @@ export function History({ id, entries, isMine, onDone }) {
             html`<${To} ...${{ id }} from=${entry.version} to=${last} label="Compare with now" />`}
             ${entry.version > 2 &&
             html`<${To} ...${{ id }} from=${1} to=${entry.version} label="Compare with the first" />`}
-            ${isMine && entry.version > 1 && html`<${Undo} ...${{ id, entry, onDone }} />`}
+            ${isMine && entry.version > 1 && html`<${Undo} ...${{ id, movie, entry, onDone }} />`}
           </p>
         </li>`,
       )}
@@ -41,29 +46,48 @@ export function History({ id, entries, isMine, onDone }) {
 const To = ({ id, from, to, label }) => html`<a href=${href(`movies/${id}`, { from, to })}>${label}</a>`;
 
 /** Take back one change and keep later ones, after a look at what would come of it. */
-function Undo({ id, entry, onDone }) {
+function Undo({ id, movie, entry, onDone }) {
   const [conflict, setConflict] = useState("");
-  async function undo() {
+  const [preview, setPreview] = useState(/** @type {any} */ (null));
+  const { version } = entry;
+
+  /** @param {{query?: Record<string, string>, headers?: Record<string, string>}} options */
+  const send = (options) => call("POST", `movies/${id}/undo/`, { ...options, body: { version } });
+
+  async function look() {
     setConflict("");
     try {
-      const body = { version: entry.version };
-      const { data } = await call("POST", `movies/${id}/undo/`, {
-        body,
-        headers: { "Idempotency-Key": crypto.randomUUID() },
-      });
-      tell(data.version === entry.version ? "There is nothing to undo." : "The change is undone.");
-      onDone();
+      const { data } = await send({ query: { dry_run: "true" } });
+      if (movie && FIELDS.every((name) => data[name] === movie[name])) tell("There is nothing to undo.");
+      else setPreview({ ...data, key: crypto.randomUUID() });
     } catch (problem) {
       if (!(problem instanceof Problem) || problem.code !== "undo_conflict") tellError(problem);
       else {
         const fields = Object.entries(problem.document.conflicts);
-        const told = fields.map(([name, { version, now }]) => `${name} (version ${version}: ${now})`);
+        const told = fields.map(([name, { version: later, now }]) => `${name} (version ${later}: ${now})`);
         setConflict(`It cannot be undone: later versions changed ${told.join(", ")}.`);
       }
     }
   }
-  return html`<button class="plain" aria-label=${`Undo this change: version ${entry.version}`} onClick=${undo}>
+
+  /** Only if the movie still is what the preview was made of. */
+  async function undo({ reason }) {
+    /** @type {Record<string, string>} */
+    const headers = { ...reasonHeader(reason), "Idempotency-Key": preview.key };
+    if (movie) headers["If-Match"] = `"${movie.version}"`;
+    await send({ headers });
+    tell("The change is undone.");
+    onDone();
+  }
+
+  return html`<button class="plain" aria-label=${`Undo this change: version ${version}`} onClick=${look}>
       Undo this change
     </button>
-    ${conflict && html`<span class="errors" role="alert">${conflict}</span>`}`;
+    ${conflict && html`<span class="errors" role="alert">${conflict}</span>`}
+    ${preview &&
+    html`<${Confirmation} title=${`Undo version ${version}?`} action="Undo the change"
+      onConfirm=${undo} onClose=${() => setPreview(null)}>
+      <${WouldBe} movie=${preview} isDeleted=${!movie} />
+      <${Reason} />
+    <//>`}`;
 }

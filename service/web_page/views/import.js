@@ -4,6 +4,7 @@ import { call, Problem } from "../api/http.js";
 import { Dialog } from "../parts/dialog.js";
 import { textOf } from "../parts/notice.js";
 import { Progress } from "../parts/progress.js";
+import { Reason, reasonHeader } from "../parts/reason.js";
 import { COLUMNS, FileError, readMovies } from "../data/movie_file.js";
 import { keyOf, sendRows } from "../data/sending.js";
 import { useEffect, useMemo, useRef, useState } from "../vendor/hooks.js";
@@ -23,8 +24,12 @@ async function read(file) {
   return readMovies(await file.arrayBuffer());
 }
 
-const post = async (name, row) =>
-  call("POST", "movies/", { body: row.fields, headers: { "Idempotency-Key": await keyOf(name, row) } });
+/** @param {string} name @param {any} row @param {string} reason */
+const post = async (name, row, reason) =>
+  call("POST", "movies/", {
+    body: row.fields,
+    headers: { ...reasonHeader(reason), "Idempotency-Key": await keyOf(name, row) },
+  });
 
 /** @param {{file?: File, onClose: () => void, onDone: () => void}} props */
 export function ImportDialog({ file: dropped, onClose, onDone }) {
@@ -32,6 +37,7 @@ export function ImportDialog({ file: dropped, onClose, onDone }) {
   const [rows, setRows] = useState(/** @type {any[] | null} */ (null));
   const [refusal, setRefusal] = useState("");
   const [outcome, setOutcome] = useState(/** @type {any} */ (null));
+  const [reason, setReason] = useState("");
   const [state, setState] = useState("ready"); // ready, running, stopped, done
   const stop = useRef(new AbortController());
 
@@ -56,7 +62,7 @@ export function ImportDialog({ file: dropped, onClose, onDone }) {
     setRefusal("");
     setOutcome(NONE);
     try {
-      await sendRows(movies, (row) => post(file?.name, row), { signal, onProgress: setOutcome });
+      await sendRows(movies, (row) => post(file?.name, row, reason), { signal, onProgress: setOutcome });
       setState("done");
     } catch (caught) {
       const error = /** @type {any} */ (caught);
@@ -72,6 +78,10 @@ export function ImportDialog({ file: dropped, onClose, onDone }) {
     ${state === "ready" && html`<${Chooser} file=${file} onChoose=${setFile} />`}
     ${refusal && html`<p class="errors" role="alert">${refusal}</p>`}
     ${state === "ready" && rows && html`<${Preview} rows=${rows} />`}
+    ${state === "ready" &&
+    movies.length > 0 &&
+    html`<${Reason} value=${reason} hint="Stands in the history of each movie."
+      onInput=${(event) => setReason(event.target.value)} />`}
     ${outcome &&
     html`<${Sent} ...${{ outcome, state }} total=${rows.length} sendable=${movies.length} />`}
     ${rows &&

@@ -2,12 +2,13 @@
 import { html } from "../html.js";
 import { call, get, Problem } from "../api/http.js";
 import { Dialog } from "../parts/dialog.js";
-import { Field, valuesOf } from "../parts/field.js";
+import { valuesOf } from "../parts/field.js";
 import { tell, tellError, textOf } from "../parts/notice.js";
+import { Reason, reasonHeader } from "../parts/reason.js";
 import { When } from "../parts/when.js";
 import { Comparison } from "./compare.js";
 import { History } from "./history.js";
-import { MovieDialog, reasonHeader } from "./movie_form.js";
+import { MovieDialog } from "./movie_form.js";
 import { lastChange } from "../state/live.js";
 import { account } from "../state/session.js";
 import { go, href, route } from "../state/route.js";
@@ -102,7 +103,7 @@ export function Movie({ id }) {
       to=${versions[1]}
       onDone=${reload}
     />`}
-    <${History} ...${{ id, entries, isMine }} onDone=${reload} />
+    <${History} ...${{ id, movie, entries, isMine }} onDone=${reload} />
     ${dialog === "edit" &&
     html`<${MovieDialog} movie=${movie} onClose=${() => setDialog("")} onDone=${reload} />`}
     ${dialog === "delete" &&
@@ -129,8 +130,7 @@ function Deletion({ movie, onClose, onDone }) {
   }
   return html`<${Dialog} title=${`Delete “${movie.title}”?`} onClose=${onClose}>
     <form onSubmit=${submit}>
-      <${Field} name="reason" label="Reason (optional)" maxlength="200"
-        errors=${errors["Change-Reason"]} hint="Stands in the history, which stays." />
+      <${Reason} errors=${errors} hint="Stands in the history, which stays." />
       <footer><button type="submit">Delete</button></footer>
     </form>
   <//>`;

@@ -1,15 +1,12 @@
 /** Create or edit a movie. Nothing that was typed is lost: neither by errors nor by a conflict. */
 import { html } from "../html.js";
-import { call, get, headerText, Problem } from "../api/http.js";
+import { call, get, Problem } from "../api/http.js";
 import { Changes, FIELDS } from "../parts/change.js";
 import { Dialog } from "../parts/dialog.js";
 import { Field, valuesOf } from "../parts/field.js";
 import { tell, textOf } from "../parts/notice.js";
+import { Reason, reasonHeader } from "../parts/reason.js";
 import { useRef, useState } from "../vendor/hooks.js";
-
-/** @param {string} reason @returns {Record<string, string>} */
-export const reasonHeader = (reason) =>
-  reason?.trim() ? { "Change-Reason": headerText(reason.trim()) } : {};
 
 /**
  * @param {{movie?: any, onClose: () => void, onDone: (movie: any) => void}} props ``movie`` is the
@@ -62,8 +59,7 @@ export function MovieDialog({ movie: current, onClose, onDone }) {
     <form onSubmit=${submit} novalidate>
       ${field("title", "Title", { autofocus: true })} ${field("genre", "Genre")}
       ${field("year", "Year", { inputmode: "numeric" })}
-      <${Field} name="reason" label="Reason (optional)" maxlength="200"
-        errors=${errors["Change-Reason"]} hint="Stands in the history." />
+      <${Reason} errors=${errors} />
       ${refusal && html`<p class="errors" role="alert">${refusal}</p>`}
       <footer>
         <button type="submit" aria-busy=${busy}>

@@ -135,7 +135,12 @@ def test_a_movie_is_added_changed_and_deleted(page, service):
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("This movie is deleted. Its history stays.")).to_be_visible()
     page.get_by_role("button", name="Undo this change: version 3").click()
+    dialog = page.get_by_role("dialog", name="Undo version 3?")
+    expect(dialog).to_contain_text("It would be “Züge der Zeit”, Drama, 1995, and back")
+    dialog.get_by_label("Reason").fill("Deleted by mistake")
+    dialog.get_by_role("button", name="Undo the change").click()
     expect(page.get_by_role("button", name="Edit")).to_be_visible()
+    expect(page.get_by_text("“Deleted by mistake”")).to_be_visible()
     movie = page.url.split("/movies/")[1].split("?")[0]
     assert service.ann.get(f"/movies/{movie}/").json()["version"] == 4
 
@@ -215,7 +220,9 @@ def test_the_log_is_filtered_by_time(pages, service):
     page.goto(f"{service.url}/#/log?actor__username=ann&at__lt={created}")
     entries = page.locator(".timeline > li")
     expect(entries.filter(has_text="Timed")).to_have_count(0)
-    page.goto(f"{service.url}/#/log?actor__username=ann&at__gte={created}&movie={url.split('/')[2]}")
+    page.goto(
+        f"{service.url}/#/log?actor__username=ann&at__gte={created}&movie={url.split('/')[2]}"
+    )
     expect(entries).to_have_count(2)
     service.ann.patch(url, json={"title": "Timed again"})
     expect(entries).to_have_count(3)

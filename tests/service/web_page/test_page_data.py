@@ -63,6 +63,7 @@ def drop(page, name, content):
 def test_a_file_is_imported_and_adds_nothing_twice(page, service):
     drop(page, "films.csv", FILMS)
     expect(page.get_by_role("region", name="First rows")).to_contain_text('Heat; the "film"')
+    page.get_by_label("Reason").fill("From the card index")
     page.get_by_role("button", name="Add 4 movies").click()
     expect(page.get_by_text("Done. 2 movies added, 2 refused")).to_be_visible()
     refused = page.get_by_role("region", name="Refused rows")
@@ -70,6 +71,8 @@ def test_a_file_is_imported_and_adds_nothing_twice(page, service):
     expect(refused).to_contain_text("year: A valid integer is required.")
     expect(refused.get_by_role("row").nth(1)).to_contain_text("3")
     assert titles_of(service) == ["=Sum", 'Heat; the "film"']
+    events = service.ann.get("/events/").json()["results"]
+    assert {event["reason"] for event in events} == {"From the card index"}
     page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
     drop(page, "films.csv", FILMS)
     page.get_by_role("button", name="Add 4 movies").click()

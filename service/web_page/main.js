@@ -1,5 +1,6 @@
 /** The page: who is signed in, and which view the address names. */
 import { html } from "./html.js";
+import { behind } from "./state/behind.js";
 import { connection } from "./state/live.js";
 import { isHelpOpen } from "./state/keys.js";
 import { account, signOut, start } from "./state/session.js";
@@ -23,6 +24,10 @@ const SOON = [Movie, MovieDialog, Log];
 const SOON_MS = 1_500;
 
 const VIEWS = { movies: "Movies", log: "Log", operations: "Operations", account: "Account" };
+const BEHIND = {
+  mine: "Your change is saved. Lists do not show it yet; they follow.",
+  others: "Lists are behind the last changes; they follow.",
+};
 const isOpen = (view) => view !== "operations" || account.value?.operator;
 
 function Navigation() {
@@ -55,6 +60,9 @@ function Navigation() {
     html`<p class="banner" role="status">
       The connection is lost. Changes by others are shown when it is back.
     </p>`}
+    ${account.value &&
+    behind.value &&
+    html`<p class="banner" role="status">${BEHIND[behind.value]}</p>`}
   </header>`;
 }
 

@@ -28,6 +28,8 @@ export class Problem extends Error {
 
 /** Called when the session has ended. */
 export const onSessionEnd = { call: () => {} };
+/** Called with the position of a change that is saved and not shown by lists yet. */
+export const onBehind = { call: (/** @type {number} */ _position) => {} };
 
 /**
  * @typedef {{query?: Record<string, any>, body?: any, headers?: Record<string, string>,
@@ -87,6 +89,8 @@ async function send(method, path, { query, body, headers = {}, signal }) {
   const isText = type.startsWith("text/plain");
   const data = type.includes("json") ? await response.json() : isText ? await response.text() : null;
   if (!response.ok) throw new Problem(response.status, data || {}, response.headers);
+  if (response.headers.get("Read-Model") === "behind")
+    onBehind.call(Number(response.headers.get("Event-Position")));
   return { status: response.status, headers: response.headers, data };
 }
 

@@ -7,8 +7,9 @@ const MARKED_MS = 4_000;
 const MAX_KEPT = 1_000;
 
 /**
- * @param {{since: number | undefined, onShow: (ids: Set<string>) => void}} props ``since`` is the
- *   position that is shown, if one is; ``onShow`` gets the movies that changed after it
+ * @param {{since: number | undefined, onShow: (ids: Set<string>, newest: number) => void}} props
+ *   ``since`` is the position that is shown, if one is; ``onShow`` gets the movies that changed after
+ *   it, and the last position
  */
 export function News({ since, onShow }) {
   const [arrived, setArrived] = useState(/** @type {any[]} */ ([]));
@@ -18,10 +19,11 @@ export function News({ since, onShow }) {
     if (change) setArrived((before) => [...before, change].filter(isNew).slice(-MAX_KEPT));
   }, [change]);
   const news = since === undefined ? [] : arrived.filter(isNew);
+  const show = () => onShow(new Set(news.map((one) => one.movie_id)), news.at(-1).position);
   const count = news.length === MAX_KEPT ? `${MAX_KEPT.toLocaleString()} or more` : news.length.toLocaleString();
   return html`<div aria-live="polite">
     ${news.length > 0 &&
-    html`<button class="news" onClick=${() => onShow(new Set(news.map((one) => one.movie_id)))}>
+    html`<button class="news" onClick=${show}>
       ${news.length === 1 ? "1 change" : `${count} changes`}: show
     </button>`}
   </div>`;

@@ -9,6 +9,7 @@ import { When } from "../parts/when.js";
 import { Comparison } from "./compare.js";
 import { History } from "./history.js";
 import { MovieDialog } from "./movie_form.js";
+import { caughtUp } from "../state/behind.js";
 import { lastChange } from "../state/live.js";
 import { account } from "../state/session.js";
 import { go, href, route } from "../state/route.js";
@@ -63,7 +64,7 @@ export function Movie({ id }) {
         setRefusal(problem.status === 404 ? "There is no such movie." : textOf(problem));
       });
     return () => (isOver = true);
-  }, [id, round]);
+  }, [id, round, caughtUp.value]);
   useEffect(() => {
     if (change?.movie_id === id && shown && change.version > shown.entries.length) reload();
   }, [change, shown]);

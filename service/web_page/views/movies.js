@@ -7,9 +7,10 @@ import { Filters } from "../parts/filters.js";
 import { News, useMarks } from "../parts/news.js";
 import { useFileDrop } from "../parts/drop.js";
 import { lazy } from "../parts/lazy.js";
+import { caughtUp, follow } from "../state/behind.js";
 import { wanted } from "../state/keys.js";
 import { go, href, route } from "../state/route.js";
-import { useEffect, useLayoutEffect, useState } from "../vendor/hooks.js";
+import { useEffect, useLayoutEffect, useRef, useState } from "../vendor/hooks.js";
 
 export const MovieDialog = lazy(async () => (await import("./movie_form.js")).MovieDialog);
 const ImportDialog = lazy(async () => (await import("./import.js")).ImportDialog);
@@ -34,6 +35,7 @@ export function Movies() {
   const [round, setRound] = useState(0);
   const [dialog, setDialog] = useState(""); // add, import, export
   const [dropped, setDropped] = useState(/** @type {File | undefined} */ (undefined));
+  const newest = useRef(0); // the position of the news that one wants to see
   const asked = params.toString();
 
   useEffect(() => {
@@ -41,7 +43,10 @@ export function Movies() {
     setLoading(true);
     get("movies/", queryOf(params), { signal: stop.signal })
       .then(({ data, headers }) => {
-        setPage({ ...data, at: params.get("at"), position: Number(headers.get("Event-Position")) });
+        const position = Number(headers.get("Event-Position"));
+        setPage({ ...data, at: params.get("at"), position });
+        if (position < newest.current && !params.get("at")) follow(newest.current, "others");
+        newest.current = 0;
         setRefusal(null);
         setLoading(false);
       })
@@ -51,7 +56,7 @@ export function Movies() {
         setLoading(false);
       });
     return () => stop.abort();
-  }, [asked, round]);
+  }, [asked, round, caughtUp.value]);
 
   const change = (changes) => {
     const query = { ...Object.fromEntries(params), page: "", ...changes };
@@ -64,8 +69,9 @@ export function Movies() {
   };
   const close = () => setDialog("");
   const [marked, mark] = useMarks();
-  const showNews = (ids) => {
+  const showNews = (ids, position) => {
     mark(ids);
+    newest.current = position;
     reload();
   };
   useLayoutEffect(() => {

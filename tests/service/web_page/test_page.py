@@ -1,6 +1,8 @@
 """The page as people use it, in a real browser. No test may leave an error in its console."""
 
+import os
 import re
+import signal
 
 import pytest
 from playwright.sync_api import expect
@@ -198,6 +200,33 @@ def test_changes_by_others_arrive_without_moving_the_list(page, service):
     news.click()
     expect(page.get_by_role("link", name="Live")).to_be_visible()
     expect(news).to_have_count(0)
+
+
+def test_lists_that_are_behind_say_so_until_they_are_not(page, service):
+    """A change of one's own is saved; of others, one is told when one wants to see them."""
+    [projection] = service.processes("projection_worker")
+    banner = page.get_by_role("banner").get_by_role("status")
+    os.kill(projection, signal.SIGSTOP)
+    try:
+        page.get_by_role("button", name="Add a movie").click()
+        for label, text in (("Title", "Patience"), ("Genre", "Drama"), ("Year", "2001")):
+            page.get_by_role("dialog").get_by_label(label).fill(text)
+        page.keyboard.press("Enter")
+        expect(banner).to_have_text("Your change is saved. Lists do not show it yet; they follow.")
+        expect(page.get_by_role("link", name="Patience")).to_have_count(0)
+    finally:
+        os.kill(projection, signal.SIGCONT)
+    expect(page.get_by_role("link", name="Patience")).to_be_visible()
+    expect(banner).to_have_count(0)
+    os.kill(projection, signal.SIGSTOP)
+    try:
+        service.ann.post("/movies/", json=ALIEN | {"title": "Theirs"})
+        page.get_by_role("button", name="change: show").click()
+        expect(banner).to_have_text("Lists are behind the last changes; they follow.")
+    finally:
+        os.kill(projection, signal.SIGCONT)
+    expect(page.get_by_role("link", name="Theirs")).to_be_visible()
+    expect(banner).to_have_count(0)
 
 
 def test_the_log_is_live_and_leads_to_the_version(page, service):

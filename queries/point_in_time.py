@@ -22,12 +22,13 @@ log = structlog.get_logger(__name__)
 
 
 class Builder(NamedTuple):
-    """The command that builds a list, and the URLs of the event store and Redis."""
+    """The command that builds a list, and the URLs of the event store, Redis and the replica."""
 
     argv: Sequence[str]
     environment: Mapping[str, str]
     store_url: str
     redis_url: str
+    replica_url: str = ""
 
 
 @dataclass
@@ -131,7 +132,12 @@ class PointInTimeLists:
 
     async def _build(self, position: int) -> None:
         builder = self._builder
-        message = {"store": builder.store_url, "redis": builder.redis_url, "position": position}
+        message = {
+            "store": builder.store_url,
+            "redis": builder.redis_url,
+            "replica": builder.replica_url,
+            "position": position,
+        }
         process = await asyncio.create_subprocess_exec(
             *builder.argv, stdin=PIPE, stdout=DEVNULL, env=dict(builder.environment)
         )

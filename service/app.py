@@ -12,6 +12,7 @@ from sanic_ext import Extend
 from sanic_ext.extensions.http.extension import HTTPExtension
 
 from commands.errors import UnavailableError
+from commands.event_store.log_reader import LogReader
 from commands.event_store.store import Store
 from commands.executor import Executor
 from projections.generation.state import event_name_at
@@ -188,10 +189,11 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     await read_position.start()
     telemetry.watch(app.ctx.connections, redis, mirrors, lambda: hasher.pending)
 
-    username_of = lru_cache(_NAMES_KEPT)(store.username_of)
-    timeline = Timeline(store)
-    movie_events = MovieEvents(store, username_of, timeline)
-    change_feed = _change_feed(app, store, movie_events, log_threads, read_position)
+    reader = store.reader(settings.event_store_read_url, on_read=telemetry.metrics.log_read)
+    username_of = lru_cache(_NAMES_KEPT)(reader.username_of)
+    timeline = Timeline(reader)
+    movie_events = MovieEvents(reader, username_of, timeline)
+    change_feed = _change_feed(app, reader, movie_events, log_threads, read_position)
     continuity.on_change(username_of.cache_clear)
     loop = asyncio.get_running_loop()
     for forget in (read_position.forget, change_feed.restart):
@@ -201,10 +203,12 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     await live.load()
     stack.callback(asyncio.create_task(live.keep_loaded(), name="follow the read model").cancel)
     argv = command("projections.rebuild.point_in_time")
-    builder = Builder(argv, environment(), settings.event_store_url, redis_url)
+    urls = settings.event_store_url, redis_url, settings.event_store_read_url
+    builder = Builder(argv, environment(), *urls)
     return Container(
         settings=settings,
         store=store,
+        reader=reader,
         username_of=username_of,
         executor=executor,
         in_flight=InFlight(),
@@ -213,8 +217,8 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
             live,
             read_position,
             PointInTimeLists(live, builder, slots),
-            lambda at: log_threads.run(timeline.position_at, at),
-            lambda position: log_threads.run(event_name_at, store, position),
+            lambda at: log_threads.run(reader.read_current, timeline.position_at, at),
+            lambda position: log_threads.run(reader.read_current, event_name_at, reader, position),
         ),
         timeline=timeline,
         movie_events=movie_events,
@@ -266,17 +270,18 @@ def _projection_notifier(batcher: RequestBatcher, stack: AsyncExitStack) -> Call
 
 def _change_feed(
     app: App,
-    store: Store,
+    reader: LogReader,
     movie_events: MovieEvents,
     log_threads: Pool,
     read_position: ReadPosition,
 ) -> ChangeFeed:
     def read(after: int, limit: int) -> EventBatch:
-        return rendered(movie_events.after(after, limit), movie_events.username_of)
+        with reader.reading(after):
+            return rendered(movie_events.after(after, limit), movie_events.username_of)
 
     return ChangeFeed(
         lambda after, limit: log_threads.run(read, after, limit),
         read_position.wait_for,
-        partial(log_threads.run, store.head),
+        partial(log_threads.run, reader.read_current, reader.head),
         most=streams_of(app.config.MAX_CONNECTIONS),
     )

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sanic import Request
 
+from commands.event_store.log_reader import LogReader
 from commands.event_store.store import Store
 from commands.executor import Executor
 from queries.event_summary import EventSummary
@@ -27,6 +29,8 @@ from service.settings import Settings
 from service.thread_pool import Pool
 from service.web.idempotency import InFlight
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Container:
@@ -34,6 +38,8 @@ class Container:
 
     settings: Settings
     store: Store
+    reader: LogReader
+    """Reads the log, at a replica if one is configured; within ``read_log``."""
     username_of: Callable[[str], str]
     """The username of an account id."""
     executor: Executor
@@ -63,6 +69,18 @@ class Container:
     def log(self) -> str:
         """Identity and epoch of the log, ``<uuid>.<epoch>``; "" until it was read."""
         return self.store.continuity.text
+
+    async def read_log(self, read: Callable[[], T], least: int = 0) -> T:
+        """Return what ``read`` does on a thread that reads the log.
+
+        It sees at least the log up to a position, and what the log has now.
+        """
+
+        def read_within() -> T:
+            with self.reader.reading(least):
+                return read()
+
+        return await self.log_threads.run(read_within)
 
     @property
     def wait_s(self) -> float:

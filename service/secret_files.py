@@ -1,8 +1,9 @@
 """Secrets of the settings that stand in files, as Docker and Kubernetes mount them.
 
-1. ``CINELOG_EVENT_STORE_URL_FILE`` and ``CINELOG_REDIS_URL_FILE`` name a file with the whole URL.
-2. ``CINELOG_EVENT_STORE_PASSWORD_FILE`` and ``CINELOG_REDIS_PASSWORD_FILE`` name a file with the
-   password alone, for a URL without one.
+1. ``CINELOG_EVENT_STORE_URL_FILE``, ``…_READ_URL_FILE`` and ``CINELOG_REDIS_URL_FILE`` name a file
+   with the whole URL.
+2. ``CINELOG_EVENT_STORE_PASSWORD_FILE``, ``…_READ_PASSWORD_FILE`` and
+   ``CINELOG_REDIS_PASSWORD_FILE`` name a file with the password alone, for a URL without one.
 3. A secret given twice, and a file that cannot be used, are refused. No message repeats a secret.
 """
 
@@ -18,6 +19,10 @@ FILES = {
     "event_store_url": {
         "event_store_url_file": "File with the URL of the event store, instead of the URL itself.",
         "event_store_password_file": "File with the password for an event store URL without one.",
+    },
+    "event_store_read_url": {
+        "event_store_read_url_file": "File with the URL of the replica, instead of the URL itself.",
+        "event_store_read_password_file": "File with the password for a replica's URL without one.",
     },
     "redis_url": {
         "redis_url_file": "File with the URL of Redis, instead of the URL itself.",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from limits import RateLimitItem
 
 PREFIX = "CINELOG_"
+POSTGRESQL = ("postgresql", "postgres")
 _MAX_RATE = 10**9
 
 
@@ -29,6 +30,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("var")
     event_store_url: str = ""
+    event_store_read_url: str = ""
     redis_url: str | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -56,6 +58,17 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_means_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("event_store_read_url")
+    @classmethod
+    def _only_postgresql_has_replicas(cls, value: str, info: ValidationInfo) -> str:
+        urls = value, str(info.data.get("event_store_url"))
+        if value and not {url.partition(":")[0] for url in urls} <= {*POSTGRESQL}:
+            raise ValueError(
+                "a replica needs an event store in PostgreSQL: begin this and"
+                f" {PREFIX}EVENT_STORE_URL with postgresql://"
+            )
+        return value
 
     @field_validator("login_rate", "api_rate")
     @classmethod

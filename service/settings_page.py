@@ -9,6 +9,8 @@ from service.settings import PREFIX, Settings
 DESCRIPTIONS = {
     "data_dir": "Directory of the event store, the embedded Redis and the signing keys (0700).",
     "event_store_url": "`sqlite:///path` or `postgresql://user:password@host/database`.",
+    "event_store_read_url": "A streaming replica of an event store in PostgreSQL. Histories, the "
+    "feed, lists at a point in time, `rebuild` and `verify` are read there where it shows enough.",
     "redis_url": "`redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`.",
     "host": "Address to listen on.",
     "port": "Port to listen on; 0 selects a free one.",

@@ -9,10 +9,20 @@ import pytest
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.redis_client import open_redis
+from tests.postgres_replica import Replicated
 from tests.read_side import Story, Valkey
 
 # A test that uses one of these starts a server or a process, or talks to one.
-_SERVERS = {"postgres", "pg", "valkey", "service", "described", "cluster_url", "auth_redis_url"}
+_SERVERS = {
+    "postgres",
+    "replicated",
+    "pg",
+    "valkey",
+    "service",
+    "described",
+    "cluster_url",
+    "auth_redis_url",
+}
 _PROCESSES = {
     "Cinelog",
     "ProcessPoolExecutor",
@@ -64,6 +74,15 @@ def postgres(tmp_path_factory):
 
     yield new_database
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def replicated(tmp_path_factory):
+    """A PostgreSQL server with a streaming replica."""
+    pgserver = pytest.importorskip("pgserver", reason="no PostgreSQL wheel for this Python")
+    servers = Replicated(pgserver, tmp_path_factory.mktemp("replicated"))
+    yield servers
+    servers.close()
 
 
 @pytest.fixture(scope="session")

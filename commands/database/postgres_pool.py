@@ -99,7 +99,9 @@ class BoundedPool:
     Replaces the pool of ``psycopg_pool``, whose pauses between attempts grow.
     """
 
-    def __init__(self, kwargs: dict[str, Any], *, size: int = _SIZE) -> None:
+    def __init__(
+        self, kwargs: dict[str, Any], *, size: int = _SIZE, part: str = "event store"
+    ) -> None:
         self.kwargs = kwargs
         self._idle: list[BoundedConnection] = []
         self._used = 0
@@ -109,15 +111,16 @@ class BoundedPool:
         self._is_closed = False
         self.probe: Composed = SQL("SELECT 1").format()
         """The query that shows that the server can be read."""
-        self.breaker = Breaker("event store", self._probe, EventStoreUnavailableError)
+        self.breaker = Breaker(part, self._probe, EventStoreUnavailableError)
         self.breaker.on_open(self._wake_waiting)
 
     @classmethod
-    def of_url(cls, url: str) -> "BoundedPool":
+    def of_url(cls, url: str, *, part: str = "event store") -> "BoundedPool":
         """Return a pool for a URL of libpq, whose options take precedence over the defaults."""
         given = conninfo_to_dict(url)
         options = f"{_OPTIONS} {given.get('options') or ''}".strip()
-        return cls({**_KEEPALIVE, **given, "options": options, "connect_timeout": _CONNECT_S})
+        own = {"options": options, "connect_timeout": _CONNECT_S}
+        return cls({**_KEEPALIVE, **given, **own}, part=part)
 
     def open(self, *_: Any) -> None:
         """Do nothing: connections are made on demand."""
@@ -125,15 +128,41 @@ class BoundedPool:
     @contextmanager
     def connection(self) -> Iterator[BoundedConnection]:
         """Yield a connection. Raises EventStoreUnavailableError while the server is known away."""
+        pinned: BoundedConnection | None = getattr(self._here, "pinned", None)
+        if pinned is not None:
+            limit_s = pinned.timeout_s
+            try:
+                with self._noticing_outages(pinned):
+                    yield pinned
+            finally:
+                pinned.timeout_s = limit_s
+            return
         reused: BoundedConnection | None = self._here.__dict__.pop("next", None)
         self.breaker.check()
-        with nullcontext(reused) if reused else self.checkout() as connection:
+        with (
+            nullcontext(reused) if reused else self.checkout() as connection,
+            self._noticing_outages(connection),
+        ):
+            yield connection
+
+    @contextmanager
+    def pinned(self) -> Iterator[BoundedConnection]:
+        """Yield a connection that this thread uses for every call meanwhile. Not to be nested."""
+        with self.connection() as connection:
+            self._here.pinned = connection
             try:
                 yield connection
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                if _is_away(error, writing=connection.is_writing):
-                    self.breaker.trip(type(error).__name__)
-                raise
+            finally:
+                self._here.pinned = None
+
+    @contextmanager
+    def _noticing_outages(self, connection: BoundedConnection) -> Iterator[None]:
+        try:
+            yield
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if _is_away(error, writing=connection.is_writing):
+                self.breaker.trip(type(error).__name__)
+            raise
 
     def reuse(self, connection: BoundedConnection) -> None:
         """Let the next call of this thread get ``connection``, which it has checked out."""

@@ -31,9 +31,18 @@ _REFUSALS = {
     "resolve": "its host name cannot be resolved; correct the URL, and percent-encode special"
     " characters in the password",
     "starting up": "PostgreSQL is starting up; try again in a moment",
+    "system is": "PostgreSQL takes no connections; try again in a moment",
     "too many": "PostgreSQL has no connection left; raise its max_connections",
     "role": "PostgreSQL has no such user; create it or correct the URL",
     "database": "PostgreSQL has no database of that name; create it or correct the URL",
+}
+_NO_ANSWER = "PostgreSQL does not answer there; start it or correct the URL"
+# Refusals that end by themselves.
+_PASSING = ("starting up", "system is", "too many")
+_CODEC = {
+    "TRANSCODER_TOPIC": "commands.event_store.event_codec:OrjsonTranscoder",
+    "AGGREGATE_CACHE_MAXSIZE": str(_CACHED),
+    "CREATE_TABLE": "n",
 }
 _CREATED_BY = "cinelog serve makes one, or name another data directory or store"
 
@@ -58,15 +67,12 @@ def open_application(url: str, *, create: bool) -> CinelogApplication:
     Raises ConfigurationError if the URL cannot work or its server does not answer.
     """
     scheme = url.partition(":")[0]
-    env = {
-        "TRANSCODER_TOPIC": "commands.event_store.event_codec:OrjsonTranscoder",
-        "AGGREGATE_CACHE_MAXSIZE": str(_CACHED),
-        "CREATE_TABLE": "n",
-    }
     if scheme == "sqlite":
-        env |= _sqlite(url, create=create)
+        env = _CODEC | _sqlite(url, create=create)
     elif scheme in ("postgresql", "postgres"):
-        env |= _postgresql(url)
+        env = _CODEC | _postgresql(url)
+        if problem := refusal_of(url)[0]:
+            raise ConfigurationError(VARIABLE, problem)
     else:
         raise ConfigurationError(VARIABLE, "begin it with sqlite:/// or postgresql://")
     try:
@@ -108,21 +114,34 @@ def _sqlite(url: str, *, create: bool) -> dict[str, str]:
     return {"PERSISTENCE_MODULE": "commands.event_store.sqlite:Factory", "SQLITE_DBNAME": str(path)}
 
 
-def _postgresql(url: str) -> dict[str, str]:
+def open_postgres(url: str, *, factory: str, variable: str) -> CinelogApplication:
+    """Open ``postgresql://…`` with a factory. Raises ConfigurationError for another URL."""
+    return CinelogApplication(_CODEC | _postgresql(url, factory=factory, variable=variable))
+
+
+def refusal_of(url: str) -> tuple[str, bool]:
+    """Return why PostgreSQL refuses a connection ("" if it does not), and if it is just away."""
+    try:
+        psycopg.connect(quoted(url), connect_timeout=3).close()
+    except (psycopg.Error, UnicodeError) as error:
+        problem = _refusal(str(error))
+        return problem, problem in (_NO_ANSWER, *(_REFUSALS[part] for part in _PASSING))
+    return "", False
+
+
+def _postgresql(
+    url: str, *, factory: str = "commands.event_store.postgres:Factory", variable: str = VARIABLE
+) -> dict[str, str]:
     url = quoted(url)
     try:
         conninfo_to_dict(url)
     except psycopg.Error:  # its text repeats the URL, and so the password
         raise ConfigurationError(
-            VARIABLE,
+            variable,
             "it is not a PostgreSQL URL; percent-encode the password",
         ) from None
-    try:
-        psycopg.connect(url, connect_timeout=3).close()
-    except (psycopg.Error, UnicodeError) as error:
-        raise ConfigurationError(VARIABLE, _refusal(str(error))) from None
     return {
-        "PERSISTENCE_MODULE": "commands.event_store.postgres:Factory",
+        "PERSISTENCE_MODULE": factory,
         "POSTGRES_URL": url,
         # The library requires these; libpq's reading of the URL takes precedence.
         "POSTGRES_DBNAME": "-",
@@ -137,4 +156,4 @@ def _refusal(message: str) -> str:
     for part, problem in _REFUSALS.items():
         if part in message:
             return problem
-    return "PostgreSQL does not answer there; start it or correct the URL"
+    return _NO_ANSWER

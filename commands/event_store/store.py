@@ -8,36 +8,28 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
-from eventsourcing.application import AggregateNotFoundError
-from eventsourcing.domain import Aggregate, OriginatorVersionError
+from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import IntegrityError
-from eventsourcing.utils import TopicError
 
-from commands.claims import Claim, username_claim
 from commands.errors import (
     ConfigurationError,
     DiskFullError,
     InvalidError,
-    NotFoundError,
-    StoreDamagedError,
     TokenNotValidError,
-    UnreadableEventError,
 )
 from commands.event_store.application import VARIABLE, CinelogApplication, open_application
 from commands.event_store.continuity import Continuity
-from commands.event_store.event_codec import UNREADABLE, RawEvent
+from commands.event_store.event_codec import RawEvent
 from commands.event_store.event_log import EventLog, LogMark
 from commands.event_store.hybrid_clock import HybridClock
 from commands.event_store.known_accounts import KnownAccounts
 from commands.event_store.log_identity import LogIdentity
-from commands.event_types import DECODE_ERRORS, EVENT_TYPES
-from commands.movie import Movie
+from commands.event_store.log_reader import LogReader
+from commands.event_store.replica import OnRead, ReplicaReader
 from commands.user import User
 
-A = TypeVar("A", bound=Aggregate)
 # The disk counts as full for so long after an append that found no space.
 _DISK_FULL_S = 5.0
 
@@ -50,12 +42,11 @@ class _Writer(threading.local):
     """The last event of the log, once it was read and as long as this thread appends nothing."""
 
 
-class Store(EventLog):
+class Store(LogReader):
     """Loads aggregates, appends their events and reads the log. Safe to share between threads."""
 
     def __init__(self, application: CinelogApplication) -> None:
-        super().__init__(application.recorder)
-        self._application = application
+        super().__init__(application)
         self.clock = HybridClock()
         """Gives the timestamps of appended events."""
         self.continuity = Continuity(EventLog(self._recorder))
@@ -66,6 +57,7 @@ class Store(EventLog):
         self.continuity.on_change(self.accounts.forget)
         self._writer = _Writer()
         self._disk_full_until = 0.0
+        self._replicas: list[ReplicaReader] = []
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> "Store":
@@ -75,8 +67,33 @@ class Store(EventLog):
         """
         return cls(open_application(url, create=create))
 
+    def reader(self, replica_url: str = "", *, on_read: OnRead = lambda _: None) -> LogReader:
+        """Return a reader that prefers a streaming replica of this log, or this store.
+
+        Connects to nothing. Raises ConfigurationError for a URL that cannot work.
+        """
+        if not replica_url:
+            return self
+        replica = ReplicaReader.open(
+            replica_url, self.continuity, self.head, self._recorder, on_read
+        )
+        self.continuity.on_change(replica.clear_cache)
+        self._replicas.append(replica)
+        return replica
+
+    def check_replica(self, url: str) -> None:
+        """Raise ConfigurationError if a replica refuses this process, or has another log."""
+        if url:
+            replica = ReplicaReader.open(url, self.continuity, self.head, self._recorder)
+            try:
+                replica.check(url)
+            finally:
+                replica.close()
+
     def close(self) -> None:
         """Close every connection."""
+        for replica in self._replicas:
+            replica.close()
         self._recorder.close()
         self._application.close()
 
@@ -133,39 +150,6 @@ class Store(EventLog):
         except ValueError:  # the 31st of February
             return None
 
-    def get(self, kind: type[A], stream_id: UUID) -> A | None:
-        """Return the current aggregate, None if there is none of this kind.
-
-        Raises UnreadableEventError, as all methods that load an aggregate.
-        """
-        with self._translating(), _translating_decode_errors(stream_id):
-            try:
-                aggregate: Aggregate = self._application.repository.get(stream_id)
-            except AggregateNotFoundError:
-                return None
-        return aggregate if isinstance(aggregate, kind) else None
-
-    def movie(self, movie_id: UUID) -> Movie:
-        """Return a movie. Raises NotFoundError, also for a deleted one."""
-        movie = self.get(Movie, movie_id)
-        if movie is None:
-            raise NotFoundError
-        movie.ensure_exists()
-        return movie
-
-    def movie_at(self, movie_id: UUID, version: int) -> Movie:
-        """Return a movie at one of its versions."""
-        with self._translating(), _translating_decode_errors(movie_id):
-            movie: Movie = self._application.repository.get(movie_id, version=version)
-        return movie
-
-    def user(self, account_id: UUID) -> User:
-        """Return an account. Raises NotFoundError."""
-        user = self.get(User, account_id)
-        if user is None:
-            raise NotFoundError("No such account.")
-        return user
-
     def check_account(self, account_id: UUID) -> None:
         """Raise TokenNotValidError if the log has no such account, or a closed one.
 
@@ -178,22 +162,6 @@ class Store(EventLog):
         if user is None or not user.active:
             raise TokenNotValidError
         self.accounts.add(account_id, revision)
-
-    def username_of(self, account_id: str) -> str:
-        """Return an account's username. Raises NotFoundError."""
-        try:
-            return self.user(UUID(account_id)).username
-        except StoreDamagedError:
-            # The first event has the name and may be readable when a later one is not.
-            for event in self.read_stream(UUID(account_id), limit=1):
-                if EVENT_TYPES.get(event.type) is User.Created and UNREADABLE not in event.data:
-                    return str(event.data["username"])
-            raise
-
-    def account_id_of(self, username: str) -> UUID | None:
-        """Return the account that has a username, compared without regard to case."""
-        claim = self.get(Claim, username_claim(username))
-        return UUID(claim.owner) if claim else None
 
     def restore(
         self, batches: Iterable[Sequence[RawEvent]], identity: LogIdentity | None = None
@@ -248,12 +216,3 @@ class Store(EventLog):
         """The name and version of the database."""
         with self._translating():
             return str(self._recorder.database_version)
-
-
-@contextmanager
-def _translating_decode_errors(stream_id: UUID) -> Iterator[None]:
-    """Raise UnreadableEventError for whatever a malformed event makes the library raise."""
-    try:
-        yield
-    except (OriginatorVersionError, TopicError, *DECODE_ERRORS) as error:
-        raise UnreadableEventError(stream_id) from error

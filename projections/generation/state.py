@@ -7,7 +7,7 @@ format and built from this log. The scripts decide the same in ``projections/lua
 from typing import Any, NamedTuple
 
 from commands.event_store.event_codec import RecordedEvent
-from commands.event_store.store import Store
+from commands.event_store.log_reader import LogReader
 from projections.keys import POSITION, Keys
 from projections.lua import load_script, number_field
 
@@ -94,7 +94,7 @@ class Generation:
         for name, value in (fields | {"position": 0}).items():
             self.redis.execute_command("HSETNX", self.keys.state, name, value)
 
-    def read_state(self, store: Store | None = None) -> GenerationState | None:
+    def read_state(self, store: LogReader | None = None) -> GenerationState | None:
         """Return the state, None if the generation does not exist.
 
         Only with a ``store`` can the state be OTHER_LOG. A number that cannot be read is returned
@@ -140,7 +140,7 @@ def event_time(event: RecordedEvent) -> str:
     return time if type(time) is str else ""
 
 
-def event_name_at(store: Store, position: int) -> str:
+def event_name_at(store: LogReader, position: int) -> str:
     """Return the name of the event at a position, "" if the log has none there."""
     events = store.read(position - 1, 1, position) if position else []
     return event_name(events[0]) if events else ""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from commands.event_store.event_codec import RecordedEvent
-from commands.event_store.store import Store
+from commands.event_store.log_reader import LogReader
 from projections.generation.reader import NAMES, Fields, count, fields_of, id_in, read_days, scan
 from projections.generation.state import Generation
 from projections.rebuild.replay import Usernames, fold_streams, whole_streams
@@ -32,7 +32,7 @@ class ExpectedState:
 
     def __init__(
         self,
-        store: Store,
+        store: LogReader,
         position: int,
         *,
         discarded: Collection[str] = (),
@@ -66,6 +66,7 @@ class ExpectedState:
 
     def at(self, position: int, name: str, fields: Collection[bytes]) -> Fields:
         """Return those of ``fields`` that a key must have at a position."""
+        self._store.require(position)
         expected: Fields = {}
         for folded in self._streams({id_in(field) for field in fields}, position):
             expected |= folded.fields.get(name, {})
@@ -87,6 +88,7 @@ class ExpectedState:
         }
 
     def _move_to(self, position: int) -> None:
+        self._store.require(position)
         touched: set[str] = set()
         after, end = sorted((self._position, position))
         while events := self._store.read(after, until=end):
@@ -118,7 +120,7 @@ class ExpectedState:
         return Folded(fields_by_key, counts, Counter(changes.days))
 
 
-def read_stream(store: Store, key: str, until: int) -> list[RecordedEvent]:
+def read_stream(store: LogReader, key: str, until: int) -> list[RecordedEvent]:
     """Return the events of a stream up to a position; none for a ``key`` that is no id."""
     try:
         stream_id = UUID(key)

@@ -7,6 +7,7 @@ last use. An interrupted build leaves nothing: its keys expire.
 
 from typing import Any
 
+from commands.event_store.log_reader import LogReader
 from commands.event_store.store import Store
 from projections.follow.lease import Lease
 from projections.generation import lifecycle
@@ -29,6 +30,8 @@ MAX_OTHER_ROWS = 500_000
 # The longest time between two steps of a build.
 _STEP_TTL_S = 60
 _NICENESS = 5
+# A request waits for the list.
+_REPLICA_WAIT_S = 0.3
 EXIT_BUSY = 3
 """The exit code if another list is being built."""
 
@@ -42,7 +45,7 @@ def touch_arguments(position: int, last: str) -> tuple[tuple[str, ...], list[Any
     return keys.lasting, [LIST_TTL_S, last, ROW_FORMAT]
 
 
-def build(store: Store, redis: Any, position: int) -> bool:
+def build(store: LogReader, redis: Any, position: int) -> bool:
     """Build the list at a position unless it exists; False if another list is being built."""
     lease = Lease(redis, key=POINT_IN_TIME_LEASE)
     if not lease.acquire_or_renew():
@@ -89,8 +92,10 @@ def _make_room(redis: Any, position: int) -> None:
 
 
 def _build_ordered(order: dict[str, Any]) -> int:
-    store = Store.open(order["store"], create=False)
-    return 0 if build(store, open_redis(order["redis"]), order["position"]) else EXIT_BUSY
+    position = order["position"]
+    reader = Store.open(order["store"], create=False).reader(order["replica"])
+    with reader.reading(position, current=False, wait_s=_REPLICA_WAIT_S):
+        return 0 if build(reader, open_redis(order["redis"]), position) else EXIT_BUSY
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 from commands.errors import ReadModelUnavailableError, RebuildRunningError, StoreDamagedError
+from commands.event_store.log_reader import LONG_WAIT_S, LogReader
 from commands.event_store.store import Store
 from projections.follow.lease import Lease
 from projections.follow.subscription import catch_up
@@ -27,7 +28,7 @@ from projections.rebuild.parked import parked_in
 from projections.rebuild.progress import ProgressReport, RebuildProgress
 from projections.rebuild.replay import ReplayProgress, finish, replay
 
-Replayer = Callable[[Store, Generation, int], Iterator[ReplayProgress]]
+Replayer = Callable[[LogReader, Generation, int], Iterator[ReplayProgress]]
 OnProgress = Callable[[str, int, int], None]
 """Called with the phase, the number of its steps done, and of all its steps."""
 # Time that may pass between Redis's check of the pause and the switch.
@@ -54,11 +55,13 @@ def rebuild(
     store: Store,
     redis: Any,
     *,
+    source: LogReader | None = None,
     replay: Replayer = replay,
     advance: OnProgress = lambda _phase, _done, _total: None,
 ) -> RebuildResult:
     """Replay, compare, switch, drop the previous generation.
 
+    Most is read from ``source``, by default the store itself.
     Raises StoreDamagedError if the event store is damaged, RebuildRunningError, and
     ReadModelUnavailableError if Redis is wiped meanwhile.
     """
@@ -77,7 +80,7 @@ def rebuild(
         new = lifecycle.new(redis, state=REPLAYING)
         new.set_log(str(store.identity()))
         try:
-            return _rebuild(store, new, replay, keep_on)
+            return _rebuild(store, source or store, new, replay, keep_on)
         except BaseException:
             with suppress(RedisError):
                 if lifecycle.live_number(redis) != new.number:
@@ -95,17 +98,22 @@ def _renew(lease: Lease) -> None:
 
 
 def _rebuild(
-    store: Store, new: GenerationWriter, replay: Replayer, keep_on: OnProgress
+    store: Store,
+    source: LogReader,
+    new: GenerationWriter,
+    replay: Replayer,
+    keep_on: OnProgress,
 ) -> RebuildResult:
-    until, total = store.head(), store.count()
-    progress = ReplayProgress()
-    for step in replay(store, new, until):
-        progress = progress.plus(step)
-        keep_on("rebuild", progress.read, total)
-    store.integrity.check_count(until, progress.read)
-    lifecycle.check_not_fewer(store, new.redis)
-    finish(store, new, until, progress, BUILDING)
-    compared, diff = _compare(store, new, until, keep_on)
+    until = store.head()
+    with source.reading(until, current=False, wait_s=LONG_WAIT_S):
+        total, progress = source.count(), ReplayProgress()
+        for step in replay(source, new, until):
+            progress = progress.plus(step)
+            keep_on("rebuild", progress.read, total)
+        source.integrity.check_count(until, progress.read)
+        lifecycle.check_not_fewer(store, new.redis)
+        finish(source, new, until, progress, BUILDING)
+        compared, diff = _compare(source, new, until, keep_on)
     _switch(store, new)
     catch_up(store, new, store.head(), limit=_BATCH)
     steps = count(new).total // lifecycle.SWEEP_STEP
@@ -124,7 +132,7 @@ def _rebuild(
 
 
 def _compare(
-    store: Store, new: Generation, until: int, keep_on: OnProgress
+    store: LogReader, new: Generation, until: int, keep_on: OnProgress
 ) -> tuple[int, DiffReport]:
     """Return the number of fields compared and the differences of the live generation, if any."""
     live = lifecycle.live_generation(new.redis)

@@ -30,6 +30,7 @@ from commands.errors import (
     UnreadableEventError,
 )
 from commands.event_store.event_codec import RecordedEvent
+from commands.event_store.log_reader import LONG_WAIT_S, LogReader
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import CONSTANTS, REPLAYING, Generation, event_name, event_time
@@ -81,7 +82,7 @@ class ReplayProgress(NamedTuple):
 class Usernames(dict[str, str]):
     """A cache of usernames by account id, filled from the log on demand."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: LogReader) -> None:
         super().__init__()
         self._store = store
 
@@ -97,7 +98,7 @@ class Usernames(dict[str, str]):
 
 
 def whole_streams(
-    store: Store, until: int, streams: StreamRange = ALL_STREAMS
+    store: LogReader, until: int, streams: StreamRange = ALL_STREAMS
 ) -> Iterator[list[RecordedEvent]]:
     """Yield all events up to a position, stream by stream; a stream is never divided."""
     pending: list[RecordedEvent] = []
@@ -113,7 +114,9 @@ def whole_streams(
         yield pending
 
 
-def _read_sorted(store: Store, until: int, streams: StreamRange) -> Iterator[list[RecordedEvent]]:
+def _read_sorted(
+    store: LogReader, until: int, streams: StreamRange
+) -> Iterator[list[RecordedEvent]]:
     events: list[RecordedEvent] = []
     position = 0
     while read := store.read(position, BATCH, until):
@@ -125,7 +128,7 @@ def _read_sorted(store: Store, until: int, streams: StreamRange) -> Iterator[lis
 
 
 def _read_by_stream(
-    store: Store, until: int, streams: StreamRange
+    store: LogReader, until: int, streams: StreamRange
 ) -> Iterator[list[RecordedEvent]]:
     after = (streams.first, 0)
     while read := store.read_by_stream(after, BATCH):
@@ -141,7 +144,7 @@ def fold_streams(events: list[RecordedEvent], usernames: Usernames) -> ReadModel
 
 
 def replay(
-    store: Store,
+    store: LogReader,
     generation: Generation,
     until: int,
     streams: StreamRange = ALL_STREAMS,
@@ -171,7 +174,7 @@ def replay(
 
 
 def finish(
-    store: Store, generation: Generation, until: int, total: ReplayProgress, state: str
+    store: LogReader, generation: Generation, until: int, total: ReplayProgress, state: str
 ) -> None:
     """Store the checkpoint, the new state and the counts of days of a replayed generation.
 
@@ -197,13 +200,16 @@ def _dropped(generation: Generation) -> ReadModelUnavailableError:
 
 
 class ReplayWorkers(NamedTuple):
-    """Worker processes, and the URLs of the log and the read model for them."""
+    """Worker processes, and the URLs of the log, the read model and the replica for them."""
 
     processes: int
     store_url: str
     redis_url: str
+    replica_url: str = ""
 
-    def replay(self, store: Store, generation: Generation, until: int) -> Iterator[ReplayProgress]:
+    def replay(
+        self, store: LogReader, generation: Generation, until: int
+    ) -> Iterator[ReplayProgress]:
         """Replay as the function ``replay`` does.
 
         Raises ReadModelUnavailableError if a worker fails.
@@ -212,6 +218,7 @@ class ReplayWorkers(NamedTuple):
         order = {
             "store": self.store_url,
             "redis": self.redis_url,
+            "replica": self.replica_url,
             "generation": generation.number,
             "until": until,
         }
@@ -231,7 +238,7 @@ class ReplayWorkers(NamedTuple):
                 raise ReadModelUnavailableError("a process that filled it failed")
 
 
-def stream_ranges(store: Store, until: int, number: int) -> list[StreamRange]:
+def stream_ranges(store: LogReader, until: int, number: int) -> list[StreamRange]:
     """Return at most ``number`` ranges of about the same size that contain every stream once."""
     samples = number * _SAMPLES_PER_RANGE
     positions = {until * step // samples for step in range(samples)}
@@ -291,12 +298,13 @@ def collect_garbage_rarely() -> None:
 
 
 def _replay_ranges(order: dict[str, Any]) -> int:
-    store = Store.open(order["store"], create=False)
+    reader = Store.open(order["store"], create=False).reader(order["replica"])
     generation = Generation(open_redis(order["redis"]), order["generation"])
-    for first, end in order["ranges"]:
-        for step in replay(store, generation, order["until"], StreamRange(first, end)):
-            for line in _lines(step):
-                os.write(1, line)
+    with reader.reading(order["until"], current=False, wait_s=LONG_WAIT_S):
+        for first, end in order["ranges"]:
+            for step in replay(reader, generation, order["until"], StreamRange(first, end)):
+                for line in _lines(step):
+                    os.write(1, line)
     return 0
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from commands.errors import ReadModelUnavailableError
+from commands.event_store.log_reader import LONG_WAIT_S, LogReader
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.pause import pause
@@ -14,6 +15,7 @@ from projections.generation.state import (
     OTHER_LOG,
     ROW_FORMAT,
     Generation,
+    GenerationState,
 )
 from projections.generation.writer import GenerationWriter
 from projections.rebuild.diff import Comparison, Difference, DiffReport, repair, writes_for
@@ -41,10 +43,11 @@ def verify(
     store: Store,
     redis: Any,
     *,
+    source: LogReader | None = None,
     repair: bool = False,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> VerifyResult:
-    """Compare every row and count of the live generation with the log.
+    """Compare every row and count of the live generation with the log, read from ``source``.
 
     A projection may be at work. Discarded movies must not be shown, as long as the log has an event
     of theirs that cannot be applied. With ``repair`` exactly the differences are put right. Calls
@@ -64,8 +67,23 @@ def verify(
         result.diff.add(Difference("head", b"format", *formats))
         return result._replace(other_format=True)
 
+    source = source or store
+    with source.reading(state.position, current=False, wait_s=LONG_WAIT_S):
+        comparison = _compare(source, live, state, repair=repair, advance=advance)
+    return result._replace(compared=comparison.compared, diff=comparison.report)
+
+
+def _compare(
+    source: LogReader,
+    live: Generation,
+    state: GenerationState,
+    *,
+    repair: bool,
+    advance: Callable[[int, int], None],
+) -> Comparison:
+    """Compare, and repair what differs."""
     discarded = {movie.id for movie in parked_in(live).values() if movie.dropped}
-    comparison = Comparison(ExpectedState(store, state.position, discarded=discarded), live)
+    comparison = Comparison(ExpectedState(source, state.position, discarded=discarded), live)
     report = comparison.report
     if state.state == DAMAGED:
         report.add(Difference("head", b"state", LIVE.encode(), DAMAGED.encode()))
@@ -84,7 +102,7 @@ def verify(
         if state.state == DAMAGED:
             pending.append(Difference("head", b"events", None, None))
         _repair(comparison, pending)
-    return result._replace(compared=comparison.compared, diff=report)
+    return comparison
 
 
 def require_live(redis: Any) -> GenerationWriter:

@@ -1,6 +1,6 @@
 """A movie's history, and its earlier states, read from the log.
 
-Synchronous, like the store: a server calls these on a thread.
+Synchronous, like the log: a server calls these on a thread.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from commands.errors import NotFoundError, UnreadableEventError
 from commands.event_store.event_codec import RecordedEvent
-from commands.event_store.store import Store
+from commands.event_store.log_reader import LogReader
 from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_timestamp
 from queries.movie_query import page_within
@@ -101,7 +101,9 @@ class HistoryPage(Generic[E]):
     last_page: int
 
 
-def history(store: Store, movie_id: UUID, page: int | None, page_size: int) -> HistoryPage[Entry]:
+def history(
+    store: LogReader, movie_id: UUID, page: int | None, page_size: int
+) -> HistoryPage[Entry]:
     """Return a page of a movie's history, also of a deleted one; None is the last page.
 
     Raises NotFoundError for an unknown movie and a page out of range.
@@ -115,7 +117,7 @@ def history(store: Store, movie_id: UUID, page: int | None, page_size: int) -> H
     return HistoryPage(count, list(entries(events))[(number - 1) * page_size :], number, last_page)
 
 
-def movie_at_version(store: Store, movie_id: UUID, version: int) -> Movie:
+def movie_at_version(store: LogReader, movie_id: UUID, version: int) -> Movie:
     """Return a movie at a version. Raises NotFoundError where it did not exist then."""
     if not 1 <= version <= store.last_version(Movie, movie_id):
         raise NotFoundError
@@ -124,7 +126,7 @@ def movie_at_version(store: Store, movie_id: UUID, version: int) -> Movie:
     return movie
 
 
-def movie_at_position(store: Store, movie_id: UUID, position: int) -> Movie:
+def movie_at_position(store: LogReader, movie_id: UUID, position: int) -> Movie:
     """Return a movie at a position. Raises NotFoundError where it did not exist then."""
     versions = (
         event.version for event in store.read_stream(movie_id) if event.position <= position

@@ -1,6 +1,6 @@
 """The feed: the events of all movies in log order, filtered.
 
-Synchronous, like the store: a server calls these on a thread.
+Synchronous, like the log: a server calls these on a thread.
 """
 
 import time
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from commands.errors import UnreadableEventError
 from commands.event_store.event_codec import RecordedEvent
-from commands.event_store.store import Store
+from commands.event_store.log_reader import LogReader
 from commands.event_types import MOVIE_EVENTS
 from commands.rfc3339 import is_timestamp
 from commands.text import fold_name
@@ -40,7 +40,7 @@ class MovieEvents:
 
     def __init__(
         self,
-        store: Store,
+        store: LogReader,
         username_of: Callable[[str], str],
         timeline: Timeline | None = None,
         *,
@@ -124,7 +124,7 @@ class MovieEvents:
         return True
 
 
-def _entries_of(store: Store, events: list[RecordedEvent]) -> list[Entry]:
+def _entries_of(store: LogReader, events: list[RecordedEvent]) -> list[Entry]:
     """Return the entries of ``events``, compared with the state before each of them."""
     last = {event.stream_id: event.version for event in events}
     wanted = {event.position for event in events}

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from commands.errors import EventStoreUnavailableError
-from commands.event_store.store import Store
+from commands.event_store.log_reader import LogReader
 from commands.rfc3339 import rfc3339
 from projections.generation.state import event_name_at
 
@@ -46,7 +46,7 @@ class AtPosition(NamedTuple):
 class Timeline:
     """Positions by time. Reads each stretch of the log once; safe to share between threads."""
 
-    def __init__(self, store: Store, *, stretch: int = STRETCH) -> None:
+    def __init__(self, store: LogReader, *, stretch: int = STRETCH) -> None:
         self._store = store
         self._stretch = stretch
         self._lock = threading.Lock()

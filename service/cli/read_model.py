@@ -45,9 +45,15 @@ def rebuild(
     started = time.monotonic()
     with open_store_and_redis() as (settings, store, redis), phases(err) as advance:
         check_served(settings, store)
-        workers = ReplayWorkers(parallel, settings.event_store_url, settings.redis_url_or_embedded)
+        workers = ReplayWorkers(
+            parallel,
+            settings.event_store_url,
+            settings.redis_url_or_embedded,
+            settings.event_store_read_url,
+        )
         by = replay if parallel == 1 else workers.replay
-        built = build(store, redis, replay=by, advance=advance)
+        source = store.reader(settings.event_store_read_url)
+        built = build(store, redis, source=source, replay=by, advance=advance)
     seconds = round(time.monotonic() - started, 3)
     facts = rebuild_facts(built, seconds)
     print_result(facts, _rebuilt_lines(built, seconds), as_json=as_json)
@@ -69,12 +75,13 @@ def verify(
 
     os.nice(NICE)
     collect_garbage_rarely()
-    with open_store_and_redis() as (_, store, redis), phases(err) as advance:
+    with open_store_and_redis() as (settings, store, redis), phases(err) as advance:
         for problem in (damaged := store.integrity.check_pages()):
             err.print_line(f"event store: {problem}")
         found = check(
             store,
             redis,
+            source=store.reader(settings.event_store_read_url),
             repair=repair and not damaged,
             advance=lambda done, total: advance("verify", done, total),
         )

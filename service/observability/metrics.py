@@ -24,6 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from commands.errors import BusyError, ThrottledError
+from commands.event_store.replica import PRIMARY, REPLICA
 from commands.executor import CommittedBatch
 from commands.group_commit import CommandResult
 from service.durable_file import replacing
@@ -154,6 +155,9 @@ class _Instruments:
         self.lines_lost = _counter(
             "log_lines_lost", "Log lines dropped because the log was blocked."
         )
+        self.log_reads = _counter("log_reads", "Reads of the log, by server.", ["server"])
+        for server in (PRIMARY, REPLICA):
+            self.log_reads.labels(server)
         self.events = _counter("events_appended", "Events appended by the API.")
         self._gauges: dict[str, Gauge] = {}
 
@@ -218,6 +222,10 @@ class Metrics:
         events = sum(one.events for one in batch.results if isinstance(one, CommandResult))
         self._record(lambda instruments: instruments.commits.observe(commands))
         self._record(lambda instruments: instruments.events.inc(events))
+
+    def log_read(self, server: str) -> None:
+        """Count a read of the log that a replica might have served."""
+        self._record(lambda instruments: instruments.log_reads.labels(server).inc())
 
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Make a gauge of what ``read`` returns at each ``sample``."""

@@ -94,9 +94,10 @@ def _carry_out(
     started = time.monotonic()
     store = Store.open(settings.event_store_url, create=False)
     store.damage.use_marker(settings.data_dir / STORE_DAMAGED)
+    source = store.reader(settings.event_store_read_url)
     if job.kind == REBUILD:
         check_served(settings, store)
-        built = rebuild(store, client, advance=heartbeat.advance)
+        built = rebuild(store, client, source=source, advance=heartbeat.advance)
         facts = rebuild_facts(built, round(time.monotonic() - started, 3))
         return not built.diff.counts, facts
     damaged = store.integrity.check_pages()
@@ -104,6 +105,7 @@ def _carry_out(
     found = verify(
         store,
         client,
+        source=source,
         repair=repair and not damaged,
         advance=lambda done, total: heartbeat.advance("verify", done, total),
     )

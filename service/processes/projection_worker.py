@@ -93,15 +93,16 @@ def run(  # noqa: PLR0913 - the supervisor's and the command's
 
     Without ``projects`` it prepares the stores and leaves the rest to other processes.
 
-    Raises ConfigurationError if the event store cannot be opened, if it is not the log that was
-    served before and ``accept`` does not allow that, or, with ``check``, if the configured Redis
-    does not answer. Later, the projection waits for an unreachable store.
+    Raises ConfigurationError if the event store or its replica cannot be opened, if it is not the
+    log that was served before and ``accept`` does not allow that, or, with ``check``, if the
+    configured Redis does not answer. Later, the projection waits for an unreachable store.
     """
     store = open_served(settings, accept=accept)
     if damage := store.damage.reason:
         log.error("the event store is damaged and is only read", damage=damage)
     collect_garbage_rarely()
     try:
+        store.check_replica(settings.event_store_read_url)
         redis = open_redis(settings.redis_url_or_embedded)
         if check and settings.redis_url:  # the embedded one may just be starting again
             _ping(redis.ping)

@@ -58,16 +58,17 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Answer the events of a movie, oldest first, also of a deleted one."""
     container = container_of(request)
     wanted = parse_movie_id(movie_id)
-    await PositionHeaders.parse(request).check(container)
+    headers = PositionHeaders.parse(request)
+    await headers.check(container)
     log = container.log
     number, size = parse_page(request.args)
 
     def read() -> tuple[int, history.HistoryPage[history.Entry], list[dict[str, Any]]]:
-        position = container.store.head()
-        page = history.history(container.store, wanted, number, size)
+        position = container.reader.head()
+        page = history.history(container.reader, wanted, number, size)
         return position, page, [entry.to_dict(container.username_of) for entry in page.entries]
 
-    position, page, results = await container.log_threads.run(read)
+    position, page, results = await container.read_log(read, headers.min_position)
     following, previous = page_links(request, f"{PATH}{wanted}/history/", page.page, page.last_page)
     body = {"count": page.count, "next": following, "previous": previous, "results": results}
     return HTTPResponse(
@@ -131,7 +132,7 @@ async def events(request: CinelogRequest) -> HTTPResponse:
             for entry in changes.entries
         ]
 
-    changes, results = await container.log_threads.run(read)
+    changes, results = await container.read_log(read, max(headers.min_position, after or 0))
     following = None
     if changes.more:
         place = {"after": str(changes.reached), "limit": str(limit)}

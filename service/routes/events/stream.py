@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import Any
 
 import orjson
@@ -86,9 +87,8 @@ async def stream(request: CinelogRequest) -> None:
     await PositionHeaders(0, claimed).check(container, after)
     log = container.log
     if after is not None and wanted.has_times:
-        after = await container.log_threads.run(
-            container.timeline.skip, after, wanted.since, wanted.before
-        )
+        skip = partial(container.timeline.skip, after, wanted.since, wanted.before)
+        after = await container.read_log(skip, after)
     account, most = str(principal.account_id), container.settings.streams_per_account
     until = principal.expires_at
     with container.slots.held(STREAMS, account, most, retry_after_s=BUSY_S):

@@ -1,5 +1,6 @@
 """``GET /movies/{id}/``: one movie, as it is or as of a version or time."""
 
+from functools import partial
 from uuid import UUID
 
 import orjson
@@ -77,13 +78,17 @@ async def read_movie(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     await headers.check(container)
     log, least = container.log, headers.min_position
     if as_of:
-        row, position = await container.log_threads.run(_read_log, container, wanted, as_of)
+        row, position = await container.read_log(
+            partial(_read_log, container, wanted, as_of), least
+        )
     else:
         try:
             await container.read_position.wait_for(least, container.wait_s)
             row, position = await get_movie(container.readers.live, wanted, min_position=least)
         except ReadModelUnavailableError:
-            row, position = await container.log_threads.run(_read_log, container, wanted, None)
+            row, position = await container.read_log(
+                partial(_read_log, container, wanted, None), least
+            )
             if position < least:
                 raise
         check_same_log(container, log)
@@ -99,17 +104,17 @@ def _read_log(
     container: Container, movie_id: UUID, as_of: AtTime | AtVersion | None
 ) -> tuple[bytes | None, int]:
     """Return a movie's JSON and the position of the log then; at a version, the position now."""
-    store = container.store
-    position = store.head()
+    log = container.reader
+    position = log.head()
     movie: Movie | None
     match as_of:
         case None:
-            movie = store.get(Movie, movie_id)
+            movie = log.get(Movie, movie_id)
         case AtVersion(version):
-            movie = history.movie_at_version(store, movie_id, version)
+            movie = history.movie_at_version(log, movie_id, version)
         case AtTime(time):
             position = container.timeline.position_at(time)
-            movie = history.movie_at_position(store, movie_id, position)
+            movie = history.movie_at_position(log, movie_id, position)
     if movie is None or movie.deleted:
         return None, position
     return representation(movie, container.username_of(movie.creator)), position

@@ -31,8 +31,9 @@ export function pause(ms, signal) {
  * requests that go through it.
  * @param {AbortSignal} signal
  * @param {typeof pause} [wait]
+ * @param {number} [attempts] of each request
  */
-export function patience(signal, wait = pause) {
+export function patience(signal, wait = pause, attempts = MAX_ATTEMPTS) {
   let until = 0;
   return async (send) => {
     for (let attempt = 1; ; attempt += 1) {
@@ -42,7 +43,7 @@ export function patience(signal, wait = pause) {
         return await send();
       } catch (error) {
         const problem = /** @type {any} */ (error);
-        if (!isPassing(problem) || attempt === MAX_ATTEMPTS) throw problem;
+        if (!isPassing(problem) || attempt === attempts) throw problem;
         const seconds = Number(problem.headers?.get("Retry-After")) || DEFAULT_S;
         until = Math.max(until, Date.now() + 1000 * Math.min(seconds, MAX_S));
       }

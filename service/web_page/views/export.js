@@ -36,7 +36,7 @@ export function ExportDialog({ count, params, onClose }) {
     setRefusal("");
     setProgress({ done: 0, total: count });
     try {
-      const read = (asked) => get("movies/", asked, { signal });
+      const read = (path, asked) => get(path, asked, { signal });
       const onProgress = (done, total) => setProgress({ done, total });
       const { rows, isWhole } = await readAll(query, format, read, { signal, onProgress });
       const separated = rows.map((row, index) => (index ? format.between : format.begin) + row);
@@ -59,7 +59,7 @@ export function ExportDialog({ count, params, onClose }) {
     <form onSubmit=${start}>
       <p>
         ${count.toLocaleString()} ${count === 1 ? "movie" : "movies"}, with the filters and in the order
-        of the list.${count > MAX_ROWS && ` The file has the first ${MAX_ROWS.toLocaleString()}.`}
+        of the list, all as of one moment.${count > MAX_ROWS && ` The file has the first ${MAX_ROWS.toLocaleString()}.`}
       </p>
       <fieldset disabled=${Boolean(progress)}>
         <legend class="hidden">Format</legend>

@@ -93,14 +93,24 @@ test("an export is read back as it was", () => {
   assert.deepEqual(readCsv("title\n'=x\n", ["title"]).rows[0].cells, ["'=x"], "not an export");
 });
 
-function listOf(count, size = 100) {
+/** ``changes``: positions in the feed; the log grows by one position with each page. */
+function listOf(count, { size = 100, changes = /** @type {number[]} */ ([]) } = {}) {
   const asked = [];
-  const read = async (query) => {
+  let position = 0;
+  const read = async (path, query) => {
     asked.push(query);
+    if (path === "events/") {
+      const results = changes.filter((one) => one > query.after).map((one) => ({ position: one }));
+      return { data: { results: results.slice(0, 1) }, headers: new Headers() };
+    }
+    if (!query.at_position) position += 1;
     const from = Number(query.cursor || 0);
     const results = Array.from({ length: Math.min(size, count - from) }, (_, at) => ({ id: from + at }));
-    const next = `</api/v1/movies/?genre=a%26b&page_size=100&cursor=${from + size}>; rel="next"`;
-    return { data: { count, results }, headers: new Headers(from + size < count ? { Link: next } : {}) };
+    const pinned = query.at_position ? `&at_position=${query.at_position}` : "";
+    const next = `</api/v1/movies/?genre=a%26b&page_size=100${pinned}&cursor=${from + size}>; rel="next"`;
+    const headers = new Headers({ "Event-Position": String(query.at_position || position) });
+    if (from + size < count) headers.set("Link", next);
+    return { data: { count, results }, headers };
   };
   return { asked, read };
 }
@@ -118,6 +128,26 @@ test("an export follows the cursor to the end, with the filters of the list", as
   assert.deepEqual(told, [[100, 250], [200, 250], [250, 250]]);
   assert.deepEqual(asked[0], { genre: "a&b", page_size: 100 });
   assert.deepEqual(asked[2], { genre: "a&b", page_size: "100", cursor: "200" });
+});
+
+test("an export is of one moment: what changed while it was read is noticed", async () => {
+  const quietLog = listOf(250);
+  await readAll({}, { row }, quietLog.read, quiet());
+  assert.deepEqual(quietLog.asked.at(-1), { after: 1, limit: 1 }, "the log went on, without movies");
+  assert.equal(quietLog.asked.length, 4);
+
+  const once = listOf(250, { changes: [2] });
+  assert.equal((await readAll({}, { row }, once.read, quiet())).rows.length, 250);
+  assert.equal(once.asked.length, 8, "a short list is read again");
+
+  const busy = listOf(250, { changes: Array.from({ length: 50 }, (_, at) => at) });
+  assert.equal((await readAll({}, { row }, busy.read, quiet())).rows.length, 250);
+  assert.deepEqual(busy.asked.at(-3), { at_position: 9, page_size: 100 });
+  assert.equal(busy.asked.at(-1).at_position, "9");
+
+  const long = listOf(2_050, { changes: [5] });
+  await readAll({}, { row }, long.read, quiet());
+  assert.equal(long.asked.filter((query) => query.at_position).length, 21);
 });
 
 test("an export ends at its bound, and says so", async () => {

@@ -101,6 +101,30 @@ def test_what_the_list_shows_is_exported(page, service):
     assert [movie["title"] for movie in movies] == [f"=Part {number:03}" for number in range(120)]
 
 
+def test_what_changes_while_a_list_is_exported_is_in_it_once(page, service):
+    """A movie that moves to a page that was read already is not left out."""
+    ids = [
+        service.ann.post("/movies/", json=ALIEN | {"title": f"Part {number:03}"}).json()["id"]
+        for number in range(101)
+    ]
+
+    def rename(route):
+        if ids:
+            service.ann.patch(f"/movies/{ids.pop()}/", json={"title": "Part 0"})
+            ids.clear()
+        route.continue_()
+
+    page.route("**/movies/?*cursor=*", rename)
+    page.goto(f"{service.url}/#/movies?title=part+&genre=horror&ordering=title")
+    expect(page.get_by_text("101 movies")).to_be_visible()
+    page.get_by_role("button", name="Export").click()
+    page.get_by_label("JSON").check()
+    with page.expect_download() as file:
+        page.get_by_role("dialog").get_by_role("button", name="Export").click()
+    titles = [movie["title"] for movie in json.loads(file.value.path().read_text())]
+    assert titles == ["Part 0", *(f"Part {number:03}" for number in range(100))]
+
+
 def test_the_slider_shows_the_list_as_it_was(page, service):
     service.ann.post("/movies/", json=ALIEN)
     page.reload()

@@ -131,7 +131,7 @@ def _first() -> frozenset[str]:
     waiting = [_ENTRY]
     while waiting:
         path = waiting.pop()
-        if path not in found:
+        if path in contents and path not in found:  # types stand in comments alone
             found.add(path)
             folder = posixpath.dirname(path)
             waiting += [

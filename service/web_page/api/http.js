@@ -8,11 +8,13 @@ export const ROOT = new URL("../../../", import.meta.url);
 const API = new URL("api/v1/", ROOT);
 const TIMEOUT_MS = 30_000;
 
+/** @import { Answer, DataOf, Method, Options, Path, ProblemDocument } from "./types.js" */
+
 /** An answer that is a refusal, or none at all (status 0). */
 export class Problem extends Error {
   /**
    * @param {number} status
-   * @param {Record<string, any>} document RFC 9457: code, detail, errors …
+   * @param {ProblemDocument} document RFC 9457: code, detail, errors …
    * @param {Headers} headers
    */
   constructor(status, document, headers = new Headers()) {
@@ -32,17 +34,12 @@ export const onSessionEnd = { call: () => {} };
 export const onBehind = { call: (/** @type {number} */ _position) => {} };
 
 /**
- * @typedef {{query?: Record<string, any>, body?: any, headers?: Record<string, string>,
- *   signal?: AbortSignal}} Options
- * @typedef {object} Answer
- * @property {number} status
- * @property {Headers} headers
- * @property {any} data
- *
- * @param {string} method
- * @param {string} path below /api/v1/
- * @param {Options} [options]
- * @returns {Promise<Answer>} Rejects with Problem, and AbortError.
+ * @template {Method} M
+ * @template {Path} P
+ * @param {M} method
+ * @param {P} path below /api/v1/
+ * @param {Options<M, P>} [options]
+ * @returns {Promise<Answer<DataOf<M, P>>>} Rejects with Problem, and AbortError.
  */
 export async function call(method, path, options = {}) {
   try {
@@ -55,7 +52,13 @@ export async function call(method, path, options = {}) {
   }
 }
 
-/** @param {string} path @param {Record<string, any>} [query] */
+/**
+ * @template {Path} P
+ * @param {P} path
+ * @param {Options<"GET", P>["query"]} [query]
+ * @param {Omit<Options<"GET", P>, "query">} [options]
+ * @returns {Promise<Answer<DataOf<"GET", P>>>}
+ */
 export const get = (path, query, options = {}) => call("GET", path, { ...options, query });
 
 /** @param {string} path @param {Record<string, any>} query */
@@ -66,7 +69,12 @@ export function urlOf(path, query = {}) {
   return url;
 }
 
-/** @param {string} method @param {string} path @param {Options} options @returns {Promise<Answer>} */
+/**
+ * @param {string} method @param {string} path
+ * @param {{query?: Record<string, any>, body?: any, headers?: Record<string, string>,
+ *   signal?: AbortSignal}} options
+ * @returns {Promise<Answer<any>>}
+ */
 async function send(method, path, { query, body, headers = {}, signal }) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response;

@@ -3,6 +3,8 @@
  * one. Where times bound what is wanted, the feed itself tells where that begins and ends.
  */
 
+/** @import { MovieEvent } from "../api/types.js" */
+
 /** Positions of the first window. Windows grow while little is found, up to what one call reads. */
 const WINDOW = 500;
 const MAX_WINDOW = 10_000;
@@ -14,7 +16,7 @@ const MAX_LIMIT = 1_000;
 
 /**
  * @typedef {Record<string, any>} Query filters of the feed
- * @typedef {(query: Query) => Promise<{data: {results: any[], next: string | null},
+ * @typedef {(query: Query) => Promise<{data: {results: MovieEvent[], next: string | null},
  *   headers: Headers}>} ReadFeed
  * @typedef {{floor: number, end: number}} Bounds all wanted entries are after ``floor``, up to ``end``
  */
@@ -39,7 +41,10 @@ export async function boundsOf(read, { at__gte, at__lt }, head) {
   return { floor: first - 1, end: Math.min(end, head) };
 }
 
-/** @param {ReadFeed} read @returns {Promise<number | null>} the position of the first wanted entry */
+/**
+ * @param {ReadFeed} read @param {Query} query @param {number} after
+ * @returns {Promise<number | null>} the position of the first wanted entry
+ */
 async function firstAfter(read, query, after) {
   for (let at = after; ; ) {
     const { data, headers } = await read({ ...query, after: at, limit: 1 });
@@ -51,10 +56,11 @@ async function firstAfter(read, query, after) {
 
 /**
  * @param {ReadFeed} read @param {Query} query @param {Bounds} bounds
- * @returns {Promise<{entries: any[], reached: number}>} The newest entries, newest first, and the
+ * @returns {Promise<{entries: MovieEvent[], reached: number}>} The newest entries, newest first, and the
  *   position after which they are complete.
  */
 export async function readBack(read, query, { floor, end }) {
+  /** @type {MovieEvent[]} */
   const entries = [];
   let reached = end;
   let calls = 0;
@@ -71,7 +77,9 @@ export async function readBack(read, query, { floor, end }) {
   return { entries, reached };
 }
 
+/** @param {ReadFeed} read @param {Query} query @param {number} after @param {number} end */
 async function readWindow(read, query, after, end) {
+  /** @type {MovieEvent[]} */
   const entries = [];
   let calls = 0;
   for (let at = after; at < end; calls += 1) {

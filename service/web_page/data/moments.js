@@ -1,5 +1,7 @@
 /** What differs between two moments, from the entries of the log between them. */
 
+/** @import { MovieEvent } from "../api/types.js" */
+
 /**
  * @typedef {object} Movie
  * @property {string} id
@@ -7,7 +9,7 @@
  * @property {string | null} title null where no entry tells it
  * @property {Record<string, {from: any, to: any}>} changes from the first moment to the second
  *
- * @param {any[]} entries of the feed, in log order
+ * @param {MovieEvent[]} entries of the feed, in log order
  * @returns {{added: Movie[], changed: Movie[], deleted: Movie[]}} Without movies that are the same at
  *   both moments.
  */
@@ -29,11 +31,13 @@ export function differences(entries) {
 
 const isBirth = ({ type }) => type === "MovieCreated" || type === "MovieRestored";
 
+/** @param {MovieEvent} entry */
 function begun(entry) {
   const blank = { id: entry.movie_id, existed: !isBirth(entry), title: null, changes: {} };
   return joined(blank, entry);
 }
 
+/** @param {any} movie @param {MovieEvent} entry */
 function joined(movie, entry) {
   const isDeleted = entry.type === "MovieDeleted";
   const title = entry.changes?.title;

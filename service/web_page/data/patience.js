@@ -35,6 +35,11 @@ export function pause(ms, signal) {
  */
 export function patience(signal, wait = pause, attempts = MAX_ATTEMPTS) {
   let until = 0;
+  /**
+   * @template T
+   * @param {() => Promise<T>} send
+   * @returns {Promise<T>}
+   */
   return async (send) => {
     for (let attempt = 1; ; attempt += 1) {
       for (let left = until - Date.now(); left > 0; left = until - Date.now()) await wait(left, signal);

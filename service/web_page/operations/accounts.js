@@ -10,14 +10,16 @@ import { When } from "../parts/when.js";
 import { account } from "../state/session.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
+/** @import { AccountPage, AccountSummary, PasswordLink } from "../api/types.js" */
+
 const SIZE = 20;
-const pathOf = (one, action) => `ops/accounts/${encodeURIComponent(one.username)}/${action}/`;
+const nameOf = (/** @type {AccountSummary} */ one) => encodeURIComponent(one.username);
 
 export function Accounts() {
   const [query, setQuery] = useState({ page: 1, username: "" });
-  const [shown, setShown] = useState(/** @type {any} */ (null));
-  const [asked, setAsked] = useState(/** @type {{what: string, of: any} | null} */ (null));
-  const [link, setLink] = useState(/** @type {any} */ (null));
+  const [shown, setShown] = useState(/** @type {AccountPage | null} */ (null));
+  const [asked, setAsked] = useState(/** @type {{what: string, of: AccountSummary} | null} */ (null));
+  const [link, setLink] = useState(/** @type {(PasswordLink & {username: string}) | null} */ (null));
 
   const read = () =>
     get("ops/accounts/", { ...query, page_size: SIZE })
@@ -26,13 +28,15 @@ export function Accounts() {
   useEffect(() => void read(), [query]);
 
   async function makeLink() {
-    const { data } = await call("POST", pathOf(asked?.of, "password-link"));
-    setLink({ ...data, username: asked?.of.username });
+    if (!asked) return;
+    const { data } = await call("POST", `ops/accounts/${nameOf(asked.of)}/password-link/`);
+    setLink({ ...data, username: asked.of.username });
   }
 
   async function close() {
-    await call("POST", pathOf(asked?.of, "close"));
-    tell(`The account ${asked?.of.username} is closed.`);
+    if (!asked) return;
+    await call("POST", `ops/accounts/${nameOf(asked.of)}/close/`);
+    tell(`The account ${asked.of.username} is closed.`);
     await read();
   }
 
@@ -52,7 +56,8 @@ export function Accounts() {
       <button type="submit" class="secondary">Find</button>
     </form>
     ${shown?.count === 0 && html`<p class="empty">There is no account of this name.</p>`}
-    ${shown?.count > 0 &&
+    ${shown &&
+    shown.count > 0 &&
     html`<${List} accounts=${shown.results} onAsk=${setAsked} />
       <${Pager} page=${query.page} size=${SIZE} count=${shown.count} of="accounts"
         onPage=${(page) => setQuery({ ...query, page })} />`}
@@ -76,6 +81,7 @@ export function Accounts() {
   </section>`;
 }
 
+/** @param {{accounts: AccountSummary[], onAsk: (asked: any) => void}} props */
 function List({ accounts, onAsk }) {
   return html`<div class="scrolls">
     <table>
@@ -94,6 +100,7 @@ function List({ accounts, onAsk }) {
   </div>`;
 }
 
+/** @param {{one: AccountSummary, onAsk: (asked: any) => void}} props */
 function Row({ one, onAsk }) {
   const { username, closed, operator } = one;
   const button = (what, text) =>

@@ -7,10 +7,12 @@ import { Progress } from "../parts/progress.js";
 import { When } from "../parts/when.js";
 import { useState } from "../vendor/hooks.js";
 
+/** @import { Job as OneJob, JobProgress, RebuildStatus } from "../api/types.js" */
+
 const COUNT = new Intl.NumberFormat();
 const NAMES = { rebuild: "Rebuild", verify: "Verification" };
 
-/** @param {{job: any, rebuild: any, onStart: () => void}} props of `ops/status/` */
+/** @param {{job: OneJob | null, rebuild: RebuildStatus, onStart: () => void}} props of `ops/status/` */
 export function Jobs({ job, rebuild, onStart }) {
   const [asked, setAsked] = useState("");
   const isRunning = job?.state === "running" || Boolean(rebuild.phase);
@@ -58,8 +60,9 @@ function Verification({ onClose, onStart }) {
   <//>`;
 }
 
+/** @param {{name: string, progress: JobProgress | RebuildStatus | null}} props */
 function Running({ name, progress }) {
-  const { phase, done, total } = progress || {};
+  const { phase, done = 0, total = 0 } = progress || {};
   const what = phase ? `${name}: ${phase}` : name;
   if (!total) return html`<p aria-busy="true">${what}</p>`;
   return html`<${Progress} done=${done} total=${total}>
@@ -67,6 +70,7 @@ function Running({ name, progress }) {
   <//>`;
 }
 
+/** @param {{job: OneJob}} props */
 function Job({ job }) {
   const name = NAMES[job.kind];
   return html`<div>
@@ -80,6 +84,7 @@ function Job({ job }) {
   </div>`;
 }
 
+/** @param {OneJob} job */
 function wordsOf({ state, ok, error, outcome }) {
   if (state === "running") return "";
   if (state === "failed") return `It failed: ${error}`;
@@ -88,6 +93,7 @@ function wordsOf({ state, ok, error, outcome }) {
   return "It found differences or damage.";
 }
 
+/** What a job found; its kinds differ. @param {{outcome: Record<string, any>}} props */
 function Outcome({ outcome }) {
   const numbers = Object.entries(outcome).filter(([, value]) => typeof value === "number");
   const damage = outcome.event_store || [];

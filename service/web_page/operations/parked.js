@@ -7,13 +7,15 @@ import { Pager } from "../parts/pager.js";
 import { href } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
+/** @import { Parked as ParkedMovie, ParkedPage } from "../api/types.js" */
+
 const SIZE = 50;
 
 /** @param {{known: string}} props read again when what is known of them changes */
 export function Parked({ known }) {
   const [page, setPage] = useState(1);
-  const [shown, setShown] = useState(/** @type {any} */ (null));
-  const [dropped, setDropped] = useState(/** @type {any} */ (null));
+  const [shown, setShown] = useState(/** @type {ParkedPage | null} */ (null));
+  const [dropped, setDropped] = useState(/** @type {ParkedMovie | null} */ (null));
 
   async function read() {
     try {
@@ -25,6 +27,7 @@ export function Parked({ known }) {
   }
   useEffect(() => void read(), [page, known]);
 
+  /** @param {ParkedMovie} movie */
   async function retry(movie) {
     try {
       const { data } = await call("POST", `ops/parked/${movie.movie_id}/retry/`);
@@ -36,6 +39,7 @@ export function Parked({ known }) {
   }
 
   async function drop() {
+    if (!dropped) return;
     await call("POST", `ops/parked/${dropped.movie_id}/drop/`);
     tell("The movie is out of the lists.");
     await read();
@@ -44,7 +48,8 @@ export function Parked({ known }) {
   return html`<section aria-labelledby="parked">
     <h2 id="parked">Parked movies</h2>
     ${shown?.count === 0 && html`<p>None: every event is applied.</p>`}
-    ${shown?.count > 0 &&
+    ${shown &&
+    shown.count > 0 &&
     html`<p>An event of these cannot be applied. Lists show the state before it, but for dropped ones.</p>
       <${List} movies=${shown.results} onRetry=${retry} onDrop=${setDropped} />
       <${Pager} page=${page} size=${SIZE} count=${shown.count} onPage=${setPage} of="parked movies" />`}
@@ -57,6 +62,7 @@ export function Parked({ known }) {
   </section>`;
 }
 
+/** @param {{movies: ParkedMovie[], onRetry: (one: any) => void, onDrop: (one: any) => void}} props */
 function List({ movies, onRetry, onDrop }) {
   return html`<div class="scrolls">
     <table>

@@ -1,12 +1,19 @@
 /** The health of each part, and how far the read model is behind the log. */
 import { html } from "../html.js";
 
+/** @import { Part, Status } from "../api/types.js" */
+
 const GOOD = ["ok", "live", "active"];
 const COUNT = new Intl.NumberFormat();
 const count = (value, one, many = `${one}s`) =>
   value === undefined ? "" : `${COUNT.format(value)} ${value === 1 ? one : many}`;
 
-/** @param {{status: any}} props what `ops/status/` or, with less in it, `/readyz` answers */
+/**
+ * What `ops/status/` answers, or with less in it `/readyz`.
+ * @typedef {{event_store: Status["event_store"], read_model: Status["read_model"],
+ *   projection: Partial<Status["projection"] & Part>}} Health
+ * @param {{status: Health}} props
+ */
 export function Parts({ status }) {
   const { event_store: store, read_model: model, projection } = status;
   const active = projection.active ?? projection.state === "active";
@@ -37,7 +44,7 @@ export function Parts({ status }) {
         </tbody>
       </table>
     </div>
-    ${model.events_missing > 0 &&
+    ${Boolean(model.events_missing) &&
     html`<p>The read model has ${shareOf(store.events, model.events_missing)} of the log's events.</p>`}
   </section>`;
 }
@@ -53,6 +60,7 @@ function Part({ name, state, facts }) {
 
 const at = (position) => position !== undefined && `position ${COUNT.format(position)}`;
 
+/** @param {Part} lag */
 function lagOf({ lag_events: events, lag_seconds: seconds }) {
   if (events === undefined) return "";
   if (!events) return "no lag";

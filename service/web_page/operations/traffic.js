@@ -6,6 +6,8 @@ import { ratesOf, readMetrics } from "./metrics.js";
 import { usePolling } from "./polling.js";
 import { useRef, useState } from "../vendor/hooks.js";
 
+/** @import { Rates, Reading } from "./metrics.js" */
+
 const EVERY_MS = 2_000;
 const KEPT = 150;
 /** After a longer pause (a hidden tab) the next reading is compared with none before it. */
@@ -13,8 +15,8 @@ const PAUSE_S = 10;
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 export function Traffic() {
-  const last = useRef(/** @type {{at: number, reading: any} | null} */ (null));
-  const [samples, setSamples] = useState(/** @type {any[]} */ ([]));
+  const last = useRef(/** @type {{at: number, reading: Reading} | null} */ (null));
+  const [samples, setSamples] = useState(/** @type {({at: number} & Partial<Rates>)[]} */ ([]));
   const [refusal, setRefusal] = useState("");
 
   usePolling(async (signal) => {

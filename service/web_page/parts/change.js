@@ -2,7 +2,9 @@
 import { html } from "../html.js";
 import { diffWordsWithSpace } from "../vendor/diff/diff/word.js";
 
-export const FIELDS = ["title", "genre", "year"];
+/** @import { Changes as AllChanges, Movie } from "../api/types.js" */
+
+export const FIELDS = /** @type {const} */ (["title", "genre", "year"]);
 
 /** Old and new text, with what went and what came. @param {{from: any, to: any}} props */
 export function Words({ from, to }) {
@@ -15,14 +17,14 @@ export function Words({ from, to }) {
   </span>`;
 }
 
-/** What would come of going back. @param {{movie: any, isDeleted: boolean}} props */
+/** What would come of going back. @param {{movie: Movie, isDeleted: boolean}} props */
 export const WouldBe = ({ movie, isDeleted }) =>
   html`<p>
     It would be “${movie.title}”, ${movie.genre}, ${movie.year}${isDeleted && ", and back"}. Nothing of
     the history is lost.
   </p>`;
 
-/** @param {{changes: Record<string, {from: any, to: any}>}} props */
+/** @param {{changes: AllChanges}} props */
 export function Changes({ changes }) {
   const names = FIELDS.filter((name) => name in changes);
   if (!names.length) return null;

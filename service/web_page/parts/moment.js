@@ -50,7 +50,7 @@ export function Moment({ id, label, at, open = "now", onChange, children }) {
 }
 
 function Slider({ label, open, at, onSlide }) {
-  const { first, now, days } = /** @type {any} */ (activity.value);
+  const { first, now, days } = /** @type {NonNullable<typeof activity.value>} */ (activity.value);
   const scale = useMemo(() => scaleOf(first, now), [first, now]);
   const end = open === "now" ? scale.steps : 0;
   const slide = (event) => {

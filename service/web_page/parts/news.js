@@ -3,6 +3,8 @@ import { html } from "../html.js";
 import { lastChange } from "../state/live.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
+/** @import { MovieEvent } from "../api/types.js" */
+
 const MARKED_MS = 4_000;
 const MAX_KEPT = 1_000;
 
@@ -12,14 +14,14 @@ const MAX_KEPT = 1_000;
  *   it, and the last position
  */
 export function News({ since, onShow }) {
-  const [arrived, setArrived] = useState(/** @type {any[]} */ ([]));
+  const [arrived, setArrived] = useState(/** @type {MovieEvent[]} */ ([]));
   const change = lastChange.value;
-  const isNew = ({ position }) => since === undefined || position > since;
+  const isNew = (/** @type {MovieEvent} */ { position }) => since === undefined || position > since;
   useEffect(() => {
     if (change) setArrived((before) => [...before, change].filter(isNew).slice(-MAX_KEPT));
   }, [change]);
   const news = since === undefined ? [] : arrived.filter(isNew);
-  const show = () => onShow(new Set(news.map((one) => one.movie_id)), news.at(-1).position);
+  const show = () => onShow(new Set(news.map((one) => one.movie_id)), news.at(-1)?.position ?? 0);
   const count = news.length === MAX_KEPT ? `${MAX_KEPT.toLocaleString()} or more` : news.length.toLocaleString();
   return html`<div aria-live="polite">
     ${news.length > 0 &&

@@ -4,8 +4,11 @@ import { signal } from "../vendor/signals.js";
 
 const KEPT_MS = 60_000;
 
-/** @type {{value: {first: number, now: number, days: any[]} | null}} */
-export const activity = signal(/** @type {any} */ (null));
+/** @import { DaySummary } from "../api/types.js" */
+
+export const activity = signal(
+  /** @type {{first: number, now: number, days: DaySummary[]} | null} */ (null),
+);
 let asked = 0;
 
 /** Ask for it unless that was done just now. Where it is refused, there is none. */

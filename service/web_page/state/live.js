@@ -5,26 +5,31 @@ import { account } from "./session.js";
 
 const RETRY_MS = 2_000;
 
+/** @import { MovieEvent } from "../api/types.js" */
+
 /** The last change, as the feed has it. */
-export const lastChange = signal(/** @type {any} */ (null));
+export const lastChange = signal(/** @type {MovieEvent | null} */ (null));
 /** Whether changes arrive: "connecting", "live", "lost". */
 export const connection = signal("connecting");
 
+/** @type {EventSource | null} */
 let source = null;
+/** @type {string | null} */
 let last = null;
 
 function open() {
-  source = new EventSource(urlOf("events/stream", { after: last }));
+  const opened = new EventSource(urlOf("events/stream", { after: last }));
+  source = opened;
   let hasOpened = false;
-  source.onopen = () => {
+  opened.onopen = () => {
     hasOpened = true;
     connection.value = "live";
   };
   for (const kind of ["MovieCreated", "MovieUpdated", "MovieDeleted", "MovieRestored", "message"])
-    source.addEventListener(kind, receive);
-  source.onerror = () => {
+    opened.addEventListener(kind, receive);
+  opened.onerror = () => {
     connection.value = "lost";
-    if (source.readyState !== EventSource.CLOSED) return;
+    if (opened.readyState !== EventSource.CLOSED) return;
     close();
     if (!hasOpened) last = null; // perhaps the log no longer has this position
     setTimeout(reopen, RETRY_MS);

@@ -2,8 +2,10 @@
 import { call, get, onSessionEnd, Problem } from "../api/http.js";
 import { signal } from "../vendor/signals.js";
 
+/** @import { Account } from "../api/types.js" */
+
 /** The account; null for nobody, undefined until it is known. */
-export const account = signal(undefined);
+export const account = signal(/** @type {Account | null | undefined} */ (undefined));
 
 /** Whether this browser may have a session: its cookies cannot be seen. */
 const HINT = "cinelog-signed-in";
@@ -11,12 +13,14 @@ const tabs = new BroadcastChannel("cinelog-session");
 tabs.onmessage = ({ data }) => (account.value = data);
 onSessionEnd.call = () => set(null);
 
+/** @param {Account | null} value */
 function set(value) {
   account.value = value;
   if (value) localStorage.setItem(HINT, "1");
   else localStorage.removeItem(HINT);
 }
 
+/** @param {Account | null} value */
 function tell(value) {
   set(value);
   tabs.postMessage(value);

@@ -8,7 +8,10 @@ import { Tokens } from "./tokens.js";
 import { account, signOutEverywhere } from "../state/session.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
+/** @import { AccountEntry, Session } from "../api/types.js" */
+
 export function Account() {
+  if (!account.value) return null;
   const { username, email, first_name, last_name } = account.value;
   const name = [first_name, last_name].filter(Boolean).join(" ");
   return html`<h1>Account</h1>
@@ -24,7 +27,7 @@ export function Account() {
 }
 
 function Sessions() {
-  const [sessions, setSessions] = useState(/** @type {any[] | null} */ (null));
+  const [sessions, setSessions] = useState(/** @type {Session[] | null} */ (null));
   const read = () =>
     get("auth/sessions/", { page_size: 100 })
       .then(({ data }) => setSessions(data.results))
@@ -118,7 +121,7 @@ function Password() {
 }
 
 function AccountHistory() {
-  const [entries, setEntries] = useState(/** @type {any[]} */ ([]));
+  const [entries, setEntries] = useState(/** @type {AccountEntry[]} */ ([]));
   useEffect(() => {
     get("auth/me/history/", { page: "last", page_size: 50 })
       .then(({ data }) => setEntries(data.results.toReversed()))

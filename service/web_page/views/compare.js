@@ -9,9 +9,11 @@ import { When } from "../parts/when.js";
 import { href, go } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
+/** @import { Entry, Movie, State } from "../api/types.js" */
+
 /**
- * @param {{id: string, movie: any, states: any[], entries: any[], isMine: boolean, from: number,
- *   to: number, onDone: () => void}} props
+ * @param {{id: string, movie: Movie | null, states: (State | null)[], entries: Entry[],
+ *   isMine: boolean, from: number, to: number, onDone: () => void}} props
  */
 export function Comparison({ id, movie, states, entries, isMine, from, to, onDone }) {
   const [old, now] = [states[from - 1], states[to - 1]];
@@ -54,6 +56,7 @@ export function Comparison({ id, movie, states, entries, isMine, from, to, onDon
   </section>`;
 }
 
+/** @param {{name: string, value: number, entries: Entry[], onChange: (event: any) => void}} props */
 function Choice({ name, value, entries, onChange }) {
   const label = name === "from" ? "Earlier version" : "Later version";
   return html`<label class="hidden" for=${`compare-${name}`}>${label}</label>
@@ -68,9 +71,12 @@ function Choice({ name, value, entries, onChange }) {
     <small><${When} at=${entries[value - 1].at} /></small>`;
 }
 
-/** Offered only where it would change something; first what would come of it is shown. */
+/**
+ * Offered only where it would change something; first what would come of it is shown.
+ * @param {{id: string, movie: Movie | null, old: State, version: number, onDone: () => void}} props
+ */
 function WayBack({ id, movie, old, version, onDone }) {
-  const [preview, setPreview] = useState(/** @type {any} */ (null));
+  const [preview, setPreview] = useState(/** @type {Movie | null} */ (null));
   useEffect(() => setPreview(null), [version, movie?.version]);
   if (movie && FIELDS.every((name) => movie[name] === old[name])) return null;
 

@@ -22,7 +22,7 @@ function save(parts, type, name) {
 /** @param {{count: number, params: URLSearchParams, onClose: () => void}} props */
 export function ExportDialog({ count, params, onClose }) {
   const [kind, setKind] = useState("csv");
-  const [progress, setProgress] = useState(/** @type {any} */ (null));
+  const [progress, setProgress] = useState(/** @type {{done: number, total: number} | null} */ (null));
   const [refusal, setRefusal] = useState("");
   const stop = useRef(new AbortController());
   useEffect(() => () => stop.current.abort(), []);
@@ -36,7 +36,10 @@ export function ExportDialog({ count, params, onClose }) {
     setRefusal("");
     setProgress({ done: 0, total: count });
     try {
-      const read = (path, asked) => get(path, asked, { signal });
+      const read = {
+        movies: (/** @type {Record<string, any>} */ asked) => get("movies/", asked, { signal }),
+        events: (/** @type {Record<string, any>} */ asked) => get("events/", asked, { signal }),
+      };
       const onProgress = (done, total) => setProgress({ done, total });
       const { rows, isWhole } = await readAll(query, format, read, { signal, onProgress });
       const separated = rows.map((row, index) => (index ? format.between : format.begin) + row);

@@ -9,8 +9,10 @@ import { When } from "../parts/when.js";
 import { href, route } from "../state/route.js";
 import { useState } from "../vendor/hooks.js";
 
+/** @import { Entry, Movie } from "../api/types.js" */
+
 /**
- * @param {{id: string, movie: any, entries: any[], isMine: boolean, onDone: () => void}} props
+ * @param {{id: string, movie: Movie | null, entries: Entry[], isMine: boolean, onDone: () => void}} props
  *   ``movie`` is null for a deleted one
  */
 export function History({ id, movie, entries, isMine, onDone }) {
@@ -45,10 +47,13 @@ export function History({ id, movie, entries, isMine, onDone }) {
 
 const To = ({ id, from, to, label }) => html`<a href=${href(`movies/${id}`, { from, to })}>${label}</a>`;
 
-/** Take back one change and keep later ones, after a look at what would come of it. */
+/**
+ * Take back one change and keep later ones, after a look at what would come of it.
+ * @param {{id: string, movie: Movie | null, entry: Entry, onDone: () => void}} props
+ */
 function Undo({ id, movie, entry, onDone }) {
   const [conflict, setConflict] = useState("");
-  const [preview, setPreview] = useState(/** @type {any} */ (null));
+  const [preview, setPreview] = useState(/** @type {(Movie & {key: string}) | null} */ (null));
   const { version } = entry;
 
   /** @param {{query?: Record<string, string>, headers?: Record<string, string>}} options */
@@ -63,7 +68,7 @@ function Undo({ id, movie, entry, onDone }) {
     } catch (problem) {
       if (!(problem instanceof Problem) || problem.code !== "undo_conflict") tellError(problem);
       else {
-        const fields = Object.entries(problem.document.conflicts);
+        const fields = Object.entries(problem.document.conflicts || {});
         const told = fields.map(([name, { version: later, now }]) => `${name} (version ${later}: ${now})`);
         setConflict(`It cannot be undone: later versions changed ${told.join(", ")}.`);
       }
@@ -72,6 +77,7 @@ function Undo({ id, movie, entry, onDone }) {
 
   /** Only if the movie still is what the preview was made of. */
   async function undo({ reason }) {
+    if (!preview) return;
     /** @type {Record<string, string>} */
     const headers = { ...reasonHeader(reason), "Idempotency-Key": preview.key };
     if (movie) headers["If-Match"] = `"${movie.version}"`;

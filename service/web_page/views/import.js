@@ -9,6 +9,10 @@ import { COLUMNS, FileError, readMovies } from "../data/movie_file.js";
 import { keyOf, sendRows } from "../data/sending.js";
 import { useEffect, useMemo, useRef, useState } from "../vendor/hooks.js";
 
+/** @import { Outcome } from "../data/sending.js" */
+
+/** @import { MovieRow } from "../data/movie_file.js" */
+
 const MAX_BYTES = 16 * 1024 * 1024;
 const PREVIEWED = 5;
 const MAX_REFUSED = 200;
@@ -24,7 +28,7 @@ async function read(file) {
   return readMovies(await file.arrayBuffer());
 }
 
-/** @param {string} name @param {any} row @param {string} reason */
+/** @param {string} name @param {MovieRow} row @param {string} reason */
 const post = async (name, row, reason) =>
   call("POST", "movies/", {
     body: row.fields,
@@ -34,9 +38,9 @@ const post = async (name, row, reason) =>
 /** @param {{file?: File, onClose: () => void, onDone: () => void}} props */
 export function ImportDialog({ file: dropped, onClose, onDone }) {
   const [file, setFile] = useState(dropped);
-  const [rows, setRows] = useState(/** @type {any[] | null} */ (null));
+  const [rows, setRows] = useState(/** @type {MovieRow[] | null} */ (null));
   const [refusal, setRefusal] = useState("");
-  const [outcome, setOutcome] = useState(/** @type {any} */ (null));
+  const [outcome, setOutcome] = useState(/** @type {Outcome | null} */ (null));
   const [reason, setReason] = useState("");
   const [state, setState] = useState("ready"); // ready, running, stopped, done
   const stop = useRef(new AbortController());
@@ -62,7 +66,7 @@ export function ImportDialog({ file: dropped, onClose, onDone }) {
     setRefusal("");
     setOutcome(NONE);
     try {
-      await sendRows(movies, (row) => post(file?.name, row, reason), { signal, onProgress: setOutcome });
+      await sendRows(movies, (row) => post(file?.name || "", row, reason), { signal, onProgress: setOutcome });
       setState("done");
     } catch (caught) {
       const error = /** @type {any} */ (caught);
@@ -83,6 +87,7 @@ export function ImportDialog({ file: dropped, onClose, onDone }) {
     html`<${Reason} value=${reason} hint="Stands in the history of each movie."
       onInput=${(event) => setReason(event.target.value)} />`}
     ${outcome &&
+    rows &&
     html`<${Sent} ...${{ outcome, state }} total=${rows.length} sendable=${movies.length} />`}
     ${rows &&
     state !== "running" &&

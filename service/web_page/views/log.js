@@ -10,6 +10,8 @@ import { lastChange } from "../state/live.js";
 import { go, href, route } from "../state/route.js";
 import { useEffect, useRef, useState } from "../vendor/hooks.js";
 
+/** @import { MovieEvent } from "../api/types.js" */
+
 /** @param {AbortSignal} signal @returns {Promise<number>} the position of now */
 async function readHead(signal) {
   const { headers } = await get("movies/", { page_size: 1 }, { signal });
@@ -17,13 +19,13 @@ async function readHead(signal) {
 }
 
 /** The feed, for reading backwards. @param {AbortSignal} [signal] */
-const feed = (signal) => (query) => get("events/", query, { signal });
+const feed = (signal) => (/** @type {Record<string, any>} */ query) => get("events/", query, { signal });
 
-/** @param {any} entry @param {URLSearchParams} params */
+/** @param {MovieEvent} entry @param {URLSearchParams} params */
 function isWanted(entry, params) {
   const kind = params.get("type");
   const who = params.get("actor__username");
-  const at = Date.parse(entry.at);
+  const at = Date.parse(entry.at || "");
   const isIn = (name, isPast) => !params.get(name) || isPast(at, Date.parse(params.get(name) || ""));
   return (
     isIn("at__gte", (one, other) => one >= other) &&
@@ -35,8 +37,8 @@ function isWanted(entry, params) {
 }
 
 /**
- * @typedef {{entries: any[], reached: number, floor: number}} Shown nothing lies up to ``floor``
- * @param {Shown} shown @param {any[]} changes oldest first
+ * @typedef {{entries: MovieEvent[], reached: number, floor: number}} Shown nothing lies up to ``floor``
+ * @param {Shown} shown @param {MovieEvent[]} changes oldest first
  */
 function withNewer(shown, changes) {
   const newest = shown.entries[0]?.position ?? 0;
@@ -48,7 +50,7 @@ export function Log() {
   const params = route.value.params;
   const [shown, setShown] = useState(/** @type {Shown | null} */ (null));
   /** What arrives while the entries are read. */
-  const arrived = useRef(/** @type {any[] | null} */ ([]));
+  const arrived = useRef(/** @type {MovieEvent[] | null} */ ([]));
   const asked = params.toString();
   const query = Object.fromEntries(params);
   const change = lastChange.value;
@@ -104,6 +106,7 @@ export function Log() {
   </section>`;
 }
 
+/** @param {{entry: MovieEvent}} props */
 function Entry({ entry }) {
   return html`<li>
     <p class="what">
@@ -118,6 +121,7 @@ function Entry({ entry }) {
   </li>`;
 }
 
+/** @param {{params: URLSearchParams}} props */
 function LogFilters({ params }) {
   const query = Object.fromEntries(params);
   const set = (name) => (event) => go("log", { ...query, [name]: event.target.value.trim() });

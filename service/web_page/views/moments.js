@@ -10,6 +10,10 @@ import { patience } from "../data/patience.js";
 import { go, href, route } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
+/** @import { Movie as Difference } from "../data/moments.js" */
+
+/** @import { MovieEvent } from "../api/types.js" */
+
 const MAX_ENTRIES = 1_000;
 const SHOWN = 50;
 const KINDS = { added: "added", changed: "changed", deleted: "deleted" };
@@ -19,13 +23,14 @@ const KINDS = { added: "added", changed: "changed", deleted: "deleted" };
  * @param {{from: string, to: string, after: string}} moments ``after`` is a position to begin from
  *   instead of ``from``
  * @param {AbortSignal} signal
- * @returns {Promise<{entries: any[], isWhole: boolean}>}
+ * @returns {Promise<{entries: MovieEvent[], isWhole: boolean}>}
  */
 async function readBetween({ from, to, after: begin }, signal) {
   const patiently = patience(signal);
-  const read = (path, query) => patiently(() => get(path, query, { signal }));
+  /** @param {Record<string, any>} query */
+  const read = (query) => patiently(() => get("events/", query, { signal }));
   const positionOf = async (at) => {
-    const { headers } = await read("movies/", { page_size: 1, at });
+    const { headers } = await patiently(() => get("movies/", { page_size: 1, at }, { signal }));
     return Number(headers.get("Event-Position"));
   };
   const first = begin || (from ? positionOf(from) : 0);
@@ -33,10 +38,10 @@ async function readBetween({ from, to, after: begin }, signal) {
   const [after, until] = places.sort((one, other) => one - other);
   if (after === until) return { entries: [], isWhole: true };
   const isBetween = ({ position }) => position <= until;
-  const { data } = await read("events/", { after, limit: MAX_ENTRIES });
+  const { data } = await read({ after, limit: MAX_ENTRIES });
   const entries = data.results.filter(isBetween);
   if (!data.next || entries.length < data.results.length) return { entries, isWhole: true };
-  const further = await read("events/", { after: entries.at(-1).position, limit: 1 });
+  const further = await read({ after: entries.at(-1)?.position, limit: 1 });
   return { entries, isWhole: !further.data.results.some(isBetween) };
 }
 
@@ -89,6 +94,7 @@ function Found({ found, to }) {
   </div>`;
 }
 
+/** @param {{kind: string, movies: Difference[]}} props */
 function Group({ kind, movies }) {
   const [isAll, setAll] = useState(false);
   const shown = isAll ? movies : movies.slice(0, SHOWN);

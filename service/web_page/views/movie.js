@@ -15,7 +15,9 @@ import { account } from "../state/session.js";
 import { go, href, route } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
-/** @param {string} id @returns {Promise<any>} the movie, null for a deleted one */
+/** @import { Entry, Movie as MovieFields, State } from "../api/types.js" */
+
+/** @param {string} id @returns {Promise<MovieFields | null>} null for a deleted one */
 async function read(id) {
   try {
     return (await get(`movies/${id}/`)).data;
@@ -25,7 +27,7 @@ async function read(id) {
   }
 }
 
-/** @param {string} id @returns {Promise<any[]>} every entry, oldest first */
+/** @param {string} id @returns {Promise<Entry[]>} all of them, oldest first */
 async function readHistory(id) {
   const entries = [];
   for (let page = 1, count = 1; entries.length < count; page += 1) {
@@ -36,8 +38,9 @@ async function readHistory(id) {
   return entries;
 }
 
-/** @param {any[]} entries @returns {any[]} the fields at each version, null where it was deleted */
+/** @param {Entry[]} entries @returns {(State | null)[]} at each version, null where it was deleted */
 export function statesOf(entries) {
+  /** @type {any} */
   let state = {};
   return entries.map((entry) => {
     const changes = Object.entries(entry.changes).map(([name, { to }]) => [name, to]);
@@ -48,7 +51,9 @@ export function statesOf(entries) {
 
 /** @param {{id: string}} props */
 export function Movie({ id }) {
-  const [shown, setShown] = useState(/** @type {any} */ (null));
+  const [shown, setShown] = useState(
+    /** @type {{movie: MovieFields | null, entries: Entry[], states: (State | null)[]} | null} */ (null),
+  );
   const [refusal, setRefusal] = useState("");
   const [dialog, setDialog] = useState("");
   const [round, setRound] = useState(0);
@@ -72,7 +77,7 @@ export function Movie({ id }) {
   if (refusal) return html`<p class="banner" role="alert">${refusal}</p>`;
   if (!shown) return html`<p aria-busy="true">Loading …</p>`;
   const { movie, entries, states } = shown;
-  const last = states.findLast(Boolean) || {};
+  const last = /** @type {State} */ (states.findLast(Boolean));
   const first = entries[0];
   const isMine = first.actor.username === account.value?.username;
   const params = route.value.params;
@@ -112,8 +117,9 @@ export function Movie({ id }) {
   </article>`;
 }
 
+/** @param {{movie: MovieFields, onClose: () => void, onDone: () => void}} props */
 function Deletion({ movie, onClose, onDone }) {
-  const [errors, setErrors] = useState(/** @type {any} */ ({}));
+  const [errors, setErrors] = useState(/** @type {Record<string, string[]>} */ ({}));
   async function submit(event) {
     event.preventDefault();
     try {

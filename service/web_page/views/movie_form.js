@@ -8,18 +8,19 @@ import { tell, textOf } from "../parts/notice.js";
 import { Reason, reasonHeader } from "../parts/reason.js";
 import { useRef, useState } from "../vendor/hooks.js";
 
+/** @import { Movie } from "../api/types.js" */
+
 /**
- * @param {{movie?: any, onClose: () => void, onDone: (movie: any) => void}} props ``movie`` is the
+ * @param {{movie?: Movie, onClose: () => void, onDone: (movie: Movie) => void}} props ``movie`` is the
  *   one to edit
  */
 export function MovieDialog({ movie: current, onClose, onDone }) {
   const [movie] = useState(current); // as it was when editing began: the view goes on with time
   const [errors, setErrors] = useState(/** @type {Record<string, string[]>} */ ({}));
   const [refusal, setRefusal] = useState("");
-  const [theirs, setTheirs] = useState(/** @type {any} */ (null));
+  const [theirs, setTheirs] = useState(/** @type {Movie | null} */ (null));
   const [busy, setBusy] = useState(false);
   const key = useRef(crypto.randomUUID());
-  const base = theirs || movie;
 
   async function submit(event) {
     event.preventDefault();
@@ -32,7 +33,7 @@ export function MovieDialog({ movie: current, onClose, onDone }) {
       const { data } = movie
         ? await call("PATCH", `movies/${movie.id}/`, {
             body: fields,
-            headers: { ...headers, "If-Match": `"${base.version}"` },
+            headers: { ...headers, "If-Match": `"${(theirs || movie).version}"` },
           })
         : await call("POST", "movies/", {
             body: fields,
@@ -44,7 +45,7 @@ export function MovieDialog({ movie: current, onClose, onDone }) {
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       key.current = problem.status && problem.status < 500 ? crypto.randomUUID() : key.current;
-      if (problem.status === 412) setTheirs((await get(`movies/${movie.id}/`)).data);
+      if (problem.status === 412 && movie) setTheirs((await get(`movies/${movie.id}/`)).data);
       else if (Object.keys(problem.errors).length) setErrors(problem.errors);
       else setRefusal(textOf(problem));
     } finally {
@@ -70,7 +71,7 @@ export function MovieDialog({ movie: current, onClose, onDone }) {
   <//>`;
 }
 
-/** What somebody else changed meanwhile. */
+/** What somebody else changed meanwhile. @param {{mine: Movie, theirs: Movie}} props */
 function Conflict({ mine, theirs }) {
   const changes = Object.fromEntries(
     FIELDS.filter((name) => mine[name] !== theirs[name]).map((name) => [

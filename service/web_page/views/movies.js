@@ -12,6 +12,8 @@ import { wanted } from "../state/keys.js";
 import { go, href, route } from "../state/route.js";
 import { useEffect, useLayoutEffect, useRef, useState } from "../vendor/hooks.js";
 
+/** @import { MoviePage } from "../api/types.js" */
+
 export const MovieDialog = lazy(async () => (await import("./movie_form.js")).MovieDialog);
 const ImportDialog = lazy(async () => (await import("./import.js")).ImportDialog);
 const ExportDialog = lazy(async () => (await import("./export.js")).ExportDialog);
@@ -24,12 +26,15 @@ const COLUMNS = [
   ["created_at", "Created"],
 ];
 
-/** @param {URLSearchParams} params @returns {Record<string, any>} */
+/**
+ * @typedef {MoviePage & {at: string | null, position: number}} Shown
+ * @param {URLSearchParams} params @returns {Record<string, any>}
+ */
 const queryOf = (params) => ({ page_size: SIZE, ...Object.fromEntries(params) });
 
 export function Movies() {
   const params = route.value.params;
-  const [page, setPage] = useState(/** @type {any} */ (null));
+  const [page, setPage] = useState(/** @type {Shown | null} */ (null));
   const [refusal, setRefusal] = useState(/** @type {Problem | null} */ (null));
   const [loading, setLoading] = useState(true);
   const [round, setRound] = useState(0);
@@ -98,10 +103,12 @@ export function Movies() {
     ${dialog === "import" &&
     html`<${ImportDialog} file=${dropped} onClose=${close} onDone=${reload} />`}
     ${dialog === "export" &&
+    page &&
     html`<${ExportDialog} count=${page.count} params=${params} onClose=${close} />`}
   </section>`;
 }
 
+/** @param {{problem: Problem, onRetry: () => void}} props */
 function Refusal({ problem, onRetry }) {
   useEffect(() => {
     if (problem.status !== 503 && problem.status !== 0) return undefined;
@@ -118,6 +125,10 @@ function Refusal({ problem, onRetry }) {
   </div>`;
 }
 
+/**
+ * @param {{page: Shown, params: URLSearchParams, marked: Set<string>,
+ *   onOrder: (changes: Record<string, string>) => void}} props
+ */
 function Table({ page, params, marked, onOrder }) {
   const { at } = page;
   if (!page.count)

@@ -10,26 +10,36 @@ import { usePolling } from "../operations/polling.js";
 import { Traffic } from "../operations/traffic.js";
 import { useState } from "../vendor/hooks.js";
 
+/** @import { Readiness, Status } from "../api/types.js" */
+
 const EVERY_MS = 2_000;
 
-/** While the event store is away, roles cannot be checked: the probe answers still. */
+/** @typedef {import("../operations/parts.js").Health & Partial<Pick<Status, "rebuild" | "job">>} Shown */
+
+/**
+ * While the event store is away, roles cannot be checked: the probe answers still.
+ * @param {AbortSignal} signal @returns {Promise<Readiness>}
+ */
 async function readReadiness(signal) {
   try {
     return (await get("../../readyz", {}, { signal })).data;
   } catch (problem) {
-    if (problem instanceof Problem && problem.document.event_store) return problem.document;
+    if (problem instanceof Problem && problem.document.event_store) return /** @type {any} */ (problem.document);
     throw problem;
   }
 }
 
-/** The last status with what is known now; parts of the view stay, and with them their dialogs. */
+/**
+ * The last status with what is known now; parts of the view stay, and with them their dialogs.
+ * @param {Shown | null} before @param {Readiness | null} now @returns {Shown | null}
+ */
 function merged(before, now) {
   if (!now) return before;
   return { ...before, ...now, read_model: { ...before?.read_model, ...now.read_model } };
 }
 
 export function Operations() {
-  const [status, setStatus] = useState(/** @type {any} */ (null));
+  const [status, setStatus] = useState(/** @type {Shown | null} */ (null));
   const [refusal, setRefusal] = useState("");
   const [round, setRound] = useState(0);
 
@@ -50,14 +60,14 @@ export function Operations() {
     [round],
   );
 
-  const { read_model: model, rebuild, job } = status || {};
+  const { read_model: model, rebuild, job = null } = status || {};
   return html`<section aria-busy=${!status && !refusal}>
     <h1>Operations</h1>
     ${refusal && html`<p class="banner" role="alert">${refusal}</p>`}
     ${status && html`<${Parts} status=${status} /><${Traffic} />`}
     ${rebuild &&
     html`<${Jobs} job=${job} rebuild=${rebuild} onStart=${() => setRound(round + 1)} />
-      <${Parked} known=${`${model.parked} ${model.dropped} ${model.generation}`} />
+      <${Parked} known=${`${model?.parked} ${model?.dropped} ${model?.generation}`} />
       <${Accounts} />`}
   </section>`;
 }

@@ -9,13 +9,15 @@ import { Secret } from "../parts/secret.js";
 import { When } from "../parts/when.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
+/** @import { NewPersonalToken, PersonalToken } from "../api/types.js" */
+
 const SCOPES = { read: "Read only", write: "Read and write" };
 const DAYS = 90;
 
 export function Tokens() {
-  const [tokens, setTokens] = useState(/** @type {any[] | null} */ (null));
+  const [tokens, setTokens] = useState(/** @type {PersonalToken[] | null} */ (null));
   const [isNew, setIsNew] = useState(false);
-  const [revoked, setRevoked] = useState(/** @type {any} */ (null));
+  const [revoked, setRevoked] = useState(/** @type {PersonalToken | null} */ (null));
   const read = () =>
     get("auth/tokens/", { page_size: 100 })
       .then(({ data }) => setTokens(data.results))
@@ -23,6 +25,7 @@ export function Tokens() {
   useEffect(() => void read(), []);
 
   async function revoke() {
+    if (!revoked) return;
     await call("DELETE", `auth/tokens/${revoked.id}/`);
     tell(`The token “${revoked.name}” is revoked.`);
     await read();
@@ -42,6 +45,7 @@ export function Tokens() {
   </section>`;
 }
 
+/** @param {{tokens: PersonalToken[], onRevoke: (one: PersonalToken) => void}} props */
 function List({ tokens, onRevoke }) {
   return html`<div class="scrolls">
     <table>
@@ -77,7 +81,7 @@ function Creation({ onClose, onDone }) {
   const [errors, setErrors] = useState(/** @type {Record<string, string[]>} */ ({}));
   const [refusal, setRefusal] = useState("");
   const [busy, setBusy] = useState(false);
-  const [created, setCreated] = useState(/** @type {any} */ (null));
+  const [created, setCreated] = useState(/** @type {NewPersonalToken | null} */ (null));
 
   async function submit(event) {
     event.preventDefault();

@@ -97,12 +97,13 @@ test("an export is read back as it was", () => {
 function listOf(count, { size = 100, changes = /** @type {number[]} */ ([]) } = {}) {
   const asked = [];
   let position = 0;
-  const read = async (path, query) => {
+  const events = async (query) => {
     asked.push(query);
-    if (path === "events/") {
-      const results = changes.filter((one) => one > query.after).map((one) => ({ position: one }));
-      return { data: { results: results.slice(0, 1) }, headers: new Headers() };
-    }
+    const results = changes.filter((one) => one > query.after).map((one) => ({ position: one }));
+    return { data: { results: results.slice(0, 1) }, headers: new Headers() };
+  };
+  const movies = async (query) => {
+    asked.push(query);
     if (!query.at_position) position += 1;
     const from = Number(query.cursor || 0);
     const results = Array.from({ length: Math.min(size, count - from) }, (_, at) => ({ id: from + at }));
@@ -112,7 +113,7 @@ function listOf(count, { size = 100, changes = /** @type {number[]} */ ([]) } = 
     if (from + size < count) headers.set("Link", next);
     return { data: { count, results }, headers };
   };
-  return { asked, read };
+  return { asked, read: { movies, events } };
 }
 
 const row = ({ id }) => String(id);

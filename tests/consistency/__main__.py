@@ -11,19 +11,21 @@ import argparse
 import asyncio
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from tests.consistency.checker import Violation, check
 from tests.consistency.clients import Load
 from tests.consistency.experiment import Outage, run_experiment
-from tests.consistency.faults import schedule
+from tests.consistency.faults import Kind, schedule
 from tests.consistency.history import History
-from tests.consistency.system import System
+from tests.consistency.system import KINDS, SQLITE, System, kinds_here
 
 MOST_SHOWN = 20
 
@@ -35,6 +37,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--faults", type=int, help="end after so many faults instead")
     parser.add_argument("--only", help="only faults whose name contains this text")
+    parser.add_argument("--store", choices=[*KINDS], default=SQLITE)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--within", type=float, default=5.0, help="longest outage in seconds")
     parser.add_argument("--output", type=Path)
@@ -44,15 +47,18 @@ def main() -> int:
         return _report(check(History.load(options.check)))
     print(f"seed {options.seed}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        system = System(Path(folder), options.seed)
+        kinds = [kind for kind in kinds_here(options.store) if (options.only or "") in str(kind)]
+        system = System(Path(folder), options.seed, kinds, options.store)
         try:
-            return asyncio.run(_run(system, options))
+            return asyncio.run(_run(system, kinds, options))
         finally:
+            if options.output:
+                options.output.mkdir(parents=True, exist_ok=True)
+                shutil.copy(system.service.log_path, options.output)
             system.stop()
 
 
-async def _run(system: System, options: argparse.Namespace) -> int:
-    kinds = [pair for pair in system.kinds() if (options.only or "") in " ".join(pair)]
+async def _run(system: System, kinds: Sequence[Kind], options: argparse.Namespace) -> int:
     began = time.monotonic()
 
     def over(outages: list[Outage]) -> bool:
@@ -62,7 +68,11 @@ async def _run(system: System, options: argparse.Namespace) -> int:
 
     load = Load(system.urls, options.seed, clients=options.clients)
     history, outages = await run_experiment(
-        system, load, schedule(options.seed, kinds), until=over, report=_print_outage
+        system,
+        load,
+        schedule(options.seed, kinds),
+        until=over,
+        report=lambda line: print(line, flush=True),
     )
     if options.output:
         history.save(options.output)
@@ -72,11 +82,6 @@ async def _run(system: System, options: argparse.Namespace) -> int:
     return max(_report(check(history)), int(bool(late)))
 
 
-def _print_outage(outage: Outage) -> None:
-    gaps = "  ".join(f"{name} {gap:.2f} s" for name, gap in outage.gaps_s.items())
-    print(f"{outage.fault!s:<20} {gaps}", flush=True)
-
-
 def _print_summary(history: History, outages: list[Outage]) -> None:
     statuses: dict[str, int] = defaultdict(int)
     for one in history.operations:
@@ -84,7 +89,7 @@ def _print_summary(history: History, outages: list[Outage]) -> None:
     print(f"{len(history.operations)} operations, {len(history.log)} events: {dict(statuses)}")
     by_fault: dict[str, list[float]] = defaultdict(list)
     for outage in outages:
-        by_fault[str(outage.fault)].append(outage.longest_s)
+        by_fault[str(outage.fault.kind)].append(outage.longest_s)
     print(f"{'longest outage, s':<20}{'number':>8}{'median':>8}{'95 %':>8}{'most':>8}")
     for name, gaps in sorted(by_fault.items()):
         gaps.sort()

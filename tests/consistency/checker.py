@@ -164,16 +164,17 @@ def _promises(operations: Iterable[Operation], log: _Log) -> Iterator[Violation]
     reads.sort(key=attrgetter("position"))
     events, reached = log.events, 0
     versions: dict[str, int] = {}
-    live: list[str] = []
+    live: list[tuple[str, str]] = []  # in the order of lists, oldest first
     for one in reads:
         while reached < len(events) and events[reached].position <= one.position:
             event = events[reached]
-            place = bisect_left(live, event.movie)
-            is_live = live[place : place + 1] == [event.movie]
+            key = log.of_movie[event.movie][0].at, event.movie
+            place = bisect_left(live, key)
+            is_live = live[place : place + 1] == [key]
             if event.title is None and is_live:
                 live.pop(place)
             elif event.title is not None and not is_live:
-                live.insert(place, event.movie)
+                live.insert(place, key)
             versions[event.movie] = event.version
             reached += 1
         if one.kind == LIST:
@@ -186,8 +187,8 @@ def _promises(operations: Iterable[Operation], log: _Log) -> Iterator[Violation]
             yield from _row(one, row, versions.get(row.movie, 0), log)
 
 
-def _page(one: Operation, live: list[str]) -> Iterator[Violation]:
-    newest = live[: -one.size - 1 : -1]
+def _page(one: Operation, live: list[tuple[str, str]]) -> Iterator[Violation]:
+    newest = [movie for _, movie in live[: -one.size - 1 : -1]]
     if one.count != len(live):
         yield Violation("page", f"{len(live)} movies at position {one.position}", one)
     elif [row.movie for row in one.rows] != newest:

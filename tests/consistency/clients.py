@@ -232,7 +232,7 @@ async def read_log(url: str, account: Account) -> list[Event]:
             body = (await _get(http, following, account)).json()
             for one in body["results"]:
                 event = one["position"], one["movie_id"], one["version"], one["request_id"]
-                events.append(Event(*event, _title(one)))
+                events.append(Event(*event, _title(one), one["at"]))
             following = body["next"]
         return events
 

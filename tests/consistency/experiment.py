@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 from typing import NamedTuple
 
 from tests.consistency.clients import Load, read_log, read_rows
-from tests.consistency.faults import Fault
+from tests.consistency.faults import AT_ONCE, Fault
 from tests.consistency.history import LIST, READ, WRITES, History, Operation
 from tests.consistency.system import System
 
@@ -20,6 +20,10 @@ class Outage(NamedTuple):
 
     fault: Fault
     gaps_s: dict[str, float]
+
+    def __str__(self) -> str:
+        gaps = (f"{name} {gap:.2f} s" for name, gap in self.gaps_s.items())
+        return "    no success: " + "  ".join(gaps)
 
     @property
     def longest_s(self) -> float:
@@ -37,7 +41,7 @@ async def run_experiment(
     faults: Iterator[Fault],
     *,
     until: Callable[[list[Outage]], bool],
-    report: Callable[[Outage], object] = lambda _: None,
+    report: Callable[[str], object] = lambda _: None,
 ) -> Result:
     """Run faults under load until ``until`` says so; return the history and the outages."""
     outages: list[Outage] = []
@@ -48,14 +52,15 @@ async def run_experiment(
                 break
             await asyncio.sleep(fault.pause_s)
             began = time.monotonic_ns()
-            await asyncio.to_thread(system.begin, fault)
-            if fault.kind != "kill":
+            report(str(fault.kind))
+            await asyncio.to_thread(system.begin, fault.kind)
+            if fault.kind.fault not in AT_ONCE:
                 await asyncio.sleep(fault.hold_s)
                 began = time.monotonic_ns()
-                await asyncio.to_thread(system.end, fault)
+                await asyncio.to_thread(system.end, fault.kind)
             await _recovered(load, began)
             outages.append(Outage(fault, _gaps_s(load.operations, began)))
-            report(outages[-1])
+            report(str(outages[-1]))
     url = load.urls[0]
     log = await read_log(url, load.account)
     position = max((one.position for one in log), default=0)
@@ -80,7 +85,8 @@ async def _recovered(load: Load, began: int) -> None:
             and all(kinds & succeeded for kinds in KINDS.values())
         ):
             return
-    raise AssertionError(f"not serving again after {LONGEST_S:.0f} s")
+    lines = [str(one) for one in islice(reversed(load.operations), 12)]
+    raise AssertionError(f"not serving again after {LONGEST_S:.0f} s:\n" + "\n".join(lines))
 
 
 def _latest(operations: list[Operation]) -> Iterator[Operation]:

@@ -79,6 +79,8 @@ class Event(NamedTuple):
     """The request id: the name of the write."""
     title: str | None
     """The title that it sets; None for a deletion."""
+    at: str = ""
+    """When it happened: RFC 3339, UTC, of one length. Lists are ordered by this of the creation."""
 
 
 class History(NamedTuple):

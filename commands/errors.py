@@ -36,6 +36,8 @@
     │   ├── ReadModelUnavailableError
     │   └── BusyError                a bounded queue is full
     ├── DamagedFileError             a file of events was changed after its export
+    ├── BackupError                  the place of backups fails, or lacks what is asked for
+    │   └── DamagedBackupError       a backup is not what was written
     └── ConfigurationError           a setting cannot work
         └── LogMismatchError         the event store is not the one that was served
 
@@ -312,6 +314,19 @@ class DamagedFileError(CinelogError):
     def __init__(self, line: int | None, reason: str) -> None:
         super().__init__(reason)
         self.line = line
+        self.reason = reason
+
+
+class BackupError(CinelogError):
+    """The place of backups does not answer, refuses, or does not have what is asked for."""
+
+
+class DamagedBackupError(BackupError):
+    """A backup is missing a file, or ``name`` is not what was written."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
         self.reason = reason
 
 

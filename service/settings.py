@@ -1,7 +1,9 @@
 """The settings, read from environment variables with the prefix ``CINELOG_``; all are optional."""
 
 import os
+import re
 from contextlib import suppress
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 PREFIX = "CINELOG_"
 POSTGRESQL = ("postgresql", "postgres")
 _MAX_RATE = 10**9
+_DURATION = re.compile(r"([1-9][0-9]{0,6})\s*(second|minute|hour|day)s?")
+_UNITS_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 
 class Settings(BaseSettings):
@@ -53,6 +57,10 @@ class Settings(BaseSettings):
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
     streams_per_account: Annotated[int, Field(ge=1, le=100_000)] = 20
     mirror_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 1_024
+    backup_url: str = ""
+    backup_full_every: str = "7 days"
+    backup_keep: str = "off"
+    backup_recipient: str = ""
 
     @field_validator("redis_url", "public_url", mode="before")
     @classmethod
@@ -74,6 +82,13 @@ class Settings(BaseSettings):
     @classmethod
     def _rate_is_valid(cls, value: str, info: ValidationInfo) -> str:
         (parse_login_rate if info.field_name == "login_rate" else parse_rate)(value)
+        return value
+
+    @field_validator("backup_full_every", "backup_keep")
+    @classmethod
+    def _duration_is_valid(cls, value: str, info: ValidationInfo) -> str:
+        if parse_duration(value) is None and info.field_name == "backup_full_every":
+            raise ValueError('write it like "7 days"')
         return value
 
     @field_validator("cors_origins")
@@ -151,6 +166,21 @@ def unknown_variables() -> list[str]:
             hint = f"did you mean {PREFIX}{near[0]}?" if near else "see docs/settings.md"
             warnings.append(f"{variable} is not a setting and is ignored; {hint}")
     return warnings
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """Return a duration such as ``1 hour`` or ``30 days``, None for ``off``.
+
+    Raises ValueError for any other text.
+    """
+    if text.strip().lower() in ("off", ""):
+        return None
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError(
+            'write it like "1 hour" or "30 days" (second, minute, hour, day), or "off"'
+        )
+    return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])
 
 
 def parse_rate(text: str) -> "RateLimitItem | None":

@@ -32,6 +32,12 @@ DESCRIPTIONS = {
     "streams_per_account": "Maximum number of open event streams of an account, per machine.",
     "mirror_mb": "Most memory in MB for the records that lists search, per API process; a larger "
     "catalogue has no lists.",
+    "backup_url": "Place of backups: a directory, or a URL that `fsspec` reaches (`s3://bucket/path`).",
+    "backup_full_every": "Age at which a chain of backups is followed by a new, full one.",
+    "backup_keep": "How long an older chain is kept after its last backup, such as `30 days`; "
+    "`off` keeps all.",
+    "backup_recipient": "Public keys, separated by commas, that backups are encrypted to: `age1…` "
+    "or `ssh-…`.",
     "log_format": "`auto` (text on a terminal, else JSON), `text` or `json`.",
     "log_level": "`debug`, `info`, `warning`, `error` or `critical`.",
 }

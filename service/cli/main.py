@@ -14,6 +14,7 @@ from commands.errors import (
     AccountClosedError,
     CinelogError,
     ConfigurationError,
+    DamagedBackupError,
     EventStoreUnavailableError,
     FewerEventsError,
     NotFoundError,
@@ -21,6 +22,7 @@ from commands.errors import (
     StoreDamagedError,
 )
 from service.cli.accounts import account, operator
+from service.cli.backup import backup, restore_log
 from service.cli.console import (
     AsJson,
     escape_unencodable,
@@ -67,6 +69,7 @@ AcceptLog = Annotated[
 # Negative answers rather than wrong use.
 _EXIT_1 = (
     AccountClosedError,
+    DamagedBackupError,
     FewerEventsError,
     NotFoundError,
     RebuildRunningError,
@@ -182,6 +185,8 @@ def project(accept_log: AcceptLog = False) -> None:
 # Registered here because the help lists commands in this order.
 app.command("import")(import_file)
 app.command("export")(export_file)
+app.add_typer(backup)
+app.command("restore")(restore_log)
 app.command("events")(show_events)
 app.command("history")(show_history)
 app.command("check")(check)

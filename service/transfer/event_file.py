@@ -7,6 +7,9 @@ line is an event, in log order; the last line has their count and the SHA-256 of
 
 ``state`` is the stored state, byte for byte. A state that is not JSON on one line, such as that of
 a broken event, is stored in Base64 as ``state_base64``.
+
+A file of an incremental backup holds the events after a position, which its first line names
+(``after``). It is not a whole log: only ``cinelog restore`` reads it.
 """
 
 import base64
@@ -59,12 +62,18 @@ class EventWriter:
     """Writes a log to a file, batch by batch."""
 
     def __init__(
-        self, file: BinaryIO, *, compressed: bool, lineage: LogIdentity | None = None
+        self,
+        file: BinaryIO,
+        *,
+        compressed: bool,
+        lineage: LogIdentity | None = None,
+        after: int = 0,
     ) -> None:
+        """With ``after`` the file is a part: the events after that position."""
         self._out = GzipWriter(file) if compressed else file
         self._sha256 = hashlib.sha256()
         self._count = self._position = 0
-        self._write(_first_line(lineage) if lineage else _FIRST)
+        self._write(_first_line(lineage, after) if lineage else _FIRST)
 
     def add(self, events: Sequence[RawEvent]) -> None:
         """Append a batch of events, in log order."""
@@ -89,17 +98,17 @@ def is_gzip(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
-def read_events(file: BinaryIO) -> Iterator[RawEvent]:
+def read_events(file: BinaryIO, after: int = 0) -> Iterator[RawEvent]:
     """Yield the events of a file in log order. Raises DamagedFileError.
 
-    The last line is checked after the last event, so the events are verified only once the
-    iterator is exhausted.
+    ``after`` is the position that a part begins after. The last line is checked after the last
+    event, so the events are verified only once the iterator is exhausted.
     """
     lines = _lines(file)
-    number, last, sha256 = 1, 0, hashlib.sha256()
+    number, last, sha256 = 1, after, hashlib.sha256()
     try:
         line = next(lines, b"")
-        _check_first(line)
+        _check_first(line, after)
         while True:
             sha256.update(line)
             number += 1
@@ -229,21 +238,23 @@ def _event(line: bytes, last: int) -> RawEvent:
     return RawEvent(position, match[2].decode(), version, kind, state)
 
 
-def lineage_of(file: BinaryIO) -> LogIdentity | None:
+def lineage_of(file: BinaryIO, after: int = 0) -> LogIdentity | None:
     """Return the identity of the log in a file, None in format 1. Raises DamagedFileError."""
     try:
-        return _check_first(next(_lines(file), b""))
+        return _check_first(next(_lines(file), b""), after)
     except (BrokenGzipError, _InvalidLineError) as error:
         raise DamagedFileError(1, str(error)) from None
 
 
-def _first_line(lineage: LogIdentity) -> bytes:
+def _first_line(lineage: LogIdentity, after: int) -> bytes:
     head = {"cinelog": "events", "format": FORMAT, "log": lineage.log, "epochs": lineage.rows}
+    if after:
+        head["after"] = after
     return orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _check_first(line: bytes) -> LogIdentity | None:
-    if line == _FIRST:
+def _check_first(line: bytes, after: int) -> LogIdentity | None:
+    if line == _FIRST and not after:
         return None
     try:
         head = orjson.loads(line)
@@ -253,9 +264,15 @@ def _check_first(line: bytes) -> LogIdentity | None:
                 f" reads {FORMAT})"
             )
         lineage = LogIdentity.of_rows(head["log"], head["epochs"])
+        begins_after = head.get("after", 0)
     except (ValueError, LookupError, TypeError):
         lineage = None
-    if lineage is None or line != _first_line(lineage):
+    if lineage and begins_after != after:
+        raise _InvalidLineError(
+            f"this is a part of a backup, with the events after position {begins_after}; restore"
+            " the backup with cinelog restore"
+        )
+    if lineage is None or line != _first_line(lineage, after):
         raise _InvalidLineError("this is not a file written by cinelog export --events")
     return lineage
 

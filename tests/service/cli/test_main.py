@@ -266,7 +266,7 @@ def test_shell_completion_script_is_printed(tmp_path, shell):
 def test_commands_are_completed(tmp_path):
     variables = {
         "_CINELOG_COMPLETE": "complete_bash",
-        "COMP_WORDS": "cinelog re",
+        "COMP_WORDS": "cinelog reb",
         "COMP_CWORD": "1",
     }
     done = subprocess.run(

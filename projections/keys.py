@@ -16,7 +16,7 @@ GENERATIONS = "movies:generations"
 DROPPED = "movies:dropped"
 """Set: every generation that was dropped but may still have keys."""
 LEASE = "movies:lease"
-"""The active projection."""
+"""The active projection of row format 4; later formats have a lease each (``lease_of``)."""
 NEWEST_FORMAT = "movies:newest-format"
 """The newest row format among the running projections."""
 REBUILDING = "movies:rebuilding"
@@ -29,8 +29,14 @@ POINT_IN_TIME_LEASE = "movies:past:lease"
 """The running build of a point-in-time list."""
 APPENDED = "movies:appended"
 """Channel: the position of each append."""
+_FIRST_WITH_OWN_LEASE = 5
 POSITION = "movies:position"
 """Channel: each position that the live generation shows, as ``generation:position``."""
+
+
+def lease_of(row_format: int) -> str:
+    """Return the key of the active projection of a row format."""
+    return f"{LEASE}:{row_format}" if row_format >= _FIRST_WITH_OWN_LEASE else LEASE
 
 
 @dataclass(frozen=True)

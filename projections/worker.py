@@ -12,7 +12,8 @@ from projections.follow.precedence import NOTICE_MS, Precedence
 from projections.follow.subscription import OnApplied, Subscription
 from projections.follow.wakeup import WakeUp
 from projections.generation import lifecycle
-from projections.generation.state import ROW_FORMAT
+from projections.generation.state import LIVE, ROW_FORMAT
+from projections.keys import lease_of
 from projections.rebuild.parked import parked_in, retry
 
 POLL_S = 0.25
@@ -39,9 +40,16 @@ class Projection:
         self._store = store
         self._redis = redis
         self._poll_s = poll_s
-        self._subscription = Subscription(store, redis, on_shown=on_shown, row_format=row_format)
+        self._row_format = row_format
         self._precedence = Precedence(redis, row_format, notice_ms)
-        self._lease = Lease(redis)
+        self._subscription = Subscription(
+            store,
+            redis,
+            on_shown=on_shown,
+            row_format=row_format,
+            may_build=self._precedence.may_build,
+        )
+        self._lease = Lease(redis, key=lease_of(row_format))
         self._wake_up = WakeUp(redis)
         self._retried_parked = False
 
@@ -53,8 +61,9 @@ class Projection:
     def run(self, stop: threading.Event) -> None:
         """Project until ``stop`` is set.
 
-        Stands by while another projection holds the lease, or one of a release with a newer row
-        format runs. Retries an unreachable store or Redis with a growing pause.
+        Stands by while another projection of this row format holds the lease, or once one of a
+        release with a newer row format has its generation live. Retries an unreachable store or
+        Redis with a growing pause.
         """
         backoff_s, log_at = 0.0, 0.0
         while not stop.is_set():
@@ -77,7 +86,7 @@ class Projection:
 
     def _run_once(self, stop: threading.Event) -> None:
         """Catch up and wait for the next append, or stand by."""
-        if not self._precedence.is_first():
+        if not self._has_work():
             self._lease.release()
         if not self._is_active():
             stop.wait(STANDBY_S)
@@ -91,7 +100,15 @@ class Projection:
         self._wake_up.wait_for_append(self.position, self._poll_s)
 
     def _is_active(self) -> bool:
-        return self._precedence.is_first() and self._lease.acquire_or_renew()
+        return self._has_work() and self._lease.acquire_or_renew()
+
+    def _has_work(self) -> bool:
+        """Return whether this projection builds, or keeps up what a newer release replaces soon."""
+        if self._precedence.is_first():
+            return True
+        live = lifecycle.live_generation(self._redis, self._row_format)
+        state = live.read_state() if live else None
+        return state is not None and state.state == LIVE
 
     def _retry_parked(self, stop: threading.Event) -> bool:
         """Retry the movies that an earlier release may have parked; False if interrupted."""

@@ -1,8 +1,9 @@
-"""Precedence: the running projection with the newest row format is active.
+"""Precedence: the running projection with the newest row format builds the read model.
 
-Each projection announces its format while it runs. One with an older format stands by while a newer
-format is announced: otherwise releases that run side by side would replace each other's generation
-for ever. ``NOTICE_MS`` after the last announcement (a downgrade) the older one continues.
+Each projection announces its format while it runs. While a newer format is announced, one with an
+older format only keeps a live generation of its own format up to date; once the newer one's is live
+it stands by: otherwise releases that run side by side would replace each other's generation for
+ever. ``NOTICE_MS`` after the last announcement (a downgrade) the older one continues.
 """
 
 import time
@@ -36,6 +37,11 @@ class Precedence:
             self._is_first = newest == self._row_format
             self._announce_at = now + _ANNOUNCE_EVERY_S
         return self._is_first
+
+    def may_build(self) -> bool:
+        """Return what ``is_first`` does, and notice at once that a newer release has begun."""
+        self._announce_at = 0.0
+        return self.is_first()
 
     def withdraw(self) -> None:
         """Let older formats continue at once; others of this format announce themselves again."""

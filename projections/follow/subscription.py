@@ -1,7 +1,8 @@
 """A catch-up subscription: follows the log into the live generation, or builds a new one."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -14,7 +15,14 @@ from commands.errors import (
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
 from projections.generation import lifecycle
-from projections.generation.state import OTHER_LOG, ROW_FORMAT, event_name
+from projections.generation.pause import SWITCH_MARGIN_MS, pause
+from projections.generation.state import (
+    OTHER_FORMAT,
+    OTHER_LOG,
+    ROW_FORMAT,
+    Generation,
+    event_name,
+)
 from projections.generation.writer import EventsNotApplicableError, GenerationWriter
 
 BATCH = 1000
@@ -36,10 +44,11 @@ class Subscription:
     """Applies the log batch by batch. Several may run at once.
 
     If the live generation is not usable (a fresh, wiped or damaged Redis, another log, another row
-    format), the log is replayed into a new one, which goes live when it has caught up.
+    format), the log is replayed into a new one, which goes live when it has caught up, unless
+    ``may_build`` says that this is left to a newer release.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two have defaults
         self,
         store: Store,
         redis: Any,
@@ -47,12 +56,14 @@ class Subscription:
         limit: int = BATCH,
         on_shown: OnApplied | None = None,
         row_format: int = ROW_FORMAT,
+        may_build: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._redis = redis
         self._limit = limit
         self._on_shown = on_shown
         self._row_format = row_format
+        self._may_build = may_build
         self._writer: GenerationWriter | None = None
         self._is_live = False
         self._live_number: int | None = None
@@ -133,8 +144,11 @@ class Subscription:
         self._is_live = position is not None
         if live and self._is_live:
             # Before anything is applied: no client may read an earlier generation beside it.
-            lifecycle.drop_others(self._redis, live.number)
+            if self._may_build():  # else a newer release is building one
+                lifecycle.drop_others(self._redis, live.number)
             writer = live
+        elif not self._may_build():
+            raise ReadModelUnavailableError("a newer release builds it")
         else:
             state = live.read_state() if live else None
             writer = lifecycle.begin(
@@ -204,13 +218,34 @@ class Subscription:
     def _go_live(self, writer: GenerationWriter) -> None:
         self._store.integrity.check_complete(self.position)
         lifecycle.check_not_fewer(self._store, self._redis)
-        self._is_live = lifecycle.go_live(self._redis, writer, instead_of=self._live_number or 0)
+        with self._other_format_paused(writer) as before_ms:
+            self._is_live = lifecycle.go_live(
+                self._redis, writer, instead_of=self._live_number or 0, before_ms=before_ms
+            )
         if self._is_live:
+            self._seek(writer)
             self._settled_at = time.monotonic() + _SETTLED_S
             self._live_number = writer.number
             log.info("live", generation=writer.number, position=self.position)
         else:
             self._writer = None
+
+    @contextmanager
+    def _other_format_paused(self, writer: GenerationWriter) -> Iterator[int | None]:
+        """Pause the generation that another release keeps up to date, and catch up with it.
+
+        So no reader sees the position go back. Yields when the switch must be over, by Redis's
+        clock in ms; None if there is nothing to pause.
+        """
+        live = lifecycle.live_generation(self._redis, self._row_format)
+        state = live.read_state() if live else None
+        # No release keeps up a generation whose format is no number.
+        if live is None or state is None or state.state != OTHER_FORMAT or state.format < 1:
+            yield None
+            return
+        with pause(Generation(self._redis, live.number, state.format)) as paused:
+            catch_up(self._store, writer, paused.position)
+            yield paused.until_ms - SWITCH_MARGIN_MS
 
 
 def apply_batch(writer: GenerationWriter, batch: list[RecordedEvent], after: int) -> int | None:

@@ -34,10 +34,10 @@ def live_number(redis: Any) -> int | None:
     return _read_pointer(redis, LIVE)
 
 
-def live_generation(redis: Any) -> GenerationWriter | None:
+def live_generation(redis: Any, row_format: int = ROW_FORMAT) -> GenerationWriter | None:
     """Return the generation that the pointer names, if any."""
     number = live_number(redis)
-    return GenerationWriter(redis, number) if number is not None else None
+    return GenerationWriter(redis, number, row_format) if number is not None else None
 
 
 def begin(redis: Any, *, above: int = 0, row_format: int = ROW_FORMAT) -> GenerationWriter:

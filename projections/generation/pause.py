@@ -12,6 +12,8 @@ from commands.errors import ReadModelUnavailableError
 from projections.generation.state import CONSTANTS, PAUSE_MS, Generation
 from projections.lua import load_script
 
+SWITCH_MARGIN_MS = 500
+"""Time that may pass between Redis's check of the pause and a switch to another generation."""
 _TIMEOUT_S, _RETRY_S = 10.0, 0.02
 _PAUSE = load_script("projections.lua.generation.pause", CONSTANTS)
 _RESUME = load_script("projections.lua.generation.resume")

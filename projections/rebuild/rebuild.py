@@ -17,7 +17,7 @@ from commands.event_store.store import Store
 from projections.follow.lease import Lease
 from projections.follow.subscription import catch_up
 from projections.generation import lifecycle
-from projections.generation.pause import pause
+from projections.generation.pause import SWITCH_MARGIN_MS, pause
 from projections.generation.reader import count
 from projections.generation.state import BUILDING, DAMAGED, LIVE, REPLAYING, Generation
 from projections.generation.writer import GenerationWriter
@@ -31,8 +31,6 @@ from projections.rebuild.replay import ReplayProgress, finish, replay
 Replayer = Callable[[LogReader, Generation, int], Iterator[ReplayProgress]]
 OnProgress = Callable[[str, int, int], None]
 """Called with the phase, the number of its steps done, and of all its steps."""
-# Time that may pass between Redis's check of the pause and the switch.
-_MARGIN_MS = 500
 _MAX_SWITCHES = 20
 # Events applied in one step: Redis serves nothing else meanwhile.
 _BATCH = 100
@@ -160,7 +158,7 @@ def _switch(store: Store, new: GenerationWriter) -> None:
         catch_up(store, new, state.position, limit=_BATCH)
         with pause(live) as paused:
             catch_up(store, new, paused.position)
-            deadline_ms = paused.until_ms - _MARGIN_MS
+            deadline_ms = paused.until_ms - SWITCH_MARGIN_MS
             if lifecycle.go_live(redis, new, instead_of=live.number, before_ms=deadline_ms):
                 return
     raise ReadModelUnavailableError("something else builds it all the time")

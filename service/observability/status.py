@@ -23,7 +23,7 @@ from commands.errors import (
 from commands.event_store.store import Store
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, OTHER_FORMAT, ROW_FORMAT, event_time
-from projections.keys import LEASE
+from projections.keys import lease_of
 from projections.rebuild.progress import running_rebuild
 from projections.redis_client import open_redis
 from service.data_dir import METRICS
@@ -186,7 +186,7 @@ def _read_model_status(
         status = replace(_live_generation(client), mirror_bytes=_mirror_bytes(settings))
         progress = running_rebuild(client)
         rebuild = RebuildStatus(**progress._asdict()) if progress else RebuildStatus()
-        return status, ProjectionStatus(active=bool(client.exists(LEASE))), rebuild
+        return status, ProjectionStatus(active=bool(client.exists(lease_of(ROW_FORMAT)))), rebuild
     except redis.RedisError:
         return unknown
     finally:

@@ -12,7 +12,7 @@ from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
 from projections.generation.pause import pause
 from projections.generation.state import LIVE, OTHER_FORMAT, ROW_FORMAT
-from projections.keys import NEWEST_FORMAT, Keys
+from projections.keys import GENERATIONS, NEWEST_FORMAT, POSITION, Keys
 from projections.rebuild.point_in_time import TOUCH_LIST, build, touch_arguments
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
@@ -191,3 +191,71 @@ def test_junk_in_the_announcement_is_ignored(redis, junk):
     redis.delete(NEWEST_FORMAT)
     redis.sadd(NEWEST_FORMAT, "1")
     assert Precedence(redis, 7).is_first()
+
+
+class HeldStore:
+    """A store whose reads of the log wait until they are let go.
+
+    ``at_the_end`` is called before a generation that has caught up goes live.
+    """
+
+    def __init__(self, store, at_the_end):
+        self._store, self._at_the_end = store, at_the_end
+        self.let_go = threading.Event()
+
+    def read(self, *args):
+        assert self.let_go.wait(10)
+        return self._store.read(*args)
+
+    @property
+    def integrity(self):
+        if self.let_go.is_set():
+            self._at_the_end()
+        return self._store.integrity
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+def test_an_older_release_keeps_its_lists_current_while_a_newer_one_builds(sqlite_store, redis):
+    """The newer one switches at one position: what readers see never goes back."""
+
+    def write_and_show():
+        write(sqlite_store, create(by=ANN))
+        until(lambda: shows(redis, sqlite_store, 7))
+
+    write(sqlite_store, register(ANN), create(by=ANN))
+    slow = HeldStore(sqlite_store, at_the_end=write_and_show)
+    positions = redis.pubsub(ignore_subscribe_messages=True)
+    positions.subscribe(POSITION)
+    assert positions.get_message(timeout=1) is None  # the confirmation
+    with running(sqlite_store, redis, 7):
+        until(lambda: shows(redis, sqlite_store, 7))
+        old = lifecycle.live_number(redis)
+        with running(slow, redis, 8):
+            until(lambda: redis.get(NEWEST_FORMAT) == b"8")
+            for _ in range(3):
+                time.sleep(0.3)  # the older one learns of the newer one meanwhile
+                write_and_show()
+            slow.let_go.set()
+            until(lambda: lifecycle.live_number(redis) != old)
+            until(lambda: shows(redis, sqlite_store, 8))
+            time.sleep(0.7)  # the older one stands by
+            assert shows(redis, sqlite_store, 8)
+            assert redis.smembers(GENERATIONS) == {b"%d" % lifecycle.live_number(redis)}
+    seen = []
+    while message := positions.get_message(timeout=0.1):
+        seen.append(int(message["data"].rpartition(b":")[2]))
+    assert len(seen) > 5
+    assert seen == sorted(seen)
+
+
+def test_an_older_release_builds_nothing_while_a_newer_one_does(sqlite_store, redis):
+    write(sqlite_store, register(ANN), create(by=ANN))
+    newer = Precedence(redis, 8)
+    assert newer.is_first()
+    with running(sqlite_store, redis, 7):
+        time.sleep(0.7)
+        assert lifecycle.live_number(redis) is None
+        assert not redis.exists(GENERATIONS)
+    newer.withdraw()

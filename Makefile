@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-faults coverage unit check fix bench bench-quick lock clean
+.PHONY: help run setup test test-faults test-upgrade coverage unit check fix bench bench-quick lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ coverage: .venv/dev .venv/clients/ready ## run every test and tell the branches 
 
 test-faults: .venv/dev ## cause faults under load for SECONDS and check what clients saw (SEED reproduces them)
 	$(BIN)/python -m tests.consistency --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+test-upgrade: .venv/dev ## run the release before (built from git) and this one side by side
+	$(BIN)/pytest tests/upgrade/side_by_side.py
 
 unit: .venv/dev ## run the fast tests: no server, no process
 	$(BIN)/pytest -m unit

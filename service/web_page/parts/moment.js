@@ -43,7 +43,8 @@ export function Moment({ id, label, at, open = "now", onChange, children }) {
   return html`<div class="moment row">
     <label for=${id}>${label}</label>
     <input id=${id} type="datetime-local" value=${localOf(shown)} onChange=${type}
-      title=${shown ? utcOf(shown) : undefined} />
+      aria-describedby=${shown ? `${id}-utc` : undefined} />
+    ${shown && html`<small id=${`${id}-utc`} class="number">${utcOf(shown)}</small>`}
     ${activity.value && html`<${Slider} ...${{ label, open, at: shown, onSlide: slide }} />`}
     ${children}
   </div>`;

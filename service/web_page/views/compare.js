@@ -112,8 +112,10 @@ function WayBack({ id, movie, old, version, onDone }) {
       }}
     >
       <${Reason} />
-      <button type="submit">Take back to version ${version}</button>
-      <button type="button" class="secondary" onClick=${() => setPreview(null)}>Leave it</button>
+      <p class="actions">
+        <button type="submit">Take back to version ${version}</button>
+        <button type="button" class="secondary" onClick=${() => setPreview(null)}>Leave it</button>
+      </p>
     </form>
   </div>`;
 }

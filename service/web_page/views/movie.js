@@ -17,6 +17,8 @@ import { useEffect, useState } from "../vendor/hooks.js";
 
 /** @import { Entry, Movie as MovieFields, State } from "../api/types.js" */
 
+const RETRY_S = 2;
+
 /** @param {string} id @returns {Promise<MovieFields | null>} null for a deleted one */
 async function read(id) {
   try {
@@ -62,13 +64,24 @@ export function Movie({ id }) {
 
   useEffect(() => {
     let isOver = false;
+    let timer = 0;
     Promise.all([read(id), readHistory(id)])
-      .then(([movie, entries]) => isOver || setShown({ movie, entries, states: statesOf(entries) }))
+      .then(([movie, entries]) => {
+        if (isOver) return;
+        setShown({ movie, entries, states: statesOf(entries) });
+        setRefusal("");
+      })
       .catch((problem) => {
         if (!(problem instanceof Problem)) throw problem;
+        if (isOver) return;
         setRefusal(problem.status === 404 ? "There is no such movie." : textOf(problem));
+        if (problem.status === 503 || problem.status === 0)
+          timer = setTimeout(reload, 1000 * Number(problem.headers.get("Retry-After") || RETRY_S));
       });
-    return () => (isOver = true);
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
   }, [id, round, caughtUp.value]);
   useEffect(() => {
     if (change?.movie_id === id && shown && change.version > shown.entries.length) reload();

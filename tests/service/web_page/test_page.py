@@ -1,5 +1,6 @@
 """The page as people use it, in a real browser. No test may leave an error in its console."""
 
+import json
 import os
 import re
 import signal
@@ -260,7 +261,7 @@ def test_the_log_is_filtered_by_time(pages, service):
     until.press("Enter")
     expect(page.get_by_text("Nothing like that was found.")).to_be_visible()
     expect(page).to_have_url(re.compile(r"at__lt=2019-12-31T23%3A30"))
-    expect(until).to_have_attribute("title", "2019-12-31 23:30:00 UTC")
+    expect(until).to_have_accessible_description("2019-12-31 23:30:00 UTC")
     service.ann.patch(url, json={"title": "Timed, later"})
     page.get_by_role("slider", name="Until").press("End")
     expect(entries).to_have_count(4)
@@ -341,3 +342,17 @@ def test_views_are_loaded_when_they_are_opened(pages, service):
     page.unroute("**/views/account.js")
     page.get_by_role("button", name="Load the page again").click()
     expect(page.get_by_role("heading", name="Account")).to_be_visible()
+
+
+def test_a_movie_that_cannot_be_read_just_now_is_asked_for_again(page, service):
+    problem = {"status": 503, "detail": "The read model is unavailable.", "code": "unavailable"}
+    answer = {
+        "status": 503,
+        "content_type": "application/problem+json",
+        "body": json.dumps(problem),
+    }
+    page.route("**/history/*", lambda route: route.fulfill(**answer, headers={"Retry-After": "1"}))
+    page.goto(f"{service.url}/#{movie_of(service, title='Away')}")
+    expect(page.get_by_role("alert")).to_have_text("The read model is unavailable.")
+    page.unroute("**/history/*")
+    expect(page.get_by_role("heading", name="Away")).to_be_visible()

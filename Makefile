@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-faults test-upgrade coverage unit check fix bench bench-quick lock clean
+.PHONY: help run setup test test-faults test-upgrade coverage unit check fix test-ha bench bench-quick lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-upgrade: .venv/dev ## run the release before (built from git) and this one 
 
 unit: .venv/dev ## run the fast tests: no server, no process
 	$(BIN)/pytest -m unit
+
+test-ha: .venv/dev ## take primaries of PostgreSQL and Redis out under load (ARGS="--kills 100"; root, Debian's patroni)
+	$(BIN)/python -m tests.ha.run $(ARGS)
 
 check: .venv/dev ## run the linters and the type checker
 	$(BIN)/ruff check .

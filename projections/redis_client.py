@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
@@ -99,7 +99,9 @@ def _open(library: Any, open_server: Callable[..., Any], url: str, retry: Any) -
     address = _parse(url)
     options = _TIMEOUTS | {"retry": retry} | address.options
     if address.kind == "sentinel":
-        sentinel = library.Sentinel(address.nodes, sentinel_kwargs=_TIMEOUTS, **options)
+        # A sentinel that does not answer is not asked again: the next one is.
+        once = _TIMEOUTS | {"retry": type(retry)(NoBackoff(), 0)}
+        sentinel = library.Sentinel(address.nodes, sentinel_kwargs=once, **options)
         return sentinel.master_for(address.path[0])
     if address.kind == "cluster":
         nodes = [library.cluster.ClusterNode(*node) for node in address.nodes]

@@ -46,7 +46,7 @@ class Breaker:
         return self._is_open
 
     def on_open(self, listener: Callable[[], object]) -> None:
-        """Call ``listener``, on any thread, when the breaker opens."""
+        """Call ``listener``, on any thread, when the breaker opens, before the first probe."""
         self._listeners.append(listener)
 
     def check(self) -> None:
@@ -61,9 +61,9 @@ class Breaker:
                 return
             self._is_open = True
         log.warning("known to be unreachable", part=self._part, error=reason)
-        threading.Thread(target=self._watch, name=f"probing the {self._part}", daemon=True).start()
         for listener in self._listeners:
             listener()
+        threading.Thread(target=self._watch, name=f"probing the {self._part}", daemon=True).start()
 
     def close(self) -> None:
         """Stop probing for good."""

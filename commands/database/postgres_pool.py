@@ -20,6 +20,7 @@ from psycopg.sql import SQL, Composed
 
 from commands.database.breaker import Breaker
 from commands.database.deadline import left_s
+from commands.database.postgres_hosts import PostgresHosts
 from commands.errors import EventStoreUnavailableError
 
 # The server's own limits end first: they leave a usable connection.
@@ -102,7 +103,7 @@ class BoundedPool:
     def __init__(
         self, kwargs: dict[str, Any], *, size: int = _SIZE, part: str = "event store"
     ) -> None:
-        self.kwargs = kwargs
+        self._hosts = PostgresHosts(kwargs)
         self._idle: list[BoundedConnection] = []
         self._used = 0
         self._size = size
@@ -113,6 +114,7 @@ class BoundedPool:
         """The query that shows that the server can be read."""
         self.breaker = Breaker(part, self._probe, EventStoreUnavailableError)
         self.breaker.on_open(self._wake_waiting)
+        self.breaker.on_open(self._drop_idle)
 
     @classmethod
     def of_url(cls, url: str, *, part: str = "event store") -> "BoundedPool":
@@ -182,10 +184,8 @@ class BoundedPool:
         self.breaker.close()
         with self._free:
             self._is_closed = True
-            idle, self._idle = self._idle, []
             self._free.notify_all()
-        for connection in idle:
-            connection.close()
+        self._drop_idle()
 
     def _take(self) -> BoundedConnection:
         if (timeout_s := left_s(TIMEOUT_S)) <= 0:
@@ -218,8 +218,10 @@ class BoundedPool:
 
     def _connect(self) -> BoundedConnection:
         try:
-            connection = BoundedConnection.connect(
-                **{"row_factory": dict_row, "autocommit": True, **self.kwargs}
+            connection = self._hosts.connect(
+                lambda kwargs: BoundedConnection.connect(
+                    **{"row_factory": dict_row, "autocommit": True, **kwargs}
+                )
             )
         except psycopg.OperationalError as error:
             if "too many" not in str(error):  # others may be given back
@@ -249,6 +251,13 @@ class BoundedPool:
     def _wake_waiting(self) -> None:
         with self._free:
             self._free.notify_all()
+
+    def _drop_idle(self) -> None:
+        """Close the idle connections: those to a server that is cut off look usable for long."""
+        with self._free:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
     def _probe(self) -> None:
         """Read as every reader does. A table that another session locks counts as away, too."""

@@ -164,13 +164,16 @@ class PostgresRecorder(PostgresRows):
                 connection.execute("SELECT pg_advisory_unlock(%s)", (_CREATING,))
 
     def replace_epochs(self, epochs: Sequence[tuple[Any, ...]]) -> None:
-        """Replace all epochs."""
-        with (
-            self.datastore.get_connection() as connection,
-            connection.transaction(),
-            connection.cursor() as cursor,
-        ):
-            _replace(cursor, epochs)
+        """Replace all epochs. Raises OutcomeUnknownError if the commit was not confirmed.
+
+        A primary that was replaced cannot confirm it, so an epoch begun there is none.
+        """
+        with self.datastore.get_connection() as pooled:
+            connection = cast("BoundedConnection", pooled)
+            connection.execute("BEGIN")
+            with connection.cursor() as cursor:
+                _replace(cursor, epochs)
+            _commit(connection)
 
     def restore_rows(
         self, batches: Iterable[Sequence[Row]], epochs: Sequence[tuple[Any, ...]]

@@ -11,6 +11,7 @@ import pytest
 
 from commands.claims import request_claim
 from commands.database import commit_watch
+from commands.database.deadline import within
 from commands.errors import BusyError, EventStoreUnavailableError, OutcomeUnknownError
 from commands.event_store.store import Store
 from commands.executor import Executor
@@ -161,3 +162,15 @@ def is_writable(store):
     except EventStoreUnavailableError:
         return False
     return True
+
+
+def test_an_epoch_that_no_standby_confirmed_has_not_begun(pg, pg_store):
+    """A primary that was replaced may still answer, and lacks the end of the log."""
+    before = pg_store.identity()
+    with (
+        missing_standby(pg.get_uri()),
+        within(1.0),
+        pytest.raises(EventStoreUnavailableError),
+    ):
+        pg_store.write_identity(before.next_epoch(1, before.epoch))
+    assert pg_store.continuity.identity == before

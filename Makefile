@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-faults test-upgrade coverage unit check fix test-ha bench bench-quick lock clean
+.PHONY: help run setup test test-faults test-upgrade coverage mutants unit check fix test-ha bench bench-quick lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,14 +52,19 @@ bench: .venv/dev ## measure this service beside others, in some hours (requires 
 bench-quick: .venv/dev ## the same with few contenders, in three minutes once they are set up
 	$(BIN)/python -m benchmarks.contest --quick --output var/bench
 
+mutants: .venv/mutants ## change commands and projections and tell what no test notices, in hours
+	$(BIN)/mutmut run $(ONLY)
+	$(BIN)/python -m tests.mutants.score
+
 lock: ## update the pinned dependencies, with hashes (requires uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) requirements-build.in -o requirements-build.txt
 	$(COMPILE) --no-strip-extras requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
+	$(COMPILE) tests/mutants/requirements.in -o tests/mutants/requirements.txt
 
 clean: ## remove the environment and the caches
-	rm -rf .venv tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv mutants tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 .venv/run: requirements.txt requirements-build.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -69,6 +74,10 @@ clean: ## remove the environment and the caches
 
 .venv/dev: .venv/run requirements-dev.txt
 	$(PIP) --require-hashes -r requirements-dev.txt
+	touch $@
+
+.venv/mutants: .venv/dev tests/mutants/requirements.txt
+	$(PIP) --require-hashes -r tests/mutants/requirements.txt
 	touch $@
 
 # Client code generators; tests that need npm or Java are skipped if these are missing.

@@ -78,18 +78,30 @@ def test_a_movie_at_the_expected_version_is_changed(expected):
     given(movie_created()).when(delete(expected=expected)).then(Movie.Deleted)
 
 
-@pytest.mark.parametrize("expected", [(), (2,)])
-def test_a_movie_at_another_version_is_not_changed(expected):
+@pytest.mark.parametrize(
+    ("expected", "told"), [((), "none"), ((2,), "2"), ((2, 3), "2 or 3"), ((3, 2), "3 or 2")]
+)
+def test_a_movie_at_another_version_is_not_changed(expected, told):
+    """The refusal names both versions."""
     for command in (update(title="x", expected=expected), delete(expected=expected)):
-        given(movie_created()).when(command).then_refused(VersionConflictError)
+        refused = given(movie_created()).when(command).then_refused(VersionConflictError)
+        assert str(refused.error) == f"Expected version {told}, but the movie is at version 1."
 
 
-def test_excluded_version():
+def test_a_deleted_movie_is_at_no_version():
+    command = revert(version=1, expected="any")
+    refused = given(movie_created(), DELETED).when(command).then_refused(VersionConflictError)
+    assert str(refused.error) == "Expected version any, but the movie is at version 2."
+
+
+@pytest.mark.parametrize(("excluded", "told"), [("any", "any"), ((1, 2), "1 or 2")])
+def test_excluded_version(excluded, told):
     command = update(title="x")
     given(movie_created()).when(command.model_copy(update={"excluded": (2,)})).then(Movie.Updated)
-    for excluded in ("any", (1, 2)):
-        refused = command.model_copy(update={"excluded": excluded})
-        given(movie_created()).when(refused).then_refused(VersionConflictError)
+    command = command.model_copy(update={"excluded": excluded})
+    refused = given(movie_created()).when(command).then_refused(VersionConflictError)
+    told = f"Expected version other than {told}, but the movie is at version 1."
+    assert str(refused.error) == told
 
 
 def test_a_revert_has_only_the_fields_that_differ():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.event_store.event_codec import UNREADABLE
 from commands.event_types import MOVIE_EVENTS
 from commands.rfc3339 import rfc3339
 from projections.generation.state import ROW_FORMAT
@@ -22,7 +23,16 @@ from projections.movie_rows import (
     required_state,
     row_json,
 )
-from projections.records import HEADER, first_record, is_dead, unpack
+from projections.records import (
+    DEAD,
+    HEADER,
+    dead_record,
+    encode_record,
+    first_record,
+    is_dead,
+    pack,
+    unpack,
+)
 from tests.read_side import Story
 
 NOTHING = PriorState({}, {}, {})
@@ -182,19 +192,27 @@ def test_batches_of_any_size_give_the_same_rows(data):
     assert set(whole["rows"]) == set(alive)
 
 
+A_YEAR = "CannotApplyError: the year is not an integer of four digits"
+
+
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "error"),
     [
-        {"title": 5},
-        {"title": "a\0b"},
-        {"year": "1979"},
-        {"year": 10_000},
-        {"genre": None},
-        {"by": "unknown"},
-        {"timestamp": "2026-01-02"},
+        ({"title": 5}, "TypeError: unsupported operand type(s) for +: 'int' and 'str'"),
+        ({"title": "a\0b"}, "CannotApplyError: a text contains NUL"),
+        ({"year": "1979"}, A_YEAR),
+        ({"year": -1}, A_YEAR),
+        ({"year": 10_000}, A_YEAR),
+        ({"genre": None}, 'TypeError: can only concatenate str (not "NoneType") to str'),
+        ({"by": "unknown"}, "KeyError: 'unknown'"),
+        (
+            {"timestamp": "2026-01-02"},
+            "CannotApplyError: the time is not RFC 3339 in UTC with microseconds",
+        ),
+        ({"year": "1979", UNREADABLE: "ValueError: no JSON"}, "ValueError: no JSON"),
     ],
 )
-def test_an_event_that_cannot_be_applied_stops_only_its_movie(bad):
+def test_an_event_that_cannot_be_applied_stops_only_its_movie(bad, error):
     """It is refused with position, type and reason, as are later events of its movie."""
     story = Story()
     by = story.account()
@@ -205,10 +223,74 @@ def test_an_event_that_cannot_be_applied_stops_only_its_movie(bad):
     assert set(changes.refused) == {poison}
     assert changes.refused[poison]["position"] == 2
     assert changes.refused[poison]["type"] == "MovieCreated"
-    assert changes.refused[poison]["error"]
+    assert changes.refused[poison]["error"] == error
     assert changes.applied == 2
-    rows = next(args for command, name, args in changes.writes if name == "rows")
-    assert rows[0::2] == [other]
+    written = {name: args for command, name, args in changes.writes}
+    assert written["rows"][0::2] == [other]
+    movie, reason = written["parked"]
+    assert (movie, orjson.loads(reason)) == (poison, changes.refused[poison])
+
+
+@pytest.mark.parametrize("year", [0, 9999])
+def test_a_year_of_four_digits_is_listed(year):
+    """Zero, too: no request can set it, but a log may have it."""
+    story = Story()
+    key = story.created(story.account(), year=year)
+    assert decode_row(fold_story(story)["rows"][key])["year"] == year
+
+
+def test_days_count_the_applied_events_of_movies():
+    """Neither those of accounts and claims nor what is refused or parked."""
+    story = Story()
+    by = story.account()
+    movie, parked = story.created(by), story.created(by)
+    story.created("unknown")
+    story.updated(movie, year=1980)
+    story.updated(movie, year=1981)
+    story.append("MovieDeleted", movie, timestamp="2026-01-03T00:00:00.000000Z")
+    changes = fold_batch(story.events, NOTHING, {parked})
+    assert changes.days == {
+        "2026-01-02:MovieCreated": 1,
+        "2026-01-02:MovieUpdated": 2,
+        "2026-01-03:MovieDeleted": 1,
+    }
+
+
+def test_registered_accounts_are_told():
+    story = Story()
+    ann, bob = story.account("ann"), story.account("bob")
+    assert fold_batch(story.events, NOTHING).users == {ann: "ann", bob: "bob"}
+
+
+def test_the_state_that_a_batch_needs():
+    """Whatever stands between: other streams, parked movies, an account that is no text."""
+    story = Story()
+    by = story.account()
+    new = story.created(by)
+    story.created(by=5)
+    story.claimed()
+    story.updated("changed", year=1)
+    story.updated("parked", year=1)
+    story.deleted("deleted")
+    story.restored("restored")
+    story.updated("restored", year=2)
+    story.updated(new, year=3)
+    assert required_state(story.events, {"parked"}) == (
+        ["changed", "deleted"],
+        ["restored"],
+        [by],
+    )
+
+
+def test_a_change_keeps_the_time_of_creation_in_the_record():
+    """Lists are ordered by it."""
+    story = Story()
+    key = story.created(story.account())
+    model = FakeReadModel()
+    model.apply(story.events)
+    created = HEADER.unpack_from(model.records[key])[0]
+    model.apply([story.updated(key, year=1980)])
+    assert HEADER.unpack_from(model.records[key])[:2] == (created, 1980)
 
 
 def test_the_state_before_a_refused_event_stays():
@@ -230,6 +312,7 @@ def test_a_movie_event_of_an_unknown_type_is_refused():
     story.append("SessionOpened", "someone")
     changes = fold_batch(story.events, NOTHING)
     assert set(changes.refused) == {movie}
+    assert changes.refused[movie]["error"] == "CannotApplyError: an event of a later release"
     assert changes.applied == 3
 
 
@@ -245,7 +328,8 @@ def test_a_movie_is_created_once():
     story = Story()
     key = story.created(story.account())
     again = story.events[1]._replace(position=3, version=2)
-    assert set(fold_batch([*story.events, again], NOTHING).refused) == {key}
+    refused = fold_batch([*story.events, again], NOTHING).refused
+    assert refused[key]["error"] == "CannotApplyError: created twice"
 
 
 def test_an_old_version_is_refused():
@@ -253,17 +337,43 @@ def test_an_old_version_is_refused():
     story = Story()
     key = story.created(story.account())
     again = story.updated(key, title="x")._replace(version=1)
-    assert set(fold_batch([*story.events[:2], again], NOTHING).refused) == {key}
+    refused = fold_batch([*story.events[:2], again], NOTHING).refused
+    assert refused[key]["error"] == "CannotApplyError: version 1 after version 1"
+
+
+def test_an_account_needs_a_name():
+    story = Story()
+    key = story.account(username=5)
+    refused = fold_batch(story.events, NOTHING).refused
+    assert refused[key]["error"] == "CannotApplyError: the username is not a text"
 
 
 def test_parked_movies_are_skipped():
-    """They count as not applied."""
+    """They count as not applied; what follows is applied."""
     story = Story()
-    key = story.created(story.account())
+    by = story.account()
+    key = story.created(by)
+    story.updated(key, year=1980)
+    other = story.created(by)
     changes = fold_batch(story.events, NOTHING, {key})
-    assert changes.applied == 1
+    assert changes.applied == 2
     assert not changes.refused
-    assert [name for _, name, _ in changes.writes] == ["users"]
+    written = {name: args for _, name, args in changes.writes}
+    assert set(written) == {"users", "rows"}
+    assert written["rows"][0::2] == [other]
+
+
+def test_no_record_is_read_beyond_its_end():
+    """Nor a part of one."""
+    record = encode_record(5, 1979, bytes(16), "alien\0horror\0ann")
+    packed = pack(record) + pack(dead_record(bytes(16)))
+    assert list(unpack(packed)) == [record, dead_record(bytes(16))]
+    assert HEADER.unpack(dead_record(bytes(16))) == (0, DEAD, bytes(16))
+    for cut_off in (b"", b"\0\0", packed[:1], packed[: len(record)], pack(record[:25])):
+        with pytest.raises(ValueError, match=r"^it is no packed record$"):
+            first_record(cut_off)
+    with pytest.raises(ValueError, match="no packed record"):
+        list(unpack(packed[:-1]))
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)))  # noqa: DTZ001 - made aware below

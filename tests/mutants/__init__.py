@@ -1,0 +1,1 @@
+"""Mutation tests of ``commands`` and ``projections``: ``make mutants``."""

@@ -9,6 +9,8 @@ from functools import cached_property
 
 LIVE = "movies:live"
 """The generation that readers are shown."""
+READ_MODEL = "movies:read-model"
+"""The identity of the read model; a wiped Redis gets another one."""
 BUILDING = "movies:building"
 """The generation that the projection builds while none is live."""
 GENERATIONS = "movies:generations"

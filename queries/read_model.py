@@ -15,6 +15,7 @@ from queries.mirrors import Mirrors
 from queries.movie_query import MovieQuery
 from queries.page_cache import Page
 from queries.pipelining import RequestBatcher
+from queries.read_floor import ReadFloor
 from queries.record_reader import BehindError, GoneError, LoadingError
 
 _LOAD_TRIES = 5
@@ -26,9 +27,14 @@ class ReadModel:
     """Reads the live generation, and finds it again when another takes its place."""
 
     def __init__(
-        self, batcher: RequestBatcher, mirrors: Mirrors, log: Callable[[], str] = lambda: ""
+        self,
+        batcher: RequestBatcher,
+        mirrors: Mirrors,
+        log: Callable[[], str] = lambda: "",
+        floor: ReadFloor | None = None,
     ) -> None:
         """``log`` returns the identity of the log that the generation must show, "" for any."""
+        self._floor = floor or ReadFloor()
         self.batcher = batcher
         self.mirrors = mirrors
         self._log = log
@@ -46,8 +52,10 @@ class ReadModel:
         """Return a script's answer, whose second item is the position it shows.
 
         Raises ReadModelUnavailableError where no generation is live or its position is less than
-        ``min_position``.
+        ``min_position``, or than one answered before.
         """
+        log = self._log()
+        min_position = self._floor.least(log, min_position)
         for known in (self._known(), None):
             generation = known if known is not None else await self._live()
             try:
@@ -59,6 +67,7 @@ class ReadModel:
             elif answer[1] < min_position:
                 reason = "it has not reached that position yet"
             else:
+                self._floor.answered(log, answer[1])
                 return answer
         raise ReadModelUnavailableError(reason)
 
@@ -70,11 +79,15 @@ class ReadModel:
         min_position: int = 0,
         account: Hashable = None,
     ) -> Page | int:
-        """Return a page as ``Mirror.page`` does."""
+        """Return a page as ``Mirror.page`` does, at no earlier position than one before it."""
+        log = self._log()
+        least = self._floor.least(log, min_position)
         try:
-            return await self._page(self._known(), query, known, min_position, account)
+            page = await self._page(self._known(), query, known, least, account)
         except (GoneError, BehindError):
-            return await self._page(None, query, known, min_position, account)
+            page = await self._page(None, query, known, least, account)
+        self._floor.answered(log, page if isinstance(page, int) else page.position)
+        return page
 
     async def load(self) -> None:
         """Read the records of the live generation ahead, if there is one."""
@@ -142,6 +155,7 @@ class ReadModel:
         # A generation that an earlier release built has no log.
         if shown and shown != log:
             raise ReadModelUnavailableError("it is being built for another state of the log")
+        await self._floor.check(self.batcher, generation)
         self._generation, self._generation_log = generation, log
         return generation
 

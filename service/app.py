@@ -28,6 +28,7 @@ from queries.mirrors import Mirrors
 from queries.movies import Readers
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import Builder, PointInTimeLists
+from queries.read_floor import ReadFloor
 from queries.read_model import ReadModel
 from queries.read_position import ReadPosition
 from queries.slots import FILE, Slots
@@ -199,7 +200,8 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     for forget in (read_position.forget, change_feed.restart):
         continuity.on_change(partial(loop.call_soon_threadsafe, forget))
     tokens = Tokens(load_keys(settings.signing_keys), settings)
-    live = ReadModel(batcher, mirrors, lambda: continuity.text)
+    floor = ReadFloor(lambda read_model: log_threads.run(store.floor, read_model))
+    live = ReadModel(batcher, mirrors, lambda: continuity.text, floor)
     await live.load()
     stack.callback(asyncio.create_task(live.keep_loaded(), name="follow the read model").cancel)
     argv = command("projections.rebuild.point_in_time")

@@ -129,7 +129,7 @@ class Model:
         return len(rows), rows[(page - 1) * query.page_size : page * query.page_size]
 
 
-def state_machine(client, loop, reader, new_store):  # noqa: C901 - the rules of one machine
+def state_machine(client, loop, new_reader, new_store):  # noqa: C901 - the rules of one machine
     """Return a state machine that uses this Redis and new stores."""
 
     class Library(RuleBasedStateMachine):
@@ -139,6 +139,7 @@ def state_machine(client, loop, reader, new_store):  # noqa: C901 - the rules of
             super().__init__()
             client.flushall()
             self.store = new_store()
+            self.reader = new_reader()
             self.model = Model()
             self.model.shown[0] = []
             self.accounts = {name: new_id() for name in ACCOUNTS}
@@ -232,7 +233,7 @@ def state_machine(client, loop, reader, new_store):  # noqa: C901 - the rules of
         def build_point_in_time_list(self, data):
             position = data.draw(st.sampled_from(sorted(self.model.shown)))
             assert build(self.store, client, position)
-            past = PointInTimeReadModel(reader, position)
+            past = PointInTimeReadModel(self.reader, position)
             self.check_lists(past, position)
 
         @rule(minutes=st.sampled_from([-60, 0, 60]))
@@ -273,7 +274,7 @@ def state_machine(client, loop, reader, new_store):  # noqa: C901 - the rules of
         def read_model_equals_the_model(self):
             while not self.subscription.process_batch():
                 pass
-            self.check_lists(reader, max(self.model.shown))
+            self.check_lists(self.reader, max(self.model.shown))
             for key, states in self.model.states.items():
                 self.check_movie(UUID(key), states)
             verified = verify(self.store, client)
@@ -281,7 +282,7 @@ def state_machine(client, loop, reader, new_store):  # noqa: C901 - the rules of
             assert verified.position == self.store.head()
 
         def check_movie(self, movie_id, states):
-            row, _ = loop.run_until_complete(get_movie(reader, movie_id))
+            row, _ = loop.run_until_complete(get_movie(self.reader, movie_id))
             assert (row and orjson.loads(row)) == states[-1]
             page = history(self.store, movie_id, 1, 100)
             entries = [(e.type, e.version, e.position, e.at, e.changes) for e in page.entries]
@@ -309,7 +310,7 @@ def test_the_read_model_equals_the_model(valkey, redis, tmp_path):
 
     try:
         run_state_machine_as_test(
-            state_machine(redis, loop, ReadModel(batcher, mirrors), new_store),
+            state_machine(redis, loop, lambda: ReadModel(batcher, mirrors), new_store),
             settings=settings(
                 max_examples=15,
                 stateful_step_count=20,

@@ -176,6 +176,17 @@ class EventLog:
         with self._translating():
             self._recorder.replace_epochs(identity.stored_rows)
 
+    def floor(self, read_model: str) -> int:
+        """Return the lowest generation that a read model may show, 0 if none is stored."""
+        with self._translating():
+            return int(self._recorder.select_floor(read_model))
+
+    def raise_floor(self, read_model: str, generation: int) -> None:
+        """Let a read model show no lower generation any more."""
+        self.damage.check()
+        with self._translating():
+            self._recorder.raise_floor(read_model, generation)
+
     def indexed_positions(self) -> list[int]:
         """Return the positions in the index of a SQLite store, ascending."""
         with self._translating():

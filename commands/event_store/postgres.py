@@ -25,6 +25,7 @@ from commands.database.postgres_pool import (
     LateError,
 )
 from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
+from commands.event_store import floors
 from commands.event_store.event_codec import Row
 from commands.event_store.postgres_rows import PostgresRows
 
@@ -160,8 +161,14 @@ class PostgresRecorder(PostgresRows):
             try:
                 super().create_table()
                 connection.execute(_EPOCHS)
+                connection.execute(floors.CREATE)
             finally:
                 connection.execute("SELECT pg_advisory_unlock(%s)", (_CREATING,))
+
+    def raise_floor(self, read_model: str, generation: int) -> None:
+        """Store the floor of a read model unless it is lower than the stored one."""
+        with self.datastore.get_connection() as connection:
+            connection.execute(floors.POSTGRES_RAISE, (read_model, generation))
 
     def replace_epochs(self, epochs: Sequence[tuple[Any, ...]]) -> None:
         """Replace all epochs. Raises OutcomeUnknownError if the commit was not confirmed.

@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from commands.database.postgres_pages import check_pages, count_both, select_torn
 from commands.database.postgres_pool import BoundedPool
+from commands.event_store import floors
 from commands.event_store.event_codec import Row
 
 _SELECT = SQL("SELECT notification_id, originator_id, originator_version, topic, state FROM {log} ")
@@ -117,6 +118,15 @@ class PostgresRows(PostgresApplicationRecorder):
         ):
             cursor.execute(self._from_log(_EXISTING), (list(stream_ids),), prepare=True)
             return [str(row[0]) for row in cursor.fetchall()]
+
+    def select_floor(self, read_model: str) -> int:
+        """Return the floor of a read model, 0 if none is stored."""
+        with self.datastore.get_connection() as connection:
+            try:
+                found = connection.execute(floors.POSTGRES_SELECT, (read_model,)).fetchone()
+            except psycopg.errors.UndefinedTable:  # a store of an earlier release
+                return 0
+        return int(found["generation"]) if found else 0
 
     def select_by_stream(self, after: tuple[str, int], limit: int) -> list[Row]:
         """Return the rows after a stream's version, stream by stream."""

@@ -23,6 +23,7 @@ from commands.database.disk_space import check_disk_space
 from commands.database.sqlite_pages import check_pages, quick_check
 from commands.database.sqlite_pool import SqlitePool
 from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
+from commands.event_store import floors
 from commands.event_store.event_codec import Row
 
 _WRITER_LOCK_S = 2.5
@@ -136,6 +137,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
             super().create_table()
             with self.datastore.transaction(commit=True) as cursor:
                 cursor.execute(_EPOCHS)
+                cursor.execute(floors.CREATE)
 
     def select_rows(self, after: int, limit: int, until: int | None) -> list[Row]:
         """Return the rows after a position in log order."""
@@ -190,6 +192,22 @@ class SqliteRecorder(SQLiteApplicationRecorder):
         """Replace all epochs."""
         with self.writer_lock(), self.datastore.transaction(commit=True) as cursor:
             _replace(cursor, epochs)
+
+    def select_floor(self, read_model: str) -> int:
+        """Return the floor of a read model, 0 if none is stored."""
+        with self._plain_cursor() as raw:
+            try:
+                found = raw.execute(floors.SQLITE_SELECT, (read_model,)).fetchone()
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):  # a store of an earlier release
+                    return 0
+                raise
+        return int(found[0]) if found else 0
+
+    def raise_floor(self, read_model: str, generation: int) -> None:
+        """Store a floor unless it is lower than the stored one."""
+        with self.writer_lock(), self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(floors.SQLITE_RAISE, (read_model, generation))
 
     @contextmanager
     def _plain_cursor(self) -> Iterator[sqlite3.Cursor]:

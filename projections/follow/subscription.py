@@ -15,6 +15,7 @@ from commands.errors import (
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.store import Store
 from projections.generation import lifecycle
+from projections.generation.floor import Floor
 from projections.generation.pause import SWITCH_MARGIN_MS, pause
 from projections.generation.state import (
     OTHER_FORMAT,
@@ -43,9 +44,9 @@ OnApplied = Callable[[Sequence[RecordedEvent], int], None]
 class Subscription:
     """Applies the log batch by batch. Several may run at once.
 
-    If the live generation is not usable (a fresh, wiped or damaged Redis, another log, another row
-    format), the log is replayed into a new one, which goes live when it has caught up, unless
-    ``may_build`` says that this is left to a newer release.
+    If the live generation is not usable (a fresh, wiped or damaged Redis, one in an older state,
+    another log, another row format), the log is replayed into a new one. That goes live when it has
+    caught up, unless ``may_build`` says that this is left to a newer release.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first two have defaults
@@ -64,6 +65,7 @@ class Subscription:
         self._on_shown = on_shown
         self._row_format = row_format
         self._may_build = may_build
+        self._floor = Floor(store, redis)
         self._writer: GenerationWriter | None = None
         self._is_live = False
         self._live_number: int | None = None
@@ -107,6 +109,8 @@ class Subscription:
             return False
         if not self._is_live:
             self._go_live(writer)
+        if self._is_live:
+            self._floor.note(writer.number)
         return self._is_live
 
     def _current_writer(self) -> GenerationWriter:
@@ -119,6 +123,7 @@ class Subscription:
             self._writer is None
             or self._log != continuity.text
             or lifecycle.live_number(self._redis) != self._live_number
+            or (self._is_live and self._floor.is_above(self._writer.number))
         ):
             self._writer = None
             self._writer = self._find_writer()
@@ -137,9 +142,13 @@ class Subscription:
     def _find_writer(self) -> GenerationWriter:
         """Return a writer of the live generation, or of one to build."""
         self._log = str(self._store.identity())
+        floor = self._floor.lowest()
         number = self._live_number = lifecycle.live_number(self._redis)
-        self._highest_number = max(self._highest_number, number or 0)
+        self._highest_number = max(self._highest_number, number or 0, floor)
         live = number and GenerationWriter(self._redis, number, self._row_format)
+        if live and live.number < floor:
+            log.error("Redis went back to an older state", live=number, expected=floor)
+            live.retire()
         position = self._seek(live) if live else None
         self._is_live = position is not None
         if live and self._is_live:
@@ -152,7 +161,7 @@ class Subscription:
         else:
             state = live.read_state() if live else None
             writer = lifecycle.begin(
-                self._redis, above=self._highest_number, row_format=self._row_format
+                self._redis, above=self._highest_number, floor=floor, row_format=self._row_format
             )
             self._highest_number = max(self._highest_number, writer.number)
             log.info("building", generation=writer.number, live=state.state if state else None)

@@ -40,13 +40,16 @@ def live_generation(redis: Any, row_format: int = ROW_FORMAT) -> GenerationWrite
     return GenerationWriter(redis, number, row_format) if number is not None else None
 
 
-def begin(redis: Any, *, above: int = 0, row_format: int = ROW_FORMAT) -> GenerationWriter:
+def begin(
+    redis: Any, *, above: int = 0, floor: int = 0, row_format: int = ROW_FORMAT
+) -> GenerationWriter:
     """Return the generation that is being built, or a new one.
 
-    ``above`` is the highest number that the caller has seen: a wiped Redis has forgotten it.
+    ``above`` is the highest number that the caller has seen: a wiped Redis has forgotten it. One
+    below the ``floor`` is left behind by a Redis in an older state.
     """
     building = _read_pointer(redis, BUILDING)
-    if building is not None:
+    if building is not None and building >= floor:
         writer = GenerationWriter(redis, building, row_format)
         if writer.checkpoint() is not None:
             return writer

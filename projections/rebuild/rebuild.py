@@ -17,6 +17,7 @@ from commands.event_store.store import Store
 from projections.follow.lease import Lease
 from projections.follow.subscription import catch_up
 from projections.generation import lifecycle
+from projections.generation.floor import Floor
 from projections.generation.pause import SWITCH_MARGIN_MS, pause
 from projections.generation.reader import count
 from projections.generation.state import BUILDING, DAMAGED, LIVE, REPLAYING, Generation
@@ -75,10 +76,11 @@ def rebuild(
     _renew(lease)
     try:
         lifecycle.drop_leftovers(redis)
-        new = lifecycle.new(redis, state=REPLAYING)
+        floor = Floor(store, redis)
+        new = lifecycle.new(redis, above=floor.lowest(), state=REPLAYING)
         new.set_log(str(store.identity()))
         try:
-            return _rebuild(store, source or store, new, replay, keep_on)
+            return _rebuild(store, source or store, new, replay, keep_on, floor=floor)
         except BaseException:
             with suppress(RedisError):
                 if lifecycle.live_number(redis) != new.number:
@@ -95,12 +97,14 @@ def _renew(lease: Lease) -> None:
         raise RebuildRunningError
 
 
-def _rebuild(
+def _rebuild(  # noqa: PLR0913 - each is a part of one rebuild
     store: Store,
     source: LogReader,
     new: GenerationWriter,
     replay: Replayer,
     keep_on: OnProgress,
+    *,
+    floor: Floor,
 ) -> RebuildResult:
     until = store.head()
     with source.reading(until, current=False, wait_s=LONG_WAIT_S):
@@ -113,6 +117,7 @@ def _rebuild(
         finish(source, new, until, progress, BUILDING)
         compared, diff = _compare(source, new, until, keep_on)
     _switch(store, new)
+    floor.note(new.number)
     catch_up(store, new, store.head(), limit=_BATCH)
     steps = count(new).total // lifecycle.SWEEP_STEP
     for done, _ in enumerate(lifecycle.sweep(new.redis), 1):

@@ -29,7 +29,7 @@ from tests.library import (
 )
 from tests.projections.faulty import Between, every_death
 
-LEFT = {b"movies:live", b"movies:generations"}
+LEFT = {b"movies:live", b"movies:generations", b"movies:read-model"}
 
 
 @pytest.fixture

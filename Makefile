@@ -29,6 +29,10 @@ test-faults: .venv/dev ## cause faults under load for SECONDS and check what cli
 test-upgrade: .venv/dev ## run the release before (built from git) and this one side by side
 	$(BIN)/pytest tests/upgrade/side_by_side.py
 
+.PHONY: test-flood
+test-flood: .venv/dev ## hold PostgreSQL up for 20 s under a flood of writes and check the reads
+	FLOOD_S=20 $(BIN)/pytest -s tests/service/faults/test_flood.py
+
 unit: .venv/dev ## run the fast tests: no server, no process
 	$(BIN)/pytest -m unit
 

@@ -23,7 +23,7 @@ from commands.event_store.store import Store
 from commands.group_commit import BATCH, CommandResult, commit
 from commands.messages import Command
 
-MAX_WAITING = 10_000
+MAX_WAITING = 1_000
 COMMIT_WAIT_S = 5.0
 # Of the limit: a batch ends so long before its oldest command times out; one with less time left is
 # not begun.
@@ -54,7 +54,8 @@ class Executor:
     """Carries out the commands of a process.
 
     On the event loop, ``on_commit`` is called after each batch, and ``on_append(position)`` after
-    each that appended. A command waits for at most ``wait_s``.
+    each that appended. A command waits for at most ``wait_s``; at most ``most`` wait or are carried
+    out at a time.
     """
 
     def __init__(
@@ -64,11 +65,14 @@ class Executor:
         on_commit: Callable[[CommittedBatch], None] | None = None,
         *,
         wait_s: float = COMMIT_WAIT_S,
+        most: int = MAX_WAITING,
     ) -> None:
         self._store = store
         self._on_append = on_append
         self._on_commit = on_commit
         self._wait_s = wait_s
+        self._most = most
+        self._running = 0
         self._waiting: deque[_Waiting] = deque()
         self._arrived = threading.Condition()
         self._is_stopping = False
@@ -98,7 +102,7 @@ class Executor:
         loop = asyncio.get_running_loop()
         result: asyncio.Future[CommandResult] = loop.create_future()
         with self._arrived:
-            if self._is_stopping or len(self._waiting) >= MAX_WAITING:
+            if self._is_stopping or len(self._waiting) + self._running >= self._most:
                 raise BusyError("too many writes wait")
             self._store.check_writable()
             waiting = _Waiting(command, result, loop, time.monotonic() + self._wait_s)
@@ -130,6 +134,7 @@ class Executor:
             except Exception as error:  # the thread must survive: all later writes depend on it
                 log.exception("a batch of commands failed", commands=len(batch))
                 results = [error] * len(batch)
+            self._running = 0
             done = CommittedBatch(commands, results, began_ns, time.time_ns())
             with suppress(RuntimeError):  # the loop has ended, and all that waited on it
                 batch[0].loop.call_soon_threadsafe(self._resolve, batch, done)
@@ -150,7 +155,8 @@ class Executor:
         with self._arrived:
             while not self._waiting and not self._is_stopping:
                 self._arrived.wait()
-            return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._running = min(BATCH, len(self._waiting))
+            return [self._waiting.popleft() for _ in range(self._running)]
 
     def _resolve(self, batch: list[_Waiting], done: CommittedBatch) -> None:
         position = 0

@@ -61,7 +61,7 @@ from service.web.idempotency import InFlight
 from service.web.negotiation import Negotiation
 from service.web.problems import ProblemHandler
 from service.web.request import API, CinelogRequest
-from service.web.transport.server import RECEIVE_S, HttpServer, streams_of
+from service.web.transport.server import RECEIVE_S, HttpServer, streams_of, writes_of
 
 App = Sanic[Any, Any]
 MAX_BODY_BYTES = 1024 * 1024
@@ -182,8 +182,8 @@ async def _bootstrap(  # noqa: PLR0913 - each may be replaced
     log_poller = LogPoller(store)
     stack.push_async_callback(log_poller.close)
     notify = _projection_notifier(batcher, stack)
-    wait_s = settings.commit_wait_s
-    executor = Executor(store, notify, telemetry.committed, wait_s=wait_s)
+    most, wait_s = writes_of(app.config.MAX_CONNECTIONS), settings.commit_wait_s
+    executor = Executor(store, notify, telemetry.committed, wait_s=wait_s, most=most)
     stack.push_async_callback(asyncio.to_thread, executor.stop)
     executor.start()
     await log_poller.start()

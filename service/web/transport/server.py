@@ -3,7 +3,8 @@
 1. A worker has at most ``CINELOG_MAX_CONNECTIONS`` open; further ones get 503 and are closed.
 2. A few more are reserved for probes: each is closed after one answer, or at once where its first
    bytes do not begin a probe's request.
-3. Streams take at most three quarters of a worker's connections.
+3. Streams take at most three quarters of a worker's connections, and writes that wait for a commit
+   at most three quarters of the rest.
 4. A request must arrive within ``RECEIVE_S``, and a new connection must begin one as soon. Sanic
    bounds only the pause between two bytes: a slow sender could hold a connection for ever.
 """
@@ -164,6 +165,14 @@ def answering(connections: Collection[Connection]) -> int:
 def streams_of(connections: int) -> int:
     """Return how many of a worker's connections may be streams."""
     return max(1, connections * 3 // 4)
+
+
+def writes_of(connections: int) -> int:
+    """Return how many of a worker's connections may wait for a commit: not all that streams leave.
+
+    Writes that are held up, by a slow event store, then leave connections for reads.
+    """
+    return max(1, (connections - streams_of(connections)) * 3 // 4)
 
 
 def _room_for(connections: int) -> int:

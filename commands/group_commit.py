@@ -16,7 +16,7 @@ from commands.aggregates import AggregateReader, CommandOutcome, DeferredError
 from commands.errors import CinelogError, EventStoreUnavailableError
 from commands.event_store.store import Store
 from commands.handlers import HANDLERS
-from commands.messages import Command, OperatorCommand, RegisterUser
+from commands.messages import CheckMovie, Command, OperatorCommand, RegisterUser
 from commands.movie import Movie
 from commands.user import User
 
@@ -49,6 +49,8 @@ class _Decided(NamedTuple):
     pending: list[Aggregate]
     events: int
     """The number of pending events; an append empties them."""
+    relies_on_log: bool
+    """Whether its success says that an earlier append is durable: a replay, or nothing changes."""
 
     def result(self, positions: Mapping[UUID, int], head: int) -> CommandResult:
         position = max((positions[one.id] for one in self.pending), default=head)
@@ -83,7 +85,8 @@ class _Batch(AggregateReader):
         if pending:
             self.changed.update(one.id for one in pending)
             self._last_timestamp = at
-        return _Decided(outcome, pending, sum(len(one.pending_events) for one in pending))
+        events = sum(len(one.pending_events) for one in pending)
+        return _Decided(outcome, pending, events, not events and type(command) is not CheckMovie)
 
 
 def commit(
@@ -141,7 +144,10 @@ def _commit_batch(
 
 def _append(store: Store, decided: Iterable[_Decided]) -> tuple[dict[UUID, int], int]:
     """Append all pending events; return aggregates' positions and one not before any."""
+    decided = list(decided)
     positions = store.append([aggregate for one in decided for aggregate in one.pending])
+    if not positions and any(one.relies_on_log for one in decided):
+        store.confirm()
     # The head is not read after an append: its error would hide that the append succeeded.
     return positions, max(positions.values(), default=0) or store.head()
 

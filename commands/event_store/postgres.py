@@ -47,8 +47,14 @@ _PROBE_READ = SQL(
 # All that an append needs: the writer lock, the table, and a commit that standbys must confirm.
 _PROBE = SQL(
     "BEGIN; SET LOCAL lock_timeout = 800; SET LOCAL statement_timeout = 1000;"
+    " SET LOCAL client_min_messages = warning;"
     " SELECT pg_advisory_xact_lock({writing}); LOCK TABLE {log} IN EXCLUSIVE MODE;"
     " SELECT pg_logical_emit_message(true, 'cinelog', 'probe'); COMMIT"
+)
+# Writes something that standbys must confirm, and with it all before it.
+_CONFIRM = (
+    "SELECT pg_logical_emit_message(true, 'cinelog', 'confirm')"
+    " WHERE current_setting('synchronous_standby_names')<>''"
 )
 # No commit is requested with less time left: its outcome would not be known.
 _COMMIT_S = 0.3
@@ -144,15 +150,28 @@ class PostgresRecorder(PostgresRows):
             with connection.cursor() as cursor:
                 cursor.execute(self.insert_events_statement, (events,), prepare=True)
                 positions = [int(row["notification_id"]) for row in cursor.fetchall()]
-            if left_s(_COMMIT_S) < _COMMIT_S:
-                raise LateError("no time is left to commit")
-            try:
-                with self.commits.watching():
-                    _commit(connection)
-            except OutcomeUnknownError:
-                self.writes.trip("a commit was not confirmed")
-                raise
+            self._commit(connection)
         return positions
+
+    def confirm(self) -> None:
+        """Wait until the required standbys have all that was read under the writer lock.
+
+        An earlier commit whose wait was cancelled may be on this server only. Raises
+        OutcomeUnknownError if they do not confirm it in time.
+        """
+        with self.writer_lock(), self._writing() as connection:
+            connection.execute(_CONFIRM)
+            self._commit(connection)
+
+    def _commit(self, connection: BoundedConnection) -> None:
+        if left_s(_COMMIT_S) < _COMMIT_S:
+            raise LateError("no time is left to commit")
+        try:
+            with self.commits.watching():
+                _commit(connection)
+        except OutcomeUnknownError:
+            self.writes.trip("a commit was not confirmed")
+            raise
 
     def create_table(self) -> None:
         """Create what is missing, one process at a time: two at once can crash."""

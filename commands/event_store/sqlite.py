@@ -131,6 +131,9 @@ class SqliteRecorder(SQLiteApplicationRecorder):
                     raise OutcomeUnknownError("the file could not be synced") from error
                 raise
 
+    def confirm(self) -> None:
+        """Do nothing: what can be read is durable, as there is no other server."""
+
     def create_table(self) -> None:
         """Create what is missing."""
         with self.writer_lock():

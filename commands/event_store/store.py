@@ -139,6 +139,14 @@ class Store(LogReader):
             self.continuity.appended(max(positions.values()))
         return positions
 
+    def confirm(self) -> None:
+        """Wait until all that was read under the writer lock is as durable as an append.
+
+        Raises EventStoreUnavailableError.
+        """
+        with self._translating():
+            self._recorder.confirm()
+
     def last_timestamp(self) -> datetime | None:
         """Return when the log's last event happened, None if there is no event or no timestamp.
 

@@ -17,7 +17,7 @@ from commands.event_store.store import Store
 from commands.executor import Executor
 from commands.group_commit import CommandResult, commit
 from commands.messages import IdempotencyToken
-from tests.controls import create
+from tests.controls import MOVIE, create, update
 from tests.postgres import hanging, missing_standby
 from tests.running import eventually
 
@@ -74,6 +74,31 @@ def test_an_unconfirmed_event_is_not_shown(pg, pg_url, pg_store):
     again = create().model_copy(update={"idempotency": TOKEN})
     assert succeeds(pg_store, again).replayed
     assert pg_store.count() == before + 2  # the movie and the claim
+
+
+def test_what_one_server_has_is_no_success_elsewhere(pg, pg_url, pg_store):
+    """A retry, and a change that is there already, succeed once a standby has the first try."""
+    commit(pg_store, [create(MOVIE)])
+    with psycopg.connect(pg_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET client_min_messages = error")
+    other = Store.open(pg_url)
+    tries = [
+        create().model_copy(update={"idempotency": TOKEN}),
+        update(MOVIE, title="Aliens"),
+    ]
+    with missing_standby(pg.get_uri()) as admin:
+        with committing(pg_store, *tries) as results:
+            (pid,) = eventually(lambda: hanging(admin))
+            admin.execute("SELECT pg_cancel_backend(%s)", (pid,))
+        assert [type(one) for one in results] == [OutcomeUnknownError] * 2
+        for again in tries:
+            with within(0.8):
+                (answer,) = commit(other, [again])
+            assert isinstance(answer, EventStoreUnavailableError)
+    assert succeeds(other, tries[0]).replayed
+    assert not succeeds(other, tries[1]).appended
+    other.close()
 
 
 def test_the_lock_is_held_through_the_commit(pg, pg_url, pg_store):

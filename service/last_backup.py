@@ -3,14 +3,22 @@
 A lost record is no loss: the next scheduled backup finds the place up to date and writes it again.
 """
 
-from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 KEY = "backup:last"
-FAILED_KEY = "backup:failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupStatus:
+    """The last backup to the place in the settings. Fields that are not known are None."""
+
+    age_seconds: float | None = None
+    """How long ago the backed up log was the current one."""
+    position: int | None = None
+    failed: bool | None = None
+    error: str | None = None
 
 
 class LastBackup(NamedTuple):
@@ -22,31 +30,30 @@ class LastBackup(NamedTuple):
     error: str | None = None
     """Why the latest attempt failed; None if it did not."""
 
-    def age_s(self) -> float | None:
-        """Return how long ago the backed up log was the current one."""
+    def status(self) -> BackupStatus:
+        """Return what ``cinelog status`` shows."""
         if self.at is None:
-            return None
-        return round(max(0.0, (datetime.now(UTC) - self.at).total_seconds()), 3)
+            return BackupStatus(failed=self.error is not None or None, error=self.error)
+        age_s = round(max(0.0, (datetime.now(UTC) - self.at).total_seconds()), 3)
+        return BackupStatus(
+            age_seconds=age_s, position=self.position, failed=bool(self.error), error=self.error
+        )
 
 
 def read_last_backup(client: Any) -> LastBackup:
     """Return the record. Raises RedisError."""
-    text, error = client.execute_command("MGET", KEY, FAILED_KEY)
-    found = LastBackup(error=error.decode(errors="replace") if error else None)
-    with suppress(ValueError, TypeError, KeyError):
-        fields = orjson.loads(text)
-        found = found._replace(
-            at=datetime.fromisoformat(fields["at"]), position=int(fields["position"])
-        )
-    return found
+    fields = {name.decode(): value.decode() for name, value in client.hgetall(KEY).items()}
+    error = fields.get("error") or None
+    if "at" not in fields:
+        return LastBackup(error=error)
+    return LastBackup(datetime.fromisoformat(fields["at"]), int(fields["position"]), error)
 
 
 def write_last_backup(client: Any, at: str, position: int) -> None:
     """Record a backup, also one that found nothing new. Raises RedisError."""
-    client.execute_command("SET", KEY, orjson.dumps({"at": at, "position": position}))
-    client.execute_command("DEL", FAILED_KEY)
+    client.hset(KEY, mapping={"at": at, "position": position, "error": ""})
 
 
 def write_failed_backup(client: Any, error: str) -> None:
     """Record that an attempt failed. Raises RedisError."""
-    client.execute_command("SET", FAILED_KEY, error)
+    client.hset(KEY, "error", error)

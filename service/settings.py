@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     streams_per_account: Annotated[int, Field(ge=1, le=100_000)] = 20
     mirror_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 1_024
     backup_url: str = ""
+    backup_every: str = "off"
     backup_full_every: str = "7 days"
     backup_keep: str = "off"
     backup_recipient: str = ""
@@ -84,12 +85,19 @@ class Settings(BaseSettings):
         (parse_login_rate if info.field_name == "login_rate" else parse_rate)(value)
         return value
 
-    @field_validator("backup_full_every", "backup_keep")
+    @field_validator("backup_every", "backup_full_every", "backup_keep")
     @classmethod
     def _duration_is_valid(cls, value: str, info: ValidationInfo) -> str:
         if parse_duration(value) is None and info.field_name == "backup_full_every":
             raise ValueError('write it like "7 days"')
         return value
+
+    @model_validator(mode="after")
+    def _schedule_has_a_place(self) -> Self:
+        if parse_duration(self.backup_every) and not self.backup_url:
+            problem = "CINELOG_BACKUP_EVERY is set; name the place of the backups, too"
+            raise ConfigurationError(f"{PREFIX}BACKUP_URL", problem)
+        return self
 
     @field_validator("cors_origins")
     @classmethod

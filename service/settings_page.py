@@ -33,6 +33,7 @@ DESCRIPTIONS = {
     "mirror_mb": "Most memory in MB for the records that lists search, per API process; a larger "
     "catalogue has no lists.",
     "backup_url": "Place of backups: a directory, or a URL that `fsspec` reaches (`s3://bucket/path`).",
+    "backup_every": "How often the service makes a backup by itself, such as `1 hour`, or `off`.",
     "backup_full_every": "Age at which a chain of backups is followed by a new, full one.",
     "backup_keep": "How long an older chain is kept after its last backup, such as `30 days`; "
     "`off` keeps all.",

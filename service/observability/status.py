@@ -7,9 +7,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 
@@ -27,6 +27,7 @@ from projections.keys import lease_of
 from projections.rebuild.progress import running_rebuild
 from projections.redis_client import open_redis
 from service.data_dir import METRICS
+from service.last_backup import BackupStatus, read_last_backup
 from service.observability.metrics import MIRROR_BYTES, sum_of_gauge
 from service.settings import Settings
 from service.thread_pool import Pool
@@ -99,6 +100,7 @@ class Status:
     read_model: ReadModelStatus = ReadModelStatus()
     projection: ProjectionStatus = ProjectionStatus()
     rebuild: RebuildStatus = RebuildStatus()
+    backup: BackupStatus = field(default_factory=BackupStatus)
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return part → facts, without those that are not known."""
@@ -106,6 +108,15 @@ class Status:
             part: {name: value for name, value in facts.items() if value is not None}
             for part, facts in asdict(self).items()
         }
+
+
+class _RedisFacts(NamedTuple):
+    """What Redis knows."""
+
+    read_model: ReadModelStatus = ReadModelStatus()
+    projection: ProjectionStatus = ProjectionStatus()
+    rebuild: RebuildStatus = RebuildStatus()
+    backup: BackupStatus = BackupStatus()
 
 
 def is_usable(part: EventStoreStatus | ReadModelStatus) -> bool:
@@ -117,9 +128,9 @@ def is_usable(part: EventStoreStatus | ReadModelStatus) -> bool:
 def status_of(settings: Settings, store: Store) -> Status:
     """Return the status of all parts."""
     # First the read model, then the log: the read model never seems to be ahead of it.
-    read_model, projection, rebuild = _read_model_status(settings)
-    event_store, read_model = _event_store_status(settings, store, read_model)
-    return Status(event_store, read_model, projection, rebuild)
+    known = _redis_facts(settings)
+    event_store, read_model = _event_store_status(settings, store, known.read_model)
+    return Status(event_store, *known._replace(read_model=read_model))
 
 
 class HealthCheck:
@@ -146,17 +157,16 @@ class HealthCheck:
 
     async def _ask_all(self) -> Status:
         settings, store = self._settings, self._store
-        shown = ReadModelStatus(), ProjectionStatus(), RebuildStatus()
+        known = _RedisFacts()
         if not self._read_model.is_open:
-            shown = await _ask(self._redis_thread, shown, lambda: _read_model_status(settings))
-        read_model, projection, rebuild = shown
+            known = await _ask(self._redis_thread, known, lambda: _redis_facts(settings))
         event_store, read_model = await _ask(
             self._store_thread,
-            (EventStoreStatus(), read_model),
-            lambda: _event_store_status(settings, store, read_model),
+            (EventStoreStatus(), known.read_model),
+            lambda: _event_store_status(settings, store, known.read_model),
         )
         self._valid_until = time.monotonic() + CACHE_S
-        return Status(event_store, read_model, projection, rebuild)
+        return Status(event_store, *known._replace(read_model=read_model))
 
     def close(self) -> None:
         """End the threads."""
@@ -173,11 +183,9 @@ async def _ask(pool: Pool, unknown: T, ask: Callable[[], T]) -> T:
         return unknown
 
 
-def _read_model_status(
-    settings: Settings,
-) -> tuple[ReadModelStatus, ProjectionStatus, RebuildStatus]:
+def _redis_facts(settings: Settings) -> _RedisFacts:
     """Return what Redis knows."""
-    unknown = ReadModelStatus(), ProjectionStatus(), RebuildStatus()
+    unknown = _RedisFacts()
     try:
         client = open_redis(settings.redis_url_or_embedded, retries=0)
     except ReadModelUnavailableError:
@@ -186,7 +194,9 @@ def _read_model_status(
         status = replace(_live_generation(client), mirror_bytes=_mirror_bytes(settings))
         progress = running_rebuild(client)
         rebuild = RebuildStatus(**progress._asdict()) if progress else RebuildStatus()
-        return status, ProjectionStatus(active=bool(client.exists(lease_of(ROW_FORMAT)))), rebuild
+        active = ProjectionStatus(active=bool(client.exists(lease_of(ROW_FORMAT))))
+        backup = read_last_backup(client).status() if settings.backup_url else BackupStatus()
+        return _RedisFacts(status, active, rebuild, backup)
     except redis.RedisError:
         return unknown
     finally:

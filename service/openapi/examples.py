@@ -56,6 +56,7 @@ READY = {
     },
     "read_model": {"state": "live", "position": 42, "parked": 0, "format": 2, "format_expected": 2},
     "projection": {"state": "active", "lag_events": 0, "lag_seconds": 0.0},
+    "backup": {"state": "ok", "position": 40, "age_seconds": 1_800.5},
 }
 UNREADY = READY | {"status": "unavailable", "read_model": {"state": "unavailable"}}
 
@@ -113,6 +114,7 @@ STATUS = {
     },
     "projection": {"active": True},
     "rebuild": {"phase": "rebuild", "done": 12, "total": 42},
+    "backup": {"age_seconds": 1_800.5, "position": 40, "failed": False},
     "job": JOB,
 }
 PARKED = {

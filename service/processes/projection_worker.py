@@ -21,6 +21,7 @@ from projections.worker import Projection
 from service.embedded_redis.client import EmbeddedRedis
 from service.known_log import KnownLogStore, KnownLogUpdater, open_served
 from service.observability.tracing import Tracing
+from service.processes.backup_schedule import BackupSchedule, check_schedule
 from service.processes.handshake import HEARTBEAT_S, WorkerHandshake
 from service.processes.integrity_checker import IntegrityChecker
 from service.settings import Settings
@@ -94,9 +95,11 @@ def run(  # noqa: PLR0913 - the supervisor's and the command's
     Without ``projects`` it prepares the stores and leaves the rest to other processes.
 
     Raises ConfigurationError if the event store or its replica cannot be opened, if it is not the
-    log that was served before and ``accept`` does not allow that, or, with ``check``, if the
-    configured Redis does not answer. Later, the projection waits for an unreachable store.
+    log that was served before and ``accept`` does not allow that, if scheduled backups cannot work,
+    or, with ``check``, if the configured Redis does not answer. Later, the projection waits for an
+    unreachable store.
     """
+    check_schedule(settings)
     store = open_served(settings, accept=accept)
     if damage := store.damage.reason:
         log.error("the event store is damaged and is only read", damage=damage)
@@ -118,7 +121,11 @@ def run(  # noqa: PLR0913 - the supervisor's and the command's
 
 def _project(settings: Settings, store: Store, redis: Any, stop: Event) -> None:
     spans = Tracing.open("projection")
-    with KnownLogUpdater(store, KnownLogStore(settings)), IntegrityChecker(store):
+    with (
+        KnownLogUpdater(store, KnownLogStore(settings)),
+        IntegrityChecker(store),
+        BackupSchedule(settings, redis),
+    ):
         Projection(store, redis, on_shown=spans.applied if spans else None).run(stop)
     if spans:
         spans.close()

@@ -31,6 +31,9 @@ _GAUGES = (
     ("read_model", "lag_events", "projection_lag_events", "Positions not shown yet."),
     ("read_model", "lag_seconds", "projection_lag_seconds", "Age of the first event not shown."),
     ("projection", "active", "projection_active", "Whether a projection is at work."),
+    ("backup", "age_seconds", "backup_age_seconds", "Age of the last good backup."),
+    ("backup", "position", "backup_position", "Last position of the last good backup."),
+    ("backup", "failed", "backup_failed", "Whether the latest attempt at a backup failed."),
 )
 
 
@@ -119,6 +122,9 @@ async def readyz(request: Request) -> HTTPResponse:
             **_pick(read_model, "lag_events", "lag_seconds"),
         },
     }
+    if "failed" in facts["backup"]:
+        state = "failed" if facts["backup"]["failed"] else "ok"
+        body["backup"] = {"state": state, **_pick(facts["backup"], "position", "age_seconds")}
     return _answer(body, 200 if ready else 503)
 
 

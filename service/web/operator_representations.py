@@ -121,6 +121,15 @@ class RebuildStatus(TypedDict, total=False):
     total: Annotated[int, Field(ge=0)]
 
 
+class BackupStatus(TypedDict, total=False):
+    """The last backup to the place in the settings; empty without backups."""
+
+    age_seconds: Annotated[float, Field(ge=0, description="Age of the last good backup.")]
+    position: Position
+    failed: Annotated[bool, Field(description="Whether the latest attempt failed.")]
+    error: Annotated[str, Field(description="Why it failed.")]
+
+
 class Status(TypedDict):
     """The status of all parts."""
 
@@ -128,4 +137,5 @@ class Status(TypedDict):
     read_model: ReadModelStatus
     projection: ProjectionStatus
     rebuild: RebuildStatus
+    backup: BackupStatus
     job: Annotated[Job | None, Field(description="The job that was started last.")]

@@ -1,6 +1,6 @@
 """Representations: the types of answers, for the type checker and the API's description."""
 
-from typing import Annotated, Any, Literal, Required
+from typing import Annotated, Any, Literal, NotRequired, Required
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
@@ -327,6 +327,7 @@ class Part(TypedDict, total=False):
     lag_seconds: Annotated[
         float, Field(ge=0, description="Age of the first event that is not yet visible.")
     ]
+    age_seconds: Annotated[float, Field(ge=0, description="Age of the last good backup.")]
 
 
 class Readiness(TypedDict):
@@ -336,6 +337,9 @@ class Readiness(TypedDict):
     event_store: Part
     read_model: Part
     projection: Part
+    backup: NotRequired[
+        Annotated[Part, Field(description="The last backup; left out without backups.")]
+    ]
 
 
 class Description(TypedDict):

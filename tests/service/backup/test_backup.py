@@ -21,6 +21,7 @@ from service.backup.place import Directory, open_place
 from service.backup.retention import delete_expired
 from service.backup.segments import Reader
 from service.backup.verify import verify
+from service.settings import parse_duration
 from service.transfer.event_file import check_file, lineage_of
 from tests.controls import create
 from tests.service.backup.places import (
@@ -408,3 +409,25 @@ def test_place_is_a_directory_or_a_url(tmp_path):
         open_place("")
     with pytest.raises(BackupError, match="No such file"):
         open_place(str(tmp_path / "a" / "b")).write("x", io.BytesIO(), lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("1 hour", DAYS / 24),
+        ("30 days", 30 * DAYS),
+        ("90second", DAYS / 960),
+        ("off", None),
+        ("", None),
+    ],
+)
+def test_durations_of_settings(text, duration):
+    assert parse_duration(text) == duration
+
+
+@pytest.mark.parametrize(
+    "text", ["hourly", "0 days", "-1 day", "1 hour 5 minutes", "1", "9" * 9 + " days"]
+)
+def test_other_durations_are_refused(text):
+    with pytest.raises(ValueError, match="1 hour"):
+        parse_duration(text)

@@ -139,9 +139,10 @@ def _rows(place: "Place") -> "Iterator[dict[str, Any]]":
 
 @backup.command("verify")
 def verify_backups(url: Url = None, identity: Identity = None, as_json: AsJson = False) -> None:
-    """Read every backup and compare it with its manifest. Exit 1 if one is damaged.
+    """Read every backup and compare it with its manifest.
 
-    With the private key, or without encryption, all events are read, too.
+    Exit 1 if one is damaged, or there is none. With the private key, or
+    without encryption, all events are read, too.
     """
     from service.backup.configured import reader_of
     from service.backup.verify import verify
@@ -166,7 +167,7 @@ def verify_backups(url: Url = None, identity: Identity = None, as_json: AsJson =
         "decoded": found.decoded,
     }
     print_result(facts, lines or [f"{place.url} has no backup"], as_json=as_json)
-    raise typer.Exit(1 if found.damage else 0)
+    raise typer.Exit(1 if found.damage or not found.chains else 0)
 
 
 def restore_log(  # noqa: PLR0913, PLR0917 - an option each

@@ -89,3 +89,17 @@ class DiedError(Exception):
 
 
 DAYS = timedelta(days=1)
+
+
+class LossyPlace(Directory):
+    """A directory that stores something else than it was given."""
+
+    def __init__(self, path, *, only=""):
+        super().__init__(path)
+        self._only = only
+
+    def write(self, name, file, advance):
+        super().write(name, file, advance)
+        if name.endswith(self._only):
+            path = Path(self.url) / name
+            path.write_bytes(path.read_bytes()[:-1])

@@ -41,6 +41,7 @@ def test_backup_list_verify_and_restore(data, tmp_path):
     assert len(events_of(restored)) == 3
     restored.close()
 
+    assert run(data, "backup", "verify", tmp_path / "typo").returncode == 1
     (file,) = place.glob("*.gz")
     file.write_bytes(file.read_bytes()[:-1])
     done = run(data, "backup", "verify", place)
@@ -53,7 +54,6 @@ def test_backup_list_verify_and_restore(data, tmp_path):
     ("words", "problem"),
     [
         (["backup"], "CINELOG_BACKUP_URL"),
-        (["backup", "/tmp/x", "--to-recipient", "age1x"], "CINELOG_BACKUP_RECIPIENT"),
         (["restore", "/tmp/x", "--to-time", "yesterday"], "--to-time"),
     ],
 )

@@ -26,6 +26,7 @@ _SERVERS = {
 _PROCESSES = {
     "Cinelog",
     "ProcessPoolExecutor",
+    "System",
     "Proxy",
     "Valkey",
     "auth_server",

@@ -67,6 +67,17 @@ lock: ## update the pinned dependencies, with hashes (requires uv)
 	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
 	$(COMPILE) tests/mutants/requirements.in -o tests/mutants/requirements.txt
 
+.PHONY: secrets test-deploy
+
+test-deploy: .venv/dev ## run docker-compose.yml without containers, and take its parts away (requires root)
+	$(BIN)/pytest tests/deploy tests/deploy/outages.py
+
+secrets: ## make the passwords that docker-compose.yml reads, unless they exist
+	@chmod 700 deploy/secrets # the files are readable for the users of the containers
+	@for name in postgres valkey grafana; do \
+	    test -s deploy/secrets/$$name || { umask 022; $(PYTHON) -c 'import secrets; print(secrets.token_hex(24))' >deploy/secrets/$$name; }; \
+	done
+
 clean: ## remove the environment and the caches
 	rm -rf .venv mutants tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 

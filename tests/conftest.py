@@ -22,6 +22,7 @@ _SERVERS = {
     "described",
     "cluster_url",
     "auth_redis_url",
+    "stack",
 }
 _PROCESSES = {
     "Cinelog",

@@ -39,8 +39,13 @@ _EPOCHS = SQL(
 _BEGIN_WRITING = SQL("BEGIN; SELECT pg_advisory_xact_lock({writing})").format(writing=_WRITING)
 _LOCK_TABLE = SQL("LOCK TABLE {log} IN EXCLUSIVE MODE")
 # The wait for a standby has no limit on the server: to cancel it would show an unconfirmed event to
-# readers. The warning that somebody else cancelled it must reach this client.
-_COMMIT = "SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning; COMMIT"
+# readers. The warning that somebody else cancelled it must reach this client. A database or a user
+# may be set to lose the last commits of a crash.
+_COMMIT = (
+    "SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning;"
+    " SELECT set_config('synchronous_commit', 'on', true)"
+    " WHERE current_setting('synchronous_commit')='off'; COMMIT"
+)
 _PROBE_READ = SQL(
     "BEGIN READ ONLY; SET LOCAL lock_timeout = 800; SELECT 1 FROM {log} LIMIT 1; COMMIT"
 )

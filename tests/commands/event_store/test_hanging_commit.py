@@ -181,6 +181,29 @@ async def test_stop_does_not_wait_for_a_hanging_commit(pg, pg_store):
     assert (await waiting).appended  # the thread goes on
 
 
+@pytest.mark.parametrize(("chosen", "used"), [("off", "on"), ("remote_apply", "remote_apply")])
+def test_a_commit_is_durable_whatever_the_database_is_set_to(pg_url, chosen, used):
+    """``synchronous_commit = off`` would lose the last writes of a crash; more is respected."""
+    Store.open(pg_url).close()
+    with psycopg.connect(pg_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = {chosen}")
+        connection.execute("CREATE TABLE seen (setting text)")
+        # It runs at the commit.
+        connection.execute(
+            "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$"
+        )
+        connection.execute(
+            "CREATE CONSTRAINT TRIGGER see AFTER INSERT ON cinelog_events DEFERRABLE"
+            " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see()"
+        )
+        store = Store.open(pg_url)
+        commit(store, [create()])
+        store.close()
+        assert connection.execute("SELECT setting FROM seen").fetchall() == [(used,)]
+
+
 def is_writable(store):
     try:
         store.check_writable()

@@ -20,8 +20,9 @@ from tests.running import Cinelog, persistently
 from tests.service.faults.flood import ask, flood, request_of
 
 LONG = "FLOOD_S" in os.environ
-HELD_S = float(os.environ.get("FLOOD_S", "4"))
+HELD_S = float(os.environ.get("FLOOD_S", "3"))
 CONNECTIONS, WRITERS = 400, 150
+PAUSE_S = 0.3 if LONG else 0.6
 # Of 400 connections 300 may be streams, and 75 of the rest writes that wait.
 WAITING = 75
 READ_S, RECOVERY_S = 1.0, 5.0
@@ -64,7 +65,7 @@ async def read_and_write(service, token, movie_id):
     until = time.monotonic() + HELD_S
     post = request_of("POST", "/movies/", token, orjson.dumps(ALIEN))
     writes = asyncio.ensure_future(
-        flood(service.port, post, connections=WRITERS, pause_s=0.3, until=until)
+        flood(service.port, post, connections=WRITERS, pause_s=PAUSE_S, until=until)
     )
     reads = []
     while time.monotonic() < until:

@@ -1,7 +1,7 @@
 """The middleware of all requests: credentials, rate limits, headers, the request log.
 
-Every route needs good credentials unless it declares itself open (``ctx_open=True``). The paths of
-probes are neither limited nor logged.
+Every route needs good credentials unless it declares itself open (``ctx_open=True``), and those
+below ``/ops/`` an operator's. The paths of probes are neither limited nor logged.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from service.auth.tokens import principal_of
 from service.container import container_of
 from service.observability.request_log import RequestLogBuffer
 from service.ratelimit.limiter import RateLimiter
-from service.routes import health
+from service.routes import health, operators
 from service.web.body import PATCHES
 from service.web.browsers.session_cookies import access_token
 from service.web.conditional import CONDITIONS, check_read
@@ -45,7 +45,8 @@ _PARAMETER = re.compile(r"<([^:>]+)[^>]*>")
 _READS = ("GET", "HEAD")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 # What manages accounts there needs a session.
-_MANAGING = (f"{API}/auth/", f"{API}/ops/")
+_OPERATORS = f"{operators.PATH}/"
+_MANAGING = (f"{API}/auth/", _OPERATORS)
 _LOOK_UP_S = 1.0
 _text = lru_cache(10_000)(str)
 _PLAIN, _SECURE = (ConstantHeaders(one, but=CSP) for one in (SECURITY, SECURITY | HSTS))
@@ -62,6 +63,8 @@ class _RoutePolicy(NamedTuple):
     open: bool
     manages: bool = False
     """Whether it changes an account, unless its method is safe."""
+    operators: bool = False
+    """Whether it is for operators only."""
 
 
 _UNMATCHED = _RoutePolicy("unmatched", limited=True, logged=True, open=True)
@@ -135,6 +138,19 @@ async def _check_account(request: CinelogRequest, account_id: UUID) -> None:
             await container.log_threads.run(container.store.check_account, account_id)
 
 
+async def _check_role(request: CinelogRequest) -> None:
+    """Raise NotOperatorError unless the caller is an operator now.
+
+    Raises TokenNotValidError if the session has ended.
+    """
+    container, principal = container_of(request), request.principal
+
+    def check() -> None:
+        container.auth_server.account_in(principal).check_operator()
+
+    await container.log_threads.run(check)
+
+
 class RequestMiddleware:
     """The middleware of an API process; ``open`` comes before the first request."""
 
@@ -154,8 +170,9 @@ class RequestMiddleware:
         """Let a request pass or refuse it.
 
         Raises ThrottledError, NotAcceptableError; unless the route is open, also
-        NotAuthenticatedError or TokenNotValidError without good credentials, and
-        InsufficientScopeError or UnavailableError for a personal token.
+        NotAuthenticatedError or TokenNotValidError without good credentials,
+        InsufficientScopeError or UnavailableError for a personal token, and NotOperatorError
+        for a path of operators.
         """
         if traceparent := request.headers.get("traceparent"):
             request.trace = Trace.of_header(traceparent)
@@ -176,6 +193,8 @@ class RequestMiddleware:
             account_id = request.principal.account_id
             if not container_of(request).store.accounts.knows(account_id):
                 await _check_account(request, account_id)
+        if policy.operators:
+            await _check_role(request)
 
     def after(self, request: CinelogRequest, response: BaseHTTPResponse) -> None:
         """Evaluate preconditions, complete the headers and log the request."""
@@ -240,6 +259,7 @@ class RequestMiddleware:
                 limited=not is_probe and not takes_password,  # by username and address instead
                 logged=not is_probe,
                 open=is_open(request.app, route),
-                manages=template.startswith(_MANAGING),
+                manages=f"{template}/".startswith(_MANAGING),
+                operators=f"{template}/".startswith(_OPERATORS),
             )
         return policy

@@ -6,7 +6,6 @@ They are open, so that a probe needs no account: a proxy should not forward them
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sanic import Blueprint, Request
@@ -16,7 +15,7 @@ from service.observability.status import UNAVAILABLE, Status, is_usable
 from service.openapi import examples, response_headers, tags
 from service.openapi.model import Answer, Operation
 from service.web import representations
-from service.web.response import HTTPResponse
+from service.web.response import HTTPResponse, json_response
 
 blueprint = Blueprint("operations")
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -163,6 +162,4 @@ def _pick(part: dict[str, Any], *facts: str) -> dict[str, Any]:
 
 
 def _answer(body: dict[str, Any], status: int = 200) -> HTTPResponse:
-    return HTTPResponse(
-        orjson.dumps(body), status=status, headers=_NO_STORE, content_type="application/json"
-    )
+    return json_response(body, status, _NO_STORE)

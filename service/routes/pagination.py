@@ -7,8 +7,9 @@ signature: a cursor grants nothing that the list does not.
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlencode
 
 from sanic import Request
@@ -40,14 +41,19 @@ def link_with(request: Request, path: str, known: Collection[str], **changes: st
     return link(request, path, query)
 
 
-def page_links(
-    request: Request, path: str, page: int, last_page: int
-) -> tuple[str | None, str | None]:
-    """Return the links to the next and the previous page, of the same size."""
-    return (
-        link_with(request, path, _PAGING, page=str(page + 1)) if page < last_page else None,
-        link_with(request, path, _PAGING, page=str(page - 1)) if page > 1 else None,
-    )
+def page_body(  # noqa: PLR0913 - the facts of a page
+    request: Request,
+    path: str,
+    results: Sequence[Mapping[str, Any]],
+    *,
+    count: int,
+    page: int,
+    last_page: int,
+) -> dict[str, Any]:
+    """Return the body of a page, with links to the next and the previous one of the same size."""
+    following = link_with(request, path, _PAGING, page=str(page + 1)) if page < last_page else None
+    previous = link_with(request, path, _PAGING, page=str(page - 1)) if page > 1 else None
+    return {"count": count, "next": following, "previous": previous, "results": results}
 
 
 def cursor_of(seek_key: str, query: MovieQuery) -> str:

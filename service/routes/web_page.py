@@ -13,16 +13,14 @@ from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-import orjson
 from sanic import Blueprint
 from sanic.exceptions import NotFound
 
 from service.openapi import request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation, Parameter
 from service.routes.pagination import link
-from service.web.body import JSON
 from service.web.request import API, CinelogRequest
-from service.web.response import CSP, HTTPResponse
+from service.web.response import CSP, HTTPResponse, json_response
 from service.web.static_file import CSS, HTML, REVALIDATED, SCRIPT, File, file_of
 
 _MEDIA = {".js": SCRIPT, ".css": CSS}
@@ -69,7 +67,7 @@ async def show_root(request: CinelogRequest) -> HTTPResponse:
     if HTML not in request.headers.get("accept", ""):
         links = {name: link(request, path) for name, path in _LINKS.items()}
         content = {"name": "Cinelog", "version": version("cinelog"), "links": links}
-        response = HTTPResponse(orjson.dumps(content), content_type=JSON)
+        response = json_response(content)
         response.varies = "Accept"
         return response
     page = await asyncio.to_thread(_page)

@@ -7,7 +7,9 @@ the same in all responses are encoded once.
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
+import orjson
 import sanic
 from sanic.headers import format_http1_response
 from sanic.helpers import STATUS_CODES, has_message_body
@@ -90,6 +92,18 @@ class ConstantHeaders:
 def empty(status: int = 204, headers: dict[str, str] | None = None) -> HTTPResponse:
     """Return a response without a body."""
     return HTTPResponse(status=status, headers=headers)
+
+
+def json_response(
+    body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> HTTPResponse:
+    """Return a response with a JSON object."""
+    return HTTPResponse(
+        orjson.dumps(body),
+        status=status,
+        headers=dict(headers or {}),
+        content_type="application/json",
+    )
 
 
 CSP = "Content-Security-Policy"

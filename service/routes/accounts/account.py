@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import orjson
 from pydantic import SecretStr
 from sanic import Blueprint
 
@@ -22,12 +21,12 @@ from service.auth.sessions import Session, SessionPage
 from service.container import container_of
 from service.openapi import errors, examples, parameters, response_headers, tags
 from service.openapi.model import Answer, Body, Operation, links_to
-from service.routes.pagination import page_links
+from service.routes.pagination import page_body
 from service.web import representations
 from service.web.body import JSON, read_body
 from service.web.conditional import check_write
 from service.web.request import API, CinelogRequest
-from service.web.response import HTTPResponse, empty
+from service.web.response import HTTPResponse, empty, json_response
 
 PATH = f"{API}/auth"
 
@@ -227,6 +226,9 @@ def _page(
     page: SessionPage | HistoryPage[AccountEntry],
     results: Sequence[Mapping[str, Any]],
 ) -> HTTPResponse:
-    following, previous = page_links(request, f"{PATH}/{name}/", page.page, page.last_page)
-    body = {"count": page.count, "next": following, "previous": previous, "results": results}
-    return HTTPResponse(orjson.dumps(body), content_type="application/json")
+    path = f"{PATH}/{name}/"
+    return json_response(
+        page_body(
+            request, path, results, count=page.count, page=page.page, last_page=page.last_page
+        )
+    )

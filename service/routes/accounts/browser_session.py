@@ -3,7 +3,6 @@
 A cookie counts as credentials only for requests of the service's own page (``session_cookies``).
 """
 
-import orjson
 from sanic import Blueprint
 
 from commands.errors import (
@@ -34,7 +33,7 @@ from service.web.browsers.session_cookies import (
 )
 from service.web.problems import problem_of, respond
 from service.web.request import API, CinelogRequest
-from service.web.response import HTTPResponse, empty
+from service.web.response import HTTPResponse, empty, json_response
 
 blueprint = Blueprint("browser_session", url_prefix=f"{API}/auth/session")
 _ACCOUNT = {
@@ -139,8 +138,6 @@ async def _with_cookies(request: CinelogRequest, answer: TokenResponse) -> HTTPR
     access, refresh = answer["access_token"], answer["refresh_token"]
     account_id = container.tokens.check(access).account_id
     user = await container.session_threads.run(container.auth_server.account, account_id)
-    response = HTTPResponse(
-        orjson.dumps(own_account_of(user)), headers=dict(oauth.NO_STORE), content_type=JSON
-    )
+    response = json_response(own_account_of(user), headers=oauth.NO_STORE)
     set_cookies(request, response, container.settings, access, refresh)
     return response

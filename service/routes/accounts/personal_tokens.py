@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import orjson
 import uuid_utils.compat
 from sanic import Blueprint
 
@@ -25,12 +24,12 @@ from service.auth.schemas import PersonalTokenFields
 from service.container import container_of
 from service.openapi import errors, examples, parameters, response_headers, tags
 from service.openapi.model import Answer, Body, Operation, links_to
-from service.routes.pagination import page_links
+from service.routes.pagination import page_body
 from service.web import oauth, representations
 from service.web.body import JSON, read_body
 from service.web.conditional import check_write
 from service.web.request import API, CinelogRequest
-from service.web.response import HTTPResponse, empty
+from service.web.response import HTTPResponse, empty, json_response
 
 PATH = f"{API}/auth/tokens"
 
@@ -83,12 +82,7 @@ async def create(request: CinelogRequest) -> HTTPResponse:
     result = await container.executor.run(command)
     assert isinstance(result.aggregate, User)  # noqa: S101 - the aggregate of this command
     created = _representation(result.aggregate.tokens[str(token_id)])
-    return HTTPResponse(
-        orjson.dumps({**created, "token": token.text}),
-        status=201,
-        headers=oauth.NO_STORE,
-        content_type=JSON,
-    )
+    return json_response({**created, "token": token.text}, 201, oauth.NO_STORE)
 
 
 @blueprint.get("/", name="list")
@@ -116,10 +110,10 @@ async def list_tokens(request: CinelogRequest) -> HTTPResponse:
     account = await container.session_threads.run(container.auth_server.account_in, principal)
     tokens = list(account.valid_tokens(datetime.now(UTC)).values())[::-1]
     page, last_page = page_within(len(tokens), number, size)
-    following, previous = page_links(request, f"{PATH}/", page, last_page)
     results = [_representation(token) for token in tokens[(page - 1) * size : page * size]]
-    body = {"count": len(tokens), "next": following, "previous": previous, "results": results}
-    return HTTPResponse(orjson.dumps(body), content_type=JSON)
+    return json_response(
+        page_body(request, f"{PATH}/", results, count=len(tokens), page=page, last_page=last_page)
+    )
 
 
 @blueprint.delete("/<token_id>/", name="revoke")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 import uuid_utils.compat
 from authlib.oauth2.rfc6749.errors import InvalidScopeError  # type: ignore[import-untyped]
 from pydantic import SecretStr
@@ -34,7 +33,7 @@ from service.web import oauth, representations
 from service.web.body import FORM, JSON, read_body
 from service.web.oauth import client_secret_error, grant_type_error
 from service.web.request import API, CinelogRequest
-from service.web.response import HTTPResponse
+from service.web.response import HTTPResponse, json_response
 
 auth = Blueprint("auth", url_prefix=f"{API}/auth")
 blueprint = Blueprint.group(
@@ -268,9 +267,4 @@ def _pair(answer: TokenResponse) -> HTTPResponse:
 def _json(
     body: Mapping[str, Any], *, status: int = 200, headers: dict[str, str] | None = None
 ) -> HTTPResponse:
-    return HTTPResponse(
-        orjson.dumps(dict(body)),
-        status=status,
-        headers=oauth.NO_STORE if headers is None else headers,
-        content_type="application/json",
-    )
+    return json_response(body, status, oauth.NO_STORE if headers is None else headers)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from sanic import Blueprint, Request
 
 from service.auth.server import server_metadata
@@ -11,9 +10,8 @@ from service.container import container_of
 from service.openapi import response_headers, tags
 from service.openapi.model import Answer, Operation
 from service.web import representations
-from service.web.body import JSON
 from service.web.request import API
-from service.web.response import HTTPResponse
+from service.web.response import HTTPResponse, json_response
 
 blueprint = Blueprint("well_known", url_prefix="/.well-known")
 
@@ -47,5 +45,4 @@ async def show_metadata(request: Request) -> HTTPResponse:
 
 
 def _public(body: Mapping[str, Any]) -> HTTPResponse:
-    headers = {"Cache-Control": "public, max-age=300"}
-    return HTTPResponse(orjson.dumps(dict(body)), headers=headers, content_type=JSON)
+    return json_response(body, headers={"Cache-Control": "public, max-age=300"})

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from sanic import Blueprint
 
 from commands.errors import InvalidError, NotFoundError
@@ -16,12 +15,11 @@ from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, position_headers
 from service.routes.events.filters import event_filter
 from service.routes.movies.movie import PATH, parse_movie_id
-from service.routes.pagination import link_with, page_links
+from service.routes.pagination import link_with, page_body
 from service.web import representations
-from service.web.body import JSON
 from service.web.params import integer_param, parse_all
 from service.web.request import API, CinelogRequest
-from service.web.response import HTTPResponse
+from service.web.response import HTTPResponse, json_response
 
 blueprint = Blueprint("history")
 
@@ -69,11 +67,11 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
         return position, page, [entry.to_dict(container.username_of) for entry in page.entries]
 
     position, page, results = await container.read_log(read, headers.min_position)
-    following, previous = page_links(request, f"{PATH}{wanted}/history/", page.page, page.last_page)
-    body = {"count": page.count, "next": following, "previous": previous, "results": results}
-    return HTTPResponse(
-        orjson.dumps(body), headers=position_headers(position, log), content_type=JSON
+    path = f"{PATH}{wanted}/history/"
+    body = page_body(
+        request, path, results, count=page.count, page=page.page, last_page=page.last_page
     )
+    return json_response(body, headers=position_headers(position, log))
 
 
 @blueprint.get("/events/", name="events")
@@ -137,8 +135,5 @@ async def events(request: CinelogRequest) -> HTTPResponse:
     if changes.more:
         place = {"after": str(changes.reached), "limit": str(limit)}
         following = link_with(request, f"{API}/events/", EVENT_FILTERS, **place)
-    return HTTPResponse(
-        orjson.dumps({"results": results, "next": following}),
-        headers=position_headers(changes.reached, log),
-        content_type=JSON,
-    )
+    body = {"results": results, "next": following}
+    return json_response(body, headers=position_headers(changes.reached, log))

@@ -16,15 +16,15 @@ from service.auth.password_links import new_token, page_url
 from service.container import container_of
 from service.openapi import examples, parameters, response_headers, tags
 from service.openapi.model import Answer, Operation
-from service.routes.operators.read_model import REFUSED, answer, check_operator
-from service.routes.pagination import link, page_links
+from service.routes.operators import PATH, REFUSED
+from service.routes.pagination import link, page_body
 from service.web import oauth
 from service.web import operator_representations as shapes
-from service.web.request import API, CinelogRequest
-from service.web.response import HTTPResponse
+from service.web.request import CinelogRequest
+from service.web.response import HTTPResponse, json_response
 
-PATH = f"{API}/ops/accounts"
-blueprint = Blueprint("ops_accounts", url_prefix=PATH)
+_PATH = f"{PATH}/accounts"
+blueprint = Blueprint("ops_accounts", url_prefix=_PATH)
 _NO_ACCOUNT = NotFoundError("No Account matches the given query.")
 
 
@@ -47,7 +47,6 @@ _NO_ACCOUNT = NotFoundError("No Account matches the given query.")
 )
 async def accounts(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of accounts, or the one with a name."""
-    await check_operator(request)
     container = container_of(request)
     number, size = parse_page(request.args)
     if name := request.param("username"):
@@ -55,11 +54,16 @@ async def accounts(request: CinelogRequest) -> HTTPResponse:
         page = AccountPage(1, [found], 1, 1) if found else AccountPage(0, [], 1, 1)
     else:
         page = await container.log_threads.run(container.account_list.page, number, size)
-    following, previous = page_links(request, f"{PATH}/", page.page, page.last_page)
     results = [one._asdict() for one in page.accounts]
-    return answer(
-        {"count": page.count, "next": following, "previous": previous, "results": results}
+    body = page_body(
+        request,
+        f"{_PATH}/",
+        results,
+        count=page.count,
+        page=page.page,
+        last_page=page.last_page,
     )
+    return json_response(body)
 
 
 @blueprint.post("/<username>/password-link/", name="password_link")
@@ -82,7 +86,6 @@ async def accounts(request: CinelogRequest) -> HTTPResponse:
 )
 async def password_link(request: CinelogRequest, username: str) -> HTTPResponse:
     """Issue a password link."""
-    await check_operator(request)
     fields = await _target(request, unquote(username))
     token = new_token(fields["by"])
     result = await container_of(request).executor.run(
@@ -95,7 +98,7 @@ async def password_link(request: CinelogRequest, username: str) -> HTTPResponse:
         "url": page_url(link(request, ""), token),
         "expires_at": rfc3339(issued.password_link.expires_at),
     }
-    return answer(body, 201, dict(oauth.NO_STORE))
+    return json_response(body, 201, oauth.NO_STORE)
 
 
 @blueprint.post("/<username>/close/", name="close_account")
@@ -118,7 +121,6 @@ async def password_link(request: CinelogRequest, username: str) -> HTTPResponse:
 )
 async def close_account(request: CinelogRequest, username: str) -> HTTPResponse:
     """Close an account; closing it again changes nothing."""
-    await check_operator(request)
     container = container_of(request)
     name = unquote(username)
     fields = await _target(request, name)
@@ -127,7 +129,7 @@ async def close_account(request: CinelogRequest, username: str) -> HTTPResponse:
         await container.session_threads.run(container.sessions.end_all, fields["by"])
     closed = await container.log_threads.run(account_named, container.store, name)
     assert isinstance(closed, AccountSummary)  # noqa: S101 - accounts stay
-    return answer(closed._asdict())
+    return json_response(closed._asdict())
 
 
 async def _target(request: CinelogRequest, username: str) -> dict[str, Any]:

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import orjson
 from sanic import Blueprint
 
 from commands.errors import (
     InvalidError,
     JobRunningError,
     NotFoundError,
-    NotOperatorError,
     UnavailableError,
 )
 from projections.rebuild.parked import Parked, discard, parked_in, retry
@@ -22,18 +20,17 @@ from service.container import Container, container_of
 from service.openapi import errors, examples, parameters, response_headers, tags
 from service.openapi.model import Answer, Body, Operation, links_to
 from service.operations.jobs import REBUILD, VERIFY, Job, Kind
-from service.routes.pagination import link, page_links
+from service.routes.operators import PATH, REFUSED
+from service.routes.pagination import link, page_body
 from service.web import operator_representations as shapes
 from service.web.body import JSON, read_body
-from service.web.request import API, CinelogRequest
-from service.web.response import HTTPResponse
+from service.web.request import CinelogRequest
+from service.web.response import HTTPResponse, json_response
 
-PATH = f"{API}/ops"
 blueprint = Blueprint("ops", url_prefix=PATH)
 _NOT_PARKED = "No parked Movie matches the given query."
 _NO_JOB = NotFoundError("No Job matches the given query.")
-REFUSED = (NotOperatorError(), *errors.ACCOUNTS_UNAVAILABLE)
-_STARTS = (NotOperatorError(), JobRunningError(examples.JOB["id"]), *errors.ACCOUNTS_UNAVAILABLE)
+_STARTS = (JobRunningError(examples.JOB["id"]), *REFUSED)
 _JOB_STARTED = Answer(
     "The job is running.",
     shapes.Job,
@@ -41,26 +38,6 @@ _JOB_STARTED = Answer(
     example=examples.JOB,
     links=links_to("/id", "readJob", parameter="job_id"),
 )
-
-
-async def check_operator(request: CinelogRequest) -> None:
-    """Raise NotOperatorError unless the caller is an operator now.
-
-    Raises TokenNotValidError if the session has ended.
-    """
-    container, principal = container_of(request), request.principal
-
-    def check() -> None:
-        container.auth_server.account_in(principal).check_operator()
-
-    await container.log_threads.run(check)
-
-
-def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
-    """Return an answer in JSON."""
-    return HTTPResponse(
-        orjson.dumps(body), status=status, headers=headers or {}, content_type="application/json"
-    )
 
 
 @blueprint.get("/status/", name="status")
@@ -82,13 +59,12 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
 )
 async def status(request: CinelogRequest) -> HTTPResponse:
     """Answer the status of the parts and the last job."""
-    await check_operator(request)
     container = container_of(request)
     found = await container.telemetry.health.status()
     job: Job | None = None
     with suppress(UnavailableError):  # the status says so
         job = await container.job_runner.threads.run(container.job_runner.jobs.last)
-    return answer(found.as_dict() | {"job": job.to_dict() if job else None})
+    return json_response(found.as_dict() | {"job": job.to_dict() if job else None})
 
 
 @blueprint.get("/parked/", name="parked")
@@ -111,16 +87,15 @@ async def status(request: CinelogRequest) -> HTTPResponse:
 )
 async def parked(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of parked movies."""
-    await check_operator(request)
     container = container_of(request)
     number, size = parse_page(request.args)
     marks = await _run(container, lambda client: list(parked_in(require_live(client)).values()))
     page, last_page = page_within(len(marks), number, size)
-    following, previous = page_links(request, f"{PATH}/parked/", page, last_page)
-    shown = marks[(page - 1) * size : page * size]
-    results = [_parked(mark) for mark in shown]
-    body = {"count": len(marks), "next": following, "previous": previous, "results": results}
-    return answer(body)
+    results = [_parked(mark) for mark in marks[(page - 1) * size : page * size]]
+    path = f"{PATH}/parked/"
+    return json_response(
+        page_body(request, path, results, count=len(marks), page=page, last_page=last_page)
+    )
 
 
 @blueprint.post("/parked/<movie_id>/retry/", name="retry_parked")
@@ -142,7 +117,6 @@ async def parked(request: CinelogRequest) -> HTTPResponse:
 )
 async def retry_parked(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Retry a parked movie."""
-    await check_operator(request)
     container = container_of(request)
 
     def apply(client: Any) -> list[tuple[str, str | None]]:
@@ -154,7 +128,7 @@ async def retry_parked(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     if not outcomes:
         raise NotFoundError(_NOT_PARKED)
     ((key, error),) = outcomes
-    return answer({"movie_id": key, "parked": error is not None, "error": error})
+    return json_response({"movie_id": key, "parked": error is not None, "error": error})
 
 
 @blueprint.post("/parked/<movie_id>/drop/", name="drop_parked")
@@ -176,7 +150,6 @@ async def retry_parked(request: CinelogRequest, movie_id: str) -> HTTPResponse:
 )
 async def drop_parked(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     """Drop a parked movie."""
-    await check_operator(request)
 
     def drop(client: Any) -> Parked | None:
         live = require_live(client)
@@ -187,7 +160,7 @@ async def drop_parked(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     mark = await _run(container_of(request), drop)
     if mark is None:
         raise NotFoundError(_NOT_PARKED)
-    return answer(_parked(mark))
+    return json_response(_parked(mark))
 
 
 @blueprint.post("/rebuild/", name="rebuild")
@@ -202,7 +175,6 @@ async def drop_parked(request: CinelogRequest, movie_id: str) -> HTTPResponse:
 )
 async def start_rebuild(request: CinelogRequest) -> HTTPResponse:
     """Start a rebuild."""
-    await check_operator(request)
     return await _start(request, REBUILD, {})
 
 
@@ -223,7 +195,6 @@ async def start_rebuild(request: CinelogRequest) -> HTTPResponse:
 )
 async def start_verify(request: CinelogRequest) -> HTTPResponse:
     """Start a verification."""
-    await check_operator(request)
     options = VerifyOptions.of(read_body(request))
     return await _start(request, VERIFY, {"repair": options.repair})
 
@@ -243,17 +214,16 @@ async def start_verify(request: CinelogRequest) -> HTTPResponse:
 )
 async def job(request: CinelogRequest, job_id: str) -> HTTPResponse:
     """Answer a job."""
-    await check_operator(request)
     runner = container_of(request).job_runner
     found = await runner.threads.run(runner.jobs.read, job_id)
-    return answer(found.to_dict())
+    return json_response(found.to_dict())
 
 
 async def _start(request: CinelogRequest, kind: Kind, options: dict[str, bool]) -> HTTPResponse:
     runner = container_of(request).job_runner
     started = await runner.start(kind, request.principal.username, options)
     location = link(request, f"{PATH}/jobs/{started.id}/")
-    return answer(started.to_dict(), 202, {"Location": location})
+    return json_response(started.to_dict(), 202, {"Location": location})
 
 
 async def _run(container: Container, work: Callable[[Any], Any]) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Cinelog, problem
+from tests.running import Cinelog, problem, run
 
 START = """
 import os, sys
@@ -24,6 +24,7 @@ CALLS = [
     ("GET", "/socket"),
     ("GET", "/own.py"),
 ]
+OPERATORS = "/api/v1/ops/undeclared/"
 
 
 class WithMoreRoutes(Cinelog):
@@ -36,7 +37,7 @@ def extended(tmp_path_factory):
         yield service
 
 
-@pytest.mark.parametrize(("method", "path"), CALLS)
+@pytest.mark.parametrize(("method", "path"), [*CALLS, ("POST", OPERATORS)])
 def test_a_route_without_declaration_needs_credentials(extended, method, path):
     with extended.client() as anyone:
         none = anyone.request(method, extended.url + path)
@@ -55,6 +56,13 @@ def test_an_account_may_call_undeclared_routes(extended):
         if path != "/socket":
             assert ann.request(method, extended.url + path).status_code == 200, path
     assert ann.delete(f"{extended.url}/late/").text == "ann"
+
+
+def test_below_ops_the_role_is_checked_without_a_declaration(extended):
+    oz = extended.account("oz")
+    problem(oz.post(extended.url + OPERATORS), 403, "permission_denied")
+    assert run(extended.data_dir, "operator", "add", "oz").returncode == 0
+    assert oz.post(extended.url + OPERATORS).text == "secret"
 
 
 def test_an_open_route_needs_no_credentials(extended):

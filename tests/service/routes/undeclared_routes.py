@@ -21,6 +21,10 @@ def create_app(settings):
     async def misdeclared(request):
         return text("secret")
 
+    @api.post("/api/v1/ops/undeclared/")
+    async def for_operators(request):
+        return text("secret")
+
     @api.websocket("/socket")
     async def socket(request, ws):
         await ws.send("secret")

@@ -18,18 +18,6 @@ from tests.running import PASSWORD, Cinelog, eventually, problem, run
 
 _numbers = itertools.count(1)
 SOME_ID = "019a0b6c-9d10-7c21-b0d3-7f5a2f7f0a11"
-PATHS = [
-    ("GET", "/ops/status/"),
-    ("GET", "/ops/parked/"),
-    ("POST", f"/ops/parked/{SOME_ID}/retry/"),
-    ("POST", f"/ops/parked/{SOME_ID}/drop/"),
-    ("POST", "/ops/rebuild/"),
-    ("POST", "/ops/verify/"),
-    ("GET", f"/ops/jobs/{SOME_ID}/"),
-    ("GET", "/ops/accounts/"),
-    ("POST", "/ops/accounts/ann/password-link/"),
-    ("POST", "/ops/accounts/ann/close/"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -103,25 +91,19 @@ def finished(operator, job_id):
 # Who may call it
 
 
-@pytest.mark.parametrize(("method", "path"), PATHS)
-def test_only_operators_may_call_it(cinelog, user, method, path):
-    with cinelog.client() as anyone:
-        problem(anyone.request(method, path), 401, "not_authenticated")
-    refused = problem(user.request(method, path), 403, "permission_denied")
-    assert refused["detail"] == "You do not have permission to perform this action."
-
-
-def test_no_path_of_operators_is_left_out(cinelog):
-    """Each handler checks the role itself, so a new one must stand in the list above."""
+def test_only_operators_may_call_it(cinelog, user):
+    """The role is checked before the body and before what the path names exists."""
     described = httpx.get(f"{cinelog.url}/openapi.json").json()["paths"]
-    found = {
-        (method.upper(), path.removeprefix("/api/v1").replace("{username}", "ann"))
-        for path, item in described.items()
-        for method in item.keys() & {"get", "post", "put", "patch", "delete"}
-        if path.startswith("/api/v1/ops/")
-    }
-    found = {(method, re.sub(r"{\w+}", SOME_ID, path)) for method, path in found}
-    assert found == set(PATHS)
+    paths = {path: item for path, item in described.items() if path.startswith("/api/v1/ops/")}
+    assert len(paths) >= 10
+    for path, item in paths.items():
+        url = cinelog.url + re.sub(r"{\w+}", SOME_ID, path)
+        for method in item.keys() & {"get", "post", "put", "patch", "delete"}:
+            with cinelog.client() as anyone:
+                problem(anyone.request(method, url, content="{"), 401, "not_authenticated")
+                assert anyone.options(url).status_code == 204
+            refused = problem(user.request(method, url, content="{"), 403, "permission_denied")
+            assert refused["detail"] == "You do not have permission to perform this action."
 
 
 def test_the_role_ends_with_the_next_request(cinelog, user):

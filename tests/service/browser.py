@@ -8,7 +8,9 @@ import shutil
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+
+from tests.running import PASSWORD
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
@@ -20,6 +22,19 @@ def find_browser():
     """Return the path of a browser; skips the test where there is none."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     return found or pytest.skip(f"no browser here: none of {', '.join(NAMES)}")
+
+
+def sign_in(page, username="ann", password=PASSWORD):
+    """Sign in on a page, as a person does."""
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Movies")).to_be_visible()
+
+
+def row_of(page, name):
+    """Return the row of a table by its heading."""
+    return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name))
 
 
 class Pages:

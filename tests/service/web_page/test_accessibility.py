@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.controls import ALIEN
-from tests.running import PASSWORD, Cinelog, run
-from tests.service.browser import browsing
+from tests.running import Cinelog, run
+from tests.service.browser import sign_in
 
 AXE = Path(__file__).parents[2] / "clients" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -37,12 +37,6 @@ def service(tmp_path_factory):
         yield service
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as pages:
-        yield pages
-
-
 def findings(page):
     """Return what axe finds: rule, and the elements."""
     page.evaluate(AXE.read_text())
@@ -65,9 +59,7 @@ def test_no_view_has_a_finding(browser, service, look):
     expect(page.get_by_label("New password", exact=True)).to_have_attribute("aria-invalid", "true")
     found["new password"] = findings(page)
     page.goto(f"{service.url}/#/")
-    page.get_by_label("Username").fill("ann")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    sign_in(page)
     expect(page.get_by_role("table")).to_be_visible()
     found["movies"] = findings(page)
     page.get_by_role("button", name="Add a movie").click()

@@ -8,8 +8,8 @@ from playwright.sync_api import expect
 
 from commands.event_store.store import Store
 from tests.library import corrupt_event, library
-from tests.running import PASSWORD, Cinelog, run
-from tests.service.browser import browsing
+from tests.running import Cinelog, run
+from tests.service.browser import row_of, sign_in
 
 pytestmark = pytest.mark.xdist_group("page")
 NEW_PASSWORD = "battery-staple-9"
@@ -33,25 +33,6 @@ def service(tmp_path_factory):
         yield service
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as pages:
-        yield pages
-
-
-@pytest.fixture
-def pages(browser):
-    yield browser
-    browser.close()
-
-
-def sign_in(page, username, password=PASSWORD):
-    page.get_by_label("Username").fill(username)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Movies")).to_be_visible()
-
-
 @pytest.fixture
 def page(pages, service):
     """A page on which the operator looks at the operations."""
@@ -60,10 +41,6 @@ def page(pages, service):
     page.get_by_role("link", name="Operations").click()
     expect(page.get_by_role("heading", name="Accounts")).to_be_visible()
     return page
-
-
-def row_of(page, name):
-    return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name))
 
 
 def test_only_operators_see_the_view(pages, service):

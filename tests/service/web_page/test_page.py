@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.controls import ALIEN
 from tests.running import PASSWORD, Cinelog
-from tests.service.browser import browsing
+from tests.service.browser import sign_in
 
 pytestmark = pytest.mark.xdist_group("page")
 
@@ -24,35 +24,16 @@ def service(tmp_path_factory):
         yield service
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as pages:
-        yield pages
-
-
-@pytest.fixture
-def pages(browser):
-    yield browser
-    browser.close()
-
-
 @pytest.fixture
 def page(pages, service):
     return signed_in(pages, service)
 
 
 def signed_in(pages, service, **options):
-    """Return a page on which Ann has signed in, as a person does."""
+    """Return a page on which Ann has signed in."""
     page = pages.open(service.url, **options)
     sign_in(page)
     return page
-
-
-def sign_in(page):
-    page.get_by_label("Username").fill("ann")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Movies")).to_be_visible()
 
 
 def movie_of(service, **changes):

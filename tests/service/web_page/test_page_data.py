@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.controls import ALIEN
-from tests.running import PASSWORD, Cinelog
-from tests.service.browser import browsing
+from tests.running import Cinelog
+from tests.service.browser import sign_in
 
 pytestmark = pytest.mark.xdist_group("page")
 
@@ -24,21 +24,11 @@ def service(tmp_path_factory):
         yield service
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as pages:
-        yield pages
-
-
 @pytest.fixture
-def page(browser, service):
-    page = browser.open(service.url)
-    page.get_by_label("Username").fill("ann")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Movies")).to_be_visible()
-    yield page
-    browser.close()
+def page(pages, service):
+    page = pages.open(service.url)
+    sign_in(page)
+    return page
 
 
 def titles_of(service, **query):

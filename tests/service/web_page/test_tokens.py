@@ -4,8 +4,8 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.running import PASSWORD, Cinelog, eventually
-from tests.service.browser import browsing
+from tests.running import Cinelog, eventually
+from tests.service.browser import row_of, sign_in
 
 pytestmark = pytest.mark.xdist_group("page")
 
@@ -18,15 +18,11 @@ def service(tmp_path_factory):
 
 
 @pytest.fixture
-def page(service):
-    with browsing() as pages:
-        page = pages.open(service.url)
-        page.get_by_label("Username").fill("ann")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.keyboard.press("Enter")
-        page.get_by_role("link", name="Account").click()
-        yield page
-        pages.close()
+def page(pages, service):
+    page = pages.open(service.url)
+    sign_in(page)
+    page.get_by_role("link", name="Account").click()
+    return page
 
 
 def test_a_token_is_created_shown_once_and_revoked(page, service):
@@ -42,7 +38,7 @@ def test_a_token_is_created_shown_once_and_revoked(page, service):
     page.keyboard.press("Enter")
     token = dialog.get_by_role("textbox", name="Token").input_value()
     page.keyboard.press("Escape")
-    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="backup"))
+    row = row_of(page, "backup")
     expect(row).to_contain_text("Read only")
     expect(create).to_be_focused()
     assert token not in page.content()

@@ -8,9 +8,9 @@ from service.openapi.errors import Refusal, refusals_of
 from service.openapi.model import Answer, Body, Header, Json, Operation, Parameter
 from service.openapi.response_headers import BEHIND_A_TOKEN, CACHE_CONTROL, EVERYWHERE, REQUEST_ID
 from service.openapi.schemas import schemas_of
-from service.web import representations
 from service.web.body import JSON
 from service.web.problems import PROBLEM
+from service.web.representations import problems as representations
 
 _SAFE = ("get", "head", "options")
 

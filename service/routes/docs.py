@@ -17,8 +17,8 @@ from sanic.exceptions import NotFound
 from service.openapi import request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation, Parameter
 from service.settings import Settings
-from service.web import representations
 from service.web.body import JSON
+from service.web.representations import root as representations
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
 from service.web.static_file import CSS, HTML, REVALIDATED, SCRIPT, File, file_of

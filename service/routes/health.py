@@ -14,7 +14,7 @@ from service.container import container_of
 from service.observability.status import UNAVAILABLE, Status, is_usable
 from service.openapi import examples, response_headers, tags
 from service.openapi.model import Answer, Operation
-from service.web import representations
+from service.web.representations import root as representations
 from service.web.response import HTTPResponse, json_response
 
 blueprint = Blueprint("operations")

@@ -13,9 +13,10 @@ from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
 from commands import errors
-from service.web import oauth, representations
+from service.web import oauth
 from service.web.body import MERGE_PATCH
 from service.web.negotiation import methods_of
+from service.web.representations import problems as representations
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
 

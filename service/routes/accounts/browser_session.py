@@ -22,7 +22,7 @@ from service.routes.accounts.session_commands import (
     own_account_of,
     refresh_session,
 )
-from service.web import oauth, representations
+from service.web import oauth
 from service.web.body import JSON, read_body
 from service.web.browsers.own_origin import is_foreign
 from service.web.browsers.session_cookies import (
@@ -32,6 +32,7 @@ from service.web.browsers.session_cookies import (
     set_cookies,
 )
 from service.web.problems import problem_of, respond
+from service.web.representations import accounts as representations
 from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse, empty, json_response
 

@@ -25,9 +25,10 @@ from service.container import container_of
 from service.openapi import errors, examples, parameters, response_headers, tags
 from service.openapi.model import Answer, Body, Operation, links_to
 from service.routes.pagination import page_body
-from service.web import oauth, representations
+from service.web import oauth
 from service.web.body import JSON, read_body
 from service.web.conditional import check_write
+from service.web.representations import accounts as representations
 from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse, empty, json_response
 

@@ -18,7 +18,7 @@ from service.auth.personal_tokens import GivenToken, parse_token
 from service.auth.schemas import Credentials, RefreshBody
 from service.auth.tokens import TokenResponse
 from service.container import container_of
-from service.web import representations
+from service.web.representations import accounts as representations
 from service.web.request import CinelogRequest
 
 _DEVICE = 200

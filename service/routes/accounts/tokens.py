@@ -29,9 +29,10 @@ from service.routes.accounts.session_commands import (
     own_account_of,
     refresh_session,
 )
-from service.web import oauth, representations
+from service.web import oauth
 from service.web.body import FORM, JSON, read_body
 from service.web.oauth import client_secret_error, grant_type_error
+from service.web.representations import accounts as representations
 from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse, json_response
 

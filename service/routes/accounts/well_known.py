@@ -9,7 +9,7 @@ from service.auth.server import server_metadata
 from service.container import container_of
 from service.openapi import response_headers, tags
 from service.openapi.model import Answer, Operation
-from service.web import representations
+from service.web.representations import accounts as representations
 from service.web.request import API
 from service.web.response import HTTPResponse, json_response
 

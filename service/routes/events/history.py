@@ -16,8 +16,8 @@ from service.routes.consistency import PositionHeaders, position_headers
 from service.routes.events.filters import event_filter
 from service.routes.movies.movie import PATH, parse_movie_id
 from service.routes.pagination import link_with, page_body
-from service.web import representations
 from service.web.params import integer_param, parse_all
+from service.web.representations import movies as representations
 from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse, json_response
 

@@ -7,10 +7,10 @@ from service.container import container_of
 from service.openapi import errors, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, check_same_log, position_headers
-from service.web import representations
 from service.web.body import JSON
 from service.web.conditional import summary_tag
 from service.web.params import parse_all
+from service.web.representations import movies as representations
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
 

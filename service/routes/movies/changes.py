@@ -39,11 +39,11 @@ from service.routes.movies.writes import (
     write_metadata,
 )
 from service.routes.pagination import link
-from service.web import representations
 from service.web.body import MERGE_PATCH, PATCHES, read_body
 from service.web.conditional import check_write, list_tag
 from service.web.idempotency import idempotency_token
 from service.web.params import parse_all
+from service.web.representations import movies as representations
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, empty
 

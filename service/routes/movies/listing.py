@@ -20,10 +20,10 @@ from service.openapi.model import Answer, Operation, links_to
 from service.routes.consistency import PositionHeaders, check_same_log, position_headers
 from service.routes.movies.movie import PATH
 from service.routes.pagination import continue_from, cursor_of, link, link_with
-from service.web import representations
 from service.web.body import JSON
 from service.web.conditional import list_tag, position_in_tag
 from service.web.params import as_of_param, parse_all
+from service.web.representations import movies as representations
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, empty
 

@@ -22,10 +22,10 @@ from service.container import Container, container_of
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation
 from service.routes.consistency import PositionHeaders, check_same_log, position_headers
-from service.web import representations
 from service.web.body import JSON
 from service.web.conditional import movie_tag
 from service.web.params import as_of_param, parse_all
+from service.web.representations import movies as representations
 from service.web.request import API, CinelogRequest
 from service.web.response import HTTPResponse
 

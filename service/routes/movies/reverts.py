@@ -22,10 +22,10 @@ from service.routes.movies.writes import (
     run_once,
     target_of,
 )
-from service.web import representations
 from service.web.body import JSON, read_body
 from service.web.idempotency import idempotency_token
 from service.web.params import boolean_param, parse_all
+from service.web.representations import movies as representations
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse
 

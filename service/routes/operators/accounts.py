@@ -19,7 +19,7 @@ from service.openapi.model import Answer, Operation
 from service.routes.operators import PATH, REFUSED
 from service.routes.pagination import link, page_body
 from service.web import oauth
-from service.web import operator_representations as shapes
+from service.web.representations import operators as representations
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, json_response
 
@@ -38,7 +38,7 @@ _NO_ACCOUNT = NotFoundError("No Account matches the given query.")
     answers={
         200: Answer(
             "A page of accounts.",
-            shapes.AccountPage,
+            representations.AccountPage,
             response_headers.CACHED,
             example=examples.page_of(examples.ACCOUNT),
         )
@@ -77,7 +77,7 @@ async def accounts(request: CinelogRequest) -> HTTPResponse:
     answers={
         201: Answer(
             "The link.",
-            shapes.PasswordLink,
+            representations.PasswordLink,
             response_headers.CACHED,
             example=examples.PASSWORD_LINK,
         )
@@ -112,7 +112,7 @@ async def password_link(request: CinelogRequest, username: str) -> HTTPResponse:
     answers={
         200: Answer(
             "The account, closed.",
-            shapes.AccountSummary,
+            representations.AccountSummary,
             response_headers.CACHED,
             example=examples.ACCOUNT | {"closed": True},
         )

@@ -22,8 +22,8 @@ from service.openapi.model import Answer, Body, Operation, links_to
 from service.operations.jobs import REBUILD, VERIFY, Job, Kind
 from service.routes.operators import PATH, REFUSED
 from service.routes.pagination import link, page_body
-from service.web import operator_representations as shapes
 from service.web.body import JSON, read_body
+from service.web.representations import operators as representations
 from service.web.request import CinelogRequest
 from service.web.response import HTTPResponse, json_response
 
@@ -33,7 +33,7 @@ _NO_JOB = NotFoundError("No Job matches the given query.")
 _STARTS = (JobRunningError(examples.JOB["id"]), *REFUSED)
 _JOB_STARTED = Answer(
     "The job is running.",
-    shapes.Job,
+    representations.Job,
     (response_headers.JOB_LOCATION,),
     example=examples.JOB,
     links=links_to("/id", "readJob", parameter="job_id"),
@@ -50,7 +50,7 @@ _JOB_STARTED = Answer(
     answers={
         200: Answer(
             "The status.",
-            shapes.Status,
+            representations.Status,
             response_headers.CACHED,
             example=examples.STATUS,
         )
@@ -78,7 +78,7 @@ async def status(request: CinelogRequest) -> HTTPResponse:
     answers={
         200: Answer(
             "A page of parked movies.",
-            shapes.ParkedPage,
+            representations.ParkedPage,
             response_headers.CACHED,
             example=examples.page_of(examples.PARKED),
         )
@@ -108,7 +108,7 @@ async def parked(request: CinelogRequest) -> HTTPResponse:
     answers={
         200: Answer(
             "Whether the movie is parked still, and why.",
-            shapes.Retried,
+            representations.Retried,
             response_headers.CACHED,
             example={"movie_id": examples.MOVIE_ID, "parked": False, "error": None},
         )
@@ -141,7 +141,7 @@ async def retry_parked(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     answers={
         200: Answer(
             "The parked movie.",
-            shapes.Parked,
+            representations.Parked,
             response_headers.CACHED,
             example=examples.PARKED | {"dropped": True},
         )
@@ -208,7 +208,9 @@ async def start_verify(request: CinelogRequest) -> HTTPResponse:
     "`--json`. A job whose process has died is `failed`. Jobs are kept for a day.",
     takes=(parameters.JOB_ID,),
     answers={
-        200: Answer("The job.", shapes.Job, response_headers.CACHED, example=examples.JOB_DONE)
+        200: Answer(
+            "The job.", representations.Job, response_headers.CACHED, example=examples.JOB_DONE
+        )
     },
     refuses=(_NO_JOB, *REFUSED),
 )

@@ -1,11 +1,12 @@
-"""Representations for operators: types of answers, as in ``service/web/representations.py``."""
+"""Representations for operators: accounts, parked movies, jobs and the status."""
 
 from typing import Annotated, Any, Literal, Required
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from service.web.representations import Id, Page, Part, Position, Time
+from service.web.representations.fields import Id, Page, Position, Time
+from service.web.representations.root import Part
 
 
 class AccountSummary(TypedDict):

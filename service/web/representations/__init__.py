@@ -1,0 +1,1 @@
+"""Representations: the types of answers, for the type checker and the API's description."""

@@ -2,30 +2,23 @@
 
     CinelogError
     ├── RefusedError                 the request was understood and is refused
-    │   ├── MalformedError           the body cannot be parsed
-    │   ├── MediaTypeError           the body has an unsupported media type
     │   ├── InvalidError             fields break rules; lists all of them
-    │   │   ├── NotAnObjectError     the body is JSON, but not an object
     │   │   └── TakenError           another account has this username or e-mail
     │   ├── NotAuthenticatedError    no credentials
     │   ├── TokenNotValidError       invalid credentials
     │   │   └── TokenReusedError     a refresh token that was used before
     │   ├── NoActiveAccountError     wrong username or password
-    │   ├── NotOwnPageError          a browser's page of another site sent the request
     │   ├── NotCreatorError          the movie belongs to another account
     │   ├── NotOperatorError         the account is not an operator
     │   ├── AccountClosedError       the account is closed
-    │   ├── InsufficientScopeError   a personal token may not do this
     │   ├── NotFoundError            no such movie, page or position
     │   ├── PreconditionFailedError  the resource has another state than the caller expects
     │   │   └── VersionConflictError the movie has another version
     │   ├── UndoConflictError        later versions changed what is to be undone
     │   ├── KeyReusedError           an idempotency key with another body
     │   ├── PositionUnknownError     a position that this log does not have
-    │   ├── KeyInFlightError         an idempotency key whose first request is still running
     │   ├── ThrottledError           too many requests in too short a time
     │   ├── RebuildRunningError      one rebuild at a time
-    │   ├── JobRunningError          one job of operators at a time
     │   └── FewerEventsError         the log has lost events that the read model shows
     ├── UnreadableEventError         this release cannot read an event in the log
     ├── UnavailableError             a part is unavailable; try again later
@@ -35,14 +28,11 @@
     │   │   └── OutcomeUnknownError  a write may or may not have happened
     │   ├── ReadModelUnavailableError
     │   └── BusyError                a bounded queue is full
-    ├── DamagedFileError             a file of events was changed after its export
-    ├── BackupError                  the place of backups fails, or lacks what is asked for
-    │   └── DamagedBackupError       a backup is not what was written
     └── ConfigurationError           a setting cannot work
         └── LogMismatchError         the event store is not the one that was served
 
-Each carries its facts as attributes. The domain raises, routes do not catch,
-``service/web/problems.py`` translates to HTTP.
+Errors that only the service raises are in ``service/errors.py``. Each carries its facts as
+attributes. The domain raises, routes do not catch, ``service/web/problems.py`` translates to HTTP.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,20 +47,6 @@ class RefusedError(CinelogError):
     """A request that is refused; repeating it changes nothing."""
 
 
-class MalformedError(RefusedError):
-    """The body does not have the format that its media type says."""
-
-
-class MediaTypeError(RefusedError):
-    """The body has a media type other than ``accepted``, or a content encoding."""
-
-    def __init__(self, *accepted: str, encoded: bool = False) -> None:
-        what = "content encoding" if encoded else "media type"
-        super().__init__(f"Unsupported {what} in request.")
-        self.accepted = accepted
-        self.encoded = encoded
-
-
 class InvalidError(RefusedError):
     """Fields break rules. ``errors`` maps each field to its messages; no value is in them."""
 
@@ -79,17 +55,6 @@ class InvalidError(RefusedError):
             "; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items())
         )
         self.errors = errors
-
-
-class NotAnObjectError(InvalidError):
-    """The body is JSON, but of type ``got`` instead of an object."""
-
-    def __init__(self, got: str) -> None:
-        super().__init__({})
-        self.got = got
-
-    def __str__(self) -> str:
-        return f"Invalid data. Expected a dictionary, but got {self.got}."
 
 
 class TakenError(InvalidError):
@@ -117,10 +82,6 @@ class NoActiveAccountError(RefusedError):
     """No account has this username and password; the error does not say which is wrong."""
 
 
-class NotOwnPageError(RefusedError):
-    """A page of another origin sent a request that only our own page may send."""
-
-
 class NotCreatorError(RefusedError):
     """The movie belongs to another account."""
 
@@ -134,10 +95,6 @@ class AccountClosedError(RefusedError):
 
     def __init__(self) -> None:
         super().__init__("The account is closed.")
-
-
-class InsufficientScopeError(RefusedError):
-    """The scope of a personal token does not include this; a session may do it."""
 
 
 class NotFoundError(RefusedError):
@@ -183,10 +140,6 @@ class KeyReusedError(RefusedError):
     """An idempotency key was used before, with another body."""
 
 
-class KeyInFlightError(RefusedError):
-    """The first request with this idempotency key is still running."""
-
-
 class PositionUnknownError(RefusedError):
     """A position beyond the ``head`` of the ``log``, or of another log or epoch.
 
@@ -215,14 +168,6 @@ class RebuildRunningError(RefusedError):
 
     def __init__(self) -> None:
         super().__init__("another rebuild is running")
-
-
-class JobRunningError(RefusedError):
-    """Another ``job`` runs; None is a rebuild that the command line started."""
-
-    def __init__(self, job: str | None) -> None:
-        super().__init__("Another job is running." if job else "A rebuild is running.")
-        self.job = job
 
 
 class FewerEventsError(RefusedError):
@@ -306,28 +251,6 @@ class BusyError(UnavailableError):
 
     part = "queue"
     detail = "The queue is unavailable."
-
-
-class DamagedFileError(CinelogError):
-    """A file of events was changed after its export. ``line``, from 1, is where, if known."""
-
-    def __init__(self, line: int | None, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
-        self.reason = reason
-
-
-class BackupError(CinelogError):
-    """The place of backups does not answer, refuses, or does not have what is asked for."""
-
-
-class DamagedBackupError(BackupError):
-    """A backup is missing a file, or ``name`` is not what was written."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name = name
-        self.reason = reason
 
 
 class ConfigurationError(CinelogError):

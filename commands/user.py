@@ -16,11 +16,11 @@
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
+from commands import user_events
 from commands.errors import (
     AccountClosedError,
     InvalidError,
@@ -31,173 +31,33 @@ from commands.errors import (
 )
 from commands.movie import EventMetadata
 from commands.personal_tokens import NOT_FOUND, PersonalToken, check_room, unexpired
-from commands.rfc3339 import parse_rfc3339, rfc3339
+from commands.rfc3339 import rfc3339
 
 WRONG_OLD = "Your old password was entered incorrectly. Please enter it again."
 WRONG_LINK = "This link is not valid: it was used or replaced, or it has expired."
-LINK_TTL = timedelta(hours=1)
 
 
-class PasswordLink(NamedTuple):
-    """A link that sets a new password: the digest of its token, and when it expires."""
-
-    digest: str
-    expires_at: datetime
-
-
-def session_id(version: int, secret: str) -> str:
-    """Return the id of a session whose password was checked at ``version`` of the account."""
-    return f"{version}.{secret}"
-
-
-def _opened_at(sid: str) -> int:
-    version = sid.partition(".")[0]
-    return int(version) if version.isascii() and version.isdigit() else 0
-
-
-class User(Aggregate):
+class User(user_events.Account, Aggregate):
     """An account: its names, its password, and its ended sessions."""
 
     TOPIC = "User"
 
-    # Stored for ever: names and fields of these events stand in every log. Change one only by
-    # a new class_version with an upcast. ``sid`` is the acting session: "" for the command line,
-    # and for a personal token that is revoked by itself. ``by`` is the account of the acting
-    # operator: "" for the command line, and for the holder of a password link.
-    class Event(Aggregate.Event):
-        request_id: str
-
-    class Created(Event, Aggregate.Created):
-        TOPIC = "UserRegistered"
-        username: str
-        email: str
-        first_name: str
-        last_name: str
-        password_hash: str
-
-    class SessionOpened(Event):
-        TOPIC = "SessionOpened"
-        sid: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.last_opened = self.sid
-
-    class PasswordRehashed(Event):
-        TOPIC = "PasswordRehashed"
-        password_hash: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.password_hash = self.password_hash
-
-    class PasswordChanged(Event):
-        TOPIC = "PasswordChanged"
-        sid: str
-        password_hash: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.password_hash = self.password_hash
-            aggregate.password_version = self.originator_version
-            aggregate.end_all_before(self.originator_version, except_for=self.sid)
-            aggregate.password_link = None
-
-    class SessionEnded(Event):
-        TOPIC = "SessionEnded"
-        sid: str
-        ended: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.ended |= {self.ended}
-
-    class SessionsEnded(Event):
-        TOPIC = "SessionsEnded"
-        sid: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.end_all_before(self.originator_version)
-
-    class RefreshTokenReused(Event):
-        TOPIC = "RefreshTokenReused"
-        sid: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.ended |= {self.sid}
-
-    class PersonalTokenCreated(Event):
-        TOPIC = "PersonalTokenCreated"
-        sid: str
-        token_id: str
-        name: str
-        scope: str
-        expires_at: str
-        digest: str
-
-        def apply(self, aggregate: "User") -> None:
-            created = PersonalToken(
-                self.token_id,
-                self.name,
-                self.scope,
-                self.digest,
-                self.timestamp,
-                parse_rfc3339(self.expires_at),
-            )
-            aggregate.tokens = unexpired(aggregate.tokens, self.timestamp) | {created.id: created}
-
-    class PersonalTokenRevoked(Event):
-        TOPIC = "PersonalTokenRevoked"
-        sid: str
-        token_id: str
-        name: str
-        scope: str
-        expires_at: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.tokens = {
-                token_id: token
-                for token_id, token in aggregate.tokens.items()
-                if token_id != self.token_id
-            }
-
-    class OperatorGranted(Event):
-        TOPIC = "OperatorGranted"
-        by: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.operator = True
-
-    class OperatorRevoked(Event):
-        TOPIC = "OperatorRevoked"
-        by: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.operator = False
-
-    class PasswordLinkIssued(Event):
-        TOPIC = "PasswordLinkIssued"
-        by: str
-        digest: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.password_link = PasswordLink(self.digest, self.timestamp + LINK_TTL)
-
-    class PasswordReset(Event):
-        TOPIC = "PasswordReset"
-        by: str
-        password_hash: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.password_hash = self.password_hash
-            aggregate.password_version = self.originator_version
-            aggregate.end_all_before(self.originator_version)
-            aggregate.password_link = None
-
-    class AccountClosed(Event):
-        TOPIC = "AccountClosed"
-        by: str
-
-        def apply(self, aggregate: "User") -> None:
-            aggregate.active = aggregate.operator = False
-            aggregate.end_all_before(self.originator_version)
-            aggregate.password_link = None
+    # Registered under their stored names.
+    Event = user_events.Event
+    Created = user_events.Created
+    SessionOpened = user_events.SessionOpened
+    PasswordRehashed = user_events.PasswordRehashed
+    PasswordChanged = user_events.PasswordChanged
+    SessionEnded = user_events.SessionEnded
+    SessionsEnded = user_events.SessionsEnded
+    RefreshTokenReused = user_events.RefreshTokenReused
+    PersonalTokenCreated = user_events.PersonalTokenCreated
+    PersonalTokenRevoked = user_events.PersonalTokenRevoked
+    OperatorGranted = user_events.OperatorGranted
+    OperatorRevoked = user_events.OperatorRevoked
+    PasswordLinkIssued = user_events.PasswordLinkIssued
+    PasswordReset = user_events.PasswordReset
+    AccountClosed = user_events.AccountClosed
 
     def __init__(
         self, username: str, email: str, first_name: str, last_name: str, password_hash: str
@@ -210,12 +70,12 @@ class User(Aggregate):
         self.password_version = 1
         self.active = True
         self.operator = False
-        self.password_link: PasswordLink | None = None
+        self.password_link = None
         self.last_opened = ""
         self.sessions_valid_from = 0
-        self.kept_session: str | None = None
-        self.ended: frozenset[str] = frozenset()
-        self.tokens: dict[str, PersonalToken] = {}
+        self.kept_session = None
+        self.ended = frozenset()
+        self.tokens = {}
 
     @classmethod
     def register(cls, account_id: UUID, *, metadata: EventMetadata, **fields: str) -> "User":
@@ -230,17 +90,6 @@ class User(Aggregate):
 
     def __repr__(self) -> str:
         return f"User(id={self.id}, username={self.username!r})"
-
-    def end_all_before(self, version: int, except_for: str | None = None) -> None:
-        """Mark all sessions opened before ``version`` as ended."""
-        self.sessions_valid_from, self.kept_session = version, except_for
-        self.ended = frozenset()  # all of them were opened before
-
-    def has_ended(self, sid: str) -> bool:
-        """Return whether a session of this account has ended."""
-        if sid in self.ended:
-            return True
-        return sid != self.kept_session and _opened_at(sid) < self.sessions_valid_from
 
     def check_session(self, sid: str) -> None:
         """Raise TokenNotValidError if a session has ended."""
@@ -388,7 +237,9 @@ class User(Aggregate):
         if self.active:
             self._trigger(self.AccountClosed, metadata, by=by)
 
-    def _trigger(self, kind: type[Event], metadata: EventMetadata, **facts: str) -> None:
+    def _trigger(
+        self, kind: type[user_events.Event], metadata: EventMetadata, **facts: str
+    ) -> None:
         self.trigger_event(
             kind, request_id=metadata.request_id, timestamp=metadata.timestamp, **facts
         )

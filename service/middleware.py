@@ -16,7 +16,6 @@ from uuid import UUID
 from sanic.response import BaseHTTPResponse
 
 from commands.errors import (
-    InsufficientScopeError,
     NotAuthenticatedError,
     PreconditionFailedError,
     TokenNotValidError,
@@ -27,6 +26,7 @@ from commands.personal_tokens import WRITE
 from service.auth.personal_tokens import GivenToken, token_in
 from service.auth.tokens import principal_of
 from service.container import container_of
+from service.errors import InsufficientScopeError
 from service.observability.request_log import RequestLogBuffer
 from service.ratelimit.limiter import RateLimiter
 from service.routes import health, operators

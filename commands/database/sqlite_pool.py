@@ -75,3 +75,13 @@ class SqlitePool(SQLiteConnectionPool):
         raw.execute("PRAGMA query_only=ON")
         raw.row_factory = sqlite3.Row
         return SQLiteConnection(raw, self.max_age)
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Return whether an error, or one of its causes, is a lock of another connection."""
+    while error is not None:
+        code: int = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return True
+        error = error.__cause__
+    return False

@@ -9,7 +9,6 @@ from typing import Any, cast
 from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
-    SQLiteCursor,
     SQLiteDatastore,
     SQLiteFactory,
 )
@@ -21,9 +20,10 @@ from commands.database.damage import NO_TEXT
 from commands.database.deadline import left_s
 from commands.database.disk_space import check_disk_space
 from commands.database.sqlite_pages import check_pages, quick_check
-from commands.database.sqlite_pool import SqlitePool
+from commands.database.sqlite_pool import SqlitePool, is_locked
+from commands.database.sqlite_text import escaped
 from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
-from commands.event_store import floors
+from commands.event_store import floors, sqlite_tables
 from commands.event_store.event_codec import Row
 
 _WRITER_LOCK_S = 2.5
@@ -46,10 +46,6 @@ _COUNT_READ = (
 _TORN = (
     "SELECT originator_id, max(rowid) FROM stored_events GROUP BY originator_id"
     " HAVING max(originator_version)<>count(*) LIMIT ?"
-)
-_EPOCHS = (
-    "CREATE TABLE IF NOT EXISTS cinelog_epochs "
-    "(log TEXT NOT NULL, epoch INTEGER PRIMARY KEY, parent INTEGER, shared INTEGER NOT NULL)"
 )
 _RESTORE = (
     "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state) "
@@ -125,7 +121,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
                 with self.commits.watching():
                     return super().insert_events(stored_events, **kwargs)
             except OperationalError as error:
-                if _is_locked(error):
+                if is_locked(error):
                     self.writes.trip("another process locks the database")
                 if getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC:
                     raise OutcomeUnknownError("the file could not be synced") from error
@@ -139,8 +135,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
         with self.writer_lock():
             super().create_table()
             with self.datastore.transaction(commit=True) as cursor:
-                cursor.execute(_EPOCHS)
-                cursor.execute(floors.CREATE)
+                sqlite_tables.create(cursor)
 
     def select_rows(self, after: int, limit: int, until: int | None) -> list[Row]:
         """Return the rows after a position in log order."""
@@ -182,30 +177,24 @@ class SqliteRecorder(SQLiteApplicationRecorder):
     def select_continuity(self, position: int) -> tuple[tuple[str, int] | None, list[Row]]:
         """Return log and number of the newest epoch, and the rows at a position and at the end."""
         with self._plain_cursor() as raw:
-            epochs = _epochs_in(raw)
+            epochs = sqlite_tables.select_epochs(raw)
             rows = raw.execute(_SELECT + _KNOWN_AND_LAST, (position,)).fetchall()
             return epochs[-1][:2] if epochs else None, rows
 
     def select_epochs(self) -> list[tuple[Any, ...]]:
         """Return log, number, parent and shared position of every epoch."""
         with self._plain_cursor() as raw:
-            return _epochs_in(raw)
+            return sqlite_tables.select_epochs(raw)
 
     def replace_epochs(self, epochs: Sequence[tuple[Any, ...]]) -> None:
         """Replace all epochs."""
         with self.writer_lock(), self.datastore.transaction(commit=True) as cursor:
-            _replace(cursor, epochs)
+            sqlite_tables.replace_epochs(cursor, epochs)
 
     def select_floor(self, read_model: str) -> int:
         """Return the floor of a read model, 0 if none is stored."""
         with self._plain_cursor() as raw:
-            try:
-                found = raw.execute(floors.SQLITE_SELECT, (read_model,)).fetchone()
-            except sqlite3.OperationalError as error:
-                if "no such table" in str(error):  # a store of an earlier release
-                    return 0
-                raise
-        return int(found[0]) if found else 0
+            return sqlite_tables.select_floor(raw, read_model)
 
     def raise_floor(self, read_model: str, generation: int) -> None:
         """Store a floor unless it is lower than the stored one."""
@@ -227,7 +216,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
             if NO_TEXT not in str(error):
                 raise
             self.damage.report("SQLite: a text is no UTF-8")
-            return self._fetched(where, params, _escaped)
+            return self._fetched(where, params, escaped)
 
     def _fetched(
         self, where: str, params: tuple[Any, ...], text: Callable[[bytes], str] = str
@@ -260,7 +249,7 @@ class SqliteRecorder(SQLiteApplicationRecorder):
                     _RESTORE,
                     [(row[0], row[1].replace("-", ""), *row[2:]) for row in batch],
                 )
-            _replace(cursor, epochs)
+            sqlite_tables.replace_epochs(cursor, epochs)
         return True
 
     def select_indexed(self) -> list[int]:
@@ -290,47 +279,6 @@ class SqliteRecorder(SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute("SELECT count(*) FROM stored_events")
             return int(cursor.fetchone()[0])
-
-
-def _is_locked(error: BaseException | None) -> bool:
-    """Return whether an error, or one of its causes, is a lock of another connection."""
-    while error is not None:
-        code: int = getattr(error, "sqlite_errorcode", 0)
-        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return True
-        error = error.__cause__
-    return False
-
-
-def _epochs_in(raw: sqlite3.Cursor) -> list[tuple[Any, ...]]:
-    try:
-        raw.execute("SELECT log, epoch, parent, shared FROM cinelog_epochs ORDER BY epoch")
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):  # a store of an earlier release
-            return []
-        raise
-    return raw.fetchall()
-
-
-class NoText(str):
-    """A stored text that is not UTF-8, with its wrong bytes escaped."""
-
-    __slots__ = ()
-
-
-def _escaped(text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return NoText(text.decode(errors="backslashreplace"))
-
-
-def _replace(cursor: SQLiteCursor, epochs: Sequence[tuple[Any, ...]]) -> None:
-    cursor.execute(_EPOCHS)
-    cursor.execute("DELETE FROM cinelog_epochs")
-    cursor.executemany(
-        "INSERT INTO cinelog_epochs (log, epoch, parent, shared) VALUES (?, ?, ?, ?)", list(epochs)
-    )
 
 
 class Factory(SQLiteFactory):

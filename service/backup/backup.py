@@ -8,12 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from commands.errors import (
-    ConfigurationError,
-    DamagedBackupError,
-    EventStoreUnavailableError,
-    StoreDamagedError,
-)
+from commands.errors import ConfigurationError, EventStoreUnavailableError, StoreDamagedError
 from commands.event_store.event_codec import timestamp_in
 from commands.event_store.event_log import LogMark
 from commands.event_store.store import Store
@@ -24,6 +19,7 @@ from service.backup.manifest import Manifest, read_manifest
 from service.backup.place import VARIABLE, Place
 from service.backup.retention import delete_expired
 from service.backup.segments import store_file
+from service.errors import DamagedBackupError
 from service.transfer.event_file import EventWriter
 
 _BATCH = 2_000

@@ -7,7 +7,8 @@ an extra of the installation.
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from commands.errors import ConfigurationError, DamagedFileError
+from commands.errors import ConfigurationError
+from service.errors import DamagedFileError
 
 VARIABLE = "CINELOG_BACKUP_RECIPIENT"
 _OPTION = "--identity"

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from commands.errors import DamagedBackupError
 from commands.event_store.event_log import LogMark
 from service.backup.catalog import Backup
 from service.backup.place import Place
+from service.errors import DamagedBackupError
 
 FORMAT = 1
 _MAX_BYTES = 1 << 16

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
-from commands.errors import BackupError, ConfigurationError
+from commands.errors import ConfigurationError
 from service.durable_file import replacing
+from service.errors import BackupError
 
 VARIABLE = "CINELOG_BACKUP_URL"
 _CHUNK_BYTES = 1 << 20

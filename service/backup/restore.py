@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
-from commands.errors import BackupError, DamagedBackupError, InvalidError
+from commands.errors import InvalidError
 from commands.event_store.event_codec import RawEvent, timestamp_in
 from commands.event_store.log_identity import LogIdentity
 from commands.event_store.store import Store
@@ -14,6 +14,7 @@ from service.backup.catalog import Backup, Chain, read_catalog
 from service.backup.manifest import Manifest, read_manifest
 from service.backup.place import Place
 from service.backup.segments import Reader
+from service.errors import BackupError, DamagedBackupError
 from service.transfer.event_file import lineage_of, read_events
 
 _BATCH = 1_000

@@ -8,10 +8,10 @@ incomplete.
 
 from datetime import datetime, timedelta
 
-from commands.errors import DamagedBackupError
 from service.backup.catalog import Chain, parse_name, read_catalog, time_in
 from service.backup.manifest import read_manifest
 from service.backup.place import Place
+from service.errors import DamagedBackupError
 
 _UNFINISHED_FOR = timedelta(days=1)
 """A file without a manifest may belong to a backup that is being made; it is not after a day."""

@@ -7,11 +7,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from commands.errors import ConfigurationError, DamagedBackupError, DamagedFileError
+from commands.errors import ConfigurationError
 from service.backup.catalog import Backup
 from service.backup.encryption import decrypt
 from service.backup.manifest import Manifest
 from service.backup.place import Place
+from service.errors import DamagedBackupError, DamagedFileError
 
 _CHUNK_BYTES = 1 << 20
 

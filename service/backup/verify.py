@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from commands.errors import DamagedBackupError
 from commands.event_store.event_codec import RawEvent
 from service.backup.catalog import Backup, path_in, read_catalog
 from service.backup.manifest import read_manifest
 from service.backup.segments import Reader, check_digest, digest_of
+from service.errors import DamagedBackupError
 from service.transfer.event_file import read_events
 
 

@@ -7,7 +7,6 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
-from commands.errors import DamagedBackupError
 from service.cli.console import (
     AsJson,
     counted,
@@ -19,6 +18,7 @@ from service.cli.console import (
 )
 from service.cli.context import load_settings, open_store, projection_notifier
 from service.cli.progress import Progress
+from service.errors import DamagedBackupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,6 @@ from commands.errors import (
     AccountClosedError,
     CinelogError,
     ConfigurationError,
-    DamagedBackupError,
     EventStoreUnavailableError,
     FewerEventsError,
     NotFoundError,
@@ -38,6 +37,7 @@ from service.cli.parked import parked
 from service.cli.read_model import read_model
 from service.cli.tokens import token
 from service.cli.transfer import export_file, import_file
+from service.errors import DamagedBackupError
 from service.settings import Settings
 from service.settings_page import epilog
 

@@ -7,10 +7,11 @@ from uuid import UUID
 
 import typer
 
-from commands.errors import ConfigurationError, DamagedFileError
+from commands.errors import ConfigurationError
 from service.cli.console import AsJson, counted, err, print_result, report, usage_error
 from service.cli.context import load_settings, open_store, projection_notifier
 from service.cli.progress import Progress, phases
+from service.errors import DamagedFileError
 
 if TYPE_CHECKING:
     from commands.event_store.store import Store

@@ -11,10 +11,7 @@ from sanic.exceptions import PayloadTooLarge
 from commands.errors import (
     BusyError,
     EventStoreUnavailableError,
-    InsufficientScopeError,
     InvalidError,
-    MalformedError,
-    MediaTypeError,
     NotAuthenticatedError,
     NotCreatorError,
     NotFoundError,
@@ -25,6 +22,7 @@ from commands.errors import (
     TokenNotValidError,
     VersionConflictError,
 )
+from service.errors import InsufficientScopeError, MalformedError, MediaTypeError
 from service.openapi.model import Header, Operation
 from service.openapi.response_headers import WITH_REFUSALS
 from service.web.negotiation import NotAcceptableError

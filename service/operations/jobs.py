@@ -23,10 +23,11 @@ import uuid_utils
 from redis.exceptions import RedisClusterException
 
 from commands.database.breaker import Breaker
-from commands.errors import JobRunningError, NotFoundError, ReadModelUnavailableError
+from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.rfc3339 import rfc3339
 from projections.follow.lease import Lease
 from projections.keys import REBUILDING
+from service.errors import JobRunningError
 
 RUNNING, LAST = "ops:job", "ops:job:last"
 Kind = Literal["rebuild", "verify"]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from commands.errors import MalformedError, MediaTypeError, NotAnObjectError
+from service.errors import MalformedError, MediaTypeError, NotAnObjectError
 from service.web.request import CinelogRequest
 
 JSON = "application/json"

@@ -15,8 +15,9 @@ from uuid import UUID
 import orjson
 
 from commands.claims import request_claim
-from commands.errors import InvalidError, KeyInFlightError
+from commands.errors import InvalidError
 from commands.messages import IdempotencyToken
+from service.errors import KeyInFlightError
 from service.web.request import CinelogRequest
 
 HEADER = "Idempotency-Key"

@@ -13,6 +13,15 @@ from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
 from commands import errors
+from service.errors import (
+    InsufficientScopeError,
+    JobRunningError,
+    KeyInFlightError,
+    MalformedError,
+    MediaTypeError,
+    NotAnObjectError,
+    NotOwnPageError,
+)
 from service.web import oauth
 from service.web.body import MERGE_PATCH
 from service.web.negotiation import methods_of
@@ -51,12 +60,12 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
         case errors.NoActiveAccountError():
             detail = "No active account found with the given credentials"
             return Problem(401, "no_active_account", detail)
-        case errors.NotCreatorError() | errors.NotOperatorError() | errors.NotOwnPageError():
+        case errors.NotCreatorError() | errors.NotOperatorError() | NotOwnPageError():
             detail = "You do not have permission to perform this action."
             return Problem(403, "permission_denied", detail)
         case errors.AccountClosedError():
             return Problem(409, "account_closed", str(error))
-        case errors.InsufficientScopeError():
+        case InsufficientScopeError():
             challenge = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'}
             detail = "You do not have permission to perform this action."
             return Problem(403, "permission_denied", detail, challenge)
@@ -66,14 +75,14 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             conflict = isinstance(error, errors.VersionConflictError)
             code = "version_conflict" if conflict else "precondition_failed"
             return Problem(412, code, str(error), {"ETag": error.tag} if error.tag else {})
-        case errors.NotAnObjectError():
+        case NotAnObjectError():
             return Problem(400, "invalid", str(error))
         case errors.InvalidError():
             fields = {field: list(messages) for field, messages in error.errors.items()}
             return Problem(400, "invalid", "Invalid input.", errors=fields)
-        case errors.MalformedError():
+        case MalformedError():
             return Problem(400, "parse_error", str(error))
-        case errors.MediaTypeError():
+        case MediaTypeError():
             return Problem(415, "unsupported_media_type", str(error), _accepted(error))
         case errors.PositionUnknownError():
             members = {"log": error.log, "head": error.head, "shared": error.shared}
@@ -84,12 +93,12 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
                 for field, (version, now) in error.conflicts.items()
             }
             return Problem(409, "undo_conflict", str(error), members={"conflicts": conflicts})
-        case errors.JobRunningError():
+        case JobRunningError():
             return Problem(409, "job_running", str(error), members={"job": error.job})
         case errors.KeyReusedError():
             detail = "This idempotency key was used with another request."
             return Problem(422, "idempotency_key_reused", detail)
-        case errors.KeyInFlightError():
+        case KeyInFlightError():
             detail = "The first request with this idempotency key is still running."
             return Problem(409, "idempotency_key_in_flight", detail, {"Retry-After": "1"})
         case errors.ThrottledError():
@@ -108,7 +117,7 @@ def problem_of(error: Exception) -> Problem:  # noqa: PLR0911, PLR0912, C901 - a
             return Problem(500, _UNEXPECTED, "A server error occurred.")
 
 
-def _accepted(error: errors.MediaTypeError) -> dict[str, str]:
+def _accepted(error: MediaTypeError) -> dict[str, str]:
     """Return the headers that name the accepted types (RFC 9110, 15.5.16; RFC 5789, 2.2)."""
     accepted = {"Accept": ", ".join(error.accepted)}
     if MERGE_PATCH in error.accepted:

@@ -5,15 +5,11 @@ A cookie counts as credentials only for requests of the service's own page (``se
 
 from sanic import Blueprint
 
-from commands.errors import (
-    NoActiveAccountError,
-    NotAuthenticatedError,
-    NotOwnPageError,
-    TokenNotValidError,
-)
+from commands.errors import NoActiveAccountError, NotAuthenticatedError, TokenNotValidError
 from service.auth.schemas import Credentials
 from service.auth.tokens import TokenResponse
 from service.container import container_of
+from service.errors import NotOwnPageError
 from service.openapi import errors, examples, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
 from service.routes.accounts.session_commands import (

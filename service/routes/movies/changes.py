@@ -9,7 +9,6 @@ from commands.errors import (
     BusyError,
     EventStoreUnavailableError,
     InvalidError,
-    KeyInFlightError,
     KeyReusedError,
     OutcomeUnknownError,
     PreconditionFailedError,
@@ -23,6 +22,7 @@ from commands.messages import (
     UpdateMovie,
 )
 from service.container import container_of
+from service.errors import KeyInFlightError
 from service.openapi import errors, examples, request_headers, response_headers, tags
 from service.openapi.model import Answer, Body, Operation, links_to
 from service.routes.movies.movie import PATH

@@ -4,11 +4,12 @@ from typing import Any
 
 from sanic import Blueprint
 
-from commands.errors import KeyInFlightError, KeyReusedError, UndoConflictError
+from commands.errors import KeyReusedError, UndoConflictError
 from commands.group_commit import preview
 from commands.messages import CheckMovie, IdempotencyToken, RevertMovie, RevertTarget, UndoChange
 from commands.movie import Movie
 from service.container import container_of
+from service.errors import KeyInFlightError
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Body, Operation
 from service.routes.consistency import position_headers

@@ -6,17 +6,13 @@ from typing import Any
 
 from sanic import Blueprint
 
-from commands.errors import (
-    InvalidError,
-    JobRunningError,
-    NotFoundError,
-    UnavailableError,
-)
+from commands.errors import InvalidError, NotFoundError, UnavailableError
 from projections.rebuild.parked import Parked, discard, parked_in, retry
 from projections.rebuild.verify import require_live
 from queries.movie_query import page_within, parse_page
 from service.auth.schemas import VerifyOptions
 from service.container import Container, container_of
+from service.errors import JobRunningError
 from service.openapi import errors, examples, parameters, response_headers, tags
 from service.openapi.model import Answer, Body, Operation, links_to
 from service.operations.jobs import REBUILD, VERIFY, Job, Kind

@@ -15,14 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.errors import (
-    BackupError,
-    ConfigurationError,
-    DamagedBackupError,
-    DamagedFileError,
-    EventStoreUnavailableError,
-    StoreDamagedError,
-)
+from commands.errors import ConfigurationError, EventStoreUnavailableError, StoreDamagedError
 from commands.event_store.store import Store
 from commands.group_commit import commit
 from service.backup.backup import Options, back_up
@@ -31,6 +24,7 @@ from service.backup.place import Directory, open_place
 from service.backup.retention import delete_expired
 from service.backup.segments import Reader
 from service.backup.verify import verify
+from service.errors import BackupError, DamagedBackupError, DamagedFileError
 from service.settings import parse_duration
 from service.transfer.event_file import check_file, lineage_of
 from tests.controls import create

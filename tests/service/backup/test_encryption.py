@@ -4,11 +4,12 @@ import subprocess
 
 import pytest
 
-from commands.errors import ConfigurationError, DamagedBackupError
+from commands.errors import ConfigurationError
 from service.backup.encryption import parse_recipients, read_identities
 from service.backup.place import Directory
 from service.backup.segments import Reader
 from service.backup.verify import verify
+from service.errors import DamagedBackupError
 from tests.service.backup.places import events_of, grow, make, restored
 
 pyrage = pytest.importorskip("pyrage", reason="make setup installs it")

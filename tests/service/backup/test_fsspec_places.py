@@ -4,11 +4,12 @@ import subprocess  # noqa: F401 - these tests are not among the quick ones: they
 
 import pytest
 
-from commands.errors import BackupError, ConfigurationError
+from commands.errors import ConfigurationError
 from service.backup.place import open_place
 from service.backup.retention import delete_expired
 from service.backup.segments import Reader
 from service.backup.verify import verify
+from service.errors import BackupError
 from tests.service.backup.places import DAYS, backups_in, events_of, grow, make, restored
 from tests.service.backup.test_backup import NOW
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from commands.errors import JobRunningError, NotFoundError, ReadModelUnavailableError
+from commands.errors import NotFoundError, ReadModelUnavailableError
 from projections.follow.lease import Lease
 from projections.keys import REBUILDING
 from projections.redis_client import open_redis
+from service.errors import JobRunningError
 from service.operations.jobs import (
     DIED,
     LAST,

@@ -33,14 +33,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 from commands.event_store.store import Store
 from commands.rfc3339 import rfc3339
-from projections.rebuild.replay import (
-    StreamRange,
-    Usernames,
-    collect_garbage_rarely,
-    fold_streams,
-    stream_ranges,
-    whole_streams,
-)
+from projections.rebuild.parallel_replay import stream_ranges
+from projections.rebuild.replay import StreamRange, Usernames, fold_streams, whole_streams
+from projections.rebuild.worker_process import collect_garbage_rarely
 
 WORDS = ["the", "of", "alien", "night", "day", "love", "red", "star", "war", "man", "ant", "wasp"]
 GENRES = ["Action", "Adventure", "Comedy", "Drama", "Horror", "Musical", "Western", "Thriller"]

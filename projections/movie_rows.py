@@ -1,15 +1,11 @@
 """Folds events into the rows of the read model. Pure: no Redis, no clock.
 
-A row is stored encoded: its packed record (see ``records``), then JSON. Readers get the JSON, which
-is the public representation. No text contains NUL.
-
 A deleted movie leaves the rows. Its last JSON stays in ``gone``: the event that restores it names
 neither its creator nor its time of creation.
 """
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
@@ -18,7 +14,6 @@ import orjson
 
 from commands.event_store.event_codec import UNREADABLE, RecordedEvent
 from commands.movie import Movie, MovieDetails
-from commands.rfc3339 import is_timestamp
 from commands.text import fold as fold_text
 from commands.user import User
 from projections.records import (
@@ -28,10 +23,8 @@ from projections.records import (
     first_record,
     pack,
 )
+from projections.row import CannotApplyError, Row, decode_row, microseconds, row_of
 
-Row = dict[str, Any]
-ROW_FIELDS = ("id", *MovieDetails._fields, "creator", "version", "created_at", "updated_at")
-"""The fields of the public representation, in its order."""
 # Looked up once, not for each of a million events.
 _MOVIE, _CREATED, _DETAILS = Movie.TOPIC, Movie.Created.TOPIC, MovieDetails._fields
 
@@ -78,10 +71,6 @@ class ReadModelChanges(NamedTuple):
 
     ``writes`` park them.
     """
-
-
-class CannotApplyError(ValueError):
-    """An event that does not follow from the state before it."""
 
 
 def required_state(batch: Iterable[RecordedEvent], parked: Container[str] = ()) -> RequiredState:
@@ -238,51 +227,6 @@ HANDLERS: dict[str, Callable[[_RowFold, str, int, Mapping[str, Any]], None]] = {
 """How to apply each event; others mean nothing here, unless they are a movie's."""
 _COUNTED = {topic for topic in HANDLERS if topic.startswith(_MOVIE)}
 _CHANGE_A_ROW = {Movie.Updated.TOPIC, Movie.Deleted.TOPIC}
-
-
-def row_of(  # noqa: PLR0913 - one argument for each part of the representation
-    movie_id: str,
-    details: Mapping[str, Any],
-    creator: str,
-    *,
-    version: int,
-    created_at: str,
-    updated_at: str,
-) -> Row:
-    """Return the public representation of a movie, its keys in the order of ``ROW_FIELDS``.
-
-    Takes the fields of ``MovieDetails`` from ``details``.
-    """
-    row: Row = {"id": movie_id}
-    for name in _DETAILS:  # a comprehension would be a second call, for each of a million events
-        row[name] = details[name]
-    row["creator"], row["version"] = creator, version
-    row["created_at"], row["updated_at"] = created_at, updated_at
-    return row
-
-
-def decode_row(encoded: bytes) -> Row:
-    """Return the public representation in an encoded row."""
-    row: Row = orjson.loads(row_json(encoded))
-    return row
-
-
-def row_json(encoded: bytes) -> bytes:
-    """Return the JSON in an encoded row. Raises ValueError if it has no record."""
-    return encoded[len(pack(first_record(encoded))) :]
-
-
-def microseconds(time: str) -> int:
-    """Return microseconds since the epoch of ``2026-11-23T11:45:26.123456Z``."""
-    if not is_timestamp(time):
-        raise CannotApplyError("the time is not RFC 3339 in UTC with microseconds")
-    return _second(time[:19]) + int(time[20:26])
-
-
-@lru_cache(maxsize=1024)
-def _second(second: str) -> int:
-    # Events of one second share it: no datetime is made for each of a million events.
-    return int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _checked(row: Row) -> Row:

@@ -11,7 +11,7 @@ import orjson
 
 from commands.errors import InvalidError
 from commands.text import fold
-from projections.movie_rows import microseconds
+from projections.row import microseconds
 
 Field = Literal["created_at", "title", "genre", "creator", "year", "id"]
 FIELDS: dict[str, Field] = {

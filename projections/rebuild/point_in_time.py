@@ -21,7 +21,8 @@ from projections.generation.state import (
 )
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.lua import load_script
-from projections.rebuild.replay import ReplayProgress, finish, replay, run_worker
+from projections.rebuild.replay import ReplayProgress, finish, replay
+from projections.rebuild.worker_process import run_worker
 from projections.redis_client import open_redis
 
 MAX_LISTS, LIST_TTL_S = 3, 600

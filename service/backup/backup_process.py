@@ -12,7 +12,7 @@ import orjson
 
 from commands.errors import CinelogError
 from commands.event_store.store import Store
-from projections.rebuild.replay import run_worker
+from projections.rebuild.worker_process import run_worker
 from service.backup.backup import Made, back_up
 from service.backup.configured import options_of
 from service.backup.place import open_place

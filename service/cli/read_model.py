@@ -35,8 +35,10 @@ def rebuild(
     The service keeps serving meanwhile. The previous generation is compared
     with the new one: exit 1 if they differ.
     """
+    from projections.rebuild.parallel_replay import ReplayWorkers
     from projections.rebuild.rebuild import rebuild as build
-    from projections.rebuild.replay import ReplayWorkers, collect_garbage_rarely, replay
+    from projections.rebuild.replay import replay
+    from projections.rebuild.worker_process import collect_garbage_rarely
     from service.known_log import check_served
     from service.operations.reports import rebuild_facts
 
@@ -69,8 +71,8 @@ def verify(
 
     Exit 1 if anything differs, even if --repair has corrected it.
     """
-    from projections.rebuild.replay import collect_garbage_rarely
     from projections.rebuild.verify import verify as check
+    from projections.rebuild.worker_process import collect_garbage_rarely
     from service.operations.reports import verify_facts
 
     os.nice(NICE)

@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 from commands.errors import CinelogError
 from commands.event_store.store import Store
 from projections.rebuild.rebuild import rebuild
-from projections.rebuild.replay import run_worker
 from projections.rebuild.verify import verify
+from projections.rebuild.worker_process import run_worker
 from projections.redis_client import open_redis
 from service.data_dir import STORE_DAMAGED
 from service.known_log import check_served

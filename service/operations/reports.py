@@ -3,10 +3,10 @@
 from contextlib import suppress
 from typing import Any
 
-from projections.movie_rows import row_json
 from projections.rebuild.diff import Difference, DiffReport, Value
 from projections.rebuild.rebuild import RebuildResult
 from projections.rebuild.verify import VerifyResult
+from projections.row import row_json
 
 
 def rebuild_facts(built: RebuildResult, seconds: float) -> dict[str, Any]:

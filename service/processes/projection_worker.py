@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from commands.errors import CinelogError, ConfigurationError
 from commands.event_store.known_log import Accept
 from commands.event_store.store import Store
-from projections.rebuild.replay import collect_garbage_rarely
+from projections.rebuild.worker_process import collect_garbage_rarely
 from projections.redis_client import describe_error, open_redis
 from projections.worker import Projection
 from service.embedded_redis.client import EmbeddedRedis

@@ -19,7 +19,7 @@ from typing import Any
 
 from commands.errors import InvalidError
 from commands.messages import MovieFields
-from projections.movie_rows import ROW_FIELDS
+from projections.row import ROW_FIELDS
 from service.transfer.file_kinds import UnreadableInputError
 from service.transfer.source import COLUMNS, REQUIRED, TOO_LONG, Line, Row
 

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from commands.event_store.store import Store
-from projections.movie_rows import ROW_FIELDS, decode_row
 from projections.rebuild.replay import Usernames, fold_streams, whole_streams
+from projections.row import ROW_FIELDS, decode_row
 from service.durable_file import replacing
 from service.transfer.csv_rows import guarded
 from service.transfer.event_file import EventWriter, Summary, is_gzip

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,10 +14,11 @@ from commands.rfc3339 import rfc3339
 from projections.generation.reader import read_days
 from projections.generation.state import BUILDING
 from projections.generation.writer import GenerationWriter
+from projections.rebuild import parallel_replay
 from projections.rebuild import replay as replaying
+from projections.rebuild.parallel_replay import ReplayWorkers
 from projections.rebuild.parked import discard, retry
 from projections.rebuild.rebuild import rebuild
-from projections.rebuild.replay import ReplayWorkers
 from projections.rebuild.verify import verify
 from tests.controls import ANN, create, metadata, new_id
 from tests.library import (
@@ -158,14 +160,14 @@ def test_lines_of_workers_are_undivided():
     """A pipe mixes longer ones."""
     many = {f"2026-01-02:MovieUpdated{number}": 10**12 for number in range(1_000)}
     step = replaying.ReplayProgress(7, 5, many)
-    lines = list(replaying._lines(step))
+    lines = list(parallel_replay._lines(step))
     assert max(map(len, lines)) <= 4096
-    steps = [replaying.ReplayProgress(*replaying.orjson.loads(line)) for line in lines]
+    steps = [replaying.ReplayProgress(*orjson.loads(line)) for line in lines]
     total = replaying.ReplayProgress()
     for one in steps:
         total = total.plus(one)
     assert total == step
-    assert len(list(replaying._lines(replaying.ReplayProgress(7, 5, {})))) == 1
+    assert len(list(parallel_replay._lines(replaying.ReplayProgress(7, 5, {})))) == 1
 
 
 @pytest.fixture

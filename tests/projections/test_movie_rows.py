@@ -14,14 +14,10 @@ from commands.rfc3339 import rfc3339
 from projections.generation.state import ROW_FORMAT
 from projections.movie_rows import (
     HANDLERS,
-    ROW_FIELDS,
     PriorState,
     ReadModelChanges,
-    decode_row,
     fold_batch,
-    microseconds,
     required_state,
-    row_json,
 )
 from projections.records import (
     DEAD,
@@ -33,6 +29,7 @@ from projections.records import (
     pack,
     unpack,
 )
+from projections.row import ROW_FIELDS, decode_row, microseconds, row_json
 from tests.read_side import Story
 
 NOTHING = PriorState({}, {}, {})

@@ -12,9 +12,10 @@ from projections.generation.pause import pause
 from projections.generation.state import LIVE
 from projections.generation.writer import GenerationWriter
 from projections.keys import REBUILD_PROGRESS, REBUILDING
+from projections.rebuild.parallel_replay import ReplayWorkers
 from projections.rebuild.progress import running_rebuild
 from projections.rebuild.rebuild import rebuild
-from projections.rebuild.replay import ReplayWorkers, replay
+from projections.rebuild.replay import replay
 from tests.controls import ANN, create, new_id, update
 from tests.library import (
     catch_up,

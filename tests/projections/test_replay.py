@@ -8,15 +8,8 @@ from commands.errors import ReadModelUnavailableError
 from projections.generation import lifecycle
 from projections.generation.state import LIVE, REPLAYING
 from projections.rebuild import replay as replaying
-from projections.rebuild.replay import (
-    ReplayProgress,
-    ReplayWorkers,
-    StreamRange,
-    finish,
-    replay,
-    stream_ranges,
-    whole_streams,
-)
+from projections.rebuild.parallel_replay import ReplayWorkers, stream_ranges
+from projections.rebuild.replay import ReplayProgress, StreamRange, finish, replay, whole_streams
 from tests.controls import ANN, create
 from tests.library import (
     caught_up,

@@ -14,7 +14,7 @@ from commands.errors import (
 )
 from commands.movie import Movie
 from commands.rfc3339 import rfc3339
-from projections.movie_rows import row_of
+from projections.row import row_of
 from queries.log import history
 from queries.log.timeline import AtTime, AtVersion
 from queries.movies import get_movie

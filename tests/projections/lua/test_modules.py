@@ -4,8 +4,8 @@ import pytest
 
 from projections.generation.state import CONSTANTS, LIVE, OTHER_FORMAT, PAUSE_MS, ROW_FORMAT
 from projections.lua import assemble, read_lua
-from projections.movie_rows import row_json
 from projections.records import first_record
+from projections.row import row_json
 from tests.read_side import Story, make_live
 from tests.scripts import evaluate
 

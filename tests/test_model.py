@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from commands.errors import NotCreatorError, NotFoundError
+from commands.errors import InvalidError, NotCreatorError, NotFoundError, UndoConflictError
 from commands.event_store.store import Store
 from commands.group_commit import commit
 from commands.rfc3339 import rfc3339
@@ -42,9 +43,10 @@ from queries.movies import get_movie, read_page
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import PointInTimeReadModel
 from queries.read_model import ReadModel
-from tests.controls import create, delete, new_id, register, revert, update
+from tests.controls import create, delete, new_id, register, revert, undo, update
 from tests.projections.faulty import DiedError, Dying
 
+DETAILS = ("title", "genre", "year")
 ACCOUNTS = ["ann", "Bob", "Zoë"]
 TITLES = st.sampled_from(["Alien", "ALIENS", "alien", "Élan", "Straße", "A\u0301", "Big Fish"])
 GENRES = st.sampled_from(["Horror", "Drama", "drama"])
@@ -81,6 +83,18 @@ class Model:
 
     def now(self, key):
         return self.states[key][-1]
+
+    def details_at(self, key, version):
+        """Return the fields at a version; of a deleted movie those before its deletion."""
+        state = [state for state in self.states[key][:version] if state][-1]
+        return {name: state[name] for name in DETAILS}
+
+    def changed_at(self, key, name):
+        """Return the version that changed a field last."""
+        values = [self.details_at(key, one + 1)[name] for one in range(len(self.states[key]))]
+        return max(
+            (at for at, (one, two) in enumerate(pairwise(values), start=2) if one != two), default=1
+        )
 
     def append(self, result, type_, username, state):
         movie = result.aggregate
@@ -183,7 +197,7 @@ def state_machine(client, loop, new_reader, new_store):  # noqa: C901 - the rule
             elif changes.items() <= now.items():
                 assert not answer.appended
             else:
-                fields = {name: now[name] for name in ("title", "genre", "year")} | changes
+                fields = {name: now[name] for name in DETAILS} | changes
                 self.model.append(answer, "MovieUpdated", username, fields)
 
         @rule(movie=movies, username=st.sampled_from([*ACCOUNTS, None]))
@@ -205,7 +219,7 @@ def state_machine(client, loop, new_reader, new_store):  # noqa: C901 - the rule
             if then is None:
                 assert isinstance(answer, Exception)
                 return
-            fields = {name: then[name] for name in ("title", "genre", "year")}
+            fields = {name: then[name] for name in DETAILS}
             now = states[-1]
             if now is None:
                 self.model.append(answer, "MovieRestored", movie.owner, fields)
@@ -213,6 +227,40 @@ def state_machine(client, loop, new_reader, new_store):  # noqa: C901 - the rule
                 assert not answer.appended
             else:
                 self.model.append(answer, "MovieUpdated", movie.owner, fields)
+
+        @rule(movie=movies, changes=st.lists(CHANGES, max_size=3), ago=st.integers(-1, 3))
+        def undo(self, movie, changes, ago):
+            """Undo one of the last changes, after some more."""
+            for one in changes:
+                self.update(movie, None, one)
+            states = self.model.states[movie.key]
+            version = max(1, len(states) - ago)
+            answer = self.run(undo(movie.id, by=self.accounts[movie.owner], version=version))
+            if version == 1 or version > len(states):
+                assert isinstance(answer, InvalidError)
+                return
+            before, then = (self.model.details_at(movie.key, one) for one in (version - 1, version))
+            if states[version - 1] is None and version == len(states):
+                self.model.append(answer, "MovieRestored", movie.owner, before)
+            elif states[-1] is None:
+                assert isinstance(answer, NotFoundError)
+            else:
+                self.undo_fields(answer, movie, version, before, then)
+
+        def undo_fields(self, answer, movie, version, before, then):
+            now = self.model.now(movie.key)
+            fields = [name for name in DETAILS if before[name] not in (then[name], now[name])]
+            changed_at = {name: self.model.changed_at(movie.key, name) for name in fields}
+            conflicts = {name: (at, now[name]) for name, at in changed_at.items() if at > version}
+            if conflicts:
+                assert isinstance(answer, UndoConflictError)
+                assert answer.conflicts == conflicts
+            elif fields:
+                undone = {name: before[name] for name in fields}
+                details = {name: now[name] for name in DETAILS} | undone
+                self.model.append(answer, "MovieUpdated", movie.owner, details)
+            else:
+                assert not answer.appended
 
         @rule(at=st.integers(1, 12), after=st.booleans())
         def kill_projection(self, at, after):
@@ -312,7 +360,7 @@ def test_the_read_model_equals_the_model(valkey, redis, tmp_path):
         run_state_machine_as_test(
             state_machine(redis, loop, lambda: ReadModel(batcher, mirrors), new_store),
             settings=settings(
-                max_examples=15,
+                max_examples=25,
                 stateful_step_count=20,
                 deadline=None,
                 derandomize=True,

@@ -58,7 +58,12 @@ CHANGE_REASON = Parameter(
     "Change-Reason",
     "header",
     f"The reason, up to {MAX_REASON} printable characters (UTF-8), stored in the movie's history.",
-    {"type": "string", "maxLength": MAX_REASON, "pattern": "^[ -~]*$"},
+    {
+        "type": "string",
+        "maxLength": MAX_REASON,
+        # Controls, the soft hyphen, separators of lines and paragraphs.
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u00ad\u2028\u2029]*$",
+    },
 )
 PREFER = Parameter(
     "Prefer",

@@ -86,6 +86,7 @@ def before_call(context, case, kwargs):
         case.headers.pop("Event-Log", None)
     if case.meta and case.meta.generation.mode.is_positive and isinstance(case.body, dict):
         case.body |= _valid_fields(name, case.body, guest)
+    _send_reason_in_utf8(case.headers)
     # Both parameters together are refused.
     if {"version", "at_position"} & set(case.query) and re.fullmatch(
         TIME, str(case.query.get("at"))
@@ -94,6 +95,12 @@ def before_call(context, case, kwargs):
     # Positions beyond the log are covered by test_movie_routes.py.
     if str(case.headers.get("Min-Event-Position", "")).isdigit():
         case.headers["Min-Event-Position"] = "1"
+
+
+def _send_reason_in_utf8(headers):
+    """Encode the reason: the client sends each header in Latin-1."""
+    if isinstance(reason := headers.get("Change-Reason"), str):
+        headers["Change-Reason"] = reason.encode().decode("latin-1")
 
 
 def _valid_fields(name, body, guest):  # noqa: PLR0911 - a case each

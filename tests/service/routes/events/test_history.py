@@ -1,6 +1,7 @@
 """History, earlier versions, reverting and the feed of changes."""
 
 import json
+import re
 import threading
 import uuid
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from commands.rfc3339 import rfc3339
+from service.openapi.request_headers import CHANGE_REASON
 from tests.running import eventually, problem
 
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
@@ -76,6 +78,13 @@ def test_an_invalid_reason_is_refused(ann, reason, expected):
     response = ann.post("/movies/", json=ALIEN, headers={"Change-Reason": reason})
     (message,) = problem(response, 400, "invalid")["errors"]["Change-Reason"]
     assert expected in message
+    assert not is_described(reason)
+
+
+def is_described(reason):
+    """Return whether the API's description allows a reason."""
+    schema = CHANGE_REASON.schema
+    return len(reason) <= schema["maxLength"] and re.search(schema["pattern"], reason)
 
 
 def test_a_reason_may_use_any_script(ann):
@@ -84,6 +93,7 @@ def test_a_reason_may_use_any_script(ann):
     movie = ann.post("/movies/", json=ALIEN, headers={"Change-Reason": reason.encode()}).json()
     (entry,) = ann.get(f"/movies/{movie['id']}/history/").json()["results"]
     assert entry["reason"] == reason
+    assert is_described(reason)
 
 
 def test_a_movie_at_a_version_or_time(ann, bob, deleted_url):

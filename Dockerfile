@@ -2,11 +2,14 @@
 FROM python:3.12.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-COPY requirements.txt requirements-build.txt ./
+COPY requirements.txt requirements-build.txt requirements-backup.txt ./
+# `--build-arg EXTRAS=backup` adds what encrypted backups, and those in object stores, need.
+ARG EXTRAS
 # Two environments, one to run and one to build. Only wheels: nothing is compiled, no script runs.
 RUN python -m venv --without-pip /opt/cinelog \
  && python -m venv --without-pip /opt/build \
- && pip --python /opt/cinelog/bin/python install --only-binary=:all: --require-hashes -r requirements.txt \
+ && pip --python /opt/cinelog/bin/python install --only-binary=:all: --require-hashes \
+        -r requirements.txt ${EXTRAS:+-r requirements-$EXTRAS.txt} \
  && pip --python /opt/build/bin/python install --only-binary=:all: --require-hashes -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY examples/movies.csv examples/

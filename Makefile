@@ -63,6 +63,7 @@ mutants: .venv/mutants ## change commands and projections and tell what no test 
 lock: ## update the pinned dependencies, with hashes (requires uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) requirements-build.in -o requirements-build.txt
+	$(COMPILE) requirements-backup.in -o requirements-backup.txt
 	$(COMPILE) --no-strip-extras requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) tests/clients/requirements.in -o tests/clients/requirements.txt
 	$(COMPILE) tests/mutants/requirements.in -o tests/mutants/requirements.txt

@@ -3,6 +3,7 @@ BIN := .venv/bin
 # Tests mostly wait for servers; one process more than there are cores keeps the cores busy.
 JOBS ?= $(shell expr $$(nproc) + 1)
 SECONDS ?= 120
+STORE ?= sqlite
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
@@ -23,8 +24,13 @@ test: .venv/dev .venv/clients/ready ## run every test, in parallel
 coverage: .venv/dev .venv/clients/ready ## run every test and tell the branches that none takes
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered
 
-test-faults: .venv/dev ## cause faults under load for SECONDS and check what clients saw (SEED reproduces them)
-	$(BIN)/python -m tests.consistency --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+test-faults: .venv/dev ## cause faults under load for SECONDS, check what clients saw (STORE, SEED)
+	$(BIN)/python -m tests.consistency --seconds $(SECONDS) --store $(STORE) $(if $(SEED),--seed $(SEED))
+
+.PHONY: test-checker
+test-checker: .venv/dev ## find faults that are planted in the service, and check a million operations
+	$(BIN)/python -m tests.consistency --planted
+	$(BIN)/python -m tests.consistency --made 1000000
 
 test-upgrade: .venv/dev ## run the release before (built from git) and this one side by side
 	$(BIN)/pytest tests/upgrade/side_by_side.py

@@ -40,10 +40,13 @@ async def run_experiment(
     load: Load,
     faults: Iterator[Fault],
     *,
-    until: Callable[[list[Outage]], bool],
+    until: Callable[[list[Outage]], bool] = lambda _: False,
     report: Callable[[str], object] = lambda _: None,
 ) -> Result:
-    """Run faults under load until ``until`` says so; return the history and the outages."""
+    """Run faults under load to their end, or until ``until`` says so.
+
+    Raises AssertionError if the service does not recover from one.
+    """
     outages: list[Outage] = []
     async with load:
         await _recovered(load, time.monotonic_ns())

@@ -26,10 +26,11 @@ from tests.consistency.faults import (
 )
 from tests.consistency.proxy import OPEN, Proxy
 from tests.consistency.stores import OutsideRedis, Postgres
-from tests.running import COMMAND, Cinelog, environment, eventually, run
+from tests.running import COMMAND, Cinelog, environment, eventually
 
 SUPERVISOR, WORKER, WORKERS, PROJECTION = "supervisor", "worker", "workers", "projection"
 REDIS, POSTGRES, BACKEND = "redis", "postgres", "backend"
+REPLAY = "rebuild"
 CLIENTS, SERVICE = "clients", "service"
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _OWN = (SUPERVISOR, WORKER, WORKERS, PROJECTION, REDIS)
@@ -38,12 +39,13 @@ _CLOCKS = {FORWARD: 7200, BACK: -7200}
 KINDS = {
     SQLITE: [
         *(Kind(fault, part) for fault in (KILL, STOP) for part in _OWN),
+        Kind(KILL, REPLAY),
         *(Kind(fault, CLIENTS) for fault in (SLOW, CUT)),
         *(Kind(fault, SERVICE) for fault in (FORWARD, BACK, FULL)),
         *(Kind(fault, REDIS) for fault in (WIPE, REBUILD)),
     ],
     POSTGRESQL: [
-        *(Kind(KILL, part) for part in (*_OWN, POSTGRES, BACKEND)),
+        *(Kind(KILL, part) for part in (*_OWN, POSTGRES, BACKEND, REPLAY)),
         *(Kind(STOP, part) for part in (WORKER, PROJECTION, REDIS, POSTGRES)),
         *(Kind(fault, part) for fault in _LINKS for part in (REDIS, POSTGRES)),
         *(Kind(fault, REDIS) for fault in (WIPE, REBUILD)),
@@ -51,7 +53,6 @@ KINDS = {
     ],
 }
 """The faults that can be done with each kind of event store."""
-NUMBER_OF_WORKERS = 2
 SETTINGS = {"access_ttl_s": 3600, "issuer": "https://cinelog.example"}
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
@@ -69,10 +70,12 @@ def kinds_here(store: str) -> list[Kind]:
 class Service(Cinelog):
     """``cinelog serve``, which can be started again."""
 
-    def __init__(self, command: Sequence[str], data_dir: Path, **settings: object) -> None:
+    def __init__(
+        self, command: Sequence[str], data_dir: Path, workers: int, **settings: object
+    ) -> None:
         self.command, self.settings = command, SETTINGS | settings
-        super().__init__(data_dir, workers=NUMBER_OF_WORKERS, **self.settings)
-        eventually(lambda: len(self.processes("api_worker")) == NUMBER_OF_WORKERS, 30)
+        super().__init__(data_dir, workers=workers, **self.settings)
+        eventually(lambda: len(self.processes("api_worker")) == workers, 30)
 
     def restart(self) -> None:
         """Start a killed supervisor again, at once, as systemd would."""
@@ -86,10 +89,20 @@ class Service(Cinelog):
 
 
 class System:
-    """``cinelog serve`` with two workers, on the embedded default or on stores outside."""
+    """``cinelog serve`` on the embedded default or on stores outside."""
 
-    def __init__(self, folder: Path, seed: int, kinds: Sequence[Kind], store: str = SQLITE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        kinds: Sequence[Kind],
+        store: str = SQLITE,
+        *,
+        command: Sequence[str] = (str(COMMAND),),
+        workers: int = 2,
+    ) -> None:
         """Only what the ``kinds`` of faults need is set up; they are those of ``store``."""
+        self.command, self.workers = command, workers
         self.random = random.Random(f"victims {seed}")
         self.postgres: Postgres | None = None
         self.redis: OutsideRedis | None = None
@@ -114,8 +127,10 @@ class System:
             self.links = {REDIS: self.redis.proxy, POSTGRES: self.postgres.proxy}
         self.clock = folder / "clock"
         faked = any(kind.fault in _CLOCKS for kind in kinds)
-        command = [*(_under_clock(self.clock) if faked else ()), str(COMMAND)]
-        self.service = Service(command, self.disks[SERVICE].folder / "var", **settings)
+        command = [*(_under_clock(self.clock) if faked else ()), *self.command]
+        self.service = Service(
+            command, self.disks[SERVICE].folder / "var", self.workers, **settings
+        )
         parts.callback(self.service.stop)
         self.urls = [self.service.url]
         if any(kind.part == CLIENTS for kind in kinds):
@@ -144,6 +159,8 @@ class System:
     def begin(self, kind: Kind) -> None:
         """Do a fault."""
         match kind.fault:
+            case "kill" if kind.part == REPLAY:
+                self._kill_rebuild()
             case "kill":
                 self._signal(kind.part, signal.SIGKILL)
                 self._restart(kind.part)
@@ -158,8 +175,9 @@ class System:
             case "wipe":
                 self._wipe()
             case "rebuild":
-                done = run(self.service.data_dir, "rebuild", **self.service.settings)
-                print(f"rebuild ended with {done.returncode}{done.stderr}")
+                done = self.run("rebuild")
+                if done.returncode:
+                    raise AssertionError(f"rebuild: {done.stdout}{done.stderr}")
 
     def end(self, kind: Kind) -> None:
         """End a fault that lasts."""
@@ -176,6 +194,13 @@ class System:
                 self.disks[kind.part].free()
                 self._restart(kind.part)  # a full disk ends PostgreSQL
 
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of ``cinelog`` beside the service."""
+        env = environment(self.service.data_dir, **self.service.settings)
+        return subprocess.run(
+            [*self.command, command], env=env, check=False, capture_output=True, text=True
+        )
+
     def _signal(self, part: str, number: int) -> list[int]:
         pids = self.pids(part)
         for pid in pids:
@@ -191,6 +216,14 @@ class System:
             self.redis.restart()
         elif part == POSTGRES and self.postgres:
             self.postgres.restart()
+
+    def _kill_rebuild(self) -> None:
+        """Start ``cinelog rebuild`` and kill it, most often while it builds."""
+        env = environment(self.service.data_dir, **self.service.settings)
+        with subprocess.Popen([*self.command, "rebuild"], env=env, stdout=subprocess.PIPE) as one:
+            with suppress(subprocess.TimeoutExpired):
+                one.wait(self.random.uniform(0.3, 1.5))
+            one.kill()
 
     def _wipe(self) -> None:
         socket = self.redis.socket if self.redis else self.service.data_dir / "redis.sock"

@@ -1,82 +1,13 @@
 """The checker accepts a consistent history and finds every planted fault."""
 
-import random
 from dataclasses import replace
 
 import pytest
 
 from tests.consistency.checker import check
-from tests.consistency.history import (
-    CHANGE,
-    CREATE,
-    DELETE,
-    HISTORY,
-    LIST,
-    READ,
-    Event,
-    History,
-    Operation,
-    Row,
-)
-
-
-class Story:
-    """Makes a consistent history, one operation after the other."""
-
-    def __init__(self):
-        self.clock = 0
-        self.operations, self.log = [], []
-        self.live: dict[str, Row] = {}
-        self.entries: dict[str, list[Row]] = {}
-
-    def history(self):
-        return History(self.operations, self.log, [*self.live.values()])
-
-    @property
-    def position(self):
-        return self.log[-1].position if self.log else 0
-
-    def _record(self, kind, **facts):
-        self.clock += 10
-        one = Operation("c1", kind, self.clock - 5, self.clock, 200, **facts)
-        self.operations.append(one)
-        return one
-
-    def _append(self, kind, movie, title):
-        write = title or f"w{len(self.log)}"
-        row = Row(movie, len(self.entries.setdefault(movie, [])) + 1, title)
-        self.entries[movie].append(row)
-        self.log.append(Event(self.position + 1, movie, row.version, write, title))
-        if title is None:
-            del self.live[movie]
-        else:
-            self.live[movie] = row
-        facts = {"write": write, "movie": movie, "position": self.position}
-        return self._record(kind, **facts, version=row.version if title else 0)
-
-    def create(self):
-        return self._append(CREATE, f"m{len(self.entries):06}", f"w{len(self.log)}")
-
-    def change(self, movie):
-        return self._append(CHANGE, movie, f"w{len(self.log)}")
-
-    def delete(self, movie):
-        return self._append(DELETE, movie, None)
-
-    def read(self, movie):
-        row = self.live[movie]
-        return self._record(
-            READ, movie=movie, version=row.version, position=self.position, rows=[row]
-        )
-
-    def page(self):
-        newest = [self.live[movie] for movie in sorted(self.live, reverse=True)[:3]]
-        facts = {"count": len(self.live), "size": 3, "rows": newest}
-        return self._record(LIST, position=self.position, **facts)
-
-    def entries_of(self, movie):
-        facts = {"movie": movie, "position": self.position, "rows": [*self.entries[movie]]}
-        return self._record(HISTORY, **facts)
+from tests.consistency.history import LIST, History, Row
+from tests.consistency.planted import PLANTED, planted_text
+from tests.consistency.story import Story, long_story
 
 
 @pytest.fixture
@@ -223,30 +154,15 @@ def test_a_history_is_saved_and_loaded(story, tmp_path):
     assert History.load(tmp_path) == story.history()
 
 
-def long_story(length):
-    """Return a random consistent history, in which a movie is deleted for each that is created."""
-    story, chance = Story(), random.Random(1)
-    for _ in range(200):
-        story.create()
-    while len(story.operations) < length:
-        movie = chance.choice([*story.live])
-        step = chance.randrange(20)
-        if step == 0:
-            story.create()
-        elif step == 1:
-            story.delete(movie)
-        elif step < 8:
-            story.change(movie)
-        elif step < 14:
-            story.read(movie)
-        else:
-            story.page()
-    return story.history()
-
-
 def test_a_fault_is_found_in_a_long_history():
     history = long_story(5_000)
     assert check(history) == []
     pages = [one for one in history.operations if one.kind == LIST]
     pages[len(pages) // 2].count += 1
     assert [violation.rule for violation in check(history)] == ["page"]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_faults_can_be_planted_in_the_service(name):
+    """``make test-checker`` plants them and looks for them."""
+    assert compile(planted_text(name), PLANTED[name].file, "exec")

@@ -15,7 +15,7 @@ def test_killed_processes_under_load(tmp_path):
     system = System(tmp_path, 1, [fault.kind for fault in FAULTS])
     try:
         load = Load(system.urls, seed=1, clients=4, pause_s=0.02)
-        result = asyncio.run(run_experiment(system, load, iter(FAULTS), until=lambda _: False))
+        result = asyncio.run(run_experiment(system, load, iter(FAULTS)))
     finally:
         system.stop()
     assert len(result.outages) == len(FAULTS)

@@ -33,7 +33,7 @@ class Proxy:
 
     def close(self) -> None:
         """End all connections and the thread."""
-        self._do(self._cut())
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -53,6 +53,14 @@ class Proxy:
     async def _cut(self) -> None:
         for writer in self._open:
             writer.transport.abort()
+
+    async def _end(self) -> None:
+        self._server.close()
+        await self._set(CUT)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.mode == CUT:

@@ -27,7 +27,7 @@ class Replicated:
             os.chown(copy, account.pw_uid, account.pw_gid)
             user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         program = Path(pgserver.__file__).parent / "pginstall" / "bin" / "pg_basebackup"
-        options = ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"]
+        options = ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]
         subprocess.run(
             [program, "-d", self.primary.get_uri(), "-D", copy, *options],
             check=True,

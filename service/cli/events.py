@@ -25,6 +25,7 @@ from service.cli.context import load_settings, open_store
 from service.cli.progress import phases
 
 if TYPE_CHECKING:
+    from commands.event_store.log_reader import LogReader
     from commands.event_store.salvage import EventProblem
     from commands.event_store.store import Store
     from queries.log.event_filter import EventFilter
@@ -73,9 +74,10 @@ def show_events(  # noqa: PLR0913, PLR0917 - each is an option
     with open_store(settings) as store:
         if after > (head := store.head()):
             usage_error(f"--after {after}: the log ends at position {head}")
-        username_of = lru_cache(_CACHED_NAMES)(store.username_of)
+        reader = store.reader(settings.event_store_read_url)
+        username_of = lru_cache(_CACHED_NAMES)(reader.username_of)
         try:
-            for changes in _pages(store, username_of, after, wanted, follow=follow):
+            for changes in _pages(reader, username_of, after, wanted, follow=follow):
                 for entry in changes.entries:
                     row = {"movie_id": entry.movie_id, **entry.to_dict(username_of)}
                     print_result(row, [_event_line(row)], as_json=as_json)
@@ -99,10 +101,13 @@ def show_history(
             stream_id = UUID(movie_id)
         except ValueError:
             usage_error("a movie id looks like 01890a5d-ac96-774b-bcce-b302099a8057")
-        if store.last_version(Movie, stream_id) == 0:
-            raise NotFoundError
-        username_of = lru_cache(store.username_of)
-        rows = [entry.to_dict(username_of) for entry in entries(store.read_stream(stream_id))]
+        reader = store.reader(settings.event_store_read_url)
+        with reader.reading():
+            if reader.last_version(Movie, stream_id) == 0:
+                raise NotFoundError
+            username_of = lru_cache(reader.username_of)
+            events = reader.read_stream(stream_id)
+            rows = [entry.to_dict(username_of) for entry in entries(events)]
     if as_json:
         for row in rows:
             print_json(row)
@@ -164,7 +169,7 @@ def _event_filter(given: dict[str, str]) -> "EventFilter":
 
 
 def _pages(
-    store: "Store",
+    reader: "LogReader",
     username_of: Callable[[str], str],
     after: int,
     wanted: "EventFilter",
@@ -177,12 +182,13 @@ def _pages(
     """
     from queries.log.movie_events import MovieEvents
 
-    movie_events = MovieEvents(store, username_of)
+    movie_events = MovieEvents(reader, username_of)
     unreachable = False
     while True:
         try:
-            changes = movie_events.after(after, _PAGE_SIZE, wanted)
-            shorter = not changes.entries and store.head() < after
+            with reader.reading(after):
+                changes = movie_events.after(after, _PAGE_SIZE, wanted)
+                shorter = not changes.entries and reader.head() < after
         except EventStoreUnavailableError as error:
             if not follow:
                 raise

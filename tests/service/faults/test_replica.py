@@ -21,7 +21,14 @@ def reads(cinelog):
     return {one.labels["server"]: one.value for one in families["cinelog_log_reads"].samples}
 
 
-def titles(answer):
+def titles_at(client, position):
+    """Return the titles in a past list; a client waits while it is being built."""
+
+    def attempt():
+        answer = client.get("/movies/", params={"at_position": position})
+        return answer if answer.status_code != 503 else None
+
+    answer = eventually(attempt, timeout_s=60)
     return [one["title"] for one in answer.json()["results"]]
 
 
@@ -46,17 +53,19 @@ def test_answers_are_complete_while_the_replica_is_behind(tmp_path, replicated):
                 assert [one["type"] for one in feed] == ["MovieCreated", "MovieUpdated"]
             assert ann.get(path, params={"version": 2}).json()["title"] == "Aliens"
             ann.patch(path, json={"title": "Alien 3"})
-            past = ann.get("/movies/", params={"at_position": position})
-            assert titles(past) == ["Aliens"]
+            assert titles_at(ann, position) == ["Aliens"]
             assert reads(cinelog)["primary"] > 3
         replicated.wait_until_replayed()
         before = reads(cinelog)["replica"]
-        assert titles(ann.get("/movies/", params={"at_position": position - 1})) == ["Alien"]
+        assert titles_at(ann, position - 1) == ["Alien"]
         eventually(lambda: reads(cinelog)["replica"] > before)
         for command in ("rebuild", "verify"):
             done = run(tmp_path / "var", command, "--json", **settings)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["position"] == position + 1
+        for words in (("history", path.rstrip("/").rpartition("/")[2]), ("events",)):
+            done = run(tmp_path / "var", *words, "--json", **settings)
+            assert len(done.stdout.splitlines()) == 3, done.stderr
 
 
 def test_a_start_names_a_replica_that_cannot_be_used(tmp_path, replicated):

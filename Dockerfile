@@ -29,7 +29,7 @@ LABEL org.opencontainers.image.title="Cinelog" \
 RUN pip uninstall --yes --quiet --root-user-action=ignore pip \
  && groupadd --gid 10001 cinelog \
  && useradd --uid 10001 --gid cinelog --no-create-home --home-dir /data --shell /usr/sbin/nologin cinelog \
- && install -d -o cinelog -g cinelog -m 0700 /data /keys
+ && install -d -o cinelog -g cinelog -m 0700 /data /keys /backups
 COPY --from=build /opt/cinelog /opt/cinelog
 ENV PATH=/opt/cinelog/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

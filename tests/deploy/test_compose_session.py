@@ -1,5 +1,6 @@
 """The services of docker-compose.yml, as processes on real PostgreSQL, Valkey and HAProxy."""
 
+import json
 import signal
 import time
 from contextlib import closing
@@ -138,3 +139,17 @@ def test_the_standby_projection_takes_over(stack, client):
     stack.stop(active, signal.SIGKILL)
     eventually(lambda: active_projection(stack) not in (None, active), 30, 0.2)
     eventually(lambda: "read-model" not in create(client).headers, 30, 0.5)
+
+
+def test_the_log_is_backed_up_and_restored(stack, client):
+    """A trial has a data directory of its own: the service's remembers which log it serves."""
+    assert create(client).status_code == 201
+    container = active_projection(stack)
+    made = json.loads(stack.run_in(container, "cinelog", "backup", "--json").stdout)
+    assert made["position"] > 0
+    assert stack.run_in(container, "cinelog", "backup", "verify").returncode == 0
+    stores = ("EVENT_STORE_URL", "EVENT_STORE_PASSWORD_FILE", "REDIS_URL", "REDIS_PASSWORD_FILE")
+    unset = [word for name in stores for word in ("-u", f"CINELOG_{name}")]
+    trial = ["env", *unset, "CINELOG_DATA_DIR=/tmp/trial", "cinelog", "restore", "--json"]
+    done = stack.run_in(container, *trial)
+    assert json.loads(done.stdout)["position"] == made["position"], done.stderr

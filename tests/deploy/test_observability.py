@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.deploy.compose_file import ROOT
+from tests.running import eventually
 
 pytestmark = pytest.mark.xdist_group("deploy")  # modules that share the services
 FOLDER = ROOT / "deploy" / "observability"
@@ -67,10 +68,15 @@ def test_each_alert_says_how_bad_it_is_and_what_it_means():
 def test_metrics_of_alerts_and_dashboard_exist(stack):
     """Those of the API in /metrics of a node, HAProxy's in its own."""
     code = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
-    text = "".join(
-        stack.run_in("api-2.1", "python", "-c", code, url).stdout
-        for url in ("http://127.0.0.1:8000/metrics", "http://haproxy:8405/metrics")
-    )
+
+    def scraped():
+        text = "".join(
+            stack.run_in("api-2.1", "python", "-c", code, url).stdout
+            for url in ("http://127.0.0.1:8000/metrics", "http://haproxy:8405/metrics")
+        )
+        return text if "cinelog_backup_age_seconds" in text else None  # after the first backup
+
+    text = eventually(scraped, timeout_s=30, pause_s=0.5)
     there = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
     there |= set(re.findall(r"^(\w+)(?:\{| )", text, re.MULTILINE))
     asked = {name for rule in ALERTS for name in METRIC.findall(rule["expr"])}

@@ -1,5 +1,6 @@
 """Faults: what happens to a primary, or to any process, and how it is undone."""
 
+import math
 import os
 import random
 import signal
@@ -7,8 +8,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.consistency.history import WRITES
-from tests.ha.load import LISTS
 from tests.ha.machines import until
 
 _SERVERS = {"postgres": "postgres", "redis": "redis-server"}
@@ -25,6 +24,16 @@ class Figure:
     """Until a write was answered that lists show."""
     is_failover: bool
     whole_s: float = 0.0
+
+    @property
+    def longest_s(self):
+        times = (self.write_s, self.list_s, self.shown_s)
+        return max(math.inf if one is None else one for one in times)
+
+    @property
+    def limit_s(self):
+        """How long it may take on a machine without other work."""
+        return 10.0 if self.is_failover else 5.0
 
 
 def fail_over(stack, part, fault, load):
@@ -93,9 +102,9 @@ def _kind(pid):
 
 def _measure(name, load, *, is_failover):
     began = time.monotonic()
-    write_s = load.wait_for(WRITES, began, 60)
-    list_s = load.wait_for(LISTS, began, 60)
-    shown_s = load.wait_for(WRITES, began, 60, shown=True)
+    write_s = load.wait_for_write(began, 60)
+    list_s = load.wait_for_list(began, 60)
+    shown_s = load.wait_for_write(began, 60, shown=True)
     return Figure(name, write_s, list_s, shown_s, is_failover)
 
 

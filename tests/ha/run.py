@@ -118,7 +118,7 @@ def _tell(figure):
 def _sum_up(name, figures, load, took_s):
     groups = {}
     for figure in figures:
-        is_named = figure.fault.startswith(("postgres ", "redis "))
+        is_named = figure.fault.split(" ", 1)[-1] in FAULTS
         other = "kill -9 at a primary" if figure.is_failover else "kill -9 elsewhere"
         groups.setdefault(figure.fault if is_named else other, []).append(figure)
     print(f"{name}: {len(figures)} faults in {took_s:.0f} s; seconds (median, longest)")

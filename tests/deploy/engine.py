@@ -113,7 +113,7 @@ class Engine:
     def wait_until_healthy(self, *names):
         """Wait until the first container of each of these services is healthy."""
         for name in sorted(set(names) - self._healthy):
-            eventually(lambda name=name: self.is_healthy(f"{name}.1"), 120, 0.5)
+            eventually(lambda name=name: self.is_healthy(f"{name}.1"), 120, 1)
             self._healthy.add(name)
 
     def start(self, container):

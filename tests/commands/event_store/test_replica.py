@@ -154,6 +154,18 @@ def test_a_replica_that_is_away_costs_nothing(store):
     assert time.monotonic() - began < 3
 
 
+def test_of_all_hosts_of_a_cluster_a_standby_is_read(replicated, store, urls):
+    write(store, register(ANN), create(MOVIE))
+    replicated.wait_until_replayed()
+    database, hosts = urls[0].partition("?")[0], [url.partition("host=")[2] for url in urls]
+    url = f"{database}?host={','.join(hosts)}&target_session_attrs=standby"
+    reader = store.reader(url, on_read=_servers.append)
+    is_standby = "SELECT pg_is_in_recovery() AS it"
+    with reader.reading(), reader._recorder.datastore.get_connection() as connection:
+        assert connection.execute(is_standby).fetchone() == {"it": True}
+    assert _servers[-1] == "replica"
+
+
 def test_histories_are_read_while_the_primary_is_away(replicated, urls, store, reader):
     """They show at least what this process knows."""
     write(store, register(ANN), create(MOVIE))

@@ -329,7 +329,7 @@ def test_any_damage_is_found_and_never_restored(log, place, tmp_path, kind):
     for name in files_of(place, kind):
         path = Path(place.url) / name
         content = path.read_bytes()
-        step = max(1, len(content) // 40)
+        step = max(1, len(content) // 16)
         for at in [*range(0, len(content), step), len(content) - 1]:
             changed = bytearray(content)
             changed[at] ^= 1

@@ -63,12 +63,16 @@ def test_a_replica_that_has_it_all_is_read(replicated, store, reader):
     assert read(reader, lambda: reader.get(Movie, ids[0]).details.title) == ("Élan", "replica")
 
 
-def test_what_was_just_written_is_shown_while_the_replica_is_behind(replicated, store, reader):
-    """The primary is asked for its head, also for what another process wrote."""
+def test_what_was_just_written_is_shown_while_the_replica_is_behind(
+    replicated, urls, store, reader
+):
+    """The primary is asked for its head: another process may have written."""
     write(store, register(ANN), create(MOVIE))
     replicated.wait_until_replayed()
+    other = Store.open(urls[0])
     with replicated.paused():
-        write(store, update(title="Aliens"))
+        write(other, update(title="Aliens"))
+        other.close()
         page, server = read(reader, lambda: history(reader, MOVIE, 1, 10))
         assert (page.count, server) == (2, "primary")
     eventually(lambda: read(reader, reader.head) == (store.head(), "replica"))
@@ -140,6 +144,22 @@ def test_a_replica_that_ends_meanwhile_is_replaced_by_the_primary(replicated, st
         replicated.ask(replicated.replica, terminate)
         assert len(reader.read_stream(MOVIE)) == 1
     eventually(lambda: read(reader, reader.head) == (store.head(), "replica"))
+
+
+def test_a_read_uses_one_connection(replicated, store, reader):
+    """Behind the URL there may be several replicas, some of them further behind."""
+    write(store, register(ANN), create(MOVIE))
+    replicated.wait_until_replayed()
+    datastore = reader._recorder.datastore
+
+    def server_process():
+        with datastore.get_connection() as connection:
+            return connection.info.backend_pid
+
+    with reader.reading():
+        first = server_process()
+        with datastore.pool.checkout():  # as another thread does
+            assert server_process() == first
 
 
 def test_a_replica_that_is_away_costs_nothing(store):

@@ -1,9 +1,9 @@
 """A small file system of its own for each part, which a test can fill."""
 
-import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 SIZE_MIB = 256
 
@@ -16,7 +16,11 @@ class Disk:
         folder.mkdir(parents=True)
         if own:
             options = f"size={SIZE_MIB}m"
-            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder],
+                check=True,
+                capture_output=True,
+            )
 
     def fill(self) -> None:
         """Use up all space."""
@@ -38,4 +42,9 @@ class Disk:
 
 def may_mount() -> bool:
     """Return whether this user may make file systems."""
-    return os.geteuid() == 0 and Path("/proc/mounts").exists()
+    with TemporaryDirectory() as folder:
+        try:
+            Disk(Path(folder) / "disk", own=True).close()
+        except (OSError, subprocess.CalledProcessError):
+            return False
+        return True

@@ -8,7 +8,8 @@ from service.settings import PREFIX, Settings
 
 DESCRIPTIONS = {
     "data_dir": "Directory of the event store, the embedded Redis and the signing keys (0700).",
-    "event_store_url": "`sqlite:///path` or `postgresql://user:password@host/database`.",
+    "event_store_url": "`sqlite:///path` or `postgresql://user:password@host/database`; of a"
+    " cluster all hosts, see [high availability](high-availability.md).",
     "event_store_read_url": "A streaming replica of an event store in PostgreSQL. Histories, the "
     "feed, lists at a point in time, `rebuild` and `verify` are read there where it shows enough.",
     "redis_url": "`redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`.",

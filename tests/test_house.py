@@ -1,4 +1,4 @@
-"""The four layers: service, queries, projections, commands; imports only downward."""
+"""The four layers, whose imports go only downward, and the papers beside them."""
 
 import subprocess
 import sys
@@ -20,3 +20,11 @@ def test_imports_only_downward():
 @pytest.mark.parametrize("package", ["commands", "projections", "queries", "service"])
 def test_each_package_says_that_it_is_typed(package):
     assert ROOT.joinpath(package, "py.typed").exists()
+
+
+def test_each_decision_has_a_number_of_its_own():
+    """Other texts refer to it."""
+    files = sorted(ROOT.joinpath("docs", "decisions").glob("*.md"))
+    titles = [file.read_text().partition(".")[0] for file in files]
+    assert titles == [f"# {int(file.name[:4])}" for file in files]
+    assert len(set(titles)) == len(titles)

@@ -93,8 +93,10 @@ class Salvage:
                     gaps.append(LostEvents(last + 1, event.position - 1))
                 last = event.position
             advance("read", last, self._until)
-        if gaps and file:
-            self._missing = sorted(self._missing + _indexed_in(store, gaps))
+        if file:
+            # A broken tree may hide the end of the log without an error.
+            behind = LostEvents(self._until + 1, _UNBOUNDED)
+            self._missing = sorted([*self._missing, *_indexed_in(store, gaps), behind])
 
     def parts(self) -> Iterator[Part]:
         """Yield events and losses in log order; each call reads the log again."""
@@ -160,7 +162,8 @@ def _read_parts(store: Store, until: int) -> Iterator[Part]:
         elif events:
             yield events
             position = events[-1].position
-        else:
+        else:  # a broken tree that leads nowhere
+            yield LostEvents(position + 1, until)
             return
 
 
@@ -209,6 +212,8 @@ def _indexed_in(store: Store, gaps: list[LostEvents]) -> list[LostEvents]:
 
     A log that came from PostgreSQL has gaps that never had any.
     """
+    if not gaps:
+        return []
     try:
         indexed = store.indexed_positions()
     except StoreDamagedError:

@@ -171,17 +171,24 @@ def test_undamaged_blocks_of_postgresql_are_salvaged(postgres, tmp_path):
     assert json.loads(done.stdout)["event_store"]["state"] == "damaged"
 
 
-def test_random_damage_leaves_most_events_readable(data_dir):
-    """Almost every salvaged event equals its original."""
+@pytest.mark.parametrize("seed", [1, 4, 7])
+def test_random_damage_leaves_most_events_readable(data_dir, seed):
+    """Almost every salvaged event equals its original, and what is lost is listed.
+
+    With these seeds the trees of the table lead past most events, in part without an error.
+    """
     path = data_dir / "events.db"
     before = {row.position: row for row in rows_of(path)}
-    rng = random.Random(7)
+    rng = random.Random(seed)
     size = path.stat().st_size
     for _ in range(4):
         overwrite(path, rng.randrange(size - 600), rng.randbytes(rng.randrange(1, 600)))
-    _, _, after = salvage(data_dir)
+    code, report, after = salvage(data_dir)
+    assert code == 1
     wrong = [row for row in after if before.get(row.position) != row]
-    assert len(after) > EVENTS // 2
+    lost = sum(one["last"] - one["first"] + 1 for one in report["lost"])
+    assert len(after) + lost >= EVENTS - 20
+    assert len(after) > EVENTS * 0.9
     assert len(wrong) <= 20
 
 

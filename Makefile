@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-faults test-upgrade coverage mutants unit check fix test-ha bench bench-quick lock clean
+.PHONY: help run setup test test-thorough test-faults test-upgrade coverage mutants unit check fix test-ha bench bench-quick lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ run: .venv/run ## install the service, then serve sample data on port 8000
 
 setup: .venv/dev ## install everything, including tests and linters
 
-test: .venv/dev .venv/clients/ready ## run every test, in parallel
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup
+test: .venv/dev .venv/clients/ready ## run the tests, in parallel, but the longest
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not thorough"
+
+test-thorough: .venv/dev .venv/clients/ready ## run the longest tests: faults, deployment, generated clients and requests
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m thorough
 
 coverage: .venv/dev .venv/clients/ready ## run every test and tell the branches that none takes
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered

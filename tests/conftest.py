@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -39,6 +40,18 @@ _PROCESSES = {
     "subprocess",
 }
 
+# Left to `make test-thorough`: what takes long and seldom finds what the others do not.
+_THOROUGH = (
+    "benchmarks",
+    "consistency",
+    "deploy",
+    "service/faults",
+    "service/openapi/test_generated_clients.py",
+    "service/openapi/test_schemathesis.py",
+    "service/transfer/test_salvage.py",
+    "service/web_page/test_accessibility.py",
+)
+
 
 def pytest_configure():
     """Let processes of tests take Ctrl-C: a run in the background of a shell ignores SIGINT."""
@@ -47,7 +60,8 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(items):
-    """Mark each quick test that needs no server and no process as ``unit``."""
+    """Mark each quick test that needs no server and no process as ``unit``, others by folder."""
+    here = Path(__file__).parent
     for item in items:
         parameters = getattr(item, "callspec", None)
         on_postgres = parameters is not None and "postgresql" in parameters.params.values()
@@ -58,6 +72,8 @@ def pytest_collection_modifyitems(items):
             or _PROCESSES & vars(item.module).keys()
         ):
             item.add_marker("unit")
+        elif item.path.relative_to(here).as_posix().startswith(_THOROUGH):
+            item.add_marker("thorough")
 
 
 @pytest.fixture(scope="session")

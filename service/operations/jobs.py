@@ -124,7 +124,9 @@ class Jobs:
         with self.reachable() as client:
             lease = lease_of(client, job.id, _START_MS)
             if not lease.acquire_or_renew():
-                raise JobRunningError(_text(client.execute_command("GET", RUNNING)))
+                holder = _text(client.execute_command("GET", RUNNING))
+                if not self._is_over(client, holder) or not lease.acquire_or_renew():
+                    raise JobRunningError(holder)
             if kind == REBUILD and client.execute_command("EXISTS", REBUILDING):
                 lease.release()
                 raise JobRunningError(None)
@@ -170,6 +172,16 @@ class Jobs:
     def close(self) -> None:
         """Close every connection."""
         self._redis.close()
+
+    def _is_over(self, client: Any, holder: str | None) -> bool:
+        """Take the lease from a job that has written its outcome; tell whether nobody has it."""
+        if holder is None:
+            return True
+        text = client.execute_command("GET", f"ops:jobs:{holder}")
+        if text is None or Job.from_json(text).state == "running":
+            return False
+        lease_of(client, holder).release()
+        return True
 
     def _read(self, client: Any, job_id: str) -> Job | None:
         holder = _text(client.execute_command("GET", RUNNING))

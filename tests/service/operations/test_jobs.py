@@ -36,6 +36,17 @@ def test_one_job_runs_at_a_time(jobs, redis):
     assert jobs.read(first.id).state == "done"
 
 
+def test_the_next_job_may_begin_once_the_outcome_of_the_last_is_told(jobs, redis):
+    """Its process gives the lease back a moment later."""
+    first = jobs.begin("verify", "ann")
+    write_job(redis, first.finished(ok=True, outcome={}))
+    second = jobs.begin("verify", "ann")
+    lease_of(redis, first.id).release()
+    with pytest.raises(JobRunningError):
+        jobs.begin("verify", "ann")
+    assert jobs.read(second.id).state == "running"
+
+
 def test_no_rebuild_begins_beside_one_of_the_command_line(jobs, redis):
     lease = Lease(redis, key=REBUILDING)
     assert lease.acquire_or_renew()

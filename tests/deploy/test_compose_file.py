@@ -134,6 +134,7 @@ def test_the_image_gets_all_that_it_copies_and_no_more():
     assert all(ROOT.joinpath(path).exists() for path in allowed)
 
 
+# HAProxy belongs to the system, and `.ci/run` installs it; nothing else can judge its configuration.
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed")
 def test_haproxy_accepts_its_configuration():
     done = subprocess.run(

@@ -18,6 +18,7 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 DASHBOARD = json.loads(FOLDER.joinpath("grafana/dashboards/cinelog.json").read_text())
 TARGETS = [target for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
 METRIC = re.compile(r"\b((?:cinelog|haproxy)_\w+)(?![\w\"=])")
+# promtool belongs to the system, and `.ci/run` installs it; nothing else can judge rules and queries.
 needs_promtool = pytest.mark.skipif(
     not shutil.which("promtool"), reason="prometheus is not installed"
 )

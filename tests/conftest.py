@@ -74,6 +74,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker("unit")
         elif item.path.relative_to(here).as_posix().startswith(_THOROUGH):
             item.add_marker("thorough")
+            item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.fixture(scope="session")

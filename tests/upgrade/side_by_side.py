@@ -69,6 +69,7 @@ def _promised(response):
     return {"Min-Event-Position": response.headers["event-position"]}
 
 
+@pytest.mark.timeout(900)  # it builds the release first
 def test_the_release_before_and_this_one_serve_together(tmp_path, shared):
     """Forwards node by node, and back."""
     before_release = release_before(tmp_path)
@@ -86,6 +87,7 @@ def test_the_release_before_and_this_one_serve_together(tmp_path, shared):
     assert verified.returncode == 0, verified.stdout
 
 
+@pytest.mark.timeout(900)
 def test_lists_stay_current_while_the_next_row_format_is_built(tmp_path, shared):
     """Lists of this release are answered, with each write in them, before and after the switch."""
     next_release = release_with_next_row_format(tmp_path)

@@ -161,6 +161,7 @@ def test_keys_rest_while_one_types_and_can_be_turned_off(page):
     expect(page.get_by_label("Search in titles")).to_have_value("n?/")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.get_by_role("link", name="Log", exact=True).click()
+    expect(page.get_by_role("heading", name="Log", exact=True)).to_be_visible()
     page.keyboard.press("n")
     expect(page.get_by_role("dialog", name="Add a movie")).to_be_visible()
     page.keyboard.press("Escape")

@@ -1,11 +1,13 @@
 """Opens the log from a URL, with messages for all that can be wrong with it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import psycopg
 from eventsourcing.application import Application, LRUCache
+from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.utils import Environment, EnvType
 from psycopg.conninfo import conninfo_to_dict
@@ -55,6 +57,17 @@ class CinelogApplication(Application[UUID]):
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         """Ignore the process environment: it belongs to the service."""
         return Environment(name, dict(env or {}))
+
+    def record(self, aggregates: Sequence[Aggregate]) -> dict[UUID, int]:
+        """Append all pending events; return each aggregate's last position.
+
+        The library's ``save`` asks each event which protocols it follows, a third of the time of a
+        large batch.
+        """
+        events = [event for one in aggregates for event in one.collect_events()]
+        stored = [self.mapper.to_stored_event(event) for event in events]
+        positions = self.recorder.insert_events(stored) or ()
+        return dict(zip((event.originator_id for event in events), positions, strict=True))
 
     def clear_cache(self) -> None:
         """Drop all cached aggregates."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from operator import attrgetter
 from typing import Any, cast
 from uuid import UUID
 
@@ -37,6 +38,13 @@ _EPOCHS = SQL(
     "(log text NOT NULL, epoch bigint PRIMARY KEY, parent bigint, shared bigint NOT NULL)"
 )
 _BEGIN_WRITING = SQL("BEGIN; SELECT pg_advisory_xact_lock({writing})").format(writing=_WRITING)
+_COLUMNS = attrgetter("originator_id", "originator_version", "topic", "state")
+# Columns take a third of the time of the library's array of a composite type.
+_INSERT = SQL(
+    "INSERT INTO {log} (originator_id, originator_version, topic, state)"
+    " SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::text[], %b::bytea[])"
+    " RETURNING notification_id"
+)
 _LOCK_TABLE = SQL("LOCK TABLE {log} IN EXCLUSIVE MODE")
 # The wait for a standby has no limit on the server: to cancel it would show an unconfirmed event to
 # readers. The warning that somebody else cancelled it must reach this client. A database or a user
@@ -143,18 +151,13 @@ class PostgresRecorder(PostgresRows):
         """
         if not stored_events:
             return []
-        events = [
-            self.construct_pg_stored_event(
-                one.originator_id, one.originator_version, one.topic, one.state
-            )
-            for one in stored_events
-        ]
+        columns = [list(column) for column in zip(*map(_COLUMNS, stored_events), strict=True)]
         with self.writer_lock(), self._writing() as connection:
             # No pipeline: its last message would end the server's timeout for idle transactions.
             connection.execute(self._from_log(_LOCK_TABLE))
-            with connection.cursor() as cursor:
-                cursor.execute(self.insert_events_statement, (events,), prepare=True)
-                positions = [int(row["notification_id"]) for row in cursor.fetchall()]
+            with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+                cursor.execute(self._from_log(_INSERT), columns, prepare=True)
+                positions = [position for (position,) in cursor.fetchall()]
             self._commit(connection)
         return positions
 

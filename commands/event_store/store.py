@@ -125,11 +125,10 @@ class Store(LogReader):
         self.damage.check()
         try:
             with self._translating(but=IntegrityError):
-                recordings = self._application.save(*aggregates)
+                positions = self._application.record(aggregates)
         except DiskFullError:
             self._disk_full_until = time.monotonic() + _DISK_FULL_S
             raise
-        positions = {one.domain_event.originator_id: one.notification.id for one in recordings}
         for one in aggregates:
             if isinstance(one, User) and not one.active:
                 self.accounts.close(one.id)

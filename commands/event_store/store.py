@@ -210,9 +210,14 @@ class Store(LogReader):
         self._recorder.writes.check()
         self._recorder.commits.check()
 
+    @property
+    def found_disk_full(self) -> bool:
+        """Whether an append of this process found no space on disk just now."""
+        return time.monotonic() < self._disk_full_until
+
     def check_disk_space(self) -> None:
         """Raise DiskFullError if an append found no space just now, or would find none."""
-        if time.monotonic() < self._disk_full_until:
+        if self.found_disk_full:
             raise DiskFullError
         if hasattr(self._recorder, "check_disk_space"):
             with self._translating():

@@ -33,6 +33,7 @@ DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 COMMANDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 LIMITS = ("login", "login-address", "api", "streams", "filters", "passwords")
 MIRROR_BYTES = "mirror_bytes"
+DISK_FULL = "event_store_disk_full"
 MAX_LABEL_SETS = 500
 _OTHER = ("other", "other", "0")
 _MAX_WAITING = 10_000

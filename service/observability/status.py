@@ -28,7 +28,7 @@ from projections.rebuild.progress import running_rebuild
 from projections.redis_client import open_redis
 from service.data_dir import METRICS
 from service.last_backup import BackupStatus, read_last_backup
-from service.observability.metrics import MIRROR_BYTES, sum_of_gauge
+from service.observability.metrics import DISK_FULL, MIRROR_BYTES, sum_of_gauge
 from service.settings import Settings
 from service.thread_pool import Pool
 
@@ -191,7 +191,8 @@ def _redis_facts(settings: Settings) -> _RedisFacts:
     except ReadModelUnavailableError:
         return unknown
     try:
-        status = replace(_live_generation(client), mirror_bytes=_mirror_bytes(settings))
+        mirror_bytes = _sum_of_gauge(settings, MIRROR_BYTES)
+        status = replace(_live_generation(client), mirror_bytes=mirror_bytes)
         progress = running_rebuild(client)
         rebuild = RebuildStatus(**progress._asdict()) if progress else RebuildStatus()
         active = ProjectionStatus(active=bool(client.exists(lease_of(ROW_FORMAT))))
@@ -224,7 +225,7 @@ def _event_store_status(
         identity = store.continuity.identity or store.read_identity()
         status = replace(
             status,
-            state=OTHER_LOG if store.continuity.replaced else _writable(store),
+            state=OTHER_LOG if store.continuity.replaced else _writable(settings, store),
             position=position,
             events=events,
             log=str(identity) if identity else None,
@@ -234,8 +235,8 @@ def _event_store_status(
     return status, read_model
 
 
-def _writable(store: Store) -> str:
-    """Return the state of a readable store."""
+def _writable(settings: Settings, store: Store) -> str:
+    """Return the state of a readable store, as the API processes of this machine know it."""
     try:
         store.check_writable()
         store.check_disk_space()
@@ -243,7 +244,8 @@ def _writable(store: Store) -> str:
         return NO_ROOM
     except EventStoreUnavailableError:
         return UNAVAILABLE
-    return "ok"
+    # This process may not have appended anything since the disk of PostgreSQL is full.
+    return NO_ROOM if _sum_of_gauge(settings, DISK_FULL) else "ok"
 
 
 def _live_generation(client: Any) -> ReadModelStatus:
@@ -263,8 +265,8 @@ def _live_generation(client: Any) -> ReadModelStatus:
     )
 
 
-def _mirror_bytes(settings: Settings) -> int | None:
-    return sum_of_gauge(settings.data_dir / METRICS, f"cinelog_{MIRROR_BYTES}")
+def _sum_of_gauge(settings: Settings, name: str) -> int | None:
+    return sum_of_gauge(settings.data_dir / METRICS, f"cinelog_{name}")
 
 
 def _cannot_write(client: Any) -> bool:

@@ -11,7 +11,7 @@ from commands.executor import CommittedBatch
 from queries.mirrors import Mirrors
 from service.data_dir import METRICS, VARIABLE
 from service.observability.logs import current
-from service.observability.metrics import MIRROR_BYTES, Metrics
+from service.observability.metrics import DISK_FULL, MIRROR_BYTES, Metrics
 from service.observability.request_log import RequestLogBuffer
 from service.observability.status import HealthCheck
 from service.observability.tracing import Tracing
@@ -33,6 +33,7 @@ class Telemetry:
             raise ConfigurationError(VARIABLE, problem) from None
         self.request_log = RequestLogBuffer(self.metrics, current())
         self.health = HealthCheck(settings, store, read_model)
+        self._store = store
         self._spans = Tracing.open("api")
         self._sampling = asyncio.get_running_loop().create_task(self._sample())
 
@@ -55,6 +56,8 @@ class Telemetry:
         watch("requests_in_flight", "Requests being answered.", lambda: answering(connections))
         watch("connections_open", "Connections of clients.", lambda: len(connections))
         watch("redis_connections_used", "Connections to Redis in use.", redis_used)
+        full = "API processes whose last append found no space on disk, in the last 5 s."
+        watch(DISK_FULL, full, lambda: self._store.found_disk_full)
         memory = "Memory of the records that lists search."
         watch(MIRROR_BYTES, memory, lambda: mirrors.memory_bytes)
         watch("mirror_loads", "How often the records were read as a whole.", lambda: mirrors.loads)

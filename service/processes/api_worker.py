@@ -64,6 +64,7 @@ async def serve(app: "Sanic[Any, Any]", sock: socket.socket, handshake: WorkerHa
     from sanic.http.constants import HTTP  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_exception)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     # Without this entry, which Sanic's own runner adds, each response has an empty Alt-Svc header.
@@ -86,6 +87,16 @@ async def serve(app: "Sanic[Any, Any]", sock: socket.socket, handshake: WorkerHa
     signal.setitimer(signal.ITIMER_REAL, LAST_S)
     await _drain(app, server)
     return 0
+
+
+def log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no task received, but not that a host name could not be resolved.
+
+    If a connection is given up while uvloop looks up the name, it drops the future of the lookup.
+    Whoever connects has logged the timeout.
+    """
+    if not isinstance(context.get("exception"), socket.gaierror):
+        loop.default_exception_handler(context)
 
 
 async def _send_heartbeats(handshake: WorkerHandshake) -> None:

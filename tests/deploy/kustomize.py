@@ -20,16 +20,19 @@ _KNOWN = {
 }
 
 
-def build(folder):
-    """Return the objects that ``kubectl kustomize FOLDER`` prints."""
+def build(folder, found=()):
+    """Return the objects that ``kubectl kustomize FOLDER`` prints.
+
+    A component changes those ``found`` before.
+    """
     given = yaml.safe_load(folder.joinpath("kustomization.yaml").read_text())
     assert given.keys() <= _KNOWN, "teach this module what else it uses"
-    found = []
+    found = list(found)
     for name in given.get("resources", []):
         path = folder / name
         found += build(path.resolve()) if path.is_dir() else _objects(path)
     for name in given.get("components", []):
-        found += build(folder.joinpath(name).resolve())
+        found = build(folder.joinpath(name).resolve(), found)
     for one in found:
         _label(one, given.get("labels", []))
         if "namespace" in given:
@@ -41,7 +44,7 @@ def build(folder):
                 patch["target"].items()
                 <= {"kind": one["kind"], "name": one["metadata"]["name"]}.items()
             ):
-                _merge(one, yaml.safe_load(patch["patch"]))
+                _apply(one, yaml.safe_load(patch["patch"]))
     return found
 
 
@@ -71,6 +74,19 @@ def _rename(one, image):
     for container in containers_of(one):
         if container["image"].partition(":")[0] == image["name"]:
             container["image"] = f"{image['newName']}:{image['newTag']}"
+
+
+def _apply(one, patch):
+    if isinstance(patch, dict):
+        _merge(one, patch)
+        return
+    for change in patch:
+        assert change["op"] == "add", "teach this module what else it uses"
+        assert change["path"].endswith("/-"), "teach this module what else it uses"
+        place = one
+        for key in change["path"].split("/")[1:-1]:
+            place = place[int(key) if key.isdigit() else key]
+        place.append(change["value"])
 
 
 def _merge(one, patch):

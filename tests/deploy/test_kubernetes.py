@@ -22,17 +22,57 @@ each_deployment = pytest.mark.parametrize(
 )
 
 
-def one_of(kind, name="cinelog"):
-    (found,) = [one for one in ALL if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+def one_of(kind, name="cinelog", *, among=ALL):
+    (found,) = [one for one in among if (one["kind"], one["metadata"]["name"]) == (kind, name)]
     return found
 
 
-def pods():
-    return [one["spec"]["template"] for one in ALL if one["kind"] == "Deployment"]
+def pods(among=ALL):
+    return [one["spec"]["template"] for one in among if one["kind"] == "Deployment"]
 
 
 def selects(selector, labels):
     return selector.items() <= labels.items()
+
+
+@pytest.fixture(scope="module")
+def with_backup(tmp_path_factory):
+    """The example with the comment taken away."""
+    folder = shutil.copytree(FOLDER, tmp_path_factory.mktemp("kubernetes") / "deploy")
+    file = folder / "example" / "kustomization.yaml"
+    file.write_text(file.read_text().replace("  # - ../backup", "  - ../backup"))
+    return build(file.parent)
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.37"])
+def test_backup_matches_the_schema_of_kubernetes(with_backup, version):
+    for one in with_backup:
+        if one["kind"] not in CUSTOM:
+            kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_backup_is_off_until_its_component_is_used(with_backup, monkeypatch):
+    """Then the projections alone get the credentials, and reach the storage."""
+    assert not any("BACKUP" in name for name in one_of("ConfigMap")["data"])
+    for name, value in one_of("ConfigMap", among=with_backup)["data"].items():
+        if not name.endswith("_FILE"):
+            monkeypatch.setenv(name, value)
+    settings = Settings.load()
+    assert unknown_variables() == []
+    assert (settings.backup_url, settings.backup_every, settings.backup_keep) == (
+        "s3://movies.example.org/backups",
+        "1 hour",
+        "30 days",
+    )
+    policy = one_of("NetworkPolicy", "cinelog-backup", among=with_backup)
+    for pod in pods(with_backup):
+        labels = pod["metadata"]["labels"]
+        chosen = labels["app.kubernetes.io/component"] == "projection"
+        assert selects(policy["spec"]["podSelector"]["matchLabels"], labels) == chosen
+        (container,) = pod["spec"]["containers"]
+        assert ({"secretRef": {"name": "cinelog-backup"}} in container["envFrom"]) == chosen
+    unchanged = [one for one in with_backup if one in ALL]
+    assert len(unchanged) == len(with_backup) - 3 == len(ALL) - 2
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.37"])

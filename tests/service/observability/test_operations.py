@@ -11,10 +11,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from commands.event_store.store import Store
 from commands.executor import CommittedBatch
 from projections.keys import Keys
 from service.app import create_app
-from service.observability.metrics import MAX_LABEL_SETS, Metrics
+from service.data_dir import METRICS
+from service.observability.metrics import DISK_FULL, MAX_LABEL_SETS, Metrics
+from service.observability.status import status_of
 from service.settings import Settings
 from tests.running import PASSWORD, Cinelog, eventually, problem
 
@@ -275,6 +278,25 @@ def test_a_process_continues_the_counts_of_a_dead_one(tmp_path):
     assert Samples.parse(second.text().decode()).total("cinelog_workers") == 1
     assert lost(second) == 8
     second.close()
+
+
+def test_all_processes_know_of_a_full_disk_that_one_found(tmp_path):
+    """PostgreSQL's disk is not on this machine: only an append finds out that it is full."""
+    (tmp_path / METRICS).mkdir()
+    settings = Settings(data_dir=tmp_path, redis_url=f"unix://{tmp_path}/none.sock")
+    store = Store.open(f"sqlite:///{tmp_path}/events.db")
+    other, full = Metrics(tmp_path / METRICS), True
+    other.watch(DISK_FULL, "Full.", lambda: full)
+    other.sample()
+    assert status_of(settings, store).event_store.state == "no room"
+    full = False
+    other.sample()
+    assert status_of(settings, store).event_store.state == "ok"
+    full = True
+    other.sample()
+    other.close()  # what a process that ended knew does not count
+    assert status_of(settings, store).event_store.state == "ok"
+    store.close()
 
 
 def test_the_first_process_starts_from_zero(tmp_path):

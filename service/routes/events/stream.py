@@ -96,13 +96,14 @@ async def stream(request: CinelogRequest) -> None:
             container.change_feed.events(after, until, account, wanted)
         ) as events:
             greeting = await anext(events)  # raises before anything is sent
+            http: Any = request.stream
+            http.keep_alive = False  # else what a client does not read outlives the stream
             response = await request.respond(
                 content_type="text/event-stream; charset=utf-8",
                 headers=position_headers(greeting.position, log) | {"X-Accel-Buffering": "no"},
             )
             if request.method == "HEAD":
                 await response.send(b"")
-                http: Any = request.stream
                 http.head_response_ignored(b"", end_stream=True)  # Sanic's own way there fails
                 return
             try:

@@ -108,6 +108,7 @@ def test_a_probe_may_arrive_in_pieces(small):
 
 
 def test_a_client_that_does_not_read_is_disconnected_after_its_token_expires(tmp_path):
+    """Whether or not all that was sent fits into buffers."""
     with Cinelog(tmp_path / "var", access_ttl_s=2) as service:
         ann = service.account("ann")
         ann.post("/movies/", json=ALIEN | {"title": "A" * 100})
@@ -121,13 +122,15 @@ def test_a_client_that_does_not_read_is_disconnected_after_its_token_expires(tmp
         before = open_connections(service)
         body = {"username": "ann", "password": PASSWORD}
         token = httpx.post(f"{service.url}/api/v1/auth/token/", json=body).json()["access"]
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            sock.connect(("127.0.0.1", service.port))
-            head = f"GET /api/v1{STREAM}?after=0 HTTP/1.1\r\nHost: localhost\r\n"
-            sock.sendall(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
+        with ExitStack() as stack:
+            for after in (0, 12_000):
+                sock = stack.enter_context(socket.socket())
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                sock.connect(("127.0.0.1", service.port))
+                head = f"GET /api/v1{STREAM}?after={after} HTTP/1.1\r\nHost: localhost\r\n"
+                sock.sendall(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
             began = time.monotonic()
             time.sleep(0.5)
-            assert open_connections(service) == before + 1
+            assert open_connections(service) == before + 2
             eventually(lambda: open_connections(service) <= before, 20, pause_s=0.2)
             assert time.monotonic() - began > 1

@@ -64,7 +64,7 @@ REBUILD_US = Assumption(21.5, "us a movie to rebuild, two processes", LISTS)
 COMMIT_MS = Assumption(1.9, "ms of processor time under the writer lock a transaction", PARTITIONS)
 COMMIT_EVENT_MS = Assumption(0.085, "ms of it for each event in the transaction", PARTITIONS)
 MAX_BATCH = 256
-"""Commands in a transaction (``commands/executor.py``)."""
+"""Commands in a transaction (``commands/execution/executor.py``)."""
 MIX = {
     "first page": 0.25,
     "random page": 0.1,

@@ -2,8 +2,8 @@
 
 Both sides commit batches of as many events to one table, one transaction after the other, under the
 same locks. The bare side sends prepared statements with rows that were made before. The write path
-(``commands.group_commit.commit``) creates movies: decided, encoded, stamped, checked. HTTP, the
-queue before the commit and the read model are left out.
+(``commands.execution.group_commit.commit``) creates movies: decided, encoded, stamped, checked.
+HTTP, the queue before the commit and the read model are left out.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import psycopg
 import uuid_utils.compat
 
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from commands.messages import CreateMovie, MovieFields
 
 from .contest import report

@@ -2,9 +2,10 @@
 
 A prototype. Each partition is a log of its own, with its own positions, writer lock and table: a
 database of one server. Each node is a process with an executor for each partition, which takes what
-waits, at most 256 commands, and commits it as the service does (``commands.group_commit``). The
-clients of a node are a closed loop: one whose movie was created creates another, whose id chooses
-the partition. So nothing is left out but HTTP and the read model.
+waits, at most 256 commands, and commits it as the service does
+(``commands.execution.group_commit``). The clients of a node are a closed loop: one whose movie was
+created creates another, whose id chooses the partition. So nothing is left out but HTTP and the
+read model.
 
 ``--flush-ms`` makes each flush of the write-ahead log take so much longer (``commit_delay``), as a
 disk in a network or a synchronous standby does.
@@ -31,7 +32,7 @@ import psycopg
 import uuid_utils.compat
 
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from commands.messages import CreateMovie, MovieFields
 
 from .contest import report

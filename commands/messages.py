@@ -8,6 +8,8 @@ from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from commands.aggregates.movie import EventMetadata, MovieDetails, Versions
+from commands.aggregates.personal_tokens import Scope
 from commands.errors import InvalidError
 from commands.fields import (
     Email,
@@ -20,8 +22,6 @@ from commands.fields import (
     Version,
     Year,
 )
-from commands.movie import EventMetadata, MovieDetails, Versions
-from commands.personal_tokens import Scope
 
 MAX_REASON = 200
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from commands.aggregates.movie import Movie, MovieDetails
+from commands.aggregates.user import User
 from commands.event_store.event_codec import UNREADABLE, RecordedEvent
-from commands.movie import Movie, MovieDetails
 from commands.text import fold as fold_text
-from commands.user import User
 from projections.records import (
     HEADER,
     dead_record,

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from commands.movie import MovieDetails
+from commands.aggregates.movie import MovieDetails
 from commands.rfc3339 import is_timestamp
 from projections.records import first_record, pack
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
+from commands.aggregates.movie import Movie
 from commands.errors import ReadModelUnavailableError
-from commands.movie import Movie
 from projections.generation.state import CONSTANTS
 from projections.lua import load_script, number_field
 from queries.read_model import ReadModel

@@ -10,11 +10,11 @@ from commands.errors import NotFoundError, ReadModelUnavailableError
 from projections.generation.state import CONSTANTS
 from projections.lua import load_script
 from queries.log.timeline import AtPosition, AtTime
+from queries.mirror.page_cache import Page
 from queries.movie_query import MovieQuery
-from queries.page_cache import Page
 from queries.point_in_time import PointInTimeLists
+from queries.position.read_position import ReadPosition
 from queries.read_model import ReadModel
-from queries.read_position import ReadPosition
 
 _GET_MOVIES = load_script("queries.lua.get_movies", CONSTANTS, shareable=True)
 

@@ -13,8 +13,8 @@ import structlog
 from commands.errors import ReadModelUnavailableError
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE
 from projections.rebuild.point_in_time import EXIT_BUSY, NOTE_USE, TOUCH_LIST, touch_arguments
+from queries.admission.slots import Slots
 from queries.read_model import ReadModel
-from queries.slots import Slots
 
 WAIT_S, RETRY_AFTER_S = 5.0, 2
 _LOOK_S, _AFTER_FAILURE_S = 0.05, 1.0

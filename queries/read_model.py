@@ -11,12 +11,12 @@ from redis.exceptions import ResponseError
 from commands.errors import CinelogError, ReadModelUnavailableError
 from projections.keys import LIVE, Keys
 from projections.lua import Script, number_field
-from queries.mirrors import Mirrors
+from queries.mirror.mirrors import Mirrors
+from queries.mirror.page_cache import Page
+from queries.mirror.record_reader import BehindError, GoneError, LoadingError
 from queries.movie_query import MovieQuery
-from queries.page_cache import Page
 from queries.pipelining import RequestBatcher
-from queries.read_floor import ReadFloor
-from queries.record_reader import BehindError, GoneError, LoadingError
+from queries.position.read_floor import ReadFloor
 
 _LOAD_TRIES = 5
 KEEP_LOADED_S = 1.0

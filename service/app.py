@@ -14,24 +14,24 @@ from sanic_ext.extensions.http.extension import HTTPExtension
 from commands.errors import UnavailableError
 from commands.event_store.log_reader import LogReader
 from commands.event_store.store import Store
-from commands.executor import Executor
+from commands.execution.executor import Executor
 from projections.generation.state import event_name_at
 from projections.keys import APPENDED
 from projections.redis_client import breaker_for, open_async_redis, open_redis
 from projections.subprocesses import command, environment
+from queries.admission.slots import FILE, Slots
 from queries.event_summary import EventSummary
 from queries.log.accounts import AccountList
 from queries.log.change_feed import ChangeFeed, EventBatch, rendered
 from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
-from queries.mirrors import Mirrors
+from queries.mirror.mirrors import Mirrors
 from queries.movies import Readers
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import Builder, PointInTimeLists
-from queries.read_floor import ReadFloor
+from queries.position.read_floor import ReadFloor
+from queries.position.read_position import ReadPosition
 from queries.read_model import ReadModel
-from queries.read_position import ReadPosition
-from queries.slots import FILE, Slots
 from service.auth.passwords import Hasher
 from service.auth.personal_tokens import PersonalTokens
 from service.auth.server import AuthServer

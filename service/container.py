@@ -8,15 +8,15 @@ from sanic import Request
 
 from commands.event_store.log_reader import LogReader
 from commands.event_store.store import Store
-from commands.executor import Executor
+from commands.execution.executor import Executor
+from queries.admission.slots import Slots
 from queries.event_summary import EventSummary
 from queries.log.accounts import AccountList
 from queries.log.change_feed import ChangeFeed
 from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
 from queries.movies import Readers
-from queries.read_position import ReadPosition
-from queries.slots import Slots
+from queries.position.read_position import ReadPosition
 from service.auth.passwords import Hasher
 from service.auth.personal_tokens import PersonalTokens
 from service.auth.server import AuthServer

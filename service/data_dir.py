@@ -8,7 +8,7 @@
 ``redis.log``        its log
 ``redis.end``        how its last run ended
 ``port-8000.lock``   held by the processes that listen on the port
-``slots.lock``       locks on its bytes count the slots of each account (queries/slots.py)
+``slots.lock``       locks on its bytes count the slots of each account (queries/admission/slots.py)
 ``log.json``         identity and position of the log served last (service/known_log.py)
 ``store.damaged``    marks a damaged event store on PostgreSQL (SQLite: ``events.db-damaged``)
 ``metrics/``         metrics of the API processes, while one of them lives

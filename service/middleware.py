@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sanic.response import BaseHTTPResponse
 
+from commands.aggregates.personal_tokens import WRITE
 from commands.errors import (
     NotAuthenticatedError,
     PreconditionFailedError,
@@ -22,7 +23,6 @@ from commands.errors import (
     UnavailableError,
     UnreadableEventError,
 )
-from commands.personal_tokens import WRITE
 from service.auth.personal_tokens import GivenToken, token_in
 from service.auth.tokens import principal_of
 from service.container import container_of

@@ -6,6 +6,7 @@ from uuid import UUID
 import uuid_utils.compat
 from pydantic import SecretStr
 
+from commands.aggregates.movie import EventMetadata
 from commands.messages import (
     ChangePassword,
     CheckMovie,
@@ -30,7 +31,6 @@ from commands.messages import (
     UndoChange,
     UpdateMovie,
 )
-from commands.movie import EventMetadata
 
 ANN = UUID("01890000-0000-7000-8000-000000000001")
 TOKEN = UUID("01890000-0000-7000-8000-0000000000aa")

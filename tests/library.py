@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import orjson
 
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
 from projections.generation.writer import GenerationWriter

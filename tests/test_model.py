@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from commands.errors import InvalidError, NotCreatorError, NotFoundError, UndoConflictError
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from commands.rfc3339 import rfc3339
 from commands.text import fold
 from projections.follow.subscription import Subscription
@@ -37,7 +37,7 @@ from projections.rebuild.verify import verify
 from projections.redis_client import open_async_redis
 from queries.log.history import history, movie_at_position, movie_at_version
 from queries.log.timeline import Timeline
-from queries.mirrors import Mirrors
+from queries.mirror.mirrors import Mirrors
 from queries.movie_query import parse_query
 from queries.movies import get_movie, read_page
 from queries.pipelining import RequestBatcher

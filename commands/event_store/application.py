@@ -124,7 +124,10 @@ def _sqlite(url: str, *, create: bool) -> dict[str, str]:
         raise ConfigurationError(VARIABLE, "write it as sqlite:///path/to/events.db")
     if not create and not path.exists():
         raise ConfigurationError(VARIABLE, f"there is no event store at {path}; {_CREATED_BY}")
-    return {"PERSISTENCE_MODULE": "commands.event_store.sqlite:Factory", "SQLITE_DBNAME": str(path)}
+    return {
+        "PERSISTENCE_MODULE": "commands.event_store.sqlite.recorder:Factory",
+        "SQLITE_DBNAME": str(path),
+    }
 
 
 def open_postgres(url: str, *, factory: str, variable: str) -> CinelogApplication:
@@ -143,7 +146,10 @@ def refusal_of(url: str) -> tuple[str, bool]:
 
 
 def _postgresql(
-    url: str, *, factory: str = "commands.event_store.postgres:Factory", variable: str = VARIABLE
+    url: str,
+    *,
+    factory: str = "commands.event_store.postgres.recorder:Factory",
+    variable: str = VARIABLE,
 ) -> dict[str, str]:
     url = quoted(url)
     try:

@@ -14,7 +14,7 @@ import orjson
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 from eventsourcing.utils import TopicError
 
-from commands.event_types import CURRENT_VERSIONS, DECODE_ERRORS, upcast
+from commands.aggregates.event_types import CURRENT_VERSIONS, DECODE_ERRORS, upcast
 from commands.rfc3339 import is_timestamp, rfc3339
 
 UNREADABLE = "unreadable"

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import orjson
 
 from commands.errors import LogMismatchError
-from commands.event_store.continuity import begin_epoch
-from commands.event_store.event_log import LogMark
-from commands.event_store.log_identity import LogIdentity
+from commands.event_store.log.continuity import begin_epoch
+from commands.event_store.log.event_log import LogMark
+from commands.event_store.log.log_identity import LogIdentity
 from commands.event_store.store import Store
 
 Accept = Literal["nothing", "same log", "any log"]

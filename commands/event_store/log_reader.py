@@ -9,14 +9,14 @@ from eventsourcing.application import AggregateNotFoundError
 from eventsourcing.domain import Aggregate, OriginatorVersionError
 from eventsourcing.utils import TopicError
 
-from commands.claims import Claim, username_claim
+from commands.aggregates.claims import Claim, username_claim
+from commands.aggregates.event_types import DECODE_ERRORS, EVENT_TYPES
+from commands.aggregates.movie import Movie
+from commands.aggregates.user import User
 from commands.errors import NotFoundError, StoreDamagedError, UnreadableEventError
 from commands.event_store.application import CinelogApplication
 from commands.event_store.event_codec import UNREADABLE
-from commands.event_store.event_log import EventLog
-from commands.event_types import DECODE_ERRORS, EVENT_TYPES
-from commands.movie import Movie
-from commands.user import User
+from commands.event_store.log.event_log import EventLog
 
 A = TypeVar("A", bound=Aggregate)
 P = ParamSpec("P")

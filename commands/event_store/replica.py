@@ -23,13 +23,13 @@ from eventsourcing.postgres import PostgresFactory
 from eventsourcing.utils import Environment, EnvType
 
 from commands.database.damage import Damage
-from commands.database.postgres_pool import BoundedPool
+from commands.database.postgres.pool import BoundedPool
 from commands.errors import ConfigurationError, EventStoreUnavailableError
 from commands.event_store.application import CinelogApplication, open_postgres, refusal_of
-from commands.event_store.continuity import Continuity
 from commands.event_store.event_codec import Row
+from commands.event_store.log.continuity import Continuity
 from commands.event_store.log_reader import LogReader
-from commands.event_store.postgres_rows import PostgresRows
+from commands.event_store.postgres.rows import PostgresRows
 
 REPLICA, PRIMARY = "replica", "primary"
 OnRead = Callable[[str], object]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from commands.errors import StoreDamagedError
 from commands.event_store.event_codec import RawEvent, decoding_problem
-from commands.event_store.sqlite_leaves import LeafPages
+from commands.event_store.sqlite.leaves import LeafPages
 from commands.event_store.store import Store
 
 _BATCH = 1_000

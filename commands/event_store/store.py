@@ -13,6 +13,7 @@ from uuid import UUID
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import IntegrityError
 
+from commands.aggregates.user import User
 from commands.errors import (
     ConfigurationError,
     DiskFullError,
@@ -20,15 +21,14 @@ from commands.errors import (
     TokenNotValidError,
 )
 from commands.event_store.application import VARIABLE, CinelogApplication, open_application
-from commands.event_store.continuity import Continuity
 from commands.event_store.event_codec import RawEvent
-from commands.event_store.event_log import EventLog, LogMark
 from commands.event_store.hybrid_clock import HybridClock
-from commands.event_store.known_accounts import KnownAccounts
-from commands.event_store.log_identity import LogIdentity
+from commands.event_store.log.continuity import Continuity
+from commands.event_store.log.event_log import EventLog, LogMark
+from commands.event_store.log.known_accounts import KnownAccounts
+from commands.event_store.log.log_identity import LogIdentity
 from commands.event_store.log_reader import LogReader
 from commands.event_store.replica import OnRead, ReplicaReader
-from commands.user import User
 
 # The disk counts as full for so long after an append that found no space.
 _DISK_FULL_S = 5.0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from commands.errors import NotFoundError
 from projections.records import HEADER, is_dead
 from queries.columns.block import Block, RecordColumns
-from queries.columns.keys import Keys
 from queries.columns.matching import Filters, Matcher
+from queries.columns.ordering.keys import Keys
+from queries.columns.ordering.ranking import Ranking
 from queries.columns.pace import Pace
-from queries.columns.ranking import Ranking
 from queries.columns.trigrams import BLOCK
 from queries.columns.vocabulary import Vocabulary
 from queries.movie_query import MovieQuery

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from queries.columns.block import Bits, Block, Bools
+from queries.columns.ordering.ranking import Hits, Part
 from queries.columns.pace import Pace
-from queries.columns.ranking import Hits, Part
 from queries.columns.vocabulary import Vocabulary
 from queries.movie_query import MovieQuery
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from commands.aggregates.user import User
 from commands.event_store.event_codec import UNREADABLE, RecordedEvent
 from commands.event_store.store import Store
-from commands.user import User
 from queries.log.history import HistoryPage, actor
 from queries.movie_query import page_within
 

@@ -21,9 +21,9 @@ import structlog
 
 from commands.errors import BusyError
 from commands.text import fold_name
+from queries.admission.turns import Turns
 from queries.log.event_filter import EVERY_EVENT, EventFacts, EventFilter
 from queries.log.movie_events import Changes
-from queries.turns import Turns
 
 KEPT = 4_096
 MAX_CLIENTS = 3_072

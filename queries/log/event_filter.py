@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from commands.aggregates.event_types import MOVIE_EVENTS
 from commands.errors import InvalidError
-from commands.event_types import MOVIE_EVENTS
 from commands.rfc3339 import parse_rfc3339, rfc3339
 from commands.text import fold_name
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from commands.aggregates.movie import Movie, MovieDetails
 from commands.errors import NotFoundError, UnreadableEventError
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.log_reader import LogReader
-from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import is_timestamp
 from queries.movie_query import page_within
 

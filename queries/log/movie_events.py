@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
+from commands.aggregates.event_types import MOVIE_EVENTS
 from commands.errors import UnreadableEventError
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.log_reader import LogReader
-from commands.event_types import MOVIE_EVENTS
 from commands.rfc3339 import is_timestamp
 from commands.text import fold_name
 from queries.log.event_filter import EVERY_EVENT, EventFacts, EventFilter

@@ -1,4 +1,4 @@
-"""Password links: each sets one new password within an hour (``commands/user.py``, rule 6).
+"""Password links: each sets one new password within an hour (rule 6 of ``User``).
 
 A token is the account's id and 32 random bytes, in base64url: 64 characters. The log has its
 SHA-256, which is no help to guess 256 random bits. The token stands in the fragment of the URL,

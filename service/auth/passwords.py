@@ -13,7 +13,7 @@ from secrets import token_bytes
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from queries.turns import Turns
+from queries.admission.turns import Turns
 from service.thread_pool import P, Pool, T
 
 MIN_LENGTH = 8

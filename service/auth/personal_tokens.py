@@ -25,6 +25,7 @@ from uuid import UUID
 
 from sanic import Request
 
+from commands.aggregates.user import User
 from commands.errors import (
     EventStoreUnavailableError,
     TokenNotValidError,
@@ -32,7 +33,6 @@ from commands.errors import (
     UnreadableEventError,
 )
 from commands.event_store.store import Store
-from commands.user import User
 from service.auth.tokens import Principal
 from service.thread_pool import Pool
 

@@ -6,6 +6,15 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from commands.aggregates.personal_tokens import (
+    DEFAULT_DAYS,
+    MAX_DAYS,
+    READ,
+    WRITE,
+    WRONG_SCOPE,
+    Scope,
+)
+from commands.aggregates.user import WRONG_LINK, WRONG_OLD, User
 from commands.errors import InvalidError
 from commands.fields import (
     LoginText,
@@ -18,8 +27,6 @@ from commands.fields import (
     text_schema,
 )
 from commands.messages import Body, Registration
-from commands.personal_tokens import DEFAULT_DAYS, MAX_DAYS, READ, WRITE, WRONG_SCOPE, Scope
-from commands.user import WRONG_LINK, WRONG_OLD, User
 from service.auth.passwords import password_problems
 
 B = TypeVar("B", bound=Body)

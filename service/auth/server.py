@@ -22,10 +22,10 @@ from authlib.oauth2.rfc6749.grants import (  # type: ignore[import-untyped]
 )
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload  # type: ignore[import-untyped]
 
+from commands.aggregates.user import User
+from commands.aggregates.user_events import session_id
 from commands.errors import NoActiveAccountError, NotFoundError, TokenNotValidError
 from commands.event_store.store import Store
-from commands.user import User
-from commands.user_events import session_id
 from service.auth.passwords import Hasher
 from service.auth.personal_tokens import parse_token, read_principal
 from service.auth.sessions import Sessions, seal, unseal

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from commands.errors import ConfigurationError, EventStoreUnavailableError, StoreDamagedError
 from commands.event_store.event_codec import timestamp_in
-from commands.event_store.event_log import LogMark
+from commands.event_store.log.event_log import LogMark
 from commands.event_store.store import Store
 from commands.rfc3339 import rfc3339
 from service.backup.catalog import MANIFEST, Catalog, Chain, new_chain, new_name, read_catalog

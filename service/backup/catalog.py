@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from commands.event_store.log_identity import LogIdentity
+from commands.event_store.log.log_identity import LogIdentity
 from service.backup.place import Place
 
 MANIFEST = ".manifest"

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from commands.event_store.event_log import LogMark
+from commands.event_store.log.event_log import LogMark
 from service.backup.catalog import Backup
 from service.backup.place import Place
 from service.errors import DamagedBackupError

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from commands.errors import InvalidError
 from commands.event_store.event_codec import RawEvent, timestamp_in
-from commands.event_store.log_identity import LogIdentity
+from commands.event_store.log.log_identity import LogIdentity
 from commands.event_store.store import Store
 from commands.rfc3339 import rfc3339
 from service.backup.catalog import Backup, Chain, read_catalog

@@ -21,9 +21,9 @@ from service.cli.context import load_settings, open_store
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from commands.aggregates.user import User
     from commands.event_store.store import Store
     from commands.messages import Command
-    from commands.user import User
     from queries.log.accounts import AccountSummary
     from service.settings import Settings
 
@@ -157,8 +157,8 @@ def carry_out(store: "Store", command: "Command") -> "tuple[User, bool]":
 
     Raises what it is refused with.
     """
-    from commands.group_commit import CommandResult, commit
-    from commands.user import User
+    from commands.aggregates.user import User
+    from commands.execution.group_commit import CommandResult, commit
 
     (result,) = commit(store, [command])
     if not isinstance(result, CommandResult):

@@ -92,7 +92,7 @@ def show_history(
     as_json: AsJson = False,
 ) -> None:
     """Print the history of a movie."""
-    from commands.movie import Movie
+    from commands.aggregates.movie import Movie
     from queries.log.history import entries
 
     settings = load_settings()

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.personal_tokens import DEFAULT_DAYS, MAX_DAYS, READ, Scope
+from commands.aggregates.personal_tokens import DEFAULT_DAYS, MAX_DAYS, READ, Scope
 from service.cli.accounts import carry_out, metadata_for, open_account
 from service.cli.console import AsJson, err, out, print_result, report, usage_error
 
 if TYPE_CHECKING:
+    from commands.aggregates.personal_tokens import PersonalToken
+    from commands.aggregates.user import User
     from commands.event_store.store import Store
     from commands.messages import Command
-    from commands.personal_tokens import PersonalToken
-    from commands.user import User
 
 token = typer.Typer(
     name="token",

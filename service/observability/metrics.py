@@ -25,8 +25,8 @@ from prometheus_client.registry import Collector
 
 from commands.errors import BusyError, ThrottledError
 from commands.event_store.replica import PRIMARY, REPLICA
-from commands.executor import CommittedBatch
-from commands.group_commit import CommandResult
+from commands.execution.executor import CommittedBatch
+from commands.execution.group_commit import CommandResult
 from service.durable_file import replacing
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

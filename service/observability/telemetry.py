@@ -7,8 +7,8 @@ from typing import Any
 from commands.database.breaker import Breaker
 from commands.errors import ConfigurationError
 from commands.event_store.store import Store
-from commands.executor import CommittedBatch
-from queries.mirrors import Mirrors
+from commands.execution.executor import CommittedBatch
+from queries.mirror.mirrors import Mirrors
 from service.data_dir import METRICS, VARIABLE
 from service.observability.logs import current
 from service.observability.metrics import DISK_FULL, MIRROR_BYTES, Metrics

@@ -14,8 +14,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from commands.event_store.event_codec import RecordedEvent
-from commands.executor import CommittedBatch
-from commands.group_commit import CommandResult
+from commands.execution.executor import CommittedBatch
+from commands.execution.group_commit import CommandResult
 from service.web.trace_context import Trace
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from commands.movie import Movie
+from commands.aggregates.movie import Movie
 
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
 MOVIE_ID = "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58"

@@ -6,7 +6,7 @@ and a page size that is no number is the default.
 
 from typing import Any
 
-from commands.event_types import MOVIE_EVENTS
+from commands.aggregates.event_types import MOVIE_EVENTS
 from queries.log.movie_events import DEFAULT_LIMIT, MAX_LIMIT
 from queries.movie_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, TEXTS
 from queries.orderings import FIELDS

@@ -12,7 +12,7 @@ from commands.errors import (
     PositionUnknownError,
     ReadModelUnavailableError,
 )
-from commands.event_store.log_identity import ClaimedLog, parse_log
+from commands.event_store.log.log_identity import ClaimedLog, parse_log
 from commands.event_store.store import Store
 from service.container import Container
 from service.web.params import parse_all, parse_integer

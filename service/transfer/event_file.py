@@ -25,7 +25,7 @@ import orjson
 
 from commands.errors import InvalidError
 from commands.event_store.event_codec import RawEvent
-from commands.event_store.log_identity import LogIdentity
+from commands.event_store.log.log_identity import LogIdentity
 from commands.event_store.store import Store
 from service.errors import DamagedFileError
 from service.transfer.sealed_gzip import MAGIC, BrokenGzipError, GzipWriter, read_gzip

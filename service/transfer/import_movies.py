@@ -14,10 +14,10 @@ from uuid import UUID
 
 import uuid_utils.compat
 
-from commands.claims import row_claim
+from commands.aggregates.claims import row_claim
 from commands.errors import InvalidError
 from commands.event_store.store import Store
-from commands.group_commit import BATCH, CommandResult, commit
+from commands.execution.group_commit import BATCH, CommandResult, commit
 from commands.messages import CreateMovie, IdempotencyToken, MovieFields
 from service.transfer.file_kinds import UnreadableInputError
 from service.transfer.source import Row

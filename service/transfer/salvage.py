@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from commands.errors import ConfigurationError, StoreDamagedError
 from commands.event_store.event_codec import RawEvent, decoding_problem
-from commands.event_store.log_identity import LogIdentity
+from commands.event_store.log.log_identity import LogIdentity
 from commands.event_store.salvage import LostEvents, OnProgress, Salvage
 from commands.event_store.store import Store
 from service.durable_file import replacing

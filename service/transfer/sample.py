@@ -9,7 +9,7 @@ import uuid_utils.compat
 from pydantic import SecretStr
 
 from commands.event_store.known_log import Accept
-from commands.group_commit import CommandResult, commit
+from commands.execution.group_commit import CommandResult, commit
 from commands.messages import RegisterUser
 from service.auth.passwords import Hasher
 from service.known_log import open_served

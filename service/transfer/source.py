@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self, cast
 
-from commands.movie import MovieDetails
+from commands.aggregates.movie import MovieDetails
 from service.transfer.file_kinds import UNPACK, UnreadableInputError, check_readable
 from service.transfer.sealed_gzip import MAGIC, BrokenGzipError, decompress
 

@@ -12,8 +12,8 @@
 import re
 from collections.abc import Iterable
 
+from commands.aggregates.movie import Versions
 from commands.errors import PreconditionFailedError, VersionConflictError
-from commands.movie import Versions
 from service.web.request import CinelogRequest
 
 CONDITIONS = _MATCH, _NONE_MATCH = "if-match", "if-none-match"

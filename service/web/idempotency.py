@@ -1,9 +1,9 @@
 """Idempotency keys: a repeated request is carried out once and answered again.
 
 The claim on a key is saved in the transaction of the events that the request causes
-(``commands/handlers.py``), so a crash, another node or a lost Redis cannot carry it out twice. The
-claim's id is a hash of account and key, its fingerprint a hash of method, path and body; neither
-key nor body is stored. Follows draft-ietf-httpapi-idempotency-key-header.
+(``commands/execution/handlers.py``), so a crash, another node or a lost Redis cannot carry it out
+twice. The claim's id is a hash of account and key, its fingerprint a hash of method, path and body;
+neither key nor body is stored. Follows draft-ietf-httpapi-idempotency-key-header.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from commands.claims import request_claim
+from commands.aggregates.claims import request_claim
 from commands.errors import InvalidError
 from commands.messages import IdempotencyToken
 from service.errors import KeyInFlightError

@@ -6,10 +6,10 @@ Reads as ``given(movie_created()).when(update(title="Aliens")).then(Movie.Update
 from eventsourcing.domain import Aggregate
 from eventsourcing.utils import get_topic
 
+from commands.aggregates.movie import Movie
+from commands.aggregates.user import User
 from commands.errors import CinelogError, NotFoundError
-from commands.handlers import HANDLERS, AggregateReader
-from commands.movie import Movie
-from commands.user import User
+from commands.execution.handlers import HANDLERS, AggregateReader
 from tests.controls import ALIEN, ANN, MOVIE, NOON
 
 

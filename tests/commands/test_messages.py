@@ -3,7 +3,7 @@
 import pytest
 
 from commands.errors import InvalidError
-from commands.handlers import HANDLERS
+from commands.execution.handlers import HANDLERS
 from commands.messages import MovieChanges, MovieFields, Registration
 
 GOOD = {"title": "Alien", "genre": "Horror", "year": 1979}

@@ -46,7 +46,7 @@ PLANTED = {
         {"stale", "session"},
     ),
     "an answer before the commit": Planted(
-        "commands/group_commit.py",
+        "commands/execution/group_commit.py",
         "    positions = store.append([aggregate for one in decided for aggregate in one.pending])\n",
         "    aggregates = [aggregate for one in decided for aggregate in one.pending]\n"
         "    if len(aggregates) == 1 and aggregates[0].id.int % 20 == 0:\n"

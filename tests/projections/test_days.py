@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from commands.event_types import MOVIE_EVENTS
-from commands.movie import Movie, MovieDetails
+from commands.aggregates.event_types import MOVIE_EVENTS
+from commands.aggregates.movie import Movie, MovieDetails
 from commands.rfc3339 import rfc3339
 from projections.generation.reader import read_days
 from projections.generation.state import BUILDING

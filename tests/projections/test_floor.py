@@ -8,16 +8,16 @@ import pytest
 
 from commands.errors import ReadModelUnavailableError
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
 from projections.keys import LIVE, READ_MODEL
 from projections.rebuild.rebuild import rebuild
 from projections.redis_client import open_async_redis
-from queries.mirrors import Mirrors
+from queries.mirror.mirrors import Mirrors
 from queries.movie_query import MovieQuery
 from queries.pipelining import RequestBatcher
-from queries.read_floor import ReadFloor
+from queries.position.read_floor import ReadFloor
 from queries.read_model import ReadModel
 from tests.controls import ANN, create, register
 from tests.running import eventually

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.aggregates.event_types import MOVIE_EVENTS
 from commands.event_store.event_codec import UNREADABLE
-from commands.event_types import MOVIE_EVENTS
 from commands.rfc3339 import rfc3339
 from projections.generation.state import ROW_FORMAT
 from projections.movie_rows import (

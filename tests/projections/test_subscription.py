@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
 from projections.keys import Keys

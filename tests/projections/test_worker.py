@@ -13,7 +13,7 @@ import structlog
 
 from commands.errors import EventStoreUnavailableError
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from projections.follow.lease import Lease
 from projections.follow.subscription import Subscription
 from projections.generation import lifecycle

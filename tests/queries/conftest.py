@@ -3,7 +3,7 @@
 import pytest
 
 from projections.redis_client import open_async_redis
-from queries.mirrors import Mirrors
+from queries.mirror.mirrors import Mirrors
 from queries.pipelining import RequestBatcher
 from queries.read_model import ReadModel
 

@@ -17,14 +17,14 @@ from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
 from projections.redis_client import open_async_redis, open_redis
 from queries.event_summary import EventSummary
-from queries.mirrors import Mirrors
+from queries.mirror.mirrors import Mirrors
 from queries.movie_query import MovieQuery
 from queries.movies import get_movie, read_page
 from queries.orderings import parse_orderings
 from queries.pipelining import RequestBatcher
 from queries.point_in_time import PointInTimeReadModel
+from queries.position.read_position import ReadPosition
 from queries.read_model import ReadModel
-from queries.read_position import ReadPosition
 from tests.library import caught_up, library, live
 from tests.read_side import Story, apply, make_live
 from tests.running import free_port

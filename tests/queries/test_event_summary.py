@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
+from commands.aggregates.event_types import MOVIE_EVENTS
 from commands.errors import ReadModelUnavailableError
-from commands.event_types import MOVIE_EVENTS
 from projections.rebuild.verify import verify
 from queries.event_summary import NAMES, EventSummary
 from tests.controls import ANN, create

@@ -356,7 +356,7 @@ async def test_random_queries_agree_with_a_plain_model(redis, reader, monkeypatc
 
     Few records are sorted one by one, so that lists are found by counting as in large catalogues.
     """
-    monkeypatch.setattr("queries.columns.ranking._FEW", 10)
+    monkeypatch.setattr("queries.columns.ordering.ranking._FEW", 10)
     rng = random.Random(seed)
     story = Story()
     add_random_events(story, rng, 300)

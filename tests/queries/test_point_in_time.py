@@ -6,19 +6,19 @@ import sys
 
 import pytest
 
+from commands.aggregates.movie import Movie
 from commands.errors import ReadModelUnavailableError
 from commands.event_store.store import Store
-from commands.movie import Movie
 from projections.follow.lease import Lease
 from projections.generation import lifecycle
 from projections.generation.state import event_name_at
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE, Keys
 from projections.rebuild import point_in_time, replay
 from projections.rebuild.point_in_time import build
+from queries.admission.slots import Slots
 from queries.movie_query import parse_query
 from queries.movies import read_page
 from queries.point_in_time import Builder, PointInTimeLists, PointInTimeReadModel
-from queries.slots import Slots
 from tests.controls import ANN, BOB, create, delete, new_id, register, revert, update
 from tests.library import caught_up, library, write
 from tests.projections.faulty import DiedError, Dying, every_death

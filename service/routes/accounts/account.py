@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import SecretStr
 from sanic import Blueprint
 
+from commands.aggregates.user import User
 from commands.errors import InvalidError, NotFoundError, UnavailableError
 from commands.messages import ChangePassword, EndSession, EndSessions
 from commands.rfc3339 import rfc3339
-from commands.user import User
 from queries.log.accounts import AccountEntry, account_history
 from queries.log.history import HistoryPage
 from queries.movie_query import parse_page

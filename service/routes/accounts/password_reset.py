@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 from sanic import Blueprint
 
+from commands.aggregates.user import WRONG_LINK, User
 from commands.errors import InvalidError, UnavailableError
 from commands.messages import ResetPassword
-from commands.user import WRONG_LINK, User
 from service.auth.password_links import parse_token
 from service.auth.schemas import PasswordReset, read_password_reset
 from service.container import Container, container_of

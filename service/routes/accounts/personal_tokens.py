@@ -5,9 +5,7 @@ from datetime import UTC, datetime
 import uuid_utils.compat
 from sanic import Blueprint
 
-from commands.errors import InvalidError, NotFoundError
-from commands.messages import CreateToken, RevokeToken
-from commands.personal_tokens import (
+from commands.aggregates.personal_tokens import (
     DEFAULT_DAYS,
     MAX_TOKENS,
     NOT_FOUND,
@@ -16,8 +14,10 @@ from commands.personal_tokens import (
     WRONG_SCOPE,
     PersonalToken,
 )
+from commands.aggregates.user import User
+from commands.errors import InvalidError, NotFoundError
+from commands.messages import CreateToken, RevokeToken
 from commands.rfc3339 import rfc3339
-from commands.user import User
 from queries.movie_query import page_within, parse_page
 from service.auth.personal_tokens import new_token
 from service.auth.schemas import PersonalTokenFields

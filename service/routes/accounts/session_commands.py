@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from commands.aggregates.user import User
 from commands.errors import (
     NotFoundError,
     TokenNotValidError,
@@ -13,7 +14,6 @@ from commands.errors import (
 )
 from commands.messages import EndSession, OpenSession, ReportReuse, RevokeToken
 from commands.text import fold_name
-from commands.user import User
 from service.auth.personal_tokens import GivenToken, parse_token
 from service.auth.schemas import Credentials, RefreshBody
 from service.auth.tokens import TokenResponse

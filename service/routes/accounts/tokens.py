@@ -8,13 +8,13 @@ from authlib.oauth2.rfc6749.errors import InvalidScopeError  # type: ignore[impo
 from pydantic import SecretStr
 from sanic import Blueprint
 
+from commands.aggregates.user import User
 from commands.errors import (
     InvalidError,
     NoActiveAccountError,
     TokenNotValidError,
 )
 from commands.messages import RegisterUser, Registration
-from commands.user import User
 from service.auth.schemas import Credentials, RefreshBody, TokenBody, read_registration
 from service.auth.server import PASSWORD_GRANT, REFRESH_GRANT
 from service.auth.tokens import TokenResponse

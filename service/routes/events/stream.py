@@ -15,7 +15,7 @@ from commands.errors import (
     TokenNotValidError,
     UnavailableError,
 )
-from commands.event_store.log_identity import parse_log
+from commands.event_store.log.log_identity import parse_log
 from queries.log import change_feed
 from queries.log.change_feed import BUSY_S
 from service.container import Container, container_of

@@ -11,9 +11,9 @@ from commands.errors import (
 )
 from queries import movies
 from queries.log.timeline import AtPosition, AtTime
+from queries.mirror.page_cache import Page
 from queries.movie_query import NUMBERS, TEXTS, MovieQuery, parse_query
 from queries.orderings import seek_key
-from queries.page_cache import Page
 from service.container import container_of
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation, links_to

@@ -6,13 +6,13 @@ from uuid import UUID
 import orjson
 from sanic import Blueprint
 
+from commands.aggregates.movie import Movie
 from commands.errors import (
     InvalidError,
     NotFoundError,
     ReadModelUnavailableError,
     VersionConflictError,
 )
-from commands.movie import Movie
 from commands.rfc3339 import rfc3339
 from projections.row import row_of
 from queries.log import history

@@ -4,10 +4,10 @@ from typing import Any
 
 from sanic import Blueprint
 
+from commands.aggregates.movie import Movie
 from commands.errors import KeyReusedError, UndoConflictError
-from commands.group_commit import preview
+from commands.execution.group_commit import preview
 from commands.messages import CheckMovie, IdempotencyToken, RevertMovie, RevertTarget, UndoChange
-from commands.movie import Movie
 from service.container import container_of
 from service.errors import KeyInFlightError
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags

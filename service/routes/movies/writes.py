@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
+from commands.aggregates.movie import Movie
 from commands.errors import InvalidError, RefusedError
-from commands.group_commit import CommandResult
+from commands.execution.group_commit import CommandResult
 from commands.messages import CheckMovie, CreateMovie, RevertMovie, parse_reason
-from commands.movie import Movie
 from service.container import Container
 from service.openapi import errors, parameters, request_headers
 from service.routes.consistency import wait_until_visible

@@ -6,10 +6,10 @@ from urllib.parse import unquote
 
 from sanic import Blueprint
 
+from commands.aggregates.user import User
 from commands.errors import AccountClosedError, NotFoundError, UnavailableError
 from commands.messages import CloseAccount, IssuePasswordLink
 from commands.rfc3339 import rfc3339
-from commands.user import User
 from queries.log.accounts import AccountPage, AccountSummary, account_named
 from queries.movie_query import parse_page
 from service.auth.password_links import new_token, page_url

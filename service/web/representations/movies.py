@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from commands.event_types import MOVIE_EVENTS
-from commands.movie import MovieDetails
+from commands.aggregates.event_types import MOVIE_EVENTS
+from commands.aggregates.movie import MovieDetails
 from service.web.representations.fields import (
     Actor,
     Id,

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from tests.controls import ANN, new_id, register
 
 

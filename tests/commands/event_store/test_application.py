@@ -11,7 +11,7 @@ from commands.errors import ConfigurationError
 from commands.event_store.application import open_application, open_postgres, refusal_of
 from commands.event_store.replica import ReplicaFactory
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from tests.controls import ANN, register
 
 MAKE_ONE = "cinelog serve makes one, or name another data directory or store"

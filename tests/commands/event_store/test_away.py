@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from commands.claims import request_claim
+from commands.aggregates.claims import request_claim
 from commands.errors import EventStoreUnavailableError, OutcomeUnknownError
 from commands.event_store.store import Store
-from commands.executor import Executor
-from commands.group_commit import CommandResult, commit
+from commands.execution.executor import Executor
+from commands.execution.group_commit import CommandResult, commit
 from commands.messages import IdempotencyToken
 from tests.commands.tcp_proxy import Proxy
 from tests.controls import ANN, create, register

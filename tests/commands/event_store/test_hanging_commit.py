@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from commands.claims import request_claim
+from commands.aggregates.claims import request_claim
 from commands.database import commit_watch
 from commands.database.deadline import within
 from commands.errors import BusyError, EventStoreUnavailableError, OutcomeUnknownError
 from commands.event_store.store import Store
-from commands.executor import Executor
-from commands.group_commit import CommandResult, commit
+from commands.execution.executor import Executor
+from commands.execution.group_commit import CommandResult, commit
 from commands.messages import IdempotencyToken
 from tests.controls import MOVIE, create, update
 from tests.postgres import hanging, missing_standby

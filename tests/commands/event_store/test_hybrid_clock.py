@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
+from commands.aggregates.movie import Movie, MovieDetails
 from commands.event_store.hybrid_clock import HybridClock
 from commands.event_store.store import Store
-from commands.group_commit import commit
-from commands.movie import Movie, MovieDetails
+from commands.execution.group_commit import commit
 from tests.controls import ANN, create, metadata, new_id, register
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from commands.database.writer_lock import WriterLock
+from commands.database.sqlite.writer_lock import WriterLock
 from commands.errors import ConfigurationError, StoreDamagedError
 from commands.event_store.event_codec import UNREADABLE
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from tests.controls import ANN, create, register
 from tests.damaged import INDEX, PAGE, TABLE, cut, damaged_copy_of, junk_page, leaf_pages, overwrite
 
@@ -194,7 +194,7 @@ def test_unreadable_block_of_postgresql_is_damage(postgres):
 
 
 def test_commit_requires_the_writer_lock(sqlite_store):
-    """A commit may make a checkpoint: see ``commands/database/writer_lock.py``."""
+    """A commit may make a checkpoint: see ``commands/database/sqlite/writer_lock.py``."""
     recorder = sqlite_store._recorder
     with (
         pytest.raises(Exception, match="without the writer lock"),
@@ -208,7 +208,7 @@ def test_commit_requires_the_writer_lock(sqlite_store):
 HOLD = """
 import sys, time
 from pathlib import Path
-from commands.database.writer_lock import WriterLock
+from commands.database.sqlite.writer_lock import WriterLock
 with WriterLock(Path(sys.argv[1])).acquired(5):
     print("held", flush=True)
     sys.stdin.read()

@@ -5,11 +5,11 @@ import threading
 import pytest
 
 from commands.errors import LogMismatchError
-from commands.event_store.event_log import LogMark
 from commands.event_store.known_log import KnownLog, decide_identity, identity_after_import
-from commands.event_store.log_identity import ClaimedLog, LogIdentity
+from commands.event_store.log.event_log import LogMark
+from commands.event_store.log.log_identity import ClaimedLog, LogIdentity
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from tests.controls import create
 
 

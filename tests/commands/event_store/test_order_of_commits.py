@@ -6,7 +6,7 @@ import time
 import pytest
 
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from tests.controls import create
 
 pytestmark = pytest.mark.xdist_group("replica")  # modules that share two servers

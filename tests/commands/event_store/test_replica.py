@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from commands.aggregates.movie import Movie
 from commands.errors import ConfigurationError, EventStoreUnavailableError
 from commands.event_store import replica as read_replica
 from commands.event_store.store import Store
-from commands.group_commit import commit
-from commands.movie import Movie
+from commands.execution.group_commit import commit
 from queries.log.history import history
 from queries.log.movie_events import MovieEvents
 from tests.controls import ANN, MOVIE, create, new_id, register, update

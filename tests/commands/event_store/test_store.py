@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
+from commands.aggregates.movie import Movie
+from commands.aggregates.user import User
 from commands.errors import ConfigurationError, EventStoreUnavailableError, NotFoundError
 from commands.event_store.store import Store
-from commands.group_commit import commit
-from commands.movie import Movie
-from commands.user import User
+from commands.execution.group_commit import commit
 from tests.controls import ANN, BOB, MOVIE, create, delete, register, update
 
 

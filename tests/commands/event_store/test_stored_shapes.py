@@ -14,9 +14,9 @@ import orjson
 import pytest
 from eventsourcing.persistence import Mapper
 
+from commands.aggregates.event_types import CURRENT_VERSIONS, EVENT_TYPES, MOVIE_EVENTS, upcast
+from commands.aggregates.movie import Movie, MovieDetails
 from commands.event_store.event_codec import OrjsonTranscoder
-from commands.event_types import CURRENT_VERSIONS, EVENT_TYPES, MOVIE_EVENTS, upcast
-from commands.movie import Movie, MovieDetails
 from tests.controls import MOVIE, NOON
 
 SAMPLES = Path(__file__).with_name("stored_shapes.jsonl")
@@ -27,7 +27,7 @@ LOAD = """
 import json, sys
 from uuid import UUID
 from eventsourcing.persistence import StoredEvent, Mapper
-from commands import handlers  # what the service imports, and no more
+from commands.execution import handlers  # what the service imports, and no more
 from commands.event_store.event_codec import OrjsonTranscoder
 line = json.loads(sys.argv[1])
 stored = StoredEvent(UUID(line["stream_id"]), line["version"], line["topic"], line["state"].encode())

@@ -172,7 +172,7 @@ class Model:
 @pytest.mark.parametrize("seed", range(12))
 async def test_every_filter_ordering_and_page(seed, monkeypatch):
     """Small catalogues, in order and not, whose lists are found by counting as in large ones."""
-    monkeypatch.setattr("queries.columns.ranking._FEW", 5)
+    monkeypatch.setattr("queries.columns.ordering.ranking._FEW", 5)
     monkeypatch.setattr("queries.columns.columns.BLOCK", 100)
     monkeypatch.setattr("queries.columns.loading.BLOCK", 100)
     model = Model(seed, in_order=seed % 3 > 0)

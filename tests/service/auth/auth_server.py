@@ -11,7 +11,7 @@ import httpx
 from sanic import Sanic
 
 from commands.event_store.store import Store
-from commands.executor import Executor
+from commands.execution.executor import Executor
 from projections.redis_client import open_redis
 from service.auth.passwords import Hasher
 from service.auth.personal_tokens import PersonalTokens

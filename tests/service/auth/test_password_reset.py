@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from commands.messages import CloseAccount, IssuePasswordLink
 from service.auth.password_links import new_token, page_url, parse_token
 from service.settings import Settings

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from commands.errors import EventStoreUnavailableError, TokenNotValidError
-from commands.group_commit import CommandResult, commit
+from commands.execution.group_commit import CommandResult, commit
 from service.auth import personal_tokens
 from service.auth.personal_tokens import (
     CACHED_TOKENS,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from commands.event_store.known_log import identity_after_import
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from service.backup.backup import Options, back_up
 from service.backup.catalog import read_catalog
 from service.backup.place import Directory

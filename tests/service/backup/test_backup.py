@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from commands.errors import ConfigurationError, EventStoreUnavailableError, StoreDamagedError
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from service.backup.backup import Options, back_up
 from service.backup.catalog import Backup, parse_name, path_in, read_catalog
 from service.backup.place import Directory, open_place

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from service.cli.main import app
 from tests.controls import MOVIE, create, delete, register, update
 from tests.running import COMMAND, environment, run

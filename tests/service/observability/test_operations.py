@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from commands.event_store.store import Store
-from commands.executor import CommittedBatch
+from commands.execution.executor import CommittedBatch
 from projections.keys import Keys
 from service.app import create_app
 from service.data_dir import METRICS

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from commands.errors import ConfigurationError
 from commands.event_store.event_codec import RawEvent
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from service.errors import DamagedFileError
 from service.transfer.event_file import EventWriter, check_file, read_events, restore
 from service.transfer.export import export_events, export_movies

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from tests.controls import register
 from tests.running import COMMAND, environment, eventually, run
 

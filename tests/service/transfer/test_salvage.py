@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands.event_store.store import Store
-from commands.group_commit import commit
+from commands.execution.group_commit import commit
 from tests.controls import ANN, MOVIE, create, register, update
 from tests.damaged import INDEX, PAGE, TABLE, cut, damaged_copy_of, junk_page, leaf_pages, overwrite
 from tests.running import run

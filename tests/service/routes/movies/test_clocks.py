@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from commands.aggregates.movie import Movie, MovieDetails
 from commands.event_store.store import Store
-from commands.movie import Movie, MovieDetails
 from commands.rfc3339 import rfc3339
 from tests.controls import metadata, new_id
 from tests.running import Cinelog

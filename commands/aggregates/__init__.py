@@ -1,0 +1,1 @@
+"""The aggregates: movies, accounts and claims, with their events and rules."""

@@ -1,0 +1,1 @@
+"""What a store needs of PostgreSQL: its hosts, a pool of connections, checks of its pages."""

@@ -1,0 +1,1 @@
+"""The log in PostgreSQL: its tables, and its rows as they are read."""

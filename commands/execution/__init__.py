@@ -1,0 +1,1 @@
+"""Commands are carried out: loaded, checked, decided and committed, many in one transaction."""

@@ -1,0 +1,1 @@
+"""Admission: bounds on concurrent work and on what an account holds, fair between accounts."""

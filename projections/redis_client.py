@@ -31,6 +31,7 @@ _SCHEMES = frozenset(
 )
 _MAX_DIGITS = 5  # of a database; no server has as many
 _MAX_CONNECTIONS = 32  # of one process; further requests wait for one
+_NODES = "every node is host:port"
 _TIMEOUTS: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
 
 
@@ -134,8 +135,12 @@ def _parse(url: str) -> _Address:
         )
     if not kind:
         return _Address("plain", [], [], {})
-    credentials, _, hosts = urlsplit(f"//{rest}").netloc.rpartition("@")
-    path = [part for part in urlsplit(f"//{rest}").path.split("/") if part]
+    try:
+        parts = urlsplit(f"//{rest}")
+    except ValueError:  # a bracket is missing
+        raise ConfigurationError(VARIABLE, _NODES) from None
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    path = [part for part in parts.path.split("/") if part]
     options: dict[str, Any] = {"ssl": True} if transport == "rediss" else {}
     if credentials:
         user, _, password = credentials.partition(":")
@@ -157,5 +162,5 @@ def _node(host: str, kind: str) -> tuple[str, int]:
     except ValueError:  # the port is not one, or a bracket is missing
         name, port = None, None
     if not name:
-        raise ConfigurationError(VARIABLE, "every node is host:port")
+        raise ConfigurationError(VARIABLE, _NODES)
     return name, port or (26379 if kind == "sentinel" else 6379)

@@ -106,6 +106,11 @@ def test_damage_whose_marker_cannot_be_written_is_known_to_its_process(tmp_path)
     assert damage.reason is None
 
 
+def test_a_marker_that_cannot_be_removed_does_not_stop_the_check_that_found_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    Damage(tmp_path / "file" / "marker").clear()
+
+
 def test_damage_found_before_there_was_a_marker_goes_into_it(marker):
     damage = Damage()
     damage.report("page 3")

@@ -84,6 +84,9 @@ def url_of_guarded_database(postgres):
 
     yield url_of
     Path(folder).write_text(rules, encoding="utf-8")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY cautious")
+        connection.execute("DROP ROLE cautious, refused")
 
 
 def test_password_without_percent_encoding(url_of_guarded_database):

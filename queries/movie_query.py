@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from commands.errors import InvalidError, NotFoundError
+from commands.errors import InvalidError
 from commands.text import fold
 from queries.orderings import NEWEST_FIRST, Orderings, parse_orderings
+from queries.pages import DEFAULT_PAGE_SIZE, last_values, parse_page
 
-DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 10, 100
 # No movie lies outside these years. Bounds are clipped before they become integers, so that
 # 1e999999999 costs no more than 2018.
 _BEFORE_ALL, _AFTER_ALL = 0, 10_000
-_MAX_PAGE_DIGITS = 15
 
 TEXTS = {"title": "title", "genre": "genre", "creator__username": "creator", "search": "search"}
 NUMBERS = ("year", "year__gt", "year__lt", "year__gte", "year__lte")
@@ -46,16 +45,17 @@ def parse_query(params: Mapping[str, Sequence[str]]) -> MovieQuery:
     Of repeated parameters the last counts; values are trimmed, blank and unknown ones ignored.
     Raises InvalidError with every error, NotFoundError for an invalid page.
     """
-    given = _last_values(params)
+    given = last_values(params)
     orderings = _check(given)
     year_from, year_to = _years(given)
+    page, page_size = parse_page(params)
     return MovieQuery(
         **{field: fold(_compared(name, given)) for name, field in TEXTS.items()},
         year_from=year_from,
         year_to=year_to,
         orderings=orderings,
-        page=_page(given.get("page", "1")),
-        page_size=_page_size(given.get("page_size", "")),
+        page=page,
+        page_size=page_size,
     )
 
 
@@ -63,29 +63,6 @@ def _compared(name: str, given: Mapping[str, str]) -> str:
     """Return the text of a filter; usernames are stored in compatibility form (NFKC)."""
     text = given.get(name, "")
     return unicodedata.normalize("NFKC", text) if name == "creator__username" else text
-
-
-def parse_page(params: Mapping[str, Sequence[str]]) -> tuple[int | None, int]:
-    """Return the page number (None is the last page) and the page size. Raises NotFoundError."""
-    given = _last_values(params)
-    return _page(given.get("page", "1")), _page_size(given.get("page_size", ""))
-
-
-def page_within(count: int, page: int | None, page_size: int) -> tuple[int, int]:
-    """Return the number of a page of ``count`` items, and of the last one.
-
-    An empty list has one page. Raises NotFoundError for a page out of range.
-    """
-    last = max(1, -(-count // page_size))
-    number = last if page is None else page
-    if number > last:
-        raise NotFoundError("Invalid page.")
-    return number, last
-
-
-def _last_values(params: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    trimmed = {name: values[-1].strip() for name, values in params.items() if values}
-    return {name: value for name, value in trimmed.items() if value}
 
 
 def _check(given: Mapping[str, str]) -> Orderings:
@@ -133,18 +110,3 @@ def _years(given: Mapping[str, str]) -> tuple[int, int]:
         if name == "year__lt":
             high = min(high, math.ceil(year) - 1)
     return low, high
-
-
-def _page(text: str) -> int | None:
-    if text == "last":
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_PAGE_DIGITS and int(text)):
-        raise NotFoundError("Invalid page.")
-    return int(text)
-
-
-def _page_size(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and text.strip("0")):
-        return DEFAULT_PAGE_SIZE
-    # Longer numbers exceed the maximum anyway; Python refuses to parse very long ones.
-    return min(MAX_PAGE_SIZE, int(text)) if len(text) <= _MAX_PAGE_DIGITS else MAX_PAGE_SIZE

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from commands.errors import NotFoundError
 from projections.records import HEADER, is_dead
 from queries.columns.block import Block, RecordColumns
 from queries.columns.matching import Filters, Matcher
@@ -12,6 +11,7 @@ from queries.columns.pace import Pace
 from queries.columns.trigrams import BLOCK
 from queries.columns.vocabulary import Vocabulary
 from queries.movie_query import MovieQuery
+from queries.pages import page_within
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,7 @@ class Columns:
         if query.after:
             start = await ranking.rank_after(hits, query.after)
         else:
-            last_page = max(1, -(-count // size))
-            page = query.page or last_page
-            if page > last_page:
-                raise NotFoundError("Invalid page.")
+            page, last_page = page_within(count, query.page, size)
             start = (page - 1) * size
         stop = min(start + size, count)
         places = await ranking.between(hits, start, stop)

@@ -7,15 +7,14 @@ they go through the log once; a process then remembers their positions (8 bytes 
 import threading
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from commands.aggregates.user import User
 from commands.event_store.event_codec import UNREADABLE, RecordedEvent
 from commands.event_store.store import Store
-from queries.log.history import HistoryPage, actor
-from queries.movie_query import page_within
+from queries.log.history import actor
+from queries.pages import NumberedPage, page_within
 
 # Positions that one read of the database looks through.
 _STEP = 10_000
@@ -50,7 +49,7 @@ class AccountEntry(NamedTuple):
 
 def account_history(
     store: Store, account_id: UUID, page: int | None, page_size: int
-) -> HistoryPage[AccountEntry]:
+) -> NumberedPage[AccountEntry]:
     """Return a page of an account's history, oldest first; None is the last page.
 
     Raises NotFoundError for a page out of range.
@@ -58,7 +57,7 @@ def account_history(
     count = store.last_version(User, account_id)
     number, last_page = page_within(count, page, page_size)
     events = store.read_stream(account_id, (number - 1) * page_size, page_size)
-    return HistoryPage(count, [_entry(event) for event in events], number, last_page)
+    return NumberedPage(count, [_entry(event) for event in events], number, last_page)
 
 
 def _token(data: dict[str, Any]) -> dict[str, str]:
@@ -149,16 +148,6 @@ def _summaries(store: Store, created: list[RecordedEvent]) -> list[AccountSummar
     ]
 
 
-@dataclass(frozen=True)
-class AccountPage:
-    """A page of accounts, the oldest first; ``count`` in all."""
-
-    count: int
-    accounts: list[AccountSummary]
-    page: int
-    last_page: int
-
-
 class AccountList:
     """Pages of all accounts; remembers the positions of registrations. Thread-safe."""
 
@@ -167,7 +156,7 @@ class AccountList:
         self._lock = threading.Lock()
         self._forget()
 
-    def page(self, number: int | None, size: int) -> AccountPage:
+    def page(self, number: int | None, size: int) -> NumberedPage[AccountSummary]:
         """Return a page, the oldest accounts first; None is the last page.
 
         The first call reads through the log. Raises NotFoundError for a page out of range.
@@ -179,7 +168,7 @@ class AccountList:
             wanted = self._positions[(page - 1) * size : page * size]
         created = [one for at in wanted for one in self._store.read(at - 1, 1, until=at)]
         accounts = _summaries(self._store, created)
-        return AccountPage(count, accounts, page, last_page)
+        return NumberedPage(count, accounts, page, last_page)
 
     def _forget(self) -> None:
         self._positions = array("q")

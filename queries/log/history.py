@@ -4,8 +4,7 @@ Synchronous, like the log: a server calls these on a thread.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from commands.aggregates.movie import Movie, MovieDetails
@@ -13,7 +12,7 @@ from commands.errors import NotFoundError, UnreadableEventError
 from commands.event_store.event_codec import RecordedEvent
 from commands.event_store.log_reader import LogReader
 from commands.rfc3339 import is_timestamp
-from queries.movie_query import page_within
+from queries.pages import NumberedPage, page_within
 
 E = TypeVar("E")
 
@@ -91,19 +90,9 @@ def entries(events: Iterable[RecordedEvent]) -> Iterator[Entry]:
         )
 
 
-@dataclass(frozen=True)
-class HistoryPage(Generic[E]):
-    """A page of a history, oldest first; ``count`` entries in all."""
-
-    count: int
-    entries: list[E]
-    page: int
-    last_page: int
-
-
 def history(
     store: LogReader, movie_id: UUID, page: int | None, page_size: int
-) -> HistoryPage[Entry]:
+) -> NumberedPage[Entry]:
     """Return a page of a movie's history, also of a deleted one; None is the last page.
 
     Raises NotFoundError for an unknown movie and a page out of range.
@@ -114,7 +103,7 @@ def history(
     number, last_page = page_within(count, page, page_size)
     # The changes of a page's first event need the state before it.
     events = store.read_stream(movie_id, limit=number * page_size)
-    return HistoryPage(count, list(entries(events))[(number - 1) * page_size :], number, last_page)
+    return NumberedPage(count, list(entries(events))[(number - 1) * page_size :], number, last_page)
 
 
 def movie_at_version(store: LogReader, movie_id: UUID, version: int) -> Movie:

@@ -24,7 +24,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -37,12 +36,12 @@ from redis.exceptions import RedisClusterException
 
 from commands.database.breaker import Breaker
 from commands.errors import (
-    NotFoundError,
     ReadModelUnavailableError,
     TokenNotValidError,
     TokenReusedError,
 )
 from projections.lua import load_script
+from queries.pages import NumberedPage, page_within
 from service.auth.tokens import RefreshToken
 from service.settings import Settings
 
@@ -70,16 +69,6 @@ class Session(NamedTuple):
     expires_at: float
     device: str
     """The ``User-Agent`` that opened it, "" if unknown."""
-
-
-@dataclass(frozen=True)
-class SessionPage:
-    """A page of an account's sessions; ``count`` in all."""
-
-    count: int
-    page: int
-    last_page: int
-    sessions: list[Session]
 
 
 class Sessions:
@@ -157,7 +146,7 @@ class Sessions:
                     pipe.zrem(_listing(account_id), sid)
                 pipe.execute()
 
-    def page(self, account_id: UUID, number: int | None, size: int) -> SessionPage:
+    def page(self, account_id: UUID, number: int | None, size: int) -> NumberedPage[Session]:
         """Return some of an account's sessions, the last used first; None is the last page.
 
         Raises NotFoundError where there is no such page.
@@ -165,10 +154,7 @@ class Sessions:
         listed, now_s, account = _listing(account_id), time.time(), str(account_id).encode()
         with self._reachable():
             count = self._redis.zcount(listed, now_s, "+inf")
-            last_page = max(1, -(-count // size))
-            page = last_page if number is None else number
-            if page > last_page:
-                raise NotFoundError("Invalid page.")
+            page, last_page = page_within(count, number, size)
             found = self._redis.zrevrangebyscore(
                 listed, "+inf", now_s, start=(page - 1) * size, num=size, withscores=True
             )
@@ -188,7 +174,7 @@ class Sessions:
             for (sid, expires_at), (holder, opened, used, device) in zip(found, held, strict=True)
             if holder == account
         ]
-        return SessionPage(count, page, last_page, living)
+        return NumberedPage(count, living, page, last_page)
 
     def close(self) -> None:
         """Close every connection."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from commands.aggregates.event_types import MOVIE_EVENTS
 from queries.log.movie_events import DEFAULT_LIMIT, MAX_LIMIT
-from queries.movie_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, NUMBERS, TEXTS
+from queries.movie_query import NUMBERS, TEXTS
 from queries.orderings import FIELDS
+from queries.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from service.openapi.model import Parameter
 from service.web.params import MAX_NUMBER
 

@@ -17,6 +17,7 @@ from sanic import Request
 from commands.errors import NotFoundError
 from queries.movie_query import MovieQuery
 from queries.orderings import is_seek_key
+from queries.pages import NumberedPage
 from service.container import container_of
 from service.web.browsers.own_origin import base_of
 
@@ -41,19 +42,24 @@ def link_with(request: Request, path: str, known: Collection[str], **changes: st
     return link(request, path, query)
 
 
-def page_body(  # noqa: PLR0913 - the facts of a page
-    request: Request,
-    path: str,
-    results: Sequence[Mapping[str, Any]],
-    *,
-    count: int,
-    page: int,
-    last_page: int,
+def page_body(
+    request: Request, path: str, page: NumberedPage[Any], results: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return the body of a page, with links to the next and the previous one of the same size."""
-    following = link_with(request, path, _PAGING, page=str(page + 1)) if page < last_page else None
-    previous = link_with(request, path, _PAGING, page=str(page - 1)) if page > 1 else None
-    return {"count": count, "next": following, "previous": previous, "results": results}
+    """Return the body of a page, with links to the next and the previous one of the same size.
+
+    ``results`` are the representations of its items.
+    """
+
+    def link_to(number: int) -> str | None:
+        exists = 1 <= number <= page.last_page
+        return link_with(request, path, _PAGING, page=str(number)) if exists else None
+
+    return {
+        "count": page.count,
+        "next": link_to(page.page + 1),
+        "previous": link_to(page.page - 1),
+        "results": results,
+    }
 
 
 def cursor_of(seek_key: str, query: MovieQuery) -> str:

@@ -1,6 +1,5 @@
 """The routes of an account's own password, sessions and history."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -14,10 +13,9 @@ from commands.errors import InvalidError, NotFoundError, UnavailableError
 from commands.messages import ChangePassword, EndSession, EndSessions
 from commands.rfc3339 import rfc3339
 from queries.log.accounts import AccountEntry, account_history
-from queries.log.history import HistoryPage
-from queries.movie_query import parse_page
+from queries.pages import NumberedPage, parse_page
 from service.auth.schemas import PasswordChange, read_password_change
-from service.auth.sessions import Session, SessionPage
+from service.auth.sessions import Session
 from service.container import container_of
 from service.openapi import errors, examples, parameters, response_headers, tags
 from service.openapi.model import Answer, Body, Operation, links_to
@@ -106,14 +104,14 @@ async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     container, principal = container_of(request), request.principal
     number, size = parse_page(request.args)
 
-    def read() -> tuple[SessionPage, list[representations.Session]]:
+    def read() -> tuple[NumberedPage[Session], list[representations.Session]]:
         account = container.auth_server.account_in(principal)
         page = container.sessions.page(account.id, number, size)
-        living = (one for one in page.sessions if not account.has_ended(one.sid))
+        living = (one for one in page.items if not account.has_ended(one.sid))
         return page, [_representation(one, principal.sid) for one in living]
 
     page, results = await container.session_threads.run(read)
-    return _page(request, "sessions", page, results)
+    return json_response(page_body(request, f"{PATH}/sessions/", page, results))
 
 
 @blueprint.delete("/sessions/", name="end_sessions")
@@ -196,13 +194,13 @@ async def history(request: CinelogRequest) -> HTTPResponse:
     container, principal = container_of(request), request.principal
     number, size = parse_page(request.args)
 
-    def read() -> tuple[HistoryPage[AccountEntry], list[dict[str, Any]]]:
+    def read() -> tuple[NumberedPage[AccountEntry], list[dict[str, Any]]]:
         account = container.auth_server.account_in(principal)
         page = account_history(container.store, account.id, number, size)
-        return page, [entry.to_dict(container.username_of) for entry in page.entries]
+        return page, [entry.to_dict(container.username_of) for entry in page.items]
 
     page, results = await container.log_threads.run(read)
-    return _page(request, "me/history", page, results)
+    return json_response(page_body(request, f"{PATH}/me/history/", page, results))
 
 
 def _representation(session: Session, current_sid: str) -> representations.Session:
@@ -218,17 +216,3 @@ def _representation(session: Session, current_sid: str) -> representations.Sessi
 
 def _time(since_1970_s: float) -> str:
     return rfc3339(datetime.fromtimestamp(since_1970_s, UTC))
-
-
-def _page(
-    request: CinelogRequest,
-    name: str,
-    page: SessionPage | HistoryPage[AccountEntry],
-    results: Sequence[Mapping[str, Any]],
-) -> HTTPResponse:
-    path = f"{PATH}/{name}/"
-    return json_response(
-        page_body(
-            request, path, results, count=page.count, page=page.page, last_page=page.last_page
-        )
-    )

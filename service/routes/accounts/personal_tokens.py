@@ -18,7 +18,7 @@ from commands.aggregates.user import User
 from commands.errors import InvalidError, NotFoundError
 from commands.messages import CreateToken, RevokeToken
 from commands.rfc3339 import rfc3339
-from queries.movie_query import page_within, parse_page
+from queries.pages import page_of, parse_page
 from service.auth.personal_tokens import new_token
 from service.auth.schemas import PersonalTokenFields
 from service.container import container_of
@@ -110,11 +110,9 @@ async def list_tokens(request: CinelogRequest) -> HTTPResponse:
     number, size = parse_page(request.args)
     account = await container.session_threads.run(container.auth_server.account_in, principal)
     tokens = list(account.valid_tokens(datetime.now(UTC)).values())[::-1]
-    page, last_page = page_within(len(tokens), number, size)
-    results = [_representation(token) for token in tokens[(page - 1) * size : page * size]]
-    return json_response(
-        page_body(request, f"{PATH}/", results, count=len(tokens), page=page, last_page=last_page)
-    )
+    page = page_of(tokens, number, size)
+    results = [_representation(token) for token in page.items]
+    return json_response(page_body(request, f"{PATH}/", page, results))
 
 
 @blueprint.delete("/<token_id>/", name="revoke")

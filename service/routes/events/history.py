@@ -8,7 +8,7 @@ from commands.errors import InvalidError, NotFoundError
 from queries.log import history
 from queries.log.event_filter import EVENT_FILTERS
 from queries.log.movie_events import DEFAULT_LIMIT, MAX_LIMIT, MOST_READ, Changes
-from queries.movie_query import parse_page
+from queries.pages import NumberedPage, parse_page
 from service.container import container_of
 from service.openapi import errors, examples, parameters, request_headers, response_headers, tags
 from service.openapi.model import Answer, Operation
@@ -61,16 +61,14 @@ async def movie_history(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     log = container.log
     number, size = parse_page(request.args)
 
-    def read() -> tuple[int, history.HistoryPage[history.Entry], list[dict[str, Any]]]:
+    def read() -> tuple[int, NumberedPage[history.Entry], list[dict[str, Any]]]:
         position = container.reader.head()
         page = history.history(container.reader, wanted, number, size)
-        return position, page, [entry.to_dict(container.username_of) for entry in page.entries]
+        return position, page, [entry.to_dict(container.username_of) for entry in page.items]
 
     position, page, results = await container.read_log(read, headers.min_position)
     path = f"{PATH}{wanted}/history/"
-    body = page_body(
-        request, path, results, count=page.count, page=page.page, last_page=page.last_page
-    )
+    body = page_body(request, path, page, results)
     return json_response(body, headers=position_headers(position, log))
 
 

@@ -10,8 +10,8 @@ from commands.aggregates.user import User
 from commands.errors import AccountClosedError, NotFoundError, UnavailableError
 from commands.messages import CloseAccount, IssuePasswordLink
 from commands.rfc3339 import rfc3339
-from queries.log.accounts import AccountPage, AccountSummary, account_named
-from queries.movie_query import parse_page
+from queries.log.accounts import AccountSummary, account_named
+from queries.pages import page_of, parse_page
 from service.auth.password_links import new_token, page_url
 from service.container import container_of
 from service.openapi import examples, parameters, response_headers, tags
@@ -51,19 +51,11 @@ async def accounts(request: CinelogRequest) -> HTTPResponse:
     number, size = parse_page(request.args)
     if name := request.param("username"):
         found = await container.log_threads.run(account_named, container.store, name)
-        page = AccountPage(1, [found], 1, 1) if found else AccountPage(0, [], 1, 1)
+        page = page_of([found] if found else [], 1, size)
     else:
         page = await container.log_threads.run(container.account_list.page, number, size)
-    results = [one._asdict() for one in page.accounts]
-    body = page_body(
-        request,
-        f"{_PATH}/",
-        results,
-        count=page.count,
-        page=page.page,
-        last_page=page.last_page,
-    )
-    return json_response(body)
+    results = [one._asdict() for one in page.items]
+    return json_response(page_body(request, f"{_PATH}/", page, results))
 
 
 @blueprint.post("/<username>/password-link/", name="password_link")

@@ -9,7 +9,7 @@ from sanic import Blueprint
 from commands.errors import InvalidError, NotFoundError, UnavailableError
 from projections.rebuild.parked import Parked, discard, parked_in, retry
 from projections.rebuild.verify import require_live
-from queries.movie_query import page_within, parse_page
+from queries.pages import page_of, parse_page
 from service.auth.schemas import VerifyOptions
 from service.container import Container, container_of
 from service.errors import JobRunningError
@@ -86,12 +86,9 @@ async def parked(request: CinelogRequest) -> HTTPResponse:
     container = container_of(request)
     number, size = parse_page(request.args)
     marks = await _run(container, lambda client: list(parked_in(require_live(client)).values()))
-    page, last_page = page_within(len(marks), number, size)
-    results = [_parked(mark) for mark in marks[(page - 1) * size : page * size]]
-    path = f"{PATH}/parked/"
-    return json_response(
-        page_body(request, path, results, count=len(marks), page=page, last_page=last_page)
-    )
+    page = page_of(marks, number, size)
+    results = [_parked(mark) for mark in page.items]
+    return json_response(page_body(request, f"{PATH}/parked/", page, results))
 
 
 @blueprint.post("/parked/<movie_id>/retry/", name="retry_parked")

@@ -53,17 +53,17 @@ def test_an_account_is_found_by_its_name_in_any_case(store, ids):
 def test_pages_of_accounts(store, ids):
     listing = AccountList(store)
     first, last = listing.page(1, 2), listing.page(None, 2)
-    assert [one.username for one in first.accounts] == NAMES[:2]
-    assert [one.username for one in last.accounts] == NAMES[4:]
+    assert [one.username for one in first.items] == NAMES[:2]
+    assert [one.username for one in last.items] == NAMES[4:]
     assert (first.count, last.page, last.last_page) == (5, 3, 3)
     with pytest.raises(NotFoundError):
         listing.page(4, 2)
     commit(store, [register(username="fred"), close_account(ids["ann"])])
-    assert [one.username for one in listing.page(3, 2).accounts] == ["emil", "fred"]
-    assert listing.page(1, 1).accounts[0].closed
+    assert [one.username for one in listing.page(3, 2).items] == ["emil", "fred"]
+    assert listing.page(1, 1).items[0].closed
 
 
 def test_an_empty_log_has_one_empty_page(store):
     page = AccountList(store).page(1, 10)
-    assert (page.count, page.accounts, page.last_page) == (0, [], 1)
+    assert (page.count, page.items, page.last_page) == (0, [], 1)
     assert list(all_accounts(store)) == []

@@ -221,12 +221,15 @@ def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(redis):
     "holder",
     [
         "elsewhere:1:x",
-        f"{socket.gethostname()}:{os.getpid()}:x",
-        f"{socket.gethostname()}:{'9' * 30}:x",
+        "{here}:{pid}:x",
+        "{here}:999999999999999999999999999999:x",
+        "{here}:one:x",
         "?",
     ],
-    ids=["another machine", "a living process", "no process", "no holder"],
+    ids=["another machine", "a living process", "no process", "no number", "no holder"],
 )
 def test_the_lease_of_another_holder_is_respected(redis, holder):
+    """A living process gets no signal, either."""
+    holder = holder.format(here=socket.gethostname(), pid=os.getpid())
     redis.set("movies:lease", holder, px=60_000)
     assert not Lease(redis).acquire_or_renew()

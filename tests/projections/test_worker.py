@@ -17,7 +17,7 @@ from commands.execution.group_commit import commit
 from projections.follow.lease import Lease
 from projections.follow.subscription import Subscription
 from projections.generation import lifecycle
-from projections.keys import Keys
+from projections.keys import NEWEST_FORMAT, Keys
 from projections.rebuild.parked import discard, parked_in
 from projections.redis_client import open_redis
 from projections.worker import Projection
@@ -77,8 +77,10 @@ def test_parked_movies_are_retried_at_the_start(sqlite_store, redis, tmp_path):
     assert discard(writer, books.back)
     for movie in (books.changed, books.back):
         repair_event(tmp_path / "events.db", movie, version=2)
-    with running(sqlite_store, redis):
+    with structlog.testing.capture_logs() as logs, running(sqlite_store, redis):
         until(lambda: list(parked_in(live(redis))) == [books.back])
+        until(lambda: any(line["event"] == "taken up again" for line in logs))
+    assert [line["stream"] for line in logs if "stream" in line] == [books.changed]
     row = redis.hget(live(redis).keys.rows, books.changed)
     assert b'"title":"\xc3\x89lan"' in row
 
@@ -127,9 +129,37 @@ def test_a_redis_that_comes_back_empty_is_filled_again(sqlite_store, own_valkey,
         until(shows(redis, sqlite_store))
         own_valkey.stop()
         until(lambda: any(line["event"] == "projection waits" for line in logs))
+        time.sleep(0.2)
         own_valkey.start()
         until(shows(redis, sqlite_store))
+    (waits,) = [line for line in logs if line["event"] == "projection waits"]  # not at each try
+    assert (waits["position"], waits["pause_s"]) == (sqlite_store.head(), 0.05)
+    assert waits["error"].startswith("ConnectionError: ")
+    assert waits["log_level"] == "warning"
     redis.close()
+
+
+def test_a_lease_that_cannot_be_released_is_logged(sqlite_store, own_valkey, account):
+    """It expires by itself."""
+    redis = open_redis(own_valkey.url, retries=0)
+    stop = threading.Event()
+    projection = Projection(sqlite_store, redis)
+    stop.set()
+    own_valkey.stop()
+    with structlog.testing.capture_logs() as logs:
+        projection.run(stop)
+    (line,) = logs
+    assert (line["event"], line["log_level"]) == ("lease not released", "info")
+    assert line["error"]
+    own_valkey.start()
+    redis.close()
+
+
+def test_a_projection_that_stops_lets_others_build_and_be_active_at_once(sqlite_store, redis):
+    with running(sqlite_store, redis):
+        until(lambda: redis.exists("movies:lease", NEWEST_FORMAT) == 2)
+    assert not redis.exists("movies:lease", NEWEST_FORMAT)
+    assert redis.pubsub_numsub("movies:appended")[0][1] == 0
 
 
 class UnreachableStore(Store):
@@ -200,6 +230,34 @@ def test_a_lease_has_one_holder(redis):
     time.sleep(0.25)
     assert yours.acquire_or_renew()
     assert not mine.acquire_or_renew()
+
+
+def test_a_lease_is_renewed_four_times_in_its_lifetime(redis):
+    """Between two renewals Redis is not asked."""
+    lease = Lease(redis, 400, key="some:lease", holder="me")
+    assert lease.acquire_or_renew()
+    assert redis.get("some:lease") == b"me"
+    assert 300 < redis.pttl("some:lease") <= 400
+    redis.set("some:lease", "you")
+    assert lease.acquire_or_renew()
+    until(lambda: not lease.acquire_or_renew(), 0.3)
+    lease.release()
+    assert redis.get("some:lease") == b"you"
+
+
+def test_a_released_lease_is_asked_for_again(redis):
+    lease = Lease(redis)
+    assert lease.acquire_or_renew()
+    assert 4_000 < redis.pttl("movies:lease") <= 5_000
+    lease.release()
+    assert Lease(redis).acquire_or_renew()
+    assert not lease.acquire_or_renew()
+
+
+def test_those_who_give_the_same_holder_share_a_lease(redis):
+    assert Lease(redis, holder="us").acquire_or_renew()
+    assert Lease(redis, holder="us").acquire_or_renew()
+    assert not Lease(redis, holder="them").acquire_or_renew()
 
 
 def test_a_release_leaves_the_lease_of_another_alone(redis):

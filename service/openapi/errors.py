@@ -23,14 +23,16 @@ from commands.errors import (
     VersionConflictError,
 )
 from service.errors import InsufficientScopeError, MalformedError, MediaTypeError
-from service.openapi.model import Header, Operation
-from service.openapi.response_headers import WITH_REFUSALS
+from service.openapi.model import Operation
+from service.openapi.response_headers import WITH_REFUSALS, Header
 from service.web.negotiation import NotAcceptableError
 from service.web.oauth import error_response, oauth_error_of
 from service.web.problems import Problem, document, problem_of
 
 UNKNOWN = PositionUnknownError("0f8fad5b-d9cb-469f-a165-70867728950e.2", 38_624, 38_000)
 """The refusal of a position that the log does not have."""
+INVALID_PAGE = NotFoundError("Invalid page.")
+"""The refusal of a page out of range."""
 FILTERS = InvalidError({"at__gte": ["Enter a valid date/time."], "movie": ["Enter a valid UUID."]})
 """The refusal of filters of events."""
 WRITE_REFUSED = (

@@ -29,6 +29,8 @@ EVENT = {"movie_id": "019a0b6c-57e4-7d31-9d4c-2f1d3f0a6b58", **ENTRY}
 ACCOUNT_ID = "019a0b6c-1f60-7a54-8a52-6d0a1c7a4f11"
 AT = "2026-01-02T12:00:00.000250Z"
 ANN = {"username": "ann", "email": "ann@example.org", "first_name": "Ann", "last_name": ""}
+REGISTERED = {"id": ACCOUNT_ID} | ANN
+OWN_ACCOUNT = REGISTERED | {"operator": False}
 LINK_TOKEN = "AZoLbB9gelSKUm0KHHpPEbU0…"  # noqa: S105 - an example
 PERSONAL_TOKEN = {
     "id": "019a0b6c-6a10-7b1e-b5a4-9c0d4e2f7a31",

@@ -1,9 +1,10 @@
 """What there is to say of a route."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from service.openapi.response_headers import CACHED, Header
 from service.web.body import JSON
 
 Json = dict[str, Any]
@@ -21,21 +22,6 @@ class Parameter:
     examples: tuple[Any, ...] = ()
     key: str = ""
     """Its name among the components, where another parameter has the same name."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an answer carries in its header, ``always`` or only sometimes."""
-
-    name: str
-    about: str
-    schema: Json
-    always: bool = True
-    key: str = ""
-
-    def sometimes(self) -> "Header":
-        """Return the header as one that not every such answer carries."""
-        return replace(self, always=False)
 
 
 @dataclass(frozen=True)
@@ -61,7 +47,8 @@ class Answer:
 
     about: str
     shape: Any = None
-    headers: tuple[Header, ...] = ()
+    headers: tuple[Header, ...] = CACHED
+    """Those of its own, beside the headers of every answer."""
     media: str = JSON
     example: Any = None
     links: dict[str, Json] = field(default_factory=dict)

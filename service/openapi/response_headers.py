@@ -1,8 +1,23 @@
 """The headers of answers."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
-from service.openapi.model import Header
+
+@dataclass(frozen=True)
+class Header:
+    """What an answer carries in its header, ``always`` or only sometimes."""
+
+    name: str
+    about: str
+    schema: dict[str, Any]
+    always: bool = True
+    key: str = ""
+
+    def sometimes(self) -> "Header":
+        """Return the header as one that not every such answer carries."""
+        return replace(self, always=False)
+
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _URI = {"type": "string", "format": "uri-reference"}

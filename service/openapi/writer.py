@@ -5,8 +5,14 @@ from typing import Any
 
 from service.openapi import request_headers
 from service.openapi.errors import Refusal, refusals_of
-from service.openapi.model import Answer, Body, Header, Json, Operation, Parameter
-from service.openapi.response_headers import BEHIND_A_TOKEN, CACHE_CONTROL, EVERYWHERE, REQUEST_ID
+from service.openapi.model import Answer, Body, Json, Operation, Parameter
+from service.openapi.response_headers import (
+    BEHIND_A_TOKEN,
+    CACHE_CONTROL,
+    EVERYWHERE,
+    REQUEST_ID,
+    Header,
+)
 from service.openapi.schemas import schemas_of
 from service.web.body import JSON
 from service.web.problems import PROBLEM

@@ -12,7 +12,7 @@ from sanic import Blueprint, Request
 
 from service.container import container_of
 from service.observability.status import UNAVAILABLE, Status, is_usable
-from service.openapi import examples, response_headers, tags
+from service.openapi import examples, tags
 from service.openapi.model import Answer, Operation
 from service.web.representations import root as representations
 from service.web.response import HTTPResponse, json_response
@@ -64,14 +64,7 @@ class _StatusCollector(Collector):
     tag=tags.OPERATORS,
     summary="Liveness probe",
     about="Answers 200 while the process serves.",
-    answers={
-        200: Answer(
-            "The process serves.",
-            representations.Alive,
-            response_headers.CACHED,
-            example={"status": "ok"},
-        )
-    },
+    answers={200: Answer("The process serves.", representations.Alive, example={"status": "ok"})},
     slash=False,
     limited=False,
 )
@@ -87,16 +80,10 @@ async def livez(request: Request) -> HTTPResponse:  # noqa: ARG001 - Sanic gives
     summary="Readiness probe",
     about="Reports the state of each part; 503 while a part that requests need is unavailable.",
     answers={
-        200: Answer(
-            "All answer.",
-            representations.Readiness,
-            response_headers.CACHED,
-            example=examples.READY,
-        ),
+        200: Answer("All answer.", representations.Readiness, example=examples.READY),
         503: Answer(
             "A part is unreachable; some requests are refused.",
             representations.Readiness,
-            response_headers.CACHED,
             example=examples.UNREADY,
         ),
     },
@@ -133,15 +120,7 @@ async def readyz(request: Request) -> HTTPResponse:
     tag=tags.OPERATORS,
     summary="Read the metrics",
     about="The sums over all API processes, in the Prometheus text format.",
-    answers={
-        200: Answer(
-            "The metrics.",
-            str,
-            response_headers.CACHED,
-            media="text/plain",
-            example="cinelog_up 1\n",
-        )
-    },
+    answers={200: Answer("The metrics.", str, media="text/plain", example="cinelog_up 1\n")},
     slash=False,
     limited=False,
 )

@@ -17,7 +17,7 @@ from queries.pages import NumberedPage, parse_page
 from service.auth.schemas import PasswordChange, read_password_change
 from service.auth.sessions import Session
 from service.container import container_of
-from service.openapi import errors, examples, parameters, response_headers, tags
+from service.openapi import errors, examples, parameters, tags
 from service.openapi.model import Answer, Body, Operation, links_to
 from service.routes.pagination import page_body
 from service.web.body import JSON, read_body
@@ -45,7 +45,7 @@ blueprint = Blueprint("account", url_prefix=PATH)
             "new_password2": "battery-9",
         },
     ),
-    answers={204: Answer("The password is changed.", None, response_headers.CACHED)},
+    answers={204: Answer("The password is changed.")},
     refuses=(
         InvalidError({"new_password": ["This password is too common."]}),
         *errors.unreadable(JSON),
@@ -83,7 +83,6 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
         200: Answer(
             "A page of sessions.",
             representations.SessionPage,
-            response_headers.CACHED,
             example=examples.page_of(
                 {
                     "id": parameters.SESSION_ID.examples[0],
@@ -97,7 +96,7 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
             links=links_to("/results/0/id", "endSession", parameter="sid"),
         )
     },
-    refuses=(NotFoundError("Invalid page."), *errors.ACCOUNTS_UNAVAILABLE),
+    refuses=(errors.INVALID_PAGE, *errors.ACCOUNTS_UNAVAILABLE),
 )
 async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of the caller's sessions, the last used first."""
@@ -120,7 +119,7 @@ async def list_sessions(request: CinelogRequest) -> HTTPResponse:
     tag=tags.ACCOUNTS,
     summary="Sign out everywhere",
     about="Ends every session of the account, the calling one included.",
-    answers={204: Answer("All sessions are ended.", None, response_headers.CACHED)},
+    answers={204: Answer("All sessions are ended.")},
     refuses=errors.ACCOUNTS_UNAVAILABLE,
 )
 async def end_sessions(request: CinelogRequest) -> HTTPResponse:
@@ -141,7 +140,7 @@ async def end_sessions(request: CinelogRequest) -> HTTPResponse:
     summary="End one session",
     about="Ends a session of the caller's account.",
     takes=(parameters.SESSION_ID,),
-    answers={204: Answer("The session is ended.", None, response_headers.CACHED)},
+    answers={204: Answer("The session is ended.")},
     refuses=(NotFoundError("No Session matches the given query."), *errors.ACCOUNTS_UNAVAILABLE),
 )
 async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
@@ -171,7 +170,6 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
         200: Answer(
             "A page of its history.",
             representations.AccountHistoryPage,
-            response_headers.CACHED,
             example=examples.page_of(
                 {
                     "version": 1,
@@ -187,7 +185,7 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
             ),
         )
     },
-    refuses=(NotFoundError("Invalid page."), *errors.ACCOUNTS_UNAVAILABLE),
+    refuses=(errors.INVALID_PAGE, *errors.ACCOUNTS_UNAVAILABLE),
 )
 async def history(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of what happened to the caller's account, oldest first."""

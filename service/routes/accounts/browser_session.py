@@ -38,7 +38,7 @@ _ACCOUNT = {
         "The account; both cookies are set.",
         representations.OwnAccount,
         (response_headers.SET_COOKIE, *response_headers.CACHED),
-        example={"id": examples.ACCOUNT_ID} | examples.ANN | {"operator": False},
+        example=examples.OWN_ACCOUNT,
     )
 }
 

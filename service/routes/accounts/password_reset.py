@@ -12,7 +12,7 @@ from commands.messages import ResetPassword
 from service.auth.password_links import parse_token
 from service.auth.schemas import PasswordReset, read_password_reset
 from service.container import Container, container_of
-from service.openapi import errors, examples, response_headers, tags
+from service.openapi import errors, examples, tags
 from service.openapi.model import Answer, Body, Operation
 from service.web import oauth
 from service.web.body import JSON, read_body
@@ -35,7 +35,7 @@ blueprint = Blueprint("password_reset", url_prefix=f"{API}/auth")
         PasswordReset,
         {"token": examples.LINK_TOKEN, "password": "battery-9", "password2": "battery-9"},
     ),
-    answers={204: Answer("The password is set.", None, response_headers.CACHED)},
+    answers={204: Answer("The password is set.")},
     refuses=(
         InvalidError({"token": [WRONG_LINK]}),
         *errors.unreadable(JSON),

@@ -22,7 +22,7 @@ from queries.pages import page_of, parse_page
 from service.auth.personal_tokens import new_token
 from service.auth.schemas import PersonalTokenFields
 from service.container import container_of
-from service.openapi import errors, examples, parameters, response_headers, tags
+from service.openapi import errors, examples, parameters, tags
 from service.openapi.model import Answer, Body, Operation, links_to
 from service.routes.pagination import page_body
 from service.web import oauth
@@ -54,7 +54,6 @@ blueprint = Blueprint("personal_tokens", url_prefix=PATH)
         201: Answer(
             "The token, shown once.",
             representations.NewPersonalToken,
-            response_headers.CACHED,
             example={**examples.PERSONAL_TOKEN, "token": examples.PERSONAL_TOKEN_TEXT},
             links=links_to("/id", "revokePersonalToken", parameter="token_id"),
         )
@@ -97,12 +96,11 @@ async def create(request: CinelogRequest) -> HTTPResponse:
         200: Answer(
             "A page of personal tokens.",
             representations.PersonalTokenPage,
-            response_headers.CACHED,
             example=examples.page_of(examples.PERSONAL_TOKEN),
             links=links_to("/results/0/id", "revokePersonalToken", parameter="token_id"),
         )
     },
-    refuses=(NotFoundError("Invalid page."), *errors.ACCOUNTS_UNAVAILABLE),
+    refuses=(errors.INVALID_PAGE, *errors.ACCOUNTS_UNAVAILABLE),
 )
 async def list_tokens(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of the caller's valid tokens, the newest first."""
@@ -122,7 +120,7 @@ async def list_tokens(request: CinelogRequest) -> HTTPResponse:
     summary="Revoke a personal token",
     about="Within three seconds no process accepts it any longer.",
     takes=(parameters.TOKEN_ID,),
-    answers={204: Answer("The token is revoked.", None, response_headers.CACHED)},
+    answers={204: Answer("The token is revoked.")},
     refuses=(NotFoundError(NOT_FOUND), *errors.ACCOUNTS_UNAVAILABLE),
 )
 async def revoke(request: CinelogRequest, token_id: str) -> HTTPResponse:

@@ -7,7 +7,7 @@ from sanic import Blueprint, Request
 
 from service.auth.server import server_metadata
 from service.container import container_of
-from service.openapi import response_headers, tags
+from service.openapi import tags
 from service.openapi.model import Answer, Operation
 from service.web.representations import accounts as representations
 from service.web.request import API
@@ -22,7 +22,7 @@ blueprint = Blueprint("well_known", url_prefix="/.well-known")
     tag=tags.TOKENS,
     summary="Read the keys that verify tokens",
     about="A JWK Set (RFC 7517).",
-    answers={200: Answer("The keys.", representations.KeySet, response_headers.CACHED)},
+    answers={200: Answer("The keys.", representations.KeySet)},
     slash=False,
 )
 async def show_keys(request: Request) -> HTTPResponse:
@@ -36,7 +36,7 @@ async def show_keys(request: Request) -> HTTPResponse:
     tag=tags.TOKENS,
     summary="Read what an OAuth client wants to know",
     about="Authorization server metadata (RFC 8414).",
-    answers={200: Answer("The metadata.", representations.ServerMetadata, response_headers.CACHED)},
+    answers={200: Answer("The metadata.", representations.ServerMetadata)},
     slash=False,
 )
 async def show_metadata(request: Request) -> HTTPResponse:

@@ -47,7 +47,7 @@ blueprint = Blueprint("history")
     refuses=(
         InvalidError({"Min-Event-Position": ["A valid integer is required."]}),
         NotFoundError(),
-        NotFoundError("Invalid page."),
+        errors.INVALID_PAGE,
         errors.UNKNOWN,
         *errors.LOG_UNAVAILABLE,
     ),

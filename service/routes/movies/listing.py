@@ -5,7 +5,6 @@ from sanic import Blueprint
 
 from commands.errors import (
     InvalidError,
-    NotFoundError,
     PreconditionFailedError,
     ReadModelUnavailableError,
 )
@@ -59,18 +58,16 @@ _parsed: dict[str, tuple[MovieQuery, AsOf]] = {}
             "A page of movies.",
             representations.MoviePage,
             (response_headers.LIST_TAG, *response_headers.POSITIONED, response_headers.LINK),
-            example={"count": 1, "next": None, "previous": None, "results": [examples.MOVIE]},
+            example=examples.page_of(examples.MOVIE),
             links=links_to("/results/0/id", "readMovie", "readMovieHistory"),
         ),
         304: Answer(
-            "Nothing has changed.",
-            None,
-            (response_headers.LIST_TAG, *response_headers.POSITIONED),
+            "Nothing has changed.", None, (response_headers.LIST_TAG, *response_headers.POSITIONED)
         ),
     },
     refuses=(
         InvalidError({"year": ["Enter a number."]}),
-        NotFoundError("Invalid page."),
+        errors.INVALID_PAGE,
         PreconditionFailedError('W/"p42@0f8fad5b-d9cb-469f-a165-70867728950e.1"'),
         errors.UNKNOWN,
         ReadModelUnavailableError(),

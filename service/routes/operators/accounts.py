@@ -14,7 +14,7 @@ from queries.log.accounts import AccountSummary, account_named
 from queries.pages import page_of, parse_page
 from service.auth.password_links import new_token, page_url
 from service.container import container_of
-from service.openapi import examples, parameters, response_headers, tags
+from service.openapi import errors, examples, parameters, tags
 from service.openapi.model import Answer, Operation
 from service.routes.operators import PATH, REFUSED
 from service.routes.pagination import link, page_body
@@ -39,11 +39,10 @@ _NO_ACCOUNT = NotFoundError("No Account matches the given query.")
         200: Answer(
             "A page of accounts.",
             representations.AccountPage,
-            response_headers.CACHED,
             example=examples.page_of(examples.ACCOUNT),
         )
     },
-    refuses=(NotFoundError("Invalid page."), *REFUSED),
+    refuses=(errors.INVALID_PAGE, *REFUSED),
 )
 async def accounts(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of accounts, or the one with a name."""
@@ -67,12 +66,7 @@ async def accounts(request: CinelogRequest) -> HTTPResponse:
     "replaces any earlier link. The answer is the only place that has it.",
     takes=(parameters.USERNAME,),
     answers={
-        201: Answer(
-            "The link.",
-            representations.PasswordLink,
-            response_headers.CACHED,
-            example=examples.PASSWORD_LINK,
-        )
+        201: Answer("The link.", representations.PasswordLink, example=examples.PASSWORD_LINK)
     },
     refuses=(_NO_ACCOUNT, AccountClosedError(), *REFUSED),
 )
@@ -105,7 +99,6 @@ async def password_link(request: CinelogRequest, username: str) -> HTTPResponse:
         200: Answer(
             "The account, closed.",
             representations.AccountSummary,
-            response_headers.CACHED,
             example=examples.ACCOUNT | {"closed": True},
         )
     },

@@ -43,14 +43,7 @@ _JOB_STARTED = Answer(
     summary="Read the status of all parts",
     about="What `cinelog status --json` prints, looked up at most once a second, and `job`, the "
     "one started last. `rebuild` is the progress of a running rebuild, whoever started it.",
-    answers={
-        200: Answer(
-            "The status.",
-            representations.Status,
-            response_headers.CACHED,
-            example=examples.STATUS,
-        )
-    },
+    answers={200: Answer("The status.", representations.Status, example=examples.STATUS)},
     refuses=REFUSED,
 )
 async def status(request: CinelogRequest) -> HTTPResponse:
@@ -75,11 +68,10 @@ async def status(request: CinelogRequest) -> HTTPResponse:
         200: Answer(
             "A page of parked movies.",
             representations.ParkedPage,
-            response_headers.CACHED,
             example=examples.page_of(examples.PARKED),
         )
     },
-    refuses=(NotFoundError("Invalid page."), *REFUSED),
+    refuses=(errors.INVALID_PAGE, *REFUSED),
 )
 async def parked(request: CinelogRequest) -> HTTPResponse:
     """Answer a page of parked movies."""
@@ -102,7 +94,6 @@ async def parked(request: CinelogRequest) -> HTTPResponse:
         200: Answer(
             "Whether the movie is parked still, and why.",
             representations.Retried,
-            response_headers.CACHED,
             example={"movie_id": examples.MOVIE_ID, "parked": False, "error": None},
         )
     },
@@ -133,10 +124,7 @@ async def retry_parked(request: CinelogRequest, movie_id: str) -> HTTPResponse:
     takes=(parameters.MOVIE_ID,),
     answers={
         200: Answer(
-            "The parked movie.",
-            representations.Parked,
-            response_headers.CACHED,
-            example=examples.PARKED | {"dropped": True},
+            "The parked movie.", representations.Parked, example=examples.PARKED | {"dropped": True}
         )
     },
     refuses=(NotFoundError(_NOT_PARKED), *REFUSED),
@@ -200,11 +188,7 @@ async def start_verify(request: CinelogRequest) -> HTTPResponse:
     about="Its progress while it runs, then its outcome: what the command line prints with "
     "`--json`. A job whose process has died is `failed`. Jobs are kept for a day.",
     takes=(parameters.JOB_ID,),
-    answers={
-        200: Answer(
-            "The job.", representations.Job, response_headers.CACHED, example=examples.JOB_DONE
-        )
-    },
+    answers={200: Answer("The job.", representations.Job, example=examples.JOB_DONE)},
     refuses=(_NO_JOB, *REFUSED),
 )
 async def job(request: CinelogRequest, job_id: str) -> HTTPResponse:

@@ -1,11 +1,14 @@
 """The parts of one API process, wired in ``service/app.py`` and handed to the routes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
+from uuid import UUID
 
 from sanic import Request
 
+from commands.errors import UnavailableError
 from commands.event_store.log_reader import LogReader
 from commands.event_store.store import Store
 from commands.execution.executor import Executor
@@ -81,6 +84,11 @@ class Container:
                 return read()
 
         return await self.log_threads.run(read_within)
+
+    async def end_sessions(self, account_id: UUID, *, spared: str = "") -> None:
+        """End an account's sessions in Redis, if that answers; the log has ended them before."""
+        with suppress(UnavailableError):
+            await self.session_threads.run(self.sessions.end_all, account_id, spared)
 
     @property
     def wait_s(self) -> float:

@@ -37,6 +37,18 @@ class CommandResult(NamedTuple):
     """Whether this is the answer to a request that was carried out before."""
 
     @property
+    def movie(self) -> Movie:
+        """The aggregate, after a command on a movie."""
+        assert isinstance(self.aggregate, Movie)  # noqa: S101 - the caller knows its command
+        return self.aggregate
+
+    @property
+    def user(self) -> User:
+        """The aggregate, after a command on an account."""
+        assert isinstance(self.aggregate, User)  # noqa: S101 - the caller knows its command
+        return self.aggregate
+
+    @property
     def appended(self) -> bool:
         """Whether the command appended an event."""
         return self.events > 0

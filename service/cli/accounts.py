@@ -157,14 +157,12 @@ def carry_out(store: "Store", command: "Command") -> "tuple[User, bool]":
 
     Raises what it is refused with.
     """
-    from commands.aggregates.user import User
     from commands.execution.group_commit import CommandResult, commit
 
     (result,) = commit(store, [command])
     if not isinstance(result, CommandResult):
         raise result
-    assert isinstance(result.aggregate, User)  # noqa: S101 - the aggregate of these commands
-    return result.aggregate, result.appended
+    return result.user, result.appended
 
 
 def _read_password(user: "User") -> str:

@@ -1,6 +1,5 @@
 """The routes of an account's own password, sessions and history."""
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -9,8 +8,8 @@ from pydantic import SecretStr
 from sanic import Blueprint
 
 from commands.aggregates.user import User
-from commands.errors import InvalidError, NotFoundError, UnavailableError
-from commands.messages import ChangePassword, EndSession, EndSessions
+from commands.errors import InvalidError, NotFoundError
+from commands.messages import ChangePassword, EndSessions
 from commands.rfc3339 import rfc3339
 from queries.log.accounts import AccountEntry, account_history
 from queries.pages import NumberedPage, parse_page
@@ -19,6 +18,7 @@ from service.auth.sessions import Session
 from service.container import container_of
 from service.openapi import errors, examples, parameters, tags
 from service.openapi.model import Answer, Body, Operation, links_to
+from service.routes.accounts import session_commands
 from service.routes.pagination import page_body
 from service.web.body import JSON, read_body
 from service.web.conditional import check_write
@@ -67,8 +67,7 @@ async def change_password(request: CinelogRequest) -> HTTPResponse:
         password_hash=SecretStr(await container.hasher.hash(change.new_password, account.id)),
     )
     await container.executor.run(command)
-    with suppress(UnavailableError):
-        await container.session_threads.run(container.sessions.end_all, account.id, principal.sid)
+    await container.end_sessions(account.id, spared=principal.sid)
     return empty()
 
 
@@ -128,8 +127,7 @@ async def end_sessions(request: CinelogRequest) -> HTTPResponse:
     container, principal = container_of(request), request.principal
     metadata = request.command_metadata(principal.account_id)
     await container.executor.run(EndSessions(**metadata, sid=principal.sid))
-    with suppress(UnavailableError):
-        await container.session_threads.run(container.sessions.end_all, principal.account_id)
+    await container.end_sessions(principal.account_id)
     return empty()
 
 
@@ -152,10 +150,7 @@ async def end_session(request: CinelogRequest, sid: str) -> HTTPResponse:
     is_own = sid == principal.sid or await threads.run(container.sessions.belongs, account_id, sid)
     if not is_own:
         raise NotFoundError("No Session matches the given query.")
-    metadata = request.command_metadata(account_id)
-    await container.executor.run(EndSession(**metadata, sid=principal.sid, ended=sid))
-    with suppress(UnavailableError):
-        await threads.run(container.sessions.end, account_id, sid)
+    await session_commands.end_session(request, account_id, sid, by=principal.sid)
     return empty()
 
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from sanic import Blueprint
 
 from commands.aggregates.user import WRONG_LINK, User
-from commands.errors import InvalidError, UnavailableError
+from commands.errors import InvalidError
 from commands.messages import ResetPassword
 from service.auth.password_links import parse_token
 from service.auth.schemas import PasswordReset, read_password_reset
@@ -55,8 +55,7 @@ async def reset_password(request: CinelogRequest) -> HTTPResponse:
         password_hash=SecretStr(await container.hasher.hash(reset.password, account.id)),
     )
     await container.executor.run(command)
-    with suppress(UnavailableError):
-        await container.session_threads.run(container.sessions.end_all, account.id)
+    await container.end_sessions(account.id)
     answer = empty()
     answer.headers.update(oauth.NO_STORE)
     return answer

@@ -14,7 +14,6 @@ from commands.aggregates.personal_tokens import (
     WRONG_SCOPE,
     PersonalToken,
 )
-from commands.aggregates.user import User
 from commands.errors import InvalidError, NotFoundError
 from commands.messages import CreateToken, RevokeToken
 from commands.rfc3339 import rfc3339
@@ -80,8 +79,7 @@ async def create(request: CinelogRequest) -> HTTPResponse:
         digest=token.digest,
     )
     result = await container.executor.run(command)
-    assert isinstance(result.aggregate, User)  # noqa: S101 - the aggregate of this command
-    created = _representation(result.aggregate.tokens[str(token_id)])
+    created = _representation(result.user.tokens[str(token_id)])
     return json_response({**created, "token": token.text}, 201, oauth.NO_STORE)
 
 

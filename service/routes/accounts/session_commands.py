@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -75,10 +76,16 @@ async def end_session_of(request: CinelogRequest, token: str) -> None:
     session = await container.session_threads.run(container.auth_server.session_of, token)
     if session is None:
         return
-    metadata = request.command_metadata(session.account_id)
-    await container.executor.run(EndSession(**metadata, sid=session.sid, ended=session.sid))
+    await end_session(request, session.account_id, session.sid, by=session.sid)
+
+
+async def end_session(request: CinelogRequest, account_id: UUID, sid: str, *, by: str) -> None:
+    """End a session in the log, then in Redis if that answers; ``by`` is the session that asks."""
+    container = container_of(request)
+    metadata = request.command_metadata(account_id)
+    await container.executor.run(EndSession(**metadata, sid=by, ended=sid))
     with suppress(UnavailableError):
-        await container.session_threads.run(container.sessions.end, session.account_id, session.sid)
+        await container.session_threads.run(container.sessions.end, account_id, sid)
 
 
 async def _revoke_personal_token(request: CinelogRequest, given: GivenToken) -> None:

@@ -8,7 +8,6 @@ from authlib.oauth2.rfc6749.errors import InvalidScopeError  # type: ignore[impo
 from pydantic import SecretStr
 from sanic import Blueprint
 
-from commands.aggregates.user import User
 from commands.errors import (
     InvalidError,
     NoActiveAccountError,
@@ -84,8 +83,7 @@ async def register(request: CinelogRequest) -> HTTPResponse:
         password_hash=SecretStr(await container.hasher.hash(registration.password)),
     )
     result = await container.executor.run(command)
-    assert isinstance(result.aggregate, User)  # noqa: S101 - the aggregate of this command
-    return _json(account_of(result.aggregate), status=201)
+    return _json(account_of(result.user), status=201)
 
 
 @auth.post("/token/", name="sign_in", ctx_password=True, ctx_open=True, ctx_oauth=oauth.TOKEN)

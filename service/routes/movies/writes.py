@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from commands.aggregates.movie import Movie
 from commands.errors import InvalidError, RefusedError
 from commands.execution.group_commit import CommandResult
 from commands.messages import CheckMovie, CreateMovie, RevertMovie, parse_reason
@@ -53,8 +52,7 @@ async def respond_to_write(
     request: CinelogRequest, container: Container, result: CommandResult, *, status: int = 200
 ) -> HTTPResponse:
     """Answer with the movie that a command changed, once the read model shows it."""
-    movie = result.aggregate
-    assert isinstance(movie, Movie)  # noqa: S101 - only movie commands come here
+    movie = result.movie
     # A movie that was just created is not parked.
     changed = movie.id if movie.version > 1 else None
     headers = await wait_for_write(request, container, result.position, changed)

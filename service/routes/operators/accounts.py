@@ -1,13 +1,11 @@
 """The routes of operators on accounts: the list, password links, closings."""
 
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
 from sanic import Blueprint
 
-from commands.aggregates.user import User
-from commands.errors import AccountClosedError, NotFoundError, UnavailableError
+from commands.errors import AccountClosedError, NotFoundError
 from commands.messages import CloseAccount, IssuePasswordLink
 from commands.rfc3339 import rfc3339
 from queries.log.accounts import AccountSummary, account_named
@@ -77,12 +75,11 @@ async def password_link(request: CinelogRequest, username: str) -> HTTPResponse:
     result = await container_of(request).executor.run(
         IssuePasswordLink(**fields, digest=token.digest)
     )
-    issued = result.aggregate
-    assert isinstance(issued, User)  # noqa: S101 - the aggregate of this command
-    assert issued.password_link  # noqa: S101 - issued just now
+    issued = result.user.password_link
+    assert issued  # noqa: S101 - issued just now
     body = {
         "url": page_url(link(request, ""), token),
-        "expires_at": rfc3339(issued.password_link.expires_at),
+        "expires_at": rfc3339(issued.expires_at),
     }
     return json_response(body, 201, oauth.NO_STORE)
 
@@ -110,8 +107,7 @@ async def close_account(request: CinelogRequest, username: str) -> HTTPResponse:
     name = unquote(username)
     fields = await _target(request, name)
     await container.executor.run(CloseAccount(**fields))
-    with suppress(UnavailableError):
-        await container.session_threads.run(container.sessions.end_all, fields["by"])
+    await container.end_sessions(fields["by"])
     closed = await container.log_threads.run(account_named, container.store, name)
     assert isinstance(closed, AccountSummary)  # noqa: S101 - accounts stay
     return json_response(closed._asdict())

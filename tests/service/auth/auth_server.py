@@ -5,6 +5,7 @@ import itertools
 import socket
 import threading
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import httpx
@@ -19,6 +20,7 @@ from service.auth.server import AuthServer
 from service.auth.sessions import Sessions
 from service.auth.signing_keys import load_keys
 from service.auth.tokens import Tokens
+from service.container import Container
 from service.middleware import identify
 from service.ratelimit.limiter import RateLimiter
 from service.ratelimit.storage import Counters
@@ -72,7 +74,7 @@ def make_container(settings, hasher):
     tokens = Tokens(load_keys(settings.signing_keys), settings)
     client, log_threads = open_redis(settings.redis_url), Pool("history", threads=2, waiting=100)
     sessions = Sessions(client, settings)
-    return SimpleNamespace(
+    container = SimpleNamespace(
         settings=settings,
         store=store,
         username_of=store.username_of,
@@ -87,6 +89,8 @@ def make_container(settings, hasher):
         personal_tokens=PersonalTokens(store, log_threads),
         redis=client,
     )
+    container.end_sessions = partial(Container.end_sessions, container)
+    return container
 
 
 @contextmanager

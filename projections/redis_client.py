@@ -5,7 +5,8 @@
 ``redis+cluster://[user:password@]host:port[,host:port…]``; the last two also with ``rediss+``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from commands.database.breaker import Breaker
@@ -77,6 +79,23 @@ def breaker_for(url: str) -> Breaker:
             client.close()
 
     return Breaker("read model", probe, ReadModelUnavailableError)
+
+
+@contextmanager
+def tripping(breaker: Breaker | None) -> Iterator[None]:
+    """Refuse calls while the breaker is open, and trip it when a call loses the server.
+
+    Raises ReadModelUnavailableError for a call that is refused, else what the client raises.
+    """
+    if breaker is None:
+        yield
+        return
+    breaker.check()
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        breaker.trip(type(error).__name__)
+        raise
 
 
 def describe_error(error: RedisError) -> str:

@@ -1,18 +1,17 @@
 """Lists as of a position: read where they are cached, else built by a process of their own."""
 
 import asyncio
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import orjson
 import structlog
 
 from commands.errors import ReadModelUnavailableError
 from projections.keys import POINT_IN_TIME, POINT_IN_TIME_LEASE
 from projections.rebuild.point_in_time import EXIT_BUSY, NOTE_USE, TOUCH_LIST, touch_arguments
+from projections.rebuild.worker_process import order_work
 from queries.admission.slots import Slots
 from queries.read_model import ReadModel
 
@@ -132,23 +131,13 @@ class PointInTimeLists:
 
     async def _build(self, position: int) -> None:
         builder = self._builder
-        message = {
+        order = {
             "store": builder.store_url,
             "redis": builder.redis_url,
             "replica": builder.replica_url,
             "position": position,
         }
-        process = await asyncio.create_subprocess_exec(
-            *builder.argv, stdin=PIPE, stdout=DEVNULL, env=dict(builder.environment)
-        )
-        try:
-            assert process.stdin is not None  # noqa: S101 - asked for; it stays open till the end
-            process.stdin.write(orjson.dumps(message) + b"\n")
-            code = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        code = await order_work(builder.argv, builder.environment, order)
         if code not in (0, EXIT_BUSY):
             log.error("a point-in-time list could not be built", position=position, code=code)
             await asyncio.sleep(_AFTER_FAILURE_S)

@@ -1,10 +1,12 @@
-"""A process of ours that carries out one order and ends with its parent."""
+"""A process of ours that carries out one order and ends with its parent: both ends of it."""
 
+import asyncio
 import gc
 import os
 import sys
 import threading
-from collections.abc import Callable
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import orjson
@@ -12,6 +14,23 @@ from redis.exceptions import RedisError
 
 from commands.errors import CinelogError
 from projections.subprocesses import die_with_parent, die_with_stdin
+
+
+async def order_work(
+    argv: Sequence[str], environment: Mapping[str, str], order: Mapping[str, Any]
+) -> int:
+    """Run a process with an order; return its exit code. If cancelled, kill it."""
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdin=PIPE, stdout=DEVNULL, env=dict(environment)
+    )
+    try:
+        assert process.stdin is not None  # noqa: S101 - asked for; it stays open till the end
+        process.stdin.write(orjson.dumps(order) + b"\n")
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def run_worker(work: Callable[[dict[str, Any]], int], *, niceness: int) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from commands.event_store.event_codec import stream_id_of
 from projections.records import DEAD, HEADER
 from queries.columns.trigrams import BLOCK, LENGTH, Trigrams, build
 from queries.columns.vocabulary import Vocabulary
@@ -155,8 +156,7 @@ class Block:
 
     def movie_id(self, row: int) -> str:
         """Return the id of a row."""
-        text = f"{self.id_high[row]:016x}{self.id_low[row]:016x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        return stream_id_of(f"{self.id_high[row]:016x}{self.id_low[row]:016x}")
 
     def title(self, row: int) -> bytes:
         """Return the folded title of a row."""

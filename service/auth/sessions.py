@@ -41,6 +41,7 @@ from commands.errors import (
     TokenReusedError,
 )
 from projections.lua import load_script
+from projections.redis_client import tripping
 from queries.pages import NumberedPage, page_within
 from service.auth.tokens import RefreshToken
 from service.settings import Settings
@@ -182,14 +183,10 @@ class Sessions:
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
-        if self._breaker:
-            self._breaker.check()
         try:
-            yield
-        except (redis.RedisError, RedisClusterException) as error:
-            lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
-            if self._breaker and lost:
-                self._breaker.trip(type(error).__name__)
+            with tripping(self._breaker):
+                yield
+        except (redis.RedisError, RedisClusterException):
             raise ReadModelUnavailableError("sessions cannot be checked") from None
 
     def _list(self, token: RefreshToken, now_s: float) -> None:

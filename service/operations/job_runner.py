@@ -1,15 +1,14 @@
 """Starts the processes of jobs, for one event loop, and notices their end."""
 
 import asyncio
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import orjson
 import structlog
 
 from commands.errors import UnavailableError
+from projections.rebuild.worker_process import order_work
 from projections.subprocesses import command, environment
 from service.operations.jobs import Job, Jobs, Kind
 from service.settings import Settings
@@ -59,22 +58,9 @@ class JobRunner:
             await self.threads.run(self.jobs.give_up, job.id, error)
 
     async def _run_process(self, job: Job, options: Mapping[str, Any]) -> int | None:
-        process = await asyncio.create_subprocess_exec(
-            *command("service.operations.job_process"),
-            stdin=PIPE,
-            stdout=DEVNULL,
-            env=environment(),
-        )
         order = {
             "job": job.to_dict(),
             "options": dict(options),
             "settings": self._settings.model_dump(mode="json"),
         }
-        try:
-            assert process.stdin is not None  # noqa: S101 - asked for; it stays open till the end
-            process.stdin.write(orjson.dumps(order) + b"\n")
-            return await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        return await order_work(command("service.operations.job_process"), environment(), order)

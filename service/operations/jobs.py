@@ -27,6 +27,7 @@ from commands.errors import NotFoundError, ReadModelUnavailableError
 from commands.rfc3339 import rfc3339
 from projections.follow.lease import Lease
 from projections.keys import REBUILDING
+from projections.redis_client import tripping
 from service.errors import JobRunningError
 
 RUNNING, LAST = "ops:job", "ops:job:last"
@@ -159,14 +160,10 @@ class Jobs:
     @contextmanager
     def reachable(self) -> Iterator[Any]:
         """Yield the client; translate its errors."""
-        if self._breaker:
-            self._breaker.check()
         try:
-            yield self._redis
+            with tripping(self._breaker):
+                yield self._redis
         except (redis.RedisError, RedisClusterException) as error:
-            lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
-            if self._breaker and lost:
-                self._breaker.trip(type(error).__name__)
             raise ReadModelUnavailableError(f"Redis failed ({type(error).__name__})") from error
 
     def close(self) -> None:

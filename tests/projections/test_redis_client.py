@@ -12,7 +12,13 @@ from redis.retry import Retry
 from structlog.testing import capture_logs
 
 from commands.errors import ConfigurationError, ReadModelUnavailableError
-from projections.redis_client import breaker_for, describe_error, open_async_redis, open_redis
+from projections.redis_client import (
+    breaker_for,
+    describe_error,
+    open_async_redis,
+    open_redis,
+    tripping,
+)
 from tests.running import eventually
 
 URLS = ("redis://host", "unix:///redis.sock", "redis+sentinel://host/mymaster")
@@ -229,4 +235,19 @@ def test_a_breaker_closes_when_the_server_answers(valkey, tmp_path):
     breaker.trip("a test")
     assert not breaker._closed.wait(0.2)
     assert breaker.is_open
+    breaker.close()
+
+
+def test_a_lost_connection_opens_the_breaker_and_another_error_does_not(valkey, redis, tmp_path):
+    breaker = breaker_for(f"unix://{tmp_path}/none.sock")
+    with pytest.raises(ResponseError), tripping(breaker):
+        redis.execute_command("NO SUCH COMMAND")
+    assert not breaker.is_open
+    with pytest.raises(RedisConnectionError), tripping(breaker):
+        open_redis(f"unix://{tmp_path}/none.sock", retries=0).ping()
+    assert breaker.is_open
+    with pytest.raises(ReadModelUnavailableError), tripping(breaker):
+        pytest.fail("it was called")
+    with pytest.raises(ResponseError), tripping(None):
+        redis.execute_command("NO SUCH COMMAND")
     breaker.close()

@@ -253,6 +253,33 @@ def test_pages_of_each_size_are_read(tmp_path, page_bytes):
     assert events_in(made(tmp_path / "db", rows, page_bytes=page_bytes)) == as_events(rows)
 
 
+def test_hundreds_of_events_on_a_page_are_read(tmp_path):
+    rows = [(number, STREAM, number, "T", b"") for number in range(1, 2_000)]
+    assert events_in(made(tmp_path / "db", rows, page_bytes=65_536)) == as_events(rows)
+
+
+def test_pages_that_keep_bytes_at_their_end_are_read(tmp_path):
+    """Extensions of SQLite that encrypt or checksum pages reserve some."""
+    path = tmp_path / "db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA user_version = 1")
+    with path.open("r+b") as file:
+        file.seek(20)
+        file.write(bytes([32]))
+        file.seek(105)
+        file.write((PAGE - 32).to_bytes(2, "big"))
+    rows = [(number, STREAM, number, "T", b"x" * (3_900 + number)) for number in range(1, 300)]
+    assert events_in(made(path, rows)) == as_events(rows)
+    assert path.read_bytes()[20] == 32
+
+
+def test_what_is_left_of_the_last_page_is_read(tmp_path):
+    path = made(tmp_path / "db", [(n, STREAM, n, "T", b"x" * 90) for n in range(1, 26)])
+    with path.open("r+b") as file:
+        file.truncate(PAGE + PAGE // 2)
+    assert [event.position for event in events_in(path)] == list(range(16, 26))
+
+
 def test_every_length_around_the_bound_of_a_page_is_read(tmp_path):
     """There a record goes on in another page."""
     rows = [(n, STREAM, 1, "T", b"x" * (370 + n)) for n in range(1, 160)]

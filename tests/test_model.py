@@ -333,7 +333,7 @@ def state_machine(client, loop, new_reader, new_store):  # noqa: C901 - the rule
             row, _ = loop.run_until_complete(get_movie(self.reader, movie_id))
             assert (row and orjson.loads(row)) == states[-1]
             page = history(self.store, movie_id, 1, 100)
-            entries = [(e.type, e.version, e.position, e.at, e.changes) for e in page.entries]
+            entries = [(e.type, e.version, e.position, e.at, e.changes) for e in page.items]
             assert entries == self.model.entries[str(movie_id)]
             for version, state in enumerate(states, start=1):
                 try:

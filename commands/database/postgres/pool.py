@@ -16,7 +16,6 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
-from psycopg.sql import SQL, Composed
 
 from commands.database.breaker import Breaker
 from commands.database.deadline import left_s
@@ -110,7 +109,7 @@ class BoundedPool:
         self._free = threading.Condition()
         self._here = threading.local()
         self._is_closed = False
-        self.probe: Composed = SQL("SELECT 1").format()
+        self.probe = "SELECT 1"
         """The query that shows that the server can be read."""
         self.breaker = Breaker(part, self._probe, EventStoreUnavailableError)
         self.breaker.on_open(self._wake_waiting)

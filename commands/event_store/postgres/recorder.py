@@ -13,7 +13,7 @@ from eventsourcing.postgres import PostgresFactory
 from eventsourcing.utils import Environment, EnvType
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL
 
 from commands.database.breaker import Breaker
 from commands.database.commit_watch import CommitWatch
@@ -33,19 +33,19 @@ from commands.event_store.postgres.rows import PostgresRows
 # Advisory locks, the same in every release of Cinelog.
 _CREATING = 0x43494E454C4F47
 _WRITING = _CREATING + 1
-_EPOCHS = SQL(
+_LOCK = SQL("SELECT pg_advisory_xact_lock({})").format(_WRITING).as_string()
+_LOCK_TABLE = "LOCK TABLE cinelog_events IN EXCLUSIVE MODE"
+_EPOCHS = (
     "CREATE TABLE IF NOT EXISTS cinelog_epochs "
     "(log text NOT NULL, epoch bigint PRIMARY KEY, parent bigint, shared bigint NOT NULL)"
 )
-_BEGIN_WRITING = SQL("BEGIN; SELECT pg_advisory_xact_lock({writing})").format(writing=_WRITING)
 _COLUMNS = attrgetter("originator_id", "originator_version", "topic", "state")
 # Columns take a third of the time of the library's array of a composite type.
-_INSERT = SQL(
-    "INSERT INTO {log} (originator_id, originator_version, topic, state)"
+_INSERT = (
+    "INSERT INTO cinelog_events (originator_id, originator_version, topic, state)"
     " SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::text[], %b::bytea[])"
     " RETURNING notification_id"
 )
-_LOCK_TABLE = SQL("LOCK TABLE {log} IN EXCLUSIVE MODE")
 # The wait for a standby has no limit on the server: to cancel it would show an unconfirmed event to
 # readers. The warning that somebody else cancelled it must reach this client. A database or a user
 # may be set to lose the last commits of a crash.
@@ -54,15 +54,15 @@ _COMMIT = (
     " SELECT set_config('synchronous_commit', 'on', true)"
     " WHERE current_setting('synchronous_commit')='off'; COMMIT"
 )
-_PROBE_READ = SQL(
-    "BEGIN READ ONLY; SET LOCAL lock_timeout = 800; SELECT 1 FROM {log} LIMIT 1; COMMIT"
+_PROBE_READ = (
+    "BEGIN READ ONLY; SET LOCAL lock_timeout = 800; SELECT 1 FROM cinelog_events LIMIT 1; COMMIT"
 )
 # All that an append needs: the writer lock, the table, and a commit that standbys must confirm.
-_PROBE = SQL(
+_PROBE = (
     "BEGIN; SET LOCAL lock_timeout = 800; SET LOCAL statement_timeout = 1000;"
     " SET LOCAL client_min_messages = warning;"
-    " SELECT pg_advisory_xact_lock({writing}); LOCK TABLE {log} IN EXCLUSIVE MODE;"
-    " SELECT pg_logical_emit_message(true, 'cinelog', 'probe'); COMMIT"
+    f" {_LOCK}; {_LOCK_TABLE}; "
+    "SELECT pg_logical_emit_message(true, 'cinelog', 'probe'); COMMIT"
 )
 # Writes something that standbys must confirm, and with it all before it.
 _CONFIRM = (
@@ -73,8 +73,8 @@ _CONFIRM = (
 _COMMIT_S = 0.3
 # Classes of SQLSTATE that a rolled back COMMIT returns, and the member of one that means unknown.
 _ROLLED_BACK, _UNKNOWN = ("23", "40"), "40003"
-_RESTORE = SQL(
-    "COPY {log} (notification_id, originator_id, originator_version, topic, state) "
+_RESTORE = (
+    "COPY cinelog_events (notification_id, originator_id, originator_version, topic, state) "
     "FROM STDIN (FORMAT BINARY)"
 )
 
@@ -88,7 +88,7 @@ class PostgresRecorder(PostgresRows):
         self.commits = CommitWatch()
         self.writes = Breaker("event store for writers", self._probe, EventStoreUnavailableError)
         """Open while appends are known to fail: another session locks, a standby is silent."""
-        self._pool.probe = self._from_log(_PROBE_READ)
+        self._pool.probe = _PROBE_READ
         self.damage = Damage()
         """The known damage of the table."""
 
@@ -117,27 +117,26 @@ class PostgresRecorder(PostgresRows):
     def _probe(self) -> None:
         with self._pool.checkout() as connection, connection.warnings() as warnings:
             connection.timeout_s = 2.0
-            log = Identifier(self.events_table_name)
-            connection.execute(_PROBE.format(log=log, writing=_WRITING))
+            connection.execute(_PROBE)
             if warnings:
                 raise OutcomeUnknownError
 
     @contextmanager
-    def writer_lock(self) -> Iterator[None]:
+    def writer_lock(self) -> Iterator[BoundedConnection]:
         """Exclude every other writer until an append commits; may be nested in a thread.
 
-        After an append, nesting takes the lock again. A lost connection releases it, and then
-        nothing can be appended under it.
+        Yields the connection that has the lock. After an append, nesting takes it again. A lost
+        connection releases it, and then nothing can be appended under it.
         """
         is_outer = getattr(self._here, "locked", None) is None
         with self._writing() as connection:
             _begin_writing(connection)
             if not is_outer:
-                yield
+                yield connection
                 return
             self._here.locked = connection
             try:
-                yield
+                yield connection
             finally:
                 self._here.locked = None
                 with suppress(psycopg.Error):
@@ -152,11 +151,12 @@ class PostgresRecorder(PostgresRows):
         if not stored_events:
             return []
         columns = [list(column) for column in zip(*map(_COLUMNS, stored_events), strict=True)]
-        with self.writer_lock(), self._writing() as connection:
-            # No pipeline: its last message would end the server's timeout for idle transactions.
-            connection.execute(self._from_log(_LOCK_TABLE))
+        with self.writer_lock() as connection:
+            # Not with the lock above: who waits for it would not know that reads wait as well. No
+            # pipeline: its last message would end the server's timeout for idle transactions.
+            connection.execute(_LOCK_TABLE)
             with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
-                cursor.execute(self._from_log(_INSERT), columns, prepare=True)
+                cursor.execute(_INSERT, columns, prepare=True)
                 positions = [position for (position,) in cursor.fetchall()]
             self._commit(connection)
         return positions
@@ -167,7 +167,7 @@ class PostgresRecorder(PostgresRows):
         An earlier commit whose wait was cancelled may be on this server only. Raises
         OutcomeUnknownError if they do not confirm it in time.
         """
-        with self.writer_lock(), self._writing() as connection:
+        with self.writer_lock() as connection:
             connection.execute(_CONFIRM)
             self._commit(connection)
 
@@ -217,12 +217,12 @@ class PostgresRecorder(PostgresRows):
             connection = cast("BoundedConnection", pooled)
             connection.timeout_s = None  # one statement may write a whole log
             with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-                cursor.execute(self._from_log(SQL("LOCK TABLE {log} IN EXCLUSIVE MODE")))
-                if cursor.execute(self._from_log(SQL("SELECT 1 FROM {log} LIMIT 1"))).fetchone():
+                cursor.execute(_LOCK_TABLE)
+                if cursor.execute("SELECT 1 FROM cinelog_events LIMIT 1").fetchone():
                     return False
                 cursor.execute("SET LOCAL statement_timeout = 0")
                 last = 0
-                with cursor.copy(self._from_log(_RESTORE)) as copy:
+                with cursor.copy(_RESTORE) as copy:
                     copy.set_types(["int8", "uuid", "int8", "text", "bytea"])
                     for batch in batches:
                         for position, stream_id, *fields in batch:
@@ -233,7 +233,7 @@ class PostgresRecorder(PostgresRows):
                     # A sequence is not transactional: at worst an empty log begins later.
                     cursor.execute(
                         "SELECT setval(pg_get_serial_sequence(%s, 'notification_id'), %s)",
-                        (self.events_table_name, last),
+                        ("cinelog_events", last),
                     )
         return True
 
@@ -243,7 +243,7 @@ def _begin_writing(connection: BoundedConnection) -> None:
     if connection.info.transaction_status != TransactionStatus.INTRANS:
         _roll_back(connection)
         # In a transaction, so that a stopped process loses the lock.
-        connection.execute(_BEGIN_WRITING)
+        connection.execute(f"BEGIN; {_LOCK}")
 
 
 def _roll_back(connection: BoundedConnection) -> None:

@@ -7,22 +7,28 @@ import psycopg
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.rows import tuple_row
-from psycopg.sql import SQL, Composed, Identifier
 
 from commands.database.postgres.pages import check_pages, count_both, select_torn
 from commands.database.postgres.pool import BoundedPool
 from commands.event_store import floors
 from commands.event_store.event_codec import Row
 
-_SELECT = SQL("SELECT notification_id, originator_id, originator_version, topic, state FROM {log} ")
-_EXISTING = SQL(
-    "SELECT originator_id FROM {log} WHERE originator_version=1 AND originator_id = ANY(%s::uuid[])"
+# The library names the table after the application.
+_SELECT = (
+    "SELECT notification_id, originator_id, originator_version, topic, state FROM cinelog_events "
 )
-_COUNT = SQL("SELECT count(*) AS n FROM {log}")
-_KNOWN_AND_LAST = SQL("WHERE notification_id IN (%s, (SELECT max(notification_id) FROM {log}))")
-_CONTINUITY = SQL(
-    "WITH newest AS (SELECT log, epoch FROM cinelog_epochs ORDER BY epoch DESC LIMIT 1), "
-    "events AS ({select} {known_and_last}) "
+_EXISTING = (
+    "SELECT originator_id FROM cinelog_events"
+    " WHERE originator_version=1 AND originator_id = ANY(%s::uuid[])"
+)
+_COUNT = "SELECT count(*) AS n FROM cinelog_events"
+_KNOWN_AND_LAST = (
+    _SELECT  # noqa: S608 - constants
+    + "WHERE notification_id IN (%s, (SELECT max(notification_id) FROM cinelog_events))"
+)
+_CONTINUITY = (
+    "WITH newest AS (SELECT log, epoch FROM cinelog_epochs ORDER BY epoch DESC LIMIT 1), "  # noqa: S608
+    "events AS (" + _KNOWN_AND_LAST + ") "
     "SELECT newest.log, newest.epoch, events.* FROM newest FULL JOIN events ON true"
 )
 
@@ -66,7 +72,7 @@ class PostgresRows(PostgresApplicationRecorder):
     def count_rows(self) -> int:
         """Return the number of events; positions have gaps."""
         with self.datastore.get_connection() as connection:
-            row = connection.execute(self._from_log(_COUNT)).fetchone()
+            row = connection.execute(_COUNT).fetchone()
         return int(row["n"]) if row else 0
 
     def select_events(self, *args: Any, **kwargs: Any) -> Sequence[StoredEvent]:
@@ -116,7 +122,7 @@ class PostgresRows(PostgresApplicationRecorder):
             self.datastore.get_connection() as connection,
             connection.cursor(row_factory=tuple_row) as cursor,
         ):
-            cursor.execute(self._from_log(_EXISTING), (list(stream_ids),), prepare=True)
+            cursor.execute(_EXISTING, (list(stream_ids),), prepare=True)
             return [str(row[0]) for row in cursor.fetchall()]
 
     def select_floor(self, read_model: str) -> int:
@@ -138,17 +144,14 @@ class PostgresRows(PostgresApplicationRecorder):
 
     def select_continuity(self, position: int) -> tuple[tuple[str, int] | None, list[Row]]:
         """Return log and number of the newest epoch, and the rows at a position and at the end."""
-        select = self._from_log(_SELECT)
-        where = self._from_log(_KNOWN_AND_LAST)
-        query = _CONTINUITY.format(select=select, known_and_last=where)
         with (
             self.datastore.get_connection() as connection,
             connection.cursor(row_factory=tuple_row, binary=True) as cursor,
         ):
             try:
-                rows = cursor.execute(query, (position,), prepare=True).fetchall()
+                rows = cursor.execute(_CONTINUITY, (position,), prepare=True).fetchall()
             except psycopg.errors.UndefinedTable:  # a store of an earlier release
-                return None, cursor.execute(select + where, (position,)).fetchall()
+                return None, cursor.execute(_KNOWN_AND_LAST, (position,)).fetchall()
         newest = next(((row[0], row[1]) for row in rows if row[0] is not None), None)
         return newest, [row[2:] for row in rows if row[2] is not None]
 
@@ -169,8 +172,5 @@ class PostgresRows(PostgresApplicationRecorder):
             self.datastore.get_connection() as connection,
             connection.cursor(row_factory=tuple_row, binary=True) as cursor,
         ):
-            cursor.execute(self._from_log(_SELECT) + SQL(where), params, prepare=True)
+            cursor.execute(_SELECT + where, params, prepare=True)
             return cursor.fetchall()
-
-    def _from_log(self, query: SQL) -> Composed:
-        return query.format(log=Identifier(self.events_table_name))

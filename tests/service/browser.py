@@ -37,6 +37,10 @@ def row_of(page, name):
     return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name))
 
 
+WAIT_MS = 15_000  # other tests run beside these
+expect.set_options(timeout=WAIT_MS)
+
+
 class Pages:
     """Opens pages of one browser, each in a profile of its own, and notes what goes wrong."""
 
@@ -50,7 +54,7 @@ class Pages:
         context = self._browser.new_context(**options)
         self._contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(WAIT_MS)
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.urls.append(request.url))

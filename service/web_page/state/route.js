@@ -30,3 +30,13 @@ export function go(path, params = {}, { replace = false } = {}) {
     route.value = read();
   } else location.hash = to;
 }
+
+/**
+ * Change the parameters of the view at a path, unless the reader has left it: what one types or slides
+ * takes effect after a pause.
+ * @param {string} path @param {object} params
+ */
+export function adjust(path, params) {
+  const now = read().path.join("/") || "movies";
+  if (now === path) go(path, params, { replace: true });
+}

@@ -6,7 +6,7 @@ import { tell, tellError } from "../parts/notice.js";
 import { valuesOf } from "../parts/field.js";
 import { Reason, reasonHeader } from "../parts/reason.js";
 import { When } from "../parts/when.js";
-import { href, go } from "../state/route.js";
+import { adjust, go, href } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
 /** @import { Entry, Movie, State } from "../api/types.js" */
@@ -18,7 +18,7 @@ import { useEffect, useState } from "../vendor/hooks.js";
 export function Comparison({ id, movie, states, entries, isMine, from, to, onDone }) {
   const [old, now] = [states[from - 1], states[to - 1]];
   const choose = (name) => (event) =>
-    go(`movies/${id}`, { from, to, [name]: event.target.value }, { replace: true });
+    adjust(`movies/${id}`, { from, to, [name]: event.target.value });
   return html`<section class="comparison" aria-labelledby="comparison">
     <div class="title">
       <h2 id="comparison">Comparison</h2>

@@ -7,7 +7,7 @@ import { Moment } from "../parts/moment.js";
 import { tellError } from "../parts/notice.js";
 import { When } from "../parts/when.js";
 import { lastChange } from "../state/live.js";
-import { go, href, route } from "../state/route.js";
+import { adjust, go, href, route } from "../state/route.js";
 import { useEffect, useRef, useState } from "../vendor/hooks.js";
 
 /** @import { MovieEvent } from "../api/types.js" */
@@ -127,7 +127,7 @@ function LogFilters({ params }) {
   const set = (name) => (event) => go("log", { ...query, [name]: event.target.value.trim() });
   const moment = (name, label, open) =>
     html`<${Moment} ...${{ id: `log-${open}`, label, open }} at=${query[name] || ""}
-      onChange=${(at) => go("log", { ...query, [name]: at }, { replace: true })} />`;
+      onChange=${(at) => adjust("log", { ...query, [name]: at })} />`;
   return html`<div class="filters">
     <form class="row" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
     <p>

@@ -7,7 +7,7 @@ import { tellError } from "../parts/notice.js";
 import { When } from "../parts/when.js";
 import { differences } from "../data/moments.js";
 import { patience } from "../data/patience.js";
-import { go, href, route } from "../state/route.js";
+import { adjust, href, route } from "../state/route.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 
 /** @import { Movie as Difference } from "../data/moments.js" */
@@ -66,7 +66,7 @@ export function Moments() {
     return () => stop.abort();
   }, [from, to, after]);
 
-  const set = (name) => (at) => go("moments", { from, to, [name]: at }, { replace: true });
+  const set = (name) => (at) => adjust("moments", { from, to, [name]: at });
   return html`<section aria-busy=${!found}>
     <h1>What changed</h1>
     <div class="filters">

@@ -9,7 +9,7 @@ import { useFileDrop } from "../parts/drop.js";
 import { lazy } from "../parts/lazy.js";
 import { caughtUp, follow } from "../state/behind.js";
 import { wanted } from "../state/keys.js";
-import { go, href, route } from "../state/route.js";
+import { adjust, go, href, route } from "../state/route.js";
 import { useEffect, useLayoutEffect, useRef, useState } from "../vendor/hooks.js";
 
 /** @import { MoviePage } from "../api/types.js" */
@@ -65,7 +65,8 @@ export function Movies() {
 
   const change = (changes) => {
     const query = { ...Object.fromEntries(params), page: "", ...changes };
-    go("movies", query, { replace: "page" in changes === false });
+    if ("page" in changes) go("movies", query);
+    else adjust("movies", query);
   };
   const reload = () => setRound((before) => before + 1);
   const open = (name, file) => {

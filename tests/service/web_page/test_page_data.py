@@ -121,12 +121,28 @@ def test_the_slider_shows_the_list_as_it_was(page, service):
     slider = page.get_by_role("slider")
     expect(slider).to_have_attribute("aria-valuetext", "now")
     slider.press("Home")
-    expect(page.get_by_text("There was no movie then.")).to_be_visible()
+    expect(page.get_by_text("There was no movie then.")).to_be_visible(timeout=30_000)
     assert slider.get_attribute("aria-valuetext") != "now"
     assert "at=" in page.url
     slider.press("End")
     expect(page.get_by_role("table")).to_be_visible()
     assert "at=" not in page.url
+
+
+def test_a_search_that_is_due_does_not_lead_back_to_the_list(page):
+    """The search waits for a pause in typing; meanwhile one may have gone to another view."""
+    expect(page.get_by_role("table").or_(page.get_by_text("no movie yet"))).to_be_visible()
+    page.get_by_label("Search in titles").fill("alien")
+    page.evaluate(
+        """() => {
+            location.hash = "#/log";
+            const until = performance.now() + 1000;
+            while (performance.now() < until);
+        }"""
+    )
+    expect(page.get_by_role("heading", name="Log", exact=True)).to_be_visible()
+    page.wait_for_timeout(500)
+    assert page.url.endswith("#/log")
 
 
 def test_two_moments_are_compared(page, service):

@@ -16,6 +16,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 ARGS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 # A refused call is no error of the page: the browser tells of every one.
 REFUSED = "Failed to load resource"
+WAIT_MS = 15_000  # other tests run beside these
+expect.set_options(timeout=WAIT_MS)
 
 
 def find_browser():
@@ -35,10 +37,6 @@ def sign_in(page, username="ann", password=PASSWORD):
 def row_of(page, name):
     """Return the row of a table by its heading."""
     return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name))
-
-
-WAIT_MS = 15_000  # other tests run beside these
-expect.set_options(timeout=WAIT_MS)
 
 
 class Pages:

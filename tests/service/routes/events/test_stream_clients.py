@@ -16,11 +16,10 @@ from sseclient import SSEClient
 from queries.log.change_feed import ChangeFeed, EventBatch, RenderedEvent
 from tests.controls import ALIEN
 
-NODE_MODULES = Path(__file__).parent / "node_modules"
-EVENTSOURCE = "eventsource@4.1.1"
+CLIENTS = Path(__file__).parents[3] / "clients"
 READ = """
 import {EventSource} from "eventsource"
-const [url, token, after, count] = process.argv.slice(2)
+const [url, token, after, count] = process.argv.slice(1)
 const headers = {Authorization: `Bearer ${token}`, "Last-Event-ID": after}
 const events = new EventSource(
   url, {fetch: (input, init) => fetch(input, {...init, headers: {...init.headers, ...headers}})})
@@ -32,35 +31,23 @@ const take = (event) => {
 for (const type of ["message", "MovieCreated"]) events.addEventListener(type, take)
 events.onerror = (error) => { console.error(String(error.code), error.message); process.exit(1) }
 """
-# One process installs the npm package, and writes its script beside it.
-pytestmark = pytest.mark.xdist_group("stream clients")
+pytestmark = pytest.mark.xdist_group("stream clients")  # they share a service
 # Line ends of str.splitlines() that JSON does not escape.
 TITLES = ["One", "A\u2028B", "C\u0085D", "E\u2029F", "Two"]
 
 
 @pytest.fixture(scope="module")
 def node():
-    """Run JavaScript with the npm package ``eventsource``; skip if it is not available."""
-    program, npm = shutil.which("node"), shutil.which("npm")
-    if not program or not npm:
-        pytest.skip("no node and npm here")
-    if not (NODE_MODULES / "eventsource").exists():
-        install = [npm, "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
-        location = ["--prefix", str(NODE_MODULES.parent), "--fetch-retries", "0", EVENTSOURCE]
-        try:
-            done = subprocess.run(
-                [*install, *location], capture_output=True, timeout=60, check=False
-            )
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"npm does not install {EVENTSOURCE} in time")
-        if done.returncode:
-            pytest.skip(f"npm cannot install {EVENTSOURCE} here")
-    script = NODE_MODULES / "read-stream.mjs"
-    script.write_text(READ)
+    """Run JavaScript with the npm package ``eventsource``; skip if it is not installed."""
+    program = shutil.which("node")
+    if not program or not (CLIENTS / "node_modules" / "eventsource").exists():
+        pytest.skip("Node.js or eventsource is not installed: `make test` requires npm")
 
     def run(*args):
-        words = [program, script, *map(str, args)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        words = [program, "--input-type=module", "--eval", READ, "--", *map(str, args)]
+        done = subprocess.run(
+            words, cwd=CLIENTS, capture_output=True, text=True, timeout=30, check=False
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -171,8 +158,9 @@ async def test_greeting_and_ping_are_no_events(node):
         asyncio.create_task(asyncio.to_thread(by_httpx, url)),
         asyncio.create_task(asyncio.to_thread(node, url, "", "", 2)),
     ]
-    while feed._clients < len(reading):  # noqa: ASYNC110 - clients in threads and processes
-        await asyncio.sleep(0.01)
+    while feed._clients < len(reading):  # clients in threads and processes
+        done, _ = await asyncio.wait(reading, timeout=0.01, return_when=asyncio.FIRST_COMPLETED)
+        assert not done, [one.exception() for one in done]
     for _ in range(2):
         await asyncio.sleep(0.1)
         length += 1

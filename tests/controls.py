@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import uuid_utils.compat
+from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 from commands.aggregates.movie import EventMetadata
@@ -38,6 +39,12 @@ BOB = UUID("01890000-0000-7000-8000-000000000002")
 MOVIE = UUID("01890000-0000-7000-8000-00000000000a")
 NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
 ALIEN = {"title": "Alien", "genre": "Horror", "year": 1979}
+# For tests that draw a log for each example and share the fixtures.
+SOME_DRAWS = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 def new_id():

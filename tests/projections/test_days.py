@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.aggregates.event_types import MOVIE_EVENTS
@@ -20,7 +20,7 @@ from projections.rebuild.parallel_replay import ReplayWorkers
 from projections.rebuild.parked import discard, retry
 from projections.rebuild.rebuild import rebuild
 from projections.rebuild.verify import verify
-from tests.controls import ANN, create, metadata, new_id
+from tests.controls import ANN, SOME_DRAWS, create, metadata, new_id
 from tests.library import (
     caught_up,
     corrupt_event,
@@ -85,11 +85,7 @@ def model(story):
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@SOME_DRAWS
 @given(
     draws=st.lists(
         st.tuples(

@@ -67,11 +67,10 @@ def test_room_is_asked_for_in_the_folder_itself(tmp_path):
         check_disk_space(tmp_path / "none")
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="a function of POSIX")
 def test_a_quarter_of_a_mebibyte_is_asked_for(tmp_path, monkeypatch):
     """Not of a mapped page: room for the next append."""
     asked = []
-    monkeypatch.setattr(os, "posix_fallocate", lambda _, *span: asked.append(span))
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, *span: asked.append(span), raising=False)
     check_disk_space(tmp_path)
     assert asked == [(0, 256 * 1024)]
 

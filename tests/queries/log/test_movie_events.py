@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.aggregates.event_types import MOVIE_EVENTS
@@ -17,7 +17,7 @@ from queries.log.event_filter import EventFilter
 from queries.log.history import entries
 from queries.log.movie_events import MovieEvents
 from queries.log.timeline import Timeline
-from tests.controls import ANN, BOB, MOVIE, NOON, create, metadata, new_id, register
+from tests.controls import ANN, BOB, MOVIE, NOON, SOME_DRAWS, create, metadata, new_id, register
 from tests.library import library, write
 
 NAMES = {str(ANN): "ann", str(BOB): "bob"}
@@ -103,11 +103,7 @@ FILTERS = st.builds(
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@SOME_DRAWS
 @given(
     steps=STEPS,
     wanted=st.lists(FILTERS, min_size=1, max_size=5),

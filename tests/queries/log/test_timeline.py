@@ -4,7 +4,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.aggregates.movie import Movie, MovieDetails
@@ -13,7 +13,7 @@ from commands.event_store.store import Store
 from commands.rfc3339 import rfc3339
 from queries.log.history import movie_at_position
 from queries.log.timeline import Timeline
-from tests.controls import MOVIE, NOON, metadata, new_id
+from tests.controls import MOVIE, NOON, SOME_DRAWS, metadata, new_id
 from tests.library import rewrite
 
 LATE = datetime(9999, 12, 31, tzinfo=UTC)
@@ -37,11 +37,7 @@ def expected_position(minutes, at):
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@SOME_DRAWS
 @given(
     minutes=st.lists(st.integers(0, 9), max_size=14),
     asked=st.lists(st.integers(-1, 10), min_size=1, max_size=6),
@@ -146,11 +142,7 @@ def test_a_stretch_is_read_once(sqlite_store):
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@SOME_DRAWS
 @given(
     minutes=st.lists(st.integers(0, 9), max_size=14),
     asked=st.lists(

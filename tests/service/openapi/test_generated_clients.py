@@ -15,11 +15,13 @@ pytestmark = pytest.mark.xdist_group("generated clients")
 CLIENTS = Path(__file__).parents[2] / "clients"
 PYTHON = Path(sys.prefix) / "clients" / "bin"
 NODE = CLIENTS / "node_modules" / ".bin"
-# What these tests run is installed by `make test`, or belongs to the system and may be missing.
+# `make test` installs the generators in Python; a bare `pytest` may run before it.
 needs_generators = pytest.mark.skipif(
     not (PYTHON / "openapi-python-client").exists(), reason="`make test` installs the generators"
 )
+# Node.js belongs to the system; what it runs is installed by `make test` where npm is.
 needs_node = pytest.mark.skipif(not (NODE / "tsc").exists(), reason="`make test` needs npm for it")
+# Java belongs to the system; OpenAPI Generator is written in it.
 needs_java = pytest.mark.skipif(not shutil.which("java"), reason="OpenAPI Generator needs Java")
 
 

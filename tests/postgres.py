@@ -1,6 +1,7 @@
 """Faults of PostgreSQL that tests cause from another session."""
 
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager
 
 import psycopg
 
@@ -21,13 +22,23 @@ def missing_standby(url):
 def _set_standbys(connection, names):
     connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
     connection.execute("SELECT pg_reload_conf()")
-    # The process that lets commits wait, or go, has read it as well as this session.
-    eventually(
-        lambda: (
-            connection.execute("SHOW synchronous_standby_names").fetchone()[0] == names
-            and (names or not hanging(connection))
-        )
-    )
+    setting = "SHOW synchronous_standby_names"
+    eventually(lambda: connection.execute(setting).fetchone()[0] == names)
+    # The checkpointer reads it by itself, and then lets commits wait, or go.
+    eventually(lambda: _commit_waits(connection) if names else not hanging(connection))
+
+
+def _commit_waits(connection):
+    """Commit in a session of its own; return whether that waits, and end it."""
+    with closing(psycopg.connect(connection.info.dsn)) as other:
+        other.pgconn.send_query(b"SELECT pg_logical_emit_message(true, 'test', '')")
+        pid, until = other.info.backend_pid, time.monotonic() + 0.2
+        while pid not in hanging(connection):
+            if time.monotonic() > until:
+                return False
+        connection.execute("SELECT pg_cancel_backend(%s)", (pid,))
+        eventually(lambda: pid not in hanging(connection))
+    return True
 
 
 def hanging(connection):
